@@ -1,0 +1,58 @@
+# The commands of this repository. Each one sets up what it needs by itself, on a machine with python3 >= 3.11 and make.
+
+MAKEFLAGS += --no-print-directory
+PROJECTS  := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+SOURCES   := requirements.lock pyproject.toml $(PROJECTS) deploy/bootstrap
+READY     := .venv/.ready
+
+# A suite that is still empty is no failure: pytest then exits with 5.
+SUITE = .venv/bin/pytest -m $@ || test $$? -eq 5
+
+.PHONY: demo test check lint-fix slow faults containers bench lock clean
+
+demo: $(READY)        # a real school walks through its plan
+	@.venv/bin/vekha demo
+
+test: $(READY)        # the fast suites of every library and service
+	@.venv/bin/pytest -m "not slow and not faults and not containers"
+
+check: $(READY)       # style, format, types, who may import whom
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/basedpyright
+	.venv/bin/lint-imports
+
+lint-fix: $(READY)    # mend what ruff can mend
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+slow: $(READY)        # the suites that take minutes
+	@$(SUITE)
+
+faults: $(READY)      # processes killed, files damaged
+	@$(SUITE)
+
+containers: $(READY)  # the same code as five containers; needs docker
+	@$(SUITE)
+
+bench: $(READY)       # the figures, side by side with a peer
+	@.venv/bin/python -m bench
+
+# An added dependency enters the lock, all others stay as they are. To raise one, delete its lines from the lock first.
+lock:                 # resolve every pyproject.toml into requirements.lock
+	@test -x .venv/bin/uv || deploy/bootstrap
+	UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true .venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-annotate $(PROJECTS) --group dev \
+	    $(shell sed -n 's/^name = "\(.*\)"/--no-emit-package \1/p' $(PROJECTS)) --output-file requirements.lock
+
+clean:                # leave only what is in the repository; the demo's data folder and .vekha stay
+	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find libs services tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): $(SOURCES)
+	@deploy/bootstrap
+
+# A .venv that was moved or copied together with its folder would go on running the old folder's code.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif

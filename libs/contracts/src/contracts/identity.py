@@ -1,0 +1,147 @@
+"""What identity records and answers: accounts, credentials, activation and the tokens that calls carry."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.call import Reply, Request, Role, command, query
+from contracts.consent import SubjectKind
+from contracts.event import Event, Identifier, event
+from contracts.roster import Act
+
+
+class Channel(StrEnum):
+    PAPER = "paper"
+    EMAIL = "email"
+
+
+# ---- Events -----------------------------------------------------------------------------------------------------------
+
+
+@event("identity.account-provisioned.v1")
+class AccountProvisioned(Event):
+    account: Identifier
+    person: Identifier
+    kind: SubjectKind
+
+
+@event("identity.credentials-issued.v1")
+class CredentialsIssued(Event):
+    """A one-time code was made for a person. Issuing again replaces what was issued before and restarts the own clock of step 19."""
+
+    credential: Identifier
+    account: Identifier
+    person: Identifier
+    replaces: Identifier | None
+    expires_on: date
+
+
+@event("identity.credentials-handed-over.v1")
+class CredentialsHandedOver(Event):
+    """The person has received the code (step 18); `receiver` is who took the slip: the person or a pupil's guardian."""
+
+    credential: Identifier
+    person: Identifier
+    channel: Channel
+    receiver: Identifier
+
+
+@event("identity.account-activated.v1")
+class AccountActivated(Event):
+    account: Identifier
+    person: Identifier
+    method: Literal["temporary-password", "link", "esia"]
+
+
+@event("identity.account-blocked.v1")
+class AccountBlocked(Event):
+    account: Identifier
+    person: Identifier
+    reason: Literal["consent-withdrawn", "left", "dismissed"]
+
+
+# ---- Calls ------------------------------------------------------------------------------------------------------------
+
+
+class IssueCredentials(Act):
+    """Issues one-time codes to people, at most 200 in a call. Whoever has a live code already is answered so, unless `reissue`."""
+
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
+    reissue: bool = False
+
+
+class IssuedCredential(Reply):
+    """`code` is told once, in the answer to the first call; it is kept as a keyed digest and never told again."""
+
+    person: Identifier
+    credential: Identifier | None = None
+    login: str | None = None
+    code: str | None = Field(default=None, json_schema_extra={"secret": True})
+    refused: str | None = Field(default=None, description="The refusal's code, where nothing was issued to this person")
+    text: str | None = None
+
+
+class CredentialsIssuedReply(Reply):
+    credentials: tuple[IssuedCredential, ...]
+
+
+class HandOver(Act):
+    """Records that people received their codes. `receiver` is the person where left out (given only for a single one)."""
+
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
+    channel: Channel = Channel.PAPER
+    receiver: Identifier | None = None
+
+
+class HandedOver(Reply):
+    handed_over: int
+    refused: dict[str, str] = Field(description="The refusal's code by person, for those who have none to hand over")
+
+
+class Activate(Request):
+    """Activates an account with a login and its one-time code. Who knows both needs no token."""
+
+    login: Annotated[str, Field(min_length=1, max_length=64)]
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+    happened_on: date | None = None
+
+
+class Activated(Reply):
+    account: Identifier
+    person: Identifier
+
+
+class TokenRequest(Request):
+    """Exchanges the caller's own right for a short-lived token: `role`, or `role:scope` such as `director:school-7`."""
+
+    acting_as: Annotated[str, Field(pattern=r"^[a-z_]+(:[A-Za-z0-9_-]{1,64})?$")]
+
+
+class Token(Reply):
+    token: str = Field(json_schema_extra={"secret": True})
+    expires_in_s: int
+
+
+class AccountQuery(Act):
+    person: Identifier
+
+
+class AccountCard(Reply):
+    person: Identifier
+    account: Identifier | None
+    state: Literal["none", "provisioned", "issued", "handed-over", "activated", "blocked"]
+
+
+_GIVERS = (Role.ADMINISTRATOR, Role.CLASS_TEACHER)
+
+ISSUE_CREDENTIALS = command(
+    "identity.issue-credentials", IssueCredentials, CredentialsIssuedReply, _GIVERS, "Step 18: makes one-time codes for people"
+)
+HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 18: records that people received their codes")
+ACTIVATE = command("identity.activate", Activate, Activated, tuple(Role), "Step 19: activates an account with its one-time code")
+ACCOUNT = query("identity.account", AccountQuery, AccountCard, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "How far an account is")
+TOKEN = query("identity.token", TokenRequest, Token, (Role.SERVICE,), "A short-lived token to act in a role")

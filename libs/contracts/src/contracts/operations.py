@@ -1,0 +1,117 @@
+"""Calls that every service answers about itself, and the instance about its clock."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.call import Call, Reply, Request, Role, query
+from contracts.event import SERVICES, Identifier, Value
+
+
+class Nothing(Request):
+    """A request without a question."""
+
+
+class Head(Reply):
+    """Where a service's log ends."""
+
+    position: int
+    hash: str
+    recorded_at: str
+
+
+class ReadLog(Request):
+    """A run of a service's log: positions `after`+1 …, at most `limit`, cut where the answer would grow too large."""
+
+    after: Annotated[int, Field(ge=0)]
+    limit: Annotated[int, Field(ge=1, le=500)] = 500
+
+
+class LogRow(Value):
+    """One event's bytes, verbatim (base64)."""
+
+    position: int
+    bytes: str
+
+
+class LogRun(Reply):
+    rows: tuple[LogRow, ...]
+
+
+class ReaderHealth(Value):
+    """One projection or reaction: its positions by source, and what it has parked."""
+
+    name: str
+    positions: dict[str, int]
+    parked: int
+    halted: tuple[str, ...]
+
+
+class Health(Reply):
+    """How a service is: its head, how far its relay has published, its readers, and whether it is quarantined."""
+
+    service: str
+    position: int
+    published: int
+    quarantined: str | None
+    now: str
+    readers: tuple[ReaderHealth, ...]
+
+
+class ParkedEvent(Value):
+    reader: str
+    source: str
+    school: str
+    position: int
+    type: str
+    reason: str
+    waiting: bool = Field(description="True where it queues behind an earlier event of its school")
+
+
+class Parked(Reply):
+    events: tuple[ParkedEvent, ...]
+
+
+class RetryParked(Request):
+    reader: Identifier | None = None
+    source: str | None = None
+    school: str | None = None
+
+
+class Retried(Reply):
+    applied: int
+    left: int
+
+
+class ClockReply(Reply):
+    kind: Literal["real", "manual"]
+    now: str
+
+
+class SetClock(Request):
+    to: str = Field(description="RFC 3339, or a date: midnight in Europe/Moscow")
+
+
+class AdvanceClock(Request):
+    days: Annotated[int, Field(ge=0, le=3660)] = 0
+    hours: Annotated[int, Field(ge=0, le=24)] = 0
+    minutes: Annotated[int, Field(ge=0, le=60)] = 0
+
+
+HEAD: dict[str, Call[Nothing, Head]] = {}
+READ_LOG: dict[str, Call[ReadLog, LogRun]] = {}
+HEALTH: dict[str, Call[Nothing, Health]] = {}
+PARKED: dict[str, Call[Nothing, Parked]] = {}
+RETRY_PARKED: dict[str, Call[RetryParked, Retried]] = {}
+for _service in SERVICES:
+    HEAD[_service] = query(f"{_service}.head", Nothing, Head, (Role.SERVICE,), "Where the service's log ends")
+    READ_LOG[_service] = query(f"{_service}.read-log", ReadLog, LogRun, (Role.SERVICE,), "A run of the service's log, verbatim")
+    HEALTH[_service] = query(f"{_service}.health", Nothing, Health, (Role.SERVICE,), "How the service is")
+    PARKED[_service] = query(f"{_service}.parked", Nothing, Parked, (), "Events that the service's readers have parked")
+    RETRY_PARKED[_service] = query(f"{_service}.retry-parked", RetryParked, Retried, (), "Tries parked events again, in order")
+
+CLOCK = query("instance.clock", Nothing, ClockReply, tuple(Role), "The instance's time")
+SET_CLOCK = query("instance.set-clock", SetClock, ClockReply, (), "Moves a manual clock forward to a time, from timer to timer")
+ADVANCE_CLOCK = query("instance.advance-clock", AdvanceClock, ClockReply, (), "Moves a manual clock forward, from timer to timer")

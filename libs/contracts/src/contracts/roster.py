@@ -1,0 +1,462 @@
+"""What roster records and answers: schools, staff, classes, pupils, guardians and their imports."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.call import Reply, Request, Role, SchoolRequest, command, query
+from contracts.event import Event, Identifier, Value, event
+
+Grade = Annotated[int, Field(ge=1, le=11)]
+ListNumber = Annotated[int, Field(ge=1, le=99)]
+Letter = Annotated[str, Field(pattern=r"^[А-ЯЁA-Z]$", description="The letter of a class, e.g. А")]
+AcademicYear = Annotated[str, Field(pattern=r"^20[0-9]{2}/20[0-9]{2}$", description="e.g. 2015/2016")]
+OfficialReference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9/.-]{0,63}$", description="A document's reference, never a name")]
+
+
+class Position(StrEnum):
+    """What a member of staff is employed as. A coordinator is appointed, a class teacher assigned: those are events of their own."""
+
+    DIRECTOR = "director"
+    ADMINISTRATOR = "administrator"
+    TEACHER = "teacher"
+    OTHER = "other"
+
+
+class Relation(StrEnum):
+    MOTHER = "mother"
+    FATHER = "father"
+    GRANDPARENT = "grandparent"
+    GUARDIAN = "guardian"
+    OTHER = "other"
+
+
+class SeatHolder(StrEnum):
+    PUPIL = "pupil"
+    GUARDIAN_1 = "guardian_1"
+    GUARDIAN_2 = "guardian_2"
+
+
+class Seat(Value):
+    """A person without a name: a place on a class's list (DESIGN 3). `number` counts from 1."""
+
+    class_id: Identifier
+    number: ListNumber
+    holder: SeatHolder
+
+
+class LegalBasis(Value):
+    """A ground for processing other than consent (152-ФЗ ст. 6): a code and the reference of the document."""
+
+    code: Literal["law", "contract", "court-order", "guardianship-authority"]
+    reference: OfficialReference
+
+
+class NoGuardianReason(StrEnum):
+    ADULT = "adult"
+    REFUSED = "refused"
+
+
+# ---- Events -----------------------------------------------------------------------------------------------------------
+
+
+@event("roster.school-opened.v1")
+class SchoolOpened(Event):
+    school: Identifier
+    municipality: Identifier
+    timezone: str
+
+
+@event("roster.staff-hired.v1")
+class StaffHired(Event):
+    person: Identifier
+    position: Position
+    hired_on: date
+
+
+@event("roster.staff-dismissed.v1")
+class StaffDismissed(Event):
+    person: Identifier
+
+
+@event("roster.coordinator-appointed.v1")
+class CoordinatorAppointed(Event):
+    person: Identifier
+
+
+@event("roster.coordinator-relieved.v1")
+class CoordinatorRelieved(Event):
+    person: Identifier
+
+
+@event("roster.class-declared.v1")
+class ClassDeclared(Event):
+    """The director has said that there is such a class: the denominator of step 12."""
+
+    class_id: Identifier
+    grade: Grade
+    letter: Letter
+    academic_year: AcademicYear
+
+
+@event("roster.class-created.v1")
+class ClassCreated(Event):
+    class_id: Identifier
+    shift: Annotated[int, Field(ge=1, le=3)]
+
+
+@event("roster.class-headcount-declared.v1")
+class ClassHeadcountDeclared(Event):
+    """How many pupils the class has: the seats of step 13, counted before anyone has a name."""
+
+    class_id: Identifier
+    pupils: Annotated[int, Field(ge=0, le=99)]
+
+
+@event("roster.class-teacher-assigned.v1")
+class ClassTeacherAssigned(Event):
+    """`person` is the class teacher from now on; whoever was it before no longer is."""
+
+    class_id: Identifier
+    person: Identifier
+
+
+@event("roster.class-closed.v1")
+class ClassClosed(Event):
+    class_id: Identifier
+
+
+@event("roster.pupil-enrolled.v1")
+class PupilEnrolled(Event):
+    """A pupil is entered (step 14) under the id that the consent's subject already had, on a seat of a class's list."""
+
+    person: Identifier
+    seat: Seat
+    consent_id: Identifier | None
+    legal_basis: LegalBasis | None
+    enrolled_on: date
+
+
+@event("roster.pupil-left.v1")
+class PupilLeft(Event):
+    """The pupil has left the school and takes the seat along."""
+
+    person: Identifier
+
+
+@event("roster.guardian-linked.v1")
+class GuardianLinked(Event):
+    pupil: Identifier
+    guardian: Identifier
+    relation: Relation
+    legal_representative: bool
+    consent_id: Identifier | None
+    legal_basis: LegalBasis | None
+
+
+@event("roster.guardian-unlinked.v1")
+class GuardianUnlinked(Event):
+    pupil: Identifier
+    guardian: Identifier
+
+
+@event("roster.guardian-absence-recorded.v1")
+class GuardianAbsenceRecorded(Event):
+    """Why a pupil has no guardian entered; with it the pupil counts as entered (step 14)."""
+
+    pupil: Identifier
+    reason: NoGuardianReason
+
+
+@event("roster.pupil-assigned-to-class.v1")
+class PupilAssignedToClass(Event):
+    pupil: Identifier
+    class_id: Identifier
+
+
+@event("roster.person-details-changed.v1")
+class PersonDetailsChanged(Event):
+    """What roster's vault holds about a person has changed; the values stay in the vault."""
+
+    person: Identifier
+    fields: tuple[Identifier, ...]
+
+
+@event("roster.import-completed.v1")
+class RosterImportCompleted(Event):
+    import_id: Identifier
+    created: int
+    updated: int
+    unchanged: int
+    review: int
+    rejected: int
+
+
+# ---- Calls ------------------------------------------------------------------------------------------------------------
+
+_SCHOOL_OFFICE = (Role.DIRECTOR, Role.ADMINISTRATOR)
+
+
+class Person(Reply):
+    person: Identifier
+
+
+class ClassRef(Reply):
+    class_id: Identifier
+
+
+class Done(Reply):
+    """The act is recorded; there is nothing to tell but its positions."""
+
+
+class Act(SchoolRequest):
+    """An act in a school. `happened_on` is the day on which it was true, today where left out, never later than today."""
+
+    happened_on: date | None = None
+
+
+class PersonName(Value):
+    """A person's details: the vault keeps them, nothing else does."""
+
+    last_name: Annotated[str, Field(min_length=1, max_length=100)]
+    first_name: Annotated[str, Field(min_length=1, max_length=100)]
+    patronymic: Annotated[str, Field(max_length=100)] = ""
+    birth_date: date | None = None
+    email: Annotated[str, Field(max_length=254)] = ""
+    phone: Annotated[str, Field(max_length=40)] = ""
+    snils: Annotated[str, Field(max_length=14)] = ""
+
+
+class OpenSchool(Request):
+    school: Identifier
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    municipality: Identifier
+    timezone: str = "Europe/Moscow"
+    happened_on: date | None = None
+
+
+class SchoolReply(Reply):
+    school: Identifier
+
+
+class SchoolQuery(SchoolRequest):
+    pass
+
+
+class SchoolCard(Reply):
+    school: Identifier
+    name: str
+    municipality: Identifier
+    timezone: str
+    staff: int
+    classes: int
+    pupils: int
+    guardians: int
+
+
+class HireStaff(Act):
+    details: PersonName
+    position: Position
+    hired_on: date
+    external_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class StaffAct(Act):
+    person: Identifier
+
+
+class DeclareClass(Act):
+    grade: Grade
+    letter: Letter
+    academic_year: AcademicYear
+
+
+class CreateClass(Act):
+    class_id: Identifier
+    shift: Annotated[int, Field(ge=1, le=3)] = 1
+
+
+class CloseClass(Act):
+    class_id: Identifier
+
+
+class DeclareHeadcount(Act):
+    class_id: Identifier
+    pupils: Annotated[int, Field(ge=0, le=99)]
+
+
+class AssignClassTeacher(Act):
+    class_id: Identifier
+    person: Identifier
+
+
+class EnrolPupil(Act):
+    """Enters a pupil on a granted consent or another legal basis: one of the two is required (gate 13→14)."""
+
+    details: PersonName
+    class_id: Identifier = Field(description="Whose list the pupil's seat is on; assigning to the class is an act of its own")
+    consent_id: Identifier | None = None
+    legal_basis: LegalBasis | None = None
+    enrolled_on: date
+    external_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class LinkGuardian(Act):
+    """Links a guardian to an entered pupil: either somebody entered already (`guardian`) or a new person (`details`)."""
+
+    pupil: Identifier
+    guardian: Identifier | None = None
+    details: PersonName | None = None
+    relation: Relation
+    legal_representative: bool = True
+    consent_id: Identifier | None = None
+    legal_basis: LegalBasis | None = None
+    external_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class UnlinkGuardian(Act):
+    pupil: Identifier
+    guardian: Identifier
+
+
+class RecordNoGuardian(Act):
+    pupil: Identifier
+    reason: NoGuardianReason
+
+
+class AssignPupil(Act):
+    pupil: Identifier
+    class_id: Identifier
+
+
+class PupilAct(Act):
+    pupil: Identifier
+
+
+class UploadPart(SchoolRequest):
+    """One part of a file to import, at most 256 KiB before base64; parts are numbered from 1 and may come again."""
+
+    upload: Identifier
+    part: Annotated[int, Field(ge=1, le=512)]
+    parts: Annotated[int, Field(ge=1, le=512)]
+    file_name: Annotated[str, Field(min_length=1, max_length=255)]
+    content: Annotated[str, Field(max_length=360_000, description="base64")]
+
+
+class UploadReply(Reply):
+    upload: Identifier
+    missing: tuple[int, ...]
+
+
+class ImportRoster(Act):
+    """Imports uploaded files. The decisions of the consent columns are recorded first, then the people (DESIGN 3)."""
+
+    upload: Identifier
+    dry_run: bool = False
+    legal_basis: LegalBasis | None = Field(default=None, description="Covers rows without a consent; without it they are rejected")
+
+
+class ImportJob(SchoolRequest):
+    job: Identifier
+
+
+class RejectedCell(Value):
+    """Why a row was rejected: where it stands and what is expected there, never what stands there."""
+
+    file: str
+    sheet: str | None
+    row: int | None
+    column: str | None
+    code: str
+    hint: str
+
+
+class ImportStatus(Reply):
+    job: Identifier
+    state: Literal["running", "done", "failed"]
+    done_rows: int
+    total_rows: int
+    created: int
+    updated: int
+    unchanged: int
+    review: int
+    rejected: tuple[RejectedCell, ...]
+    rejected_rows: int = Field(default=0, description="How many rows were rejected; `rejected` lists cells and is cut at 200")
+    rejected_file: str | None = Field(default=None, description="The rejected rows as CSV, base64; it holds personal data")
+    warnings: tuple[str, ...] = ()
+    error_code: str | None = None
+    error_text: str | None = None
+
+
+class PeopleQuery(SchoolRequest):
+    """Ids, never names, of people in a school, by kind and, for pupils and their guardians, by class."""
+
+    kind: Literal["staff", "pupil", "guardian"]
+    class_id: Identifier | None = None
+
+
+class People(Reply):
+    people: tuple[Identifier, ...]
+
+
+class ClassesQuery(SchoolRequest):
+    academic_year: AcademicYear | None = None
+
+
+class ClassCard(Value):
+    class_id: Identifier
+    grade: int
+    letter: str
+    academic_year: str
+    created: bool
+    headcount: int
+    teacher: Identifier | None
+
+
+class Classes(Reply):
+    classes: tuple[ClassCard, ...]
+
+
+class PersonQuery(SchoolRequest):
+    person: Identifier
+
+
+class PersonCard(Reply):
+    """What the vault holds about one person. Each reading is journalled with its reader."""
+
+    person: Identifier
+    kind: Literal["staff", "pupil", "guardian"]
+    details: PersonName
+
+
+OPEN_SCHOOL = command("roster.open-school", OpenSchool, SchoolReply, (), "Opens a school")
+SCHOOL = query("roster.school", SchoolQuery, SchoolCard, (*_SCHOOL_OFFICE, Role.SERVICE), "A school with its counts")
+HIRE_STAFF = command("roster.hire-staff", HireStaff, Person, _SCHOOL_OFFICE, "Enters a member of staff")
+DISMISS_STAFF = command("roster.dismiss-staff", StaffAct, Done, (Role.DIRECTOR,), "Records that a member of staff has left")
+APPOINT_COORDINATOR = command("roster.appoint-coordinator", StaffAct, Done, (Role.DIRECTOR,), "Step 4: appoints a coordinator")
+RELIEVE_COORDINATOR = command("roster.relieve-coordinator", StaffAct, Done, (Role.DIRECTOR,), "Relieves a coordinator")
+DECLARE_CLASS = command("roster.declare-class", DeclareClass, ClassRef, _SCHOOL_OFFICE, "Says that there is such a class")
+CREATE_CLASS = command("roster.create-class", CreateClass, Done, (Role.ADMINISTRATOR,), "Step 12: creates a declared class")
+CLOSE_CLASS = command("roster.close-class", CloseClass, Done, (Role.ADMINISTRATOR,), "Closes a class")
+DECLARE_HEADCOUNT = command("roster.declare-headcount", DeclareHeadcount, Done, _SCHOOL_OFFICE, "Says how many pupils a class has")
+ASSIGN_CLASS_TEACHER = command("roster.assign-class-teacher", AssignClassTeacher, Done, _SCHOOL_OFFICE, "Names the class teacher")
+ENROL_PUPIL = command("roster.enrol-pupil", EnrolPupil, Person, (Role.ADMINISTRATOR,), "Step 14: enters a pupil")
+PUPIL_LEFT = command("roster.pupil-left", PupilAct, Done, _SCHOOL_OFFICE, "Records that a pupil has left the school")
+LINK_GUARDIAN = command("roster.link-guardian", LinkGuardian, Person, (Role.ADMINISTRATOR,), "Step 14: links a guardian to a pupil")
+UNLINK_GUARDIAN = command("roster.unlink-guardian", UnlinkGuardian, Done, (Role.ADMINISTRATOR,), "Unlinks a guardian from a pupil")
+RECORD_NO_GUARDIAN = command("roster.record-no-guardian", RecordNoGuardian, Done, (Role.ADMINISTRATOR,), "Why a pupil has no guardian")
+ASSIGN_PUPIL = command("roster.assign-pupil", AssignPupil, Done, (Role.ADMINISTRATOR,), "Step 15: assigns a pupil to a class")
+UPLOAD = query("roster.upload", UploadPart, UploadReply, (Role.ADMINISTRATOR,), "Takes one part of a file to import")
+IMPORT = query("roster.import", ImportRoster, ImportStatus, (Role.ADMINISTRATOR,), "Imports uploaded roster files: a job")
+IMPORT_STATUS = query("roster.import-status", ImportJob, ImportStatus, (Role.ADMINISTRATOR,), "How far an import is")
+PEOPLE = query(
+    "roster.people", PeopleQuery, People, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "Ids of a school's people, without names"
+)
+CLASSES = query("roster.classes", ClassesQuery, Classes, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "A school's classes")
+PERSON = query(
+    "roster.person", PersonQuery, PersonCard, (*_SCHOOL_OFFICE, Role.SERVICE), "One person's details; journalled with the reader"
+)

@@ -1,0 +1,108 @@
+"""Every call has its JSON Schemas, and who may make it stands here to be read and argued about."""
+
+from typing import Any
+
+import pytest
+
+from contracts import CALLS, SERVICES, Call
+from contracts.call import Reply, Request, Role, query
+
+OPERATOR, SERVICE = Role.OPERATOR, Role.SERVICE
+DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, STAFF = Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.STAFF
+PUPIL, GUARDIAN, MUNICIPALITY, MINISTRY = Role.PUPIL, Role.GUARDIAN, Role.MUNICIPALITY, Role.MINISTRY
+EVERYBODY = set(Role)
+
+WHO_MAY_CALL: dict[str, set[Role]] = {
+    # The operator of an embedded instance may make every call, and these alone.
+    "roster.open-school": set(),
+    "instance.set-clock": set(),
+    "instance.advance-clock": set(),
+    # The school's office
+    "roster.school": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "roster.hire-staff": {DIRECTOR, ADMINISTRATOR},
+    "roster.dismiss-staff": {DIRECTOR},
+    "roster.appoint-coordinator": {DIRECTOR},
+    "roster.relieve-coordinator": {DIRECTOR},
+    "roster.declare-class": {DIRECTOR, ADMINISTRATOR},
+    "roster.declare-headcount": {DIRECTOR, ADMINISTRATOR},
+    "roster.create-class": {ADMINISTRATOR},
+    "roster.close-class": {ADMINISTRATOR},
+    "roster.assign-class-teacher": {DIRECTOR, ADMINISTRATOR},
+    "roster.enrol-pupil": {ADMINISTRATOR},
+    "roster.pupil-left": {DIRECTOR, ADMINISTRATOR},
+    "roster.link-guardian": {ADMINISTRATOR},
+    "roster.unlink-guardian": {ADMINISTRATOR},
+    "roster.record-no-guardian": {ADMINISTRATOR},
+    "roster.assign-pupil": {ADMINISTRATOR},
+    "roster.upload": {ADMINISTRATOR},
+    "roster.import": {ADMINISTRATOR},
+    "roster.import-status": {ADMINISTRATOR},
+    # Ids are for whoever works with them, names for the office and for services that act for somebody
+    "roster.people": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
+    "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
+    "roster.person": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    # Consents are collected by the school and withdrawn by whoever gave them
+    "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
+    "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
+    "consent.withdraw": {ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
+    "consent.status": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    # Accounts: whoever holds a code needs no role
+    "identity.issue-credentials": {ADMINISTRATOR, CLASS_TEACHER},
+    "identity.hand-over": {ADMINISTRATOR, CLASS_TEACHER},
+    "identity.activate": EVERYBODY,
+    "identity.account": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "identity.token": {SERVICE},
+    # The plan: the director answers for it, the ministry may start it, municipality and ministry see states and counts
+    "plan.adopt-plan": {DIRECTOR, MINISTRY},
+    "plan.attest-step": {DIRECTOR, ADMINISTRATOR},
+    "plan.register-order": {DIRECTOR},
+    "plan.revoke-order": {DIRECTOR},
+    "plan.status": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
+    "plan.explain": {DIRECTOR, ADMINISTRATOR},
+    "notifier.outbox": {DIRECTOR, ADMINISTRATOR},
+    "instance.clock": EVERYBODY,
+    # What every service answers about itself
+    **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "health")},
+    **{f"{service}.{verb}": set[Role]() for service in SERVICES for verb in ("parked", "retry-parked")},
+}
+
+every_call = pytest.mark.parametrize("call", CALLS.values(), ids=lambda call: call.name)
+
+
+def test_who_may_make_which_call() -> None:
+    assert {name: set(call.allowed) for name, call in CALLS.items()} == {name: roles | {OPERATOR} for name, roles in WHO_MAY_CALL.items()}
+
+
+@every_call
+def test_every_call_has_a_json_schema_for_both_of_its_bodies(call: Call[Any, Any]) -> None:
+    request, reply = call.request.model_json_schema(), call.reply.model_json_schema(mode="serialization")
+    assert request["type"] == "object"
+    assert request["additionalProperties"] is False
+    assert "$ref" in reply or reply["type"] == "object"
+
+
+@every_call
+def test_a_call_is_addressed_to_one_of_the_services_and_says_what_it_does(call: Call[Any, Any]) -> None:
+    assert call.service in {*SERVICES, "instance"}
+    assert call.subject == f"call.{call.name}"
+    assert call.summary
+    assert not call.summary.endswith(".")
+
+
+@every_call
+def test_an_act_has_a_reply_that_can_be_kept_and_read_again(call: Call[Any, Any]) -> None:
+    """A repeated command answers with its kept reply, so a reply must say whatever it needs without its secrets."""
+    properties: dict[str, dict[str, Any]] = call.reply.model_json_schema().get("properties", {})
+    secrets = {name for name, schema in properties.items() if schema.get("secret")}
+    required = {name for name, field in call.reply.model_fields.items() if field.is_required()}
+    assert not call.command or not secrets & required
+
+
+def test_a_call_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="declared twice"):
+        query("roster.school", Request, Reply, (), "Again")
+
+
+def test_a_misspelt_field_of_a_request_is_refused() -> None:
+    with pytest.raises(ValueError, match="scool"):
+        CALLS["roster.school"].request.model_validate({"scool": "school-7"})

@@ -1,0 +1,143 @@
+"""Answering calls: from the bytes of a request to the bytes of an answer, whatever happens in between.
+
+The order is always the same: who calls, may this role call, does the body fit, is it about the caller's own school, has
+this service read as far as the caller knows. Only then a handler sees it. Each way to fail has an answer of its own, and
+none tells values: they may be personal.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import msgspec
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from contracts.call import CALLS, Call, Reply, Request
+from eventkit.access import ANONYMOUS, check_role, check_scope
+from eventkit.calls import CallError, CallReply, CallRequest, decode_request
+from eventkit.decider import Refused
+from eventkit.event import Origin
+from eventkit.store import Conflict, Quarantined
+from eventkit.telemetry import span, traceparent, trouble
+from eventkit.tokens import Actor, Tokens
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """On whose behalf something is done: the actor, and the command or call that it is part of."""
+
+    actor: Actor
+    command_id: str
+    origin: Origin
+
+
+Handler = Callable[[Any, CallRequest, Caller], Awaitable[CallReply]]
+
+
+class Answering:
+    """The calls that one service answers. `before` waits until the service has read the positions a caller names."""
+
+    def __init__(self, service: str, tokens: Tokens, *, before: Callable[[Mapping[str, int]], Awaitable[None]] | None = None) -> None:
+        self._service = service
+        self._tokens = tokens
+        self._before = before
+        self._handlers: dict[str, tuple[Call[Any, Any], Handler]] = {}
+
+    def register(self, call: Call[Any, Any], handler: Handler) -> None:
+        """Raises ValueError where the call is another service's, or has a handler already."""
+        if call.service != self._service or CALLS.get(call.name) is not call:
+            raise ValueError(f"{call.name} is not {self._service}'s to answer")
+        if call.name in self._handlers:
+            raise ValueError(f"{call.name} is answered twice")
+        self._handlers[call.name] = (call, handler)
+
+    async def answer(self, name: str, payload: bytes) -> bytes:
+        """The answer to one call. Never raises."""
+        command_id: str | None = None
+        try:
+            message = decode_request(payload)
+            command_id = message.command_id
+            if name not in self._handlers:
+                raise Refused("call.unknown", f"There is no call {name}.", "`vekha call --list` shows them all.")
+            with span(name, parent=message.traceparent):
+                return msgspec.json.encode(await self._answer(*self._handlers[name], message))
+        except Refused as refused:
+            error = CallError("refused", refused.code, refused.text, refused.hint, command_id)
+        except Conflict:
+            error = CallError("conflict", "stream.conflict", "Somebody else was first. Look again, then decide.", None, command_id)
+        except Quarantined as quarantined:
+            error = CallError("failed", "service.quarantined", str(quarantined), "`vekha doctor` says what to do.", command_id)
+        except ValidationError as invalid:
+            hint = f"`vekha call --list` shows the schema of {name}."
+            error = CallError("invalid", "body.invalid", _what_is_wrong(invalid), hint, command_id)
+        except msgspec.MsgspecError:
+            error = CallError("invalid", "body.malformed", "The request is not well-formed JSON.", None, command_id)
+        except Exception as unexpected:  # noqa: BLE001 -- the caller gets an answer at once, the log the cause
+            incident = uuid.uuid4().hex[:12]
+            _log.error("call.failed", call=name, incident=incident, **trouble(unexpected))
+            error = CallError("failed", "call.failed", f"{name} failed.", f"The log of {self._service} tells more.", command_id, incident)
+        return msgspec.json.encode(CallReply(error=error, command_id=command_id))
+
+    async def _answer(self, call: Call[Any, Any], handler: Handler, message: CallRequest) -> CallReply:
+        actor = ANONYMOUS if message.token is None else self._tokens.verify(message.token)
+        try:
+            check_role(call, actor)
+            request: Request = call.request.model_validate_json(bytes(message.body))
+            check_scope(actor, request)
+        except Refused as refused:
+            _log.info("call.denied", call=call.name, actor=str(actor), code=refused.code)
+            raise
+        if message.after and self._before is not None:
+            await self._before(message.after)
+        command_id = message.command_id or uuid.uuid4().hex
+        origin = Origin(
+            actor=actor.recorded_actor,
+            principal=actor.recorded_principal,
+            command_id=command_id,
+            correlation_id=message.correlation_id or command_id,
+            causation_id=message.causation_id,
+            traceparent=traceparent(),
+        )
+        return await handler(request, message, Caller(actor, command_id, origin))
+
+
+def call_reply(reply: Reply, at: dict[str, int], command_id: str | None) -> CallReply:
+    return CallReply(msgspec.Raw(reply.model_dump_json().encode()), at, command_id)
+
+
+def kept(reply: Reply) -> str:
+    """A reply as it is kept for a repeated command: without what is told only once."""
+    return _without_secrets(reply).model_dump_json()
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _without_secrets(value: M) -> M:
+    changes: dict[str, Any] = {}
+    for name, about in type(value).model_fields.items():
+        extra = cast("Any", about.json_schema_extra)
+        found: Any = getattr(value, name)
+        if isinstance(extra, dict) and cast("dict[str, Any]", extra).get("secret"):
+            changes[name] = None
+        elif isinstance(found, BaseModel):
+            changes[name] = _without_secrets(found)
+        elif isinstance(found, tuple):
+            parts = cast("tuple[Any, ...]", found)
+            changes[name] = tuple(_without_secrets(part) if isinstance(part, BaseModel) else part for part in parts)
+    return value.model_copy(update=changes)
+
+
+def _what_is_wrong(invalid: ValidationError) -> str:
+    """Where a body does not fit and what is expected there; never what stood there."""
+    parts: list[str] = []
+    for error in invalid.errors(include_input=False, include_url=False, include_context=False)[:5]:
+        where = ".".join(str(step) for step in error["loc"])
+        parts.append(f"{where}: {error['msg']}" if where else error["msg"])
+    return "; ".join(parts)

@@ -1,0 +1,96 @@
+"""One service's database, SQLite or PostgreSQL, with the settings under which a commit is a promise.
+
+SQLite runs in WAL mode with `synchronous=FULL`, and every writing transaction begins IMMEDIATE, one at a time in this
+process, so that writers queue here instead of failing there. PostgreSQL keeps its defaults; nothing turns
+`synchronous_commit` off.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from eventkit import log
+
+_BUSY_TIMEOUT_S = 30
+_IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+
+
+class Database:
+    """Opens a service's database and makes its tables. `tables` are the service's own, beside the log's."""
+
+    def __init__(self, url: str | URL, service: str, *tables: MetaData) -> None:
+        self.url = make_url(url)
+        self.service = service
+        self._tables = tables
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._write_lock = threading.RLock()
+        self._reading = _engine(self.url, begin="BEGIN")
+        self._writing = _engine(self.url, begin="BEGIN IMMEDIATE")
+        self._alone = self._writing.execution_options(isolation_level="AUTOCOMMIT")
+
+    def create(self) -> None:
+        """Makes what tables are missing. Raises log.NewerSchema where the database is newer than this program."""
+        with self.writing() as connection:
+            log.create(connection, self.service)
+            for tables in self._tables:
+                tables.create_all(connection)
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        """One consistent view of the database."""
+        with self._reading.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """One transaction: committed at the end of the block, rolled back if it raises."""
+        with self._write_lock if self.is_sqlite else nullcontext(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def single_statement(self) -> Generator[Connection]:
+        """A connection on which each statement is a transaction of its own: one round trip on PostgreSQL."""
+        with self._alone.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._reading.dispose()
+        self._writing.dispose()
+
+
+def sqlite_url(path: Path) -> URL:
+    return URL.create("sqlite", database=str(path))
+
+
+def _engine(url: URL, *, begin: str) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
+        isolation = "REPEATABLE READ" if begin == "BEGIN" else "READ COMMITTED"
+        return create_engine(url, pool_size=8, max_overflow=24, isolation_level=isolation, connect_args={"options": options})
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:  # pyright: ignore[reportUnusedFunction] -- SQLAlchemy calls it
+        # The driver must not begin transactions by itself: it would begin them deferred, and a deferred one that comes
+        # to write may find that it cannot.
+        driver: Any = connection
+        driver.isolation_level = None
+        cursor = driver.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction] -- SQLAlchemy calls it
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,21 @@
+"""Named points at which a test may let the process die as if the power had gone.
+
+`VEKHA_FAULT=relay.after-publish:3` kills this process with SIGKILL the third time it arrives at that point (without a number: the first
+time). Without the variable a point costs one comparison and does nothing. It is read once, when the module is imported.
+"""
+
+import os
+import signal
+
+_point, _, _arrivals = os.environ.get("VEKHA_FAULT", "").partition(":")
+_left = int(_arrivals or 1)
+
+
+def reach(point: str) -> None:
+    """Say that execution has arrived at `point`. Does not return if this is the arrival that was asked for."""
+    global _left
+    if point != _point:
+        return
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,174 @@
+"""An instance: the services of one installation in one process, over one broker and under one clock.
+
+The launcher and the tests share it; only the edges differ (where the data lie, which broker, which services).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from nats.aio.client import Client
+from sqlalchemy.engine import URL
+
+from contracts import operations
+from contracts.call import Role
+from eventkit import jetstream
+from eventkit.answering import Answering, Caller, call_reply
+from eventkit.broker import Credential
+from eventkit.bus import CallServer
+from eventkit.calls import CallReply, CallRequest, Calls
+from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, start_of_day
+from eventkit.decider import Refused
+from eventkit.event import rfc3339
+from eventkit.provision import provision
+from eventkit.secrets import OPERATOR, Secrets
+from eventkit.service import Service, Settings
+from eventkit.tokens import Actor, Tokens
+
+_SETTLE_TIMEOUT_S = 60.0
+
+Build = Callable[[Settings], Service]
+
+
+class Instance:
+    """Starts and stops the given services together, answers for the clock, and moves a manual one from timer to timer."""
+
+    def __init__(
+        self,
+        builds: Mapping[str, Build],
+        *,
+        nats_url: str,
+        nats_credential: Credential,
+        secrets: Secrets,
+        clock: Clock,
+        database_url: Callable[[str], str | URL],
+        production: bool = False,
+        smtp_url: str | None = None,
+        mail_from: str | None = None,
+    ) -> None:
+        self.clock = clock
+        self._nats_url = nats_url
+        self._credential = nats_credential
+        self.services: dict[str, Service] = {
+            name: build(
+                Settings(
+                    name=name,
+                    database_url=database_url(name),
+                    nats_url=nats_url,
+                    nats_credential=nats_credential,
+                    secrets=secrets,
+                    clock=clock,
+                    production=production,
+                    smtp_url=smtp_url,
+                    mail_from=mail_from,
+                )
+            )
+            for name, build in builds.items()
+        }
+        self._tokens = Tokens(OPERATOR, secrets.signing_key(OPERATOR), secrets.public_keys(), clock)
+        self._moving = asyncio.Lock()
+        self._nc: Client | None = None
+        self._server: CallServer | None = None
+
+    async def start(self) -> None:
+        """Provisions what the services need on the bus, then starts them side by side."""
+        nc = self._nc = await jetstream.connect(self._nats_url, self._credential, name="instance")
+        await provision(nc, durables=[durable for service in self.services.values() for durable in service.durables])
+        await asyncio.gather(*(service.start() for service in self.services.values()))
+        answering = Answering("instance", self._tokens)
+        answering.register(operations.CLOCK, self._tell_time)
+        answering.register(operations.SET_CLOCK, self._set_clock)
+        answering.register(operations.ADVANCE_CLOCK, self._advance_clock)
+        self._server = CallServer(self._nats_url, self._credential, "instance", answering.answer)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop()
+        await asyncio.gather(*(service.stop() for service in self.services.values()))
+        if self._nc is not None:
+            await jetstream.disconnect(self._nc)
+
+    def operator_token(self) -> str:
+        """The operator's own token: it does not expire, and never leaves the instance's secrets folder."""
+        return self._tokens.mint(Actor(Role.OPERATOR), lifetime_s=None)
+
+    def calls(self, token: str | None) -> Calls:
+        """Makes calls under a token, in this process."""
+        if self._nc is None:
+            raise RuntimeError("the instance is not running")
+        return Calls(self._nc, lambda _: token)
+
+    async def move_clock(self, to: datetime) -> None:
+        """Moves a manual clock to a time, stopping wherever a timer is due, and returns when each was handled (DESIGN 2.6).
+
+        Raises Refused `clock.real` or `clock.backwards`.
+        """
+        if not isinstance(self.clock, ManualClock):
+            raise Refused("clock.real", "This instance runs on the real clock. A demo instance has a manual one.")
+        async with self._moving:
+            if to < self.clock.now():
+                self.clock.move(to)  # refuses, with the reason
+            while True:
+                await self.settled()
+                due = min((due for service in self.services.values() if (due := service.next_due()) is not None), default=None)
+                if due is None or due > to:
+                    break
+                self.clock.move(max(due, self.clock.now()))
+                for service in self.services.values():
+                    await service.run_due_timers()
+            self.clock.move(to)
+
+    async def settled(self) -> None:
+        """Waits until every log is on the bus and every reader and reaction has taken it in."""
+        async with asyncio.timeout(_SETTLE_TIMEOUT_S):
+            while True:
+                heads = await self._heads()
+                for service in self.services.values():
+                    await service.relay.published(heads[service.name])
+                    for runner in service.runners:
+                        halted = runner.checkpointed.halted
+                        await runner.reach({source: at for source, at in heads.items() if source not in halted}, _SETTLE_TIMEOUT_S)
+                    for worker in service.workers:
+                        await worker.idle.wait()
+                if await self._heads() == heads:
+                    return
+
+    async def _heads(self) -> dict[str, int]:
+        """Where readers can get to: a quarantined service's log goes no further than its stream."""
+        return {
+            name: await service.store.head() if service.store.quarantine is None else service.relay.position
+            for name, service in self.services.items()
+        }
+
+    def _reply(self, message: CallRequest) -> CallReply:
+        reply = operations.ClockReply(kind=self.clock.kind, now=rfc3339(self.clock.now()))
+        return call_reply(reply, {}, message.command_id)
+
+    async def _tell_time(self, request: operations.Nothing, message: CallRequest, caller: Caller) -> CallReply:
+        return self._reply(message)
+
+    async def _set_clock(self, request: operations.SetClock, message: CallRequest, caller: Caller) -> CallReply:
+        await self.move_clock(_moment(request.to))
+        return self._reply(message)
+
+    async def _advance_clock(self, request: operations.AdvanceClock, message: CallRequest, caller: Caller) -> CallReply:
+        step = timedelta(days=request.days, hours=request.hours, minutes=request.minutes)
+        await self.move_clock(self.clock.now() + step)
+        return self._reply(message)
+
+
+def _moment(text: str) -> datetime:
+    """A moment from RFC 3339, or from a date: the beginning of that day in Moscow; without offset, Moscow time."""
+    try:
+        if len(text) == len("2015-08-17"):
+            return start_of_day(date.fromisoformat(text))
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(
+            "clock.unreadable", f"{text!r} is no time: give a date (2015-08-17) or RFC 3339 (2015-08-17T09:00:00+03:00)."
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(DEFAULT_ZONE))

@@ -1,0 +1,97 @@
+"""The secrets of an instance: a folder that only its owner can read, made once at the first start (DESIGN 3).
+
+Everything symmetric is derived from one master key, a key for each purpose; everybody who signs has an Ed25519 key of
+their own. A secret that is missing later stops the start: making a new one in silence would make what the old one
+sealed unreadable.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets as randomness
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from contracts.event import SERVICES
+
+OPERATOR = "operator"
+ISSUERS = (*SERVICES, OPERATOR)
+"""Who signs tokens: the five services, and the operator of an embedded instance."""
+
+_MASTER = "master.key"
+_BROKER = "broker.password"
+
+
+class SecretMissing(RuntimeError):
+    """A secret that was made at the first start is gone."""
+
+
+class Secrets:
+    """Reads an instance's secrets from its folder; `make` makes them once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        missing = [name for name in _names() if not (folder / name).is_file()]
+        if missing:
+            raise SecretMissing(f"{folder} lacks {', '.join(missing)}. Put the file back from where the instance's secrets are kept.")
+        self._master = _read(folder / _MASTER)
+        self._keys: dict[str, bytes] = {}
+
+    @classmethod
+    def make(cls, folder: Path) -> Secrets:
+        """Makes every secret of a new instance. Raises FileExistsError where there are some already."""
+        folder.mkdir(mode=0o700, parents=True)
+        _write(folder / _MASTER, randomness.token_bytes(32))
+        _write(folder / _BROKER, randomness.token_bytes(24))
+        for issuer in ISSUERS:
+            _write(folder / _signing(issuer), Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
+        return cls(folder)
+
+    def key(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose, always the same one in this instance."""
+        if purpose not in self._keys:
+            self._keys[purpose] = HKDF(algorithm=SHA256(), length=32, salt=None, info=f"vekha/{purpose}".encode()).derive(self._master)
+        return self._keys[purpose]
+
+    def mac(self, purpose: str, data: bytes) -> str:
+        """HMAC-SHA256 in hex under the purpose's key: tells equal from different, and nothing to who lacks the key."""
+        return hmac.new(self.key(purpose), data, hashlib.sha256).hexdigest()
+
+    @property
+    def broker_password_file(self) -> Path:
+        return self.folder / _BROKER
+
+    def signing_key(self, issuer: str) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(_read(self.folder / _signing(issuer)))
+
+    def public_keys(self) -> dict[str, Ed25519PublicKey]:
+        return {issuer: self.signing_key(issuer).public_key() for issuer in ISSUERS}
+
+
+def public_bytes(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def _names() -> list[str]:
+    return [_MASTER, _BROKER, *(_signing(issuer) for issuer in ISSUERS)]
+
+
+def _signing(issuer: str) -> str:
+    return f"signing-{issuer}.key"
+
+
+def _read(path: Path) -> bytes:
+    return base64.urlsafe_b64decode(path.read_text().strip())
+
+
+def _write(path: Path, value: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(base64.urlsafe_b64encode(value).decode() + "\n")

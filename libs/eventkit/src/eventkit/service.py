@@ -1,0 +1,409 @@
+"""A service: its record, relay, readers and timers, and the calls that it answers. All five are built from this.
+
+A service's `app.build(settings)` makes one of these, registers its handlers and projections, and hands it to whoever
+runs it: the one-process launcher, a container's main, or a test. Only the settings differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from sqlalchemy import Connection, MetaData, select
+from sqlalchemy.engine import URL
+
+from contracts import operations
+from contracts.call import Call, Reply, Request, Role
+from eventkit import jetstream
+from eventkit.answering import Answering, Caller, call_reply, kept
+from eventkit.broker import Credential
+from eventkit.bus import CallServer
+from eventkit.calls import CallReply, CallRequest, Calls
+from eventkit.clock import DEFAULT_ZONE, Clock, local_day
+from eventkit.database import Database
+from eventkit.decider import Refused
+from eventkit.event import Origin, decode, rfc3339
+from eventkit.jetstream import BusMessage
+from eventkit.projection import Projection, ProjectionRunner, parked_table
+from eventkit.reaction import Inbox, Reaction, ReactionWorker
+from eventkit.relay import Quarantine, Relay, RelayState
+from eventkit.secrets import Secrets
+from eventkit.store import CommandKey, Store, Transaction
+from eventkit.telemetry import traceparent, trouble
+from eventkit.tokens import Actor, Tokens
+
+_READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
+_OWN_TOKEN_LIFETIME_S = 300
+_TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
+_AGREEMENT_TIMEOUT_S = 10.0
+
+Q = TypeVar("Q", bound=Request)
+P = TypeVar("P", bound=Reply)
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything in which one instance of a service differs from another."""
+
+    name: str
+    database_url: str | URL
+    nats_url: str
+    nats_credential: Credential
+    secrets: Secrets
+    clock: Clock
+    production: bool = False
+    smtp_url: str | None = None
+    mail_from: str | None = None
+
+
+class Timer(Protocol):
+    """Something that happens because of the time. `next_due` is when there is next something to do, None for never."""
+
+    def next_due(self, now: datetime) -> datetime | None: ...
+
+    async def handle(self, now: datetime) -> None: ...
+
+
+CommandHandler = Callable[[Q, Transaction, Caller], P]
+QueryHandler = Callable[[Q, Caller], Awaitable[P]]
+
+
+def happened_on(given: date | None, now: datetime, timezone: str = DEFAULT_ZONE) -> date:
+    """The day on which an act was true: today in the school where none is given. Raises Refused `date.in-future`."""
+    today = local_day(now, timezone)
+    if given is not None and given > today:
+        raise Refused("date.in-future", f"{given} has not come yet: it is {today}.")
+    return given or today
+
+
+@dataclass
+class _Running:
+    """What exists only while the service runs."""
+
+    nc: Client
+    server: CallServer
+    relay: Relay
+    tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+
+
+class Service:
+    """One of the five. `tables` are the service's own, in its database beside the log."""
+
+    def __init__(self, settings: Settings, *tables: MetaData) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.clock = settings.clock
+        self.secrets = settings.secrets
+        self.database = Database(settings.database_url, settings.name, *tables)
+        self.store = Store(self.database, settings.clock, committed=self._committed)
+        self.tokens = Tokens(settings.name, settings.secrets.signing_key(settings.name), settings.secrets.public_keys(), settings.clock)
+        self.timers: list[Timer] = []
+        self.runners: list[ProjectionRunner] = []
+        self._projections: list[Projection] = []
+        self.workers: list[ReactionWorker] = []
+        self._at_start: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.answering = Answering(settings.name, self.tokens, before=self.caught_up)
+        self._running: _Running | None = None
+        self._own_tokens: dict[str | None, tuple[str, float]] = {}
+        self._answer_operations()
+
+    # ---- what a service is made of ------------------------------------------------------------------------------------
+
+    def command(self, call: Call[Q, P]) -> Callable[[CommandHandler[Q, P]], CommandHandler[Q, P]]:
+        """Registers who carries out a command. The handler runs inside the append queue's transaction."""
+
+        def register(handler: CommandHandler[Q, P]) -> CommandHandler[Q, P]:
+            async def carry_out(request: Q, message: CallRequest, caller: Caller) -> CallReply:
+                key = None if message.command_id is None else self._key(call, message, caller)
+                carried = await self.store.carry_out(lambda transaction: handler(request, transaction, caller), caller.origin, key)
+                return call_reply(carried.reply, {self.name: carried.position}, caller.command_id)
+
+            self.answering.register(call, carry_out)
+            return handler
+
+        return register
+
+    def query(self, call: Call[Q, P]) -> Callable[[QueryHandler[Q, P]], QueryHandler[Q, P]]:
+        """Registers who answers a query."""
+
+        def register(handler: QueryHandler[Q, P]) -> QueryHandler[Q, P]:
+            async def ask(request: Q, message: CallRequest, caller: Caller) -> CallReply:
+                return call_reply(await handler(request, caller), self._at(), message.command_id)
+
+            self.answering.register(call, ask)
+            return handler
+
+        return register
+
+    def projection(self, projection: Projection) -> None:
+        self._projections.append(projection)
+
+    def reaction(self, reaction: Reaction) -> None:
+        self._projections.append(Inbox(reaction))
+        self.workers.append(ReactionWorker(self.database, reaction))
+
+    def timer(self, timer: Timer) -> None:
+        self.timers.append(timer)
+
+    def at_start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs beside the service from its start on: to take up again what a crash had cut off."""
+        self._at_start.append(task)
+
+    @property
+    def durables(self) -> list[tuple[str, str]]:
+        """The durable consumers, as pairs of bus stream and name, that must be provisioned for this service's readers."""
+        return [(source.upper(), self._durable(projection)) for projection in self._projections for source in projection.sources]
+
+    # ---- running ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Opens the database and the bus, agrees with the stream, and answers calls from then on."""
+        await asyncio.to_thread(self.database.create)
+        self.store.start()
+        nc = await jetstream.connect(self.settings.nats_url, self.settings.nats_credential, name=self.name)
+        self.calls = Calls(nc, self._own_token)
+        relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
+        server = CallServer(self.settings.nats_url, self.settings.nats_credential, self.name, self.answering.answer)
+        running = self._running = _Running(nc, server, relay)
+        running.tasks.append(asyncio.create_task(relay.run(), name=f"{self.name}-relay"))
+        for projection in self._projections:
+            runner = ProjectionRunner(nc, self.database, projection, self._durable(projection), self._ask_owner)
+            self.runners.append(runner)
+            await asyncio.to_thread(runner.checkpointed.create)
+            running.tasks.append(asyncio.create_task(runner.run(), name=f"{self.name}-{projection.name}"))
+        # A service that its stream contradicts must not append even once, so it waits for the comparison.
+        for _ in range(int(_AGREEMENT_TIMEOUT_S / 0.02)):
+            if relay.state is not RelayState.STARTING:
+                break
+            await asyncio.sleep(0.02)
+        for worker, runner in zip(self.workers, self._inboxes(), strict=True):
+            running.tasks.append(asyncio.create_task(worker.run(), name=f"{self.name}-reaction"))
+            runner.on_moved = worker.wake
+        for task in self._at_start:
+            running.tasks.append(asyncio.create_task(task(), name=f"{self.name}-start"))
+        if self.timers and self.clock.kind == "real":
+            running.tasks.append(asyncio.create_task(self._run_timers(), name=f"{self.name}-timers"))
+        await server.start()
+        _log.info("service.started", service=self.name)
+
+    async def stop(self) -> None:
+        """Answers the calls under way, then stops everything else. What is committed is published at the next start at the latest."""
+        running, self._running = self._running, None
+        if running is not None:
+            await running.server.stop()
+            await self.store.stop()
+            for task in running.tasks:
+                task.cancel()
+            await asyncio.gather(*running.tasks, return_exceptions=True)
+            await jetstream.disconnect(running.nc)
+        self.runners.clear()
+        self.database.close()
+
+    @property
+    def relay(self) -> Relay:
+        return self._live().relay
+
+    @property
+    def nc(self) -> Client:
+        """The service's own connection to the bus."""
+        return self._live().nc
+
+    # ---- what handlers use --------------------------------------------------------------------------------------------
+
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Reads the database in a thread, on one consistent view."""
+
+        def run() -> T:
+            with self.database.reading() as connection:
+                return function(connection)
+
+        return await asyncio.to_thread(run)
+
+    async def write(self, function: Callable[[Connection], T]) -> T:
+        """Writes tables that no event speaks of, in a transaction of their own."""
+
+        def run() -> T:
+            with self.database.writing() as connection:
+                return function(connection)
+
+        return await asyncio.to_thread(run)
+
+    async def carry_out(self, caller: Caller, work: Callable[[Transaction], T], *, part: str) -> T:
+        """One command inside a longer job: its id is the caller's and `part`, so doing the job again repeats nothing.
+
+        What `work` returns is kept as JSON and told again: a plain value without anything secret or personal.
+        """
+        command_id = f"{caller.command_id}.{part}"
+        key = CommandKey(command_id, "", lambda reply: msgspec.json.encode(reply).decode(), msgspec.json.decode)
+        origin = replace(caller.origin, command_id=command_id, causation_id=caller.command_id)
+        return (await self.store.carry_out(work, origin, key)).reply
+
+    async def caught_up(self, wanted: Mapping[str, int], timeout_s: float = 2.0) -> None:
+        """Waits for this service's own readers. Raises Refused `reader.not-caught-up`."""
+        reached = await asyncio.gather(*(runner.reach(wanted, timeout_s) for runner in self.runners))
+        if not all(reached):
+            raise Refused("reader.not-caught-up", f"{self.name} has not read that far yet. Ask again in a moment.")
+
+    def as_itself(self, command_id: str, *, because_of: Origin | None = None, causation_id: str | None = None) -> Caller:
+        """A caller for what the service does by itself: a timer's act, the consequence of an event."""
+        actor = Actor(Role.SERVICE, self.name)
+        correlation = because_of.correlation_id if because_of else command_id
+        return Caller(actor, command_id, Origin(str(actor), command_id, correlation, causation_id=causation_id, traceparent=traceparent()))
+
+    def next_due(self) -> datetime | None:
+        """When the first of the service's timers has something to do; never while it is quarantined."""
+        if self.store.quarantine is not None:
+            return None
+        now = self.clock.now()
+        return min((due for timer in self.timers if (due := timer.next_due(now)) is not None), default=None)
+
+    async def run_due_timers(self) -> None:
+        """Handles every timer that is due now."""
+        now = self.clock.now()
+        for timer in self.timers:
+            if self.store.quarantine is None and (due := timer.next_due(now)) is not None and due <= now:
+                await timer.handle(now)
+
+    # ---- what every service answers about itself ----------------------------------------------------------------------
+
+    def _answer_operations(self) -> None:
+        async def head(request: operations.Nothing, caller: Caller) -> operations.Head:
+            found = await asyncio.to_thread(self.store.read_head)
+            return operations.Head(position=found.position, hash=found.hash.hex(), recorded_at=found.recorded_at)
+
+        async def read_log(request: operations.ReadLog, caller: Caller) -> operations.LogRun:
+            rows: list[operations.LogRow] = []
+            size = 0
+            for position, _, data in await self.store.read(request.after, request.limit):
+                size += len(data) * 4 // 3 + 40
+                if rows and size > _READ_LOG_BYTES:
+                    break
+                rows.append(operations.LogRow(position=position, bytes=base64.b64encode(data).decode()))
+            return operations.LogRun(rows=tuple(rows))
+
+        async def parked(request: operations.Nothing, caller: Caller) -> operations.Parked:
+            rows = await self.read(lambda connection: connection.execute(select(parked_table).order_by(parked_table.c.position)).all())
+            return operations.Parked(
+                events=tuple(
+                    operations.ParkedEvent(
+                        reader=row.reader,
+                        source=row.source,
+                        school=row.school,
+                        position=row.position,
+                        type=row.type,
+                        reason=row.reason,
+                        waiting=row.waiting,
+                    )
+                    for row in rows
+                )
+            )
+
+        async def retry(request: operations.RetryParked, caller: Caller) -> operations.Retried:
+            applied = left = 0
+            for runner in self.runners:
+                if request.reader in (None, runner.projection.name):
+                    more, rest = await runner.retry(request.source, request.school)
+                    applied, left = applied + more, left + rest
+            return operations.Retried(applied=applied, left=left)
+
+        async def health(request: operations.Nothing, caller: Caller) -> operations.Health:
+            rows = (await parked(request, caller)).events
+            relay = self._live().relay
+            return operations.Health(
+                service=self.name,
+                position=await self.store.head(),
+                published=relay.position,
+                quarantined=self.store.quarantine,
+                now=rfc3339(self.clock.now()),
+                readers=tuple(
+                    operations.ReaderHealth(
+                        name=runner.projection.name,
+                        positions=dict(runner.positions),
+                        parked=sum(row.reader == runner.projection.name for row in rows),
+                        halted=tuple(sorted(runner.checkpointed.halted)),
+                    )
+                    for runner in self.runners
+                ),
+            )
+
+        self.query(operations.HEAD[self.name])(head)
+        self.query(operations.READ_LOG[self.name])(read_log)
+        self.query(operations.HEALTH[self.name])(health)
+        self.query(operations.PARKED[self.name])(parked)
+        self.query(operations.RETRY_PARKED[self.name])(retry)
+
+    # ---- inside -------------------------------------------------------------------------------------------------------
+
+    def _key(self, call: Call[Any, Any], message: CallRequest, caller: Caller) -> CommandKey:
+        body = msgspec.json.encode(msgspec.json.decode(message.body), order="sorted")
+        digest = self.secrets.mac("command", b"\0".join((call.name.encode(), caller.origin.actor.encode(), body)))
+        return CommandKey(caller.command_id, digest, kept, call.reply.model_validate_json)
+
+    def _at(self) -> dict[str, int]:
+        positions: dict[str, int] = {}
+        for runner in self.runners:
+            for source, position in runner.positions.items():
+                positions[source] = min(position, positions.get(source, position))
+        return positions
+
+    def _durable(self, projection: Projection) -> str:
+        return f"{self.name}-{projection.name}"
+
+    def _inboxes(self) -> list[ProjectionRunner]:
+        return [runner for runner in self.runners if isinstance(runner.projection, Inbox)]
+
+    def _committed(self) -> None:
+        if self._running is not None:
+            self._running.relay.wake()
+
+    async def _quarantined(self, quarantine: Quarantine) -> None:
+        _log.error("service.quarantined", service=self.name, reason=quarantine.reason, position=quarantine.position)
+        self.store.quarantine = quarantine.text
+
+    async def _ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
+        if source == self.name:
+            return await self.store.read(after, limit)
+        request = operations.ReadLog(after=after, limit=min(limit, 500))
+        run = (await self.calls.call(operations.READ_LOG[source], request)).reply
+        return [(row.position, *_subject_and_bytes(row)) for row in run.rows]
+
+    def _own_token(self, on_behalf_of: str | None) -> str:
+        now = self.clock.now().timestamp()
+        token, until = self._own_tokens.get(on_behalf_of, ("", 0.0))
+        if now >= until:
+            if len(self._own_tokens) > 1000:
+                self._own_tokens.clear()
+            token = self.tokens.mint(Actor(Role.SERVICE, self.name, on_behalf_of=on_behalf_of), lifetime_s=_OWN_TOKEN_LIFETIME_S)
+            self._own_tokens[on_behalf_of] = (token, now + _OWN_TOKEN_LIFETIME_S / 2)
+        return token
+
+    async def _run_timers(self) -> None:
+        while True:
+            try:
+                await self.run_due_timers()
+            except Exception as error:  # noqa: BLE001 -- a timer that failed is due again
+                _log.error("timer.failed", service=self.name, **trouble(error))
+                await asyncio.sleep(1.0)
+            due = self.next_due()
+            pause_s = _TIMER_POLL_S if due is None else (due - self.clock.now()).total_seconds()
+            await asyncio.sleep(min(max(pause_s, 0.05), _TIMER_POLL_S))
+
+    def _live(self) -> _Running:
+        if self._running is None:
+            raise RuntimeError(f"{self.name} is not running")
+        return self._running
+
+
+def _subject_and_bytes(row: operations.LogRow) -> tuple[str, bytes]:
+    data = base64.b64decode(row.bytes)
+    return decode(data).subject, data

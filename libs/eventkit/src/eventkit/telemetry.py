@@ -1,0 +1,73 @@
+"""Logs and traces, set up once a process: structlog to stderr as JSON lines, OpenTelemetry with W3C trace context.
+
+A trace runs from a call through the event it recorded (its `traceparent`) to the projections that took it in. Neither
+logs nor spans hold bodies: ids, codes, counts and positions only (DESIGN 2.7).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_propagator = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer("vekha")
+
+
+def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None) -> None:
+    """Sets up logging and tracing for this process. A second call changes the log level alone."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # The libraries' own loggers say what they have to say in warnings; their info lines may quote subjects of calls.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider(resource=Resource.create({"service.name": "vekha"}))
+        trace.set_tracer_provider(provider)
+    if processor is not None:
+        provider.add_span_processor(processor)
+
+
+@contextmanager
+def span(name: str, *, kind: SpanKind = SpanKind.INTERNAL, parent: str | None = None, **attributes: str | int) -> Generator[Span]:
+    """A span, below `parent` (a traceparent) where one is given, else below the current one."""
+    context = _propagator.extract({"traceparent": parent}) if parent else None
+    with _tracer.start_as_current_span(name, context=context, kind=kind, attributes=attributes) as current:
+        yield current
+
+
+def traceparent() -> str | None:
+    """The current span's W3C traceparent; None outside any recorded span."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def trouble(error: BaseException) -> dict[str, Any]:
+    """What a log may say of an unexpected error: its type and where it was raised.
+
+    Never its text, a source line or a local variable: each may quote a row, a body or a secret.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"error": type(error).__name__, "at": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]}

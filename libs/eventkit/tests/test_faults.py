@@ -1,0 +1,33 @@
+"""Fault points: dead on the wanted arrival, and nothing at all otherwise."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+from eventkit.faults import reach
+for arrival in range(1, 4):
+    reach("relay.before-publish")
+    print(arrival, flush=True)
+"""
+
+
+def arrivals(fault: str | None) -> tuple[int, list[str]]:
+    environment = {name: value for name, value in os.environ.items() if name != "VEKHA_FAULT"}
+    if fault is not None:
+        environment["VEKHA_FAULT"] = fault
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout.split()
+
+
+@pytest.mark.parametrize(("fault", "survived"), [("relay.before-publish", []), ("relay.before-publish:3", ["1", "2"])])
+def test_the_process_dies_on_the_wanted_arrival(fault: str, survived: list[str]) -> None:
+    assert arrivals(fault) == (-signal.SIGKILL, survived)
+
+
+@pytest.mark.parametrize("fault", [None, "", "log.before-commit", "relay.before-publish:4"])
+def test_otherwise_nothing_happens(fault: str | None) -> None:
+    assert arrivals(fault) == (0, ["1", "2", "3"])

@@ -1,0 +1,1 @@
+"""Consents: what each family decided about its data, by seat and by person, and what it took back."""

@@ -1,0 +1,89 @@
+"""The calls that consent answers: decisions recorded, alone and in lists, withdrawals, and how things stand."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from consent.domain import CONSENTS, Consents, Withdraw
+from consent.projections import timezone
+from consent.registry import Registry, consent_table
+from contracts import consent
+from contracts.call import Role
+from eventkit import log
+from eventkit.decider import Refused
+from eventkit.service import Caller, Service, happened_on
+from eventkit.store import Transaction
+
+_FOR_THEMSELVES = (Role.STAFF, Role.PUPIL, Role.GUARDIAN)
+
+
+def register(service: Service) -> None:
+    @service.command(consent.RECORD_DECISION)
+    def record_decision(request: consent.RecordDecision, tx: Transaction, caller: Caller) -> consent.DecisionRecorded:
+        registry = Registry(tx, service.secrets, caller.actor, request.school, [request.decision])
+        recorded = registry.record(request.decision, request.happened_on)
+        registry.write()
+        return recorded
+
+    @service.command(consent.RECORD_DECISIONS)
+    def record_decisions(request: consent.RecordDecisions, tx: Transaction, caller: Caller) -> consent.DecisionsRecorded:
+        registry = Registry(tx, service.secrets, caller.actor, request.school, request.decisions)
+        outcomes: list[consent.DecisionOutcome] = []
+        for decision in request.decisions:
+            try:
+                done = registry.record(decision, request.happened_on)
+            except Refused as refusal:
+                outcomes.append(consent.DecisionOutcome(code=refusal.code, text=refusal.text))
+            else:
+                outcomes.append(
+                    consent.DecisionOutcome(consent_id=done.consent_id, subject=done.subject, recorded_before=done.recorded_before)
+                )
+        registry.write()
+        return consent.DecisionsRecorded(outcomes=tuple(outcomes))
+
+    @service.command(consent.WITHDRAW)
+    def withdraw(request: consent.Withdraw, tx: Transaction, caller: Caller) -> consent.Withdrawn:
+        day = happened_on(request.happened_on, tx.now, timezone=timezone(tx.rows, request.school))
+        found = tx.rows(
+            select(consent_table.c.subject).where(
+                consent_table.c.consent_id == request.consent_id, consent_table.c.school == request.school
+            )
+        )
+        if not found:
+            raise Refused("consent.unknown", f"There is no consent {request.consent_id} in this school.")
+        subject: str = found[0].subject
+        if caller.actor.role in _FOR_THEMSELVES and caller.actor.scope != subject:
+            raise Refused(
+                "access.other-person", "You can withdraw your own consent alone. The school's administrator records anybody else's."
+            )
+        tx.decide(CONSENTS, subject, Withdraw(request.consent_id, day), school=request.school, happened_on=day)
+        return consent.Withdrawn(consent_id=request.consent_id, subject=subject)
+
+    @service.query(consent.STATUS)
+    async def status(request: consent.StatusQuery, caller: Caller) -> consent.ConsentStatus:
+        if (request.subject is None) == (request.consent_id is None):
+            raise Refused("status.subject-unclear", "Say whose decisions: either a subject or a consent_id, not both.")
+        return await service.read(lambda connection: _status(connection, request))
+
+
+def _status(connection: Connection, request: consent.StatusQuery) -> consent.ConsentStatus:
+    timezone(lambda statement: connection.execute(statement).all(), request.school)
+    chosen = consent_table.c.subject == request.subject if request.subject else consent_table.c.consent_id == request.consent_id
+    found = connection.execute(select(consent_table.c.subject).where(consent_table.c.school == request.school, chosen)).first()
+    if found is None:
+        return consent.ConsentStatus(consents=())
+    consents: Consents = CONSENTS.fold(recorded.event() for recorded in log.history(connection, CONSENTS.stream(found.subject)))
+    return consent.ConsentStatus(
+        consents=tuple(
+            consent.ConsentCard(
+                consent_id=one.decided.consent_id,
+                subject=one.decided.subject,
+                subject_kind=one.decided.subject_kind,
+                seat=one.decided.seat,
+                state=one.state,
+                decided_on=one.decided_on,
+            )
+            for one in consents
+            if request.consent_id in (None, one.decided.consent_id)
+        )
+    )

@@ -1,0 +1,167 @@
+"""The decisions on one person's data, in the order in which they were taken (DOMAIN 3).
+
+A decision is granted or refused; a later one supersedes it. A granted consent may be withdrawn: then it was valid and
+has ended. Consent is voluntary, so a refusal is as good a decision as a grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Literal
+
+from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, ConsentWithdrawn, Decision, SubjectKind
+from contracts.event import Event
+from eventkit.decider import Decider, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Record a decision under a new `consent_id`. `subject` is the person's id, `on` the day on which it was taken."""
+
+    consent_id: str
+    subject: str
+    decision: Decision
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take a consent back on a day."""
+
+    consent_id: str
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One decision and what has become of it."""
+
+    decided: ConsentGranted | ConsentRefused
+    state: Literal["granted", "refused", "withdrawn", "superseded"]
+
+    @property
+    def decided_on(self) -> date:
+        return self.decided.signed_on if isinstance(self.decided, ConsentGranted) else self.decided.decided_on
+
+
+Consents = tuple[Consent, ...]
+"""Every decision on one subject, the oldest first; the last one stands."""
+
+
+def decide(command: Decide | Withdraw, consents: Consents) -> Sequence[Event]:
+    match command:
+        case Decide():
+            return _decide(command, consents)
+        case Withdraw():
+            return _withdraw(command, consents)
+
+
+def _decide(command: Decide, consents: Consents) -> Sequence[Event]:
+    kind = command.decision.subject_kind
+    if any(consent.decided.consent_id == command.consent_id for consent in consents):
+        return []
+    if consents and consents[-1].decided.subject_kind is not kind:
+        known_as = consents[-1].decided.subject_kind
+        raise Refused("subject.other-kind", f"{command.subject} is known as {known_as}, not as {kind}. Name the right person or kind.")
+    age_band, capacity = _who_decides(command.decision)
+    if not consents or consents[-1].state == "withdrawn":  # what has ended already cannot be superseded
+        return [_event(command, command.consent_id, None, age_band, capacity)]
+    last = consents[-1].decided
+    if _event(command, last.consent_id, last.supersedes, age_band, capacity) == last:
+        return []
+    return [_event(command, command.consent_id, last.consent_id, age_band, capacity)]
+
+
+def _withdraw(command: Withdraw, consents: Consents) -> Sequence[Event]:
+    consent = next((consent for consent in consents if consent.decided.consent_id == command.consent_id), None)
+    if consent is None:
+        raise Refused("consent.unknown", f"There is no consent {command.consent_id}.")
+    if consent.state == "withdrawn":
+        return []
+    if isinstance(consent.decided, ConsentRefused):
+        raise Refused("consent.not-granted", "This decision was a refusal: there is nothing to withdraw.")
+    if consent.state == "superseded":
+        raise Refused("consent.superseded", "A later decision has taken the place of this consent: withdraw that one.")
+    if command.on < consent.decided_on:
+        raise Refused("consent.not-yet-granted", f"This consent was signed on {consent.decided_on}: it cannot end before that day.")
+    decided = consent.decided
+    return [ConsentWithdrawn(consent_id=decided.consent_id, subject=decided.subject, subject_kind=decided.subject_kind)]
+
+
+def evolve(consents: Consents, event: Event) -> Consents:
+    match event:
+        case ConsentGranted():
+            return (*_ended(consents, event.supersedes, "superseded"), Consent(event, "granted"))
+        case ConsentRefused():
+            return (*_ended(consents, event.supersedes, "superseded"), Consent(event, "refused"))
+        case ConsentWithdrawn():
+            return _ended(consents, event.consent_id, "withdrawn")
+        case _:
+            raise TypeError(f"{event.type} is no event of a subject's consents")
+
+
+CONSENTS: Decider[Decide | Withdraw, Consents] = Decider("consents", (), decide, evolve)
+"""The decisions on one subject; a stream's id is the subject's."""
+
+
+def _ended(consents: Consents, consent_id: str | None, state: Literal["superseded", "withdrawn"]) -> Consents:
+    return tuple(replace(consent, state=state) if consent.decided.consent_id == consent_id else consent for consent in consents)
+
+
+def _who_decides(decision: Decision) -> tuple[AgeBand, Capacity]:
+    """The age band and the capacity of a decision, with what was left out filled in (152-ФЗ ст. 9, DOMAIN 3).
+
+    For a pupil under 18 a legal representative decides, from 18 on the pupil; everybody else decides for the own data.
+    A pupil of whom no age is said counts as under 14, where the strictest rules hold.
+    """
+    is_pupil = decision.subject_kind is SubjectKind.PUPIL
+    age_band = decision.age_band or (AgeBand.UNDER_14 if is_pupil else AgeBand.ADULT)
+    decides = Capacity.LEGAL_REPRESENTATIVE if is_pupil and age_band is not AgeBand.ADULT else Capacity.SELF
+    if decision.capacity not in (None, decides):
+        who = (
+            "a legal representative decides for a pupil under 18" if decides is Capacity.LEGAL_REPRESENTATIVE else "an adult decides alone"
+        )
+        raise Refused("consent.wrong-capacity", f"This is not {decision.capacity}'s to decide: {who}. Have the right person sign.")
+    return age_band, decides
+
+
+def _event(command: Decide, consent_id: str, supersedes: str | None, age_band: AgeBand, capacity: Capacity) -> Event:
+    decision = command.decision
+    if not decision.granted:
+        return ConsentRefused(
+            consent_id=consent_id,
+            supersedes=supersedes,
+            subject=command.subject,
+            subject_kind=decision.subject_kind,
+            seat=decision.seat,
+            decided_on=command.on,
+        )
+    return ConsentGranted(
+        consent_id=consent_id,
+        supersedes=supersedes,
+        subject=command.subject,
+        subject_kind=decision.subject_kind,
+        seat=decision.seat,
+        age_band=age_band,
+        grantor=decision.grantor,
+        capacity=capacity,
+        terms=decision.terms,
+        form=decision.form,
+        evidence_sha256=decision.evidence_sha256,
+        signed_on=command.on,
+        valid_from=command.on,
+        valid_until=_last_day(decision.valid_until, command.on),
+    )
+
+
+def _last_day(valid_until: date | None, signed_on: date) -> date | None:
+    """The end of a month, so that no birth date is given away: what ends at 18 ends with the month before the birthday (DESIGN 2.7)."""
+    if valid_until is None:
+        return None
+    if (valid_until + timedelta(days=1)).day != 1:
+        valid_until = valid_until.replace(day=1) - timedelta(days=1)
+    if valid_until < signed_on:
+        raise Refused("consent.expired", f"This consent would have ended on {valid_until}, before it was signed. Have a new one signed.")
+    return valid_until

@@ -1,0 +1,115 @@
+"""What consent must know of the schools: which there are, their classes, and who is in them. It follows roster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Column, CompoundSelect, Connection, Executable, MetaData, Row, Table, Text, bindparam, delete, insert, select
+
+from contracts.consent import SubjectKind
+from eventkit.decider import Refused
+from eventkit.event import Recorded
+
+metadata = MetaData()
+
+Rows = Callable[[Executable], Sequence[Row[Any]]]
+"""Reads rows: inside a command `Transaction.rows`, elsewhere over a connection."""
+
+school_table = Table("school", metadata, Column("school", Text, primary_key=True), Column("timezone", Text, nullable=False))
+
+class_table = Table("class", metadata, Column("class_id", Text, primary_key=True), Column("school", Text, nullable=False))
+
+person_table = Table(
+    "person",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("person", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+)
+"""Everybody who was ever entered: a decision on somebody's data may still be recorded after they have left."""
+
+pupil_class_table = Table("pupil_class", metadata, Column("pupil", Text, primary_key=True), Column("class_id", Text, nullable=False))
+
+guardianship_table = Table("guardianship", metadata, Column("guardian", Text, primary_key=True), Column("pupil", Text, primary_key=True))
+
+
+class People:
+    """The projection of schools, classes and people."""
+
+    name = "people"
+    sources = ("roster",)
+    tables = metadata
+
+    def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        changes = _Changes()
+        for event in events:
+            type_name, fact = event.facts()
+            match type_name:
+                case "roster.school-opened.v1":
+                    changes.put(school_table, school=fact["school"], timezone=fact["timezone"])
+                case "roster.class-declared.v1":
+                    changes.put(class_table, class_id=fact["class_id"], school=event.school)
+                case "roster.class-closed.v1":
+                    changes.drop(class_table, class_id=fact["class_id"])
+                case "roster.staff-hired.v1":
+                    changes.put(person_table, school=event.school, person=fact["person"], kind=SubjectKind.STAFF)
+                case "roster.pupil-enrolled.v1":
+                    changes.put(person_table, school=event.school, person=fact["person"], kind=SubjectKind.PUPIL)
+                    changes.put(pupil_class_table, pupil=fact["person"], class_id=fact["seat"]["class_id"])
+                case "roster.pupil-assigned-to-class.v1":
+                    changes.put(pupil_class_table, pupil=fact["pupil"], class_id=fact["class_id"])
+                case "roster.guardian-linked.v1":
+                    changes.put(person_table, school=event.school, person=fact["guardian"], kind=SubjectKind.GUARDIAN)
+                    changes.put(guardianship_table, guardian=fact["guardian"], pupil=fact["pupil"])
+                case "roster.guardian-unlinked.v1":
+                    changes.drop(guardianship_table, guardian=fact["guardian"], pupil=fact["pupil"])
+                case _:
+                    pass
+        changes.write(connection)
+
+
+def timezone(rows: Rows, school: str) -> str:
+    """The time zone of a school. Raises Refused `school.unknown`."""
+    found = rows(select(school_table.c.timezone).where(school_table.c.school == school))
+    if not found:
+        raise Refused("school.unknown", f"There is no school {school}.")
+    return found[0].timezone
+
+
+def people_of_class(class_id: str, people: Collection[str]) -> CompoundSelect[Any]:
+    """Selects those of the people who are the class's pupils or their guardians, as `person`."""
+    pupils = select(pupil_class_table.c.pupil.label("person")).where(
+        pupil_class_table.c.class_id == class_id, pupil_class_table.c.pupil.in_(people)
+    )
+    guardians = (
+        select(guardianship_table.c.guardian.label("person"))
+        .join(pupil_class_table, pupil_class_table.c.pupil == guardianship_table.c.pupil)
+        .where(pupil_class_table.c.class_id == class_id, guardianship_table.c.guardian.in_(people))
+    )
+    return pupils.union(guardians)
+
+
+class _Changes:
+    """The last word of a batch on each row, written with two statements a table however long the batch is."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Table, dict[tuple[str, ...], dict[str, Any] | None]] = {}
+
+    def put(self, table: Table, **row: Any) -> None:
+        self._rows.setdefault(table, {})[_key(table, row)] = row
+
+    def drop(self, table: Table, **key: Any) -> None:
+        self._rows.setdefault(table, {})[_key(table, key)] = None
+
+    def write(self, connection: Connection) -> None:
+        for table, rows in self._rows.items():
+            this = [column == bindparam(f"the_{column.name}") for column in table.primary_key.columns]
+            names = [f"the_{column.name}" for column in table.primary_key.columns]
+            connection.execute(delete(table).where(*this), [dict(zip(names, key, strict=True)) for key in rows])
+            if kept := [row for row in rows.values() if row is not None]:
+                connection.execute(insert(table), kept)
+
+
+def _key(table: Table, row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(row[column.name] for column in table.primary_key.columns)

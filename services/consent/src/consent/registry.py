@@ -1,0 +1,228 @@
+"""Whose consent is whose: from a consent's number on paper, and from a seat, to the subject that they made known.
+
+A decision for a seat makes the person's random id, long before anybody is entered by name. A later decision for that
+seat, and the same number again, find that id. The rows here are written in the transaction of the events and are never
+changed; the number stands in them as a keyed digest alone.
+"""
+
+from __future__ import annotations
+
+import secrets as randomness
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, insert, select, tuple_
+
+from consent.domain import CONSENTS, Decide
+from consent.projections import class_table, people_of_class, person_table, timezone
+from contracts.call import Role
+from contracts.consent import Decision, DecisionRecorded, SubjectKind
+from contracts.roster import Seat, SeatHolder
+from eventkit.decider import Refused
+from eventkit.secrets import Secrets
+from eventkit.service import happened_on
+from eventkit.store import Transaction
+from eventkit.tokens import Actor
+
+metadata = MetaData()
+
+consent_table = Table(
+    "consent",
+    metadata,
+    Column("consent_id", Text, primary_key=True),
+    Column("school", Text, nullable=False),
+    Column("subject", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("granted", Boolean, nullable=False),
+)
+
+number_table = Table(
+    "number",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("consent_id", Text, nullable=False),
+)
+
+seat_table = Table(
+    "seat",
+    metadata,
+    Column("class_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("holder", Text, primary_key=True),
+    Column("subject", Text, nullable=False, index=True),
+)
+
+_Place = tuple[str, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    consent_id: str
+    subject: str
+    kind: SubjectKind
+    granted: bool
+
+
+class Registry:
+    """What is known of the numbers, seats and people in a list of decisions: read at once, and added to as they are recorded.
+
+    Raises Refused `school.unknown`. `write` keeps what was added.
+    """
+
+    def __init__(self, tx: Transaction, secrets: Secrets, actor: Actor, school: str, decisions: Sequence[Decision]) -> None:
+        self._tx = tx
+        self._secrets = secrets
+        self._school = school
+        self._zone = timezone(tx.rows, school)
+        self._own_class = actor.scope if actor.role is Role.CLASS_TEACHER else None
+        self._added: dict[Table, list[dict[str, Any]]] = {consent_table: [], number_table: [], seat_table: []}
+        numbers = [digest for decision in decisions if (digest := self._digest(decision.number)) is not None]
+        seats = [decision.seat for decision in decisions if decision.seat is not None]
+        people = {decision.person for decision in decisions if decision.person is not None}
+        self._numbers = self._read_numbers(numbers) if numbers else {}
+        self._subjects = self._read_seats(seats) if seats else {}
+        self._classes = self._read_classes({seat.class_id for seat in seats}) if seats else set[str]()
+        self._people = self._read_people(people) if people else set[tuple[str, SubjectKind]]()
+        self._in_own_class = self._read_own_class(people) if people and self._own_class is not None else set[str]()
+
+    def record(self, decision: Decision, act_on: date | None) -> DecisionRecorded:
+        """Records one decision, taken on its own day or else the act's. Raises Refused; then nothing of it is kept."""
+        self._check(decision)
+        day = happened_on(decision.decided_on or act_on, self._tx.now, timezone=self._zone)
+        digest = self._digest(decision.number)
+        if digest is not None and (known := self._numbers.get(digest)) is not None:
+            return self._repeat(decision, known)
+        subject = self._subject(decision)
+        consent_id = _new_id("c")
+        events = self._tx.decide(CONSENTS, subject, Decide(consent_id, subject, decision, day), school=self._school, happened_on=day)
+        if not events:
+            consent_id = self._tx.state(CONSENTS, subject)[-1].decided.consent_id
+        self._keep(decision, _Known(consent_id, subject, decision.subject_kind, decision.granted), digest, new=bool(events))
+        return DecisionRecorded(consent_id=consent_id, subject=subject, state=_state(decision), recorded_before=not events)
+
+    def write(self) -> None:
+        for table, rows in self._added.items():
+            if rows:
+                self._tx.write(insert(table), rows)
+
+    # ---- one decision -------------------------------------------------------------------------------------------------
+
+    def _check(self, decision: Decision) -> None:
+        """Whether it says clearly whose decision it is, about somebody there is, whom the actor may decide about."""
+        if (decision.seat is None) == (decision.person is None):
+            raise Refused("decision.subject-unclear", "Say whose decision it is: either a seat or a person, not both.")
+        if decision.seat is not None:
+            if self._own_class not in (None, decision.seat.class_id):
+                raise _other_class()
+            if decision.seat.class_id not in self._classes:
+                raise Refused("class.unknown", f"There is no class {decision.seat.class_id} in this school.")
+            if decision.subject_kind is not _KIND_OF_HOLDER[decision.seat.holder]:
+                raise Refused("seat.other-kind", f"A seat of {decision.seat.holder} is not one of {decision.subject_kind}.")
+        elif decision.person is not None:
+            if self._own_class is not None and decision.person not in self._in_own_class:
+                raise _other_class()
+            if (decision.person, decision.subject_kind) not in self._people:
+                raise Refused("person.unknown", f"There is no {decision.subject_kind} {decision.person} in this school.")
+
+    def _repeat(self, decision: Decision, known: _Known) -> DecisionRecorded:
+        """The same paper again, e.g. a guardian's for a second child: it names the seat's holder and records nothing."""
+        same = known.kind is decision.subject_kind and known.granted == decision.granted and decision.person in (None, known.subject)
+        if not same:
+            raise Refused("consent.number-taken", "This number stands for another decision. Give each paper a number of its own.")
+        if decision.seat is not None and known.kind is SubjectKind.GUARDIAN and _place(decision.seat) not in self._subjects:
+            self._sit(decision.seat, known.subject)
+        return DecisionRecorded(consent_id=known.consent_id, subject=known.subject, state=_state(decision), recorded_before=True)
+
+    def _subject(self, decision: Decision) -> str:
+        if decision.person is not None:
+            return decision.person
+        return (self._subjects.get(_place(decision.seat)) if decision.seat else None) or _new_id("p")
+
+    def _keep(self, decision: Decision, known: _Known, digest: str | None, *, new: bool) -> None:
+        if new:
+            self._added[consent_table].append(
+                {
+                    "consent_id": known.consent_id,
+                    "school": self._school,
+                    "subject": known.subject,
+                    "kind": known.kind,
+                    "granted": known.granted,
+                }
+            )
+            self._people.add((known.subject, known.kind))
+        if digest is not None:
+            self._numbers[digest] = known
+            self._added[number_table].append({"school": self._school, "digest": digest, "consent_id": known.consent_id})
+        if decision.seat is not None and _place(decision.seat) not in self._subjects:
+            self._sit(decision.seat, known.subject)
+
+    def _sit(self, seat: Seat, subject: str) -> None:
+        self._subjects[_place(seat)] = subject
+        self._added[seat_table].append({"class_id": seat.class_id, "number": seat.number, "holder": seat.holder, "subject": subject})
+
+    def _digest(self, number: str | None) -> str | None:
+        """The keyed digest under which a number is kept, the same number in another school being another one."""
+        number = (number or "").strip()
+        return self._secrets.mac("consent-number", f"{self._school}:{number}".encode()) if number else None
+
+    # ---- what is known before -----------------------------------------------------------------------------------------
+
+    def _read_numbers(self, digests: Sequence[str]) -> dict[str, _Known]:
+        found = self._tx.rows(
+            select(number_table.c.digest, consent_table)
+            .join(consent_table, consent_table.c.consent_id == number_table.c.consent_id)
+            .where(number_table.c.school == self._school, number_table.c.digest.in_(digests))
+        )
+        return {row.digest: _Known(row.consent_id, row.subject, SubjectKind(row.kind), row.granted) for row in found}
+
+    def _read_seats(self, seats: Sequence[Seat]) -> dict[_Place, str]:
+        places = tuple_(seat_table.c.class_id, seat_table.c.number, seat_table.c.holder)
+        found = self._tx.rows(select(seat_table).where(places.in_([_place(seat) for seat in seats])))
+        return {(row.class_id, row.number, row.holder): row.subject for row in found}
+
+    def _read_classes(self, classes: set[str]) -> set[str]:
+        found = self._tx.rows(
+            select(class_table.c.class_id).where(class_table.c.school == self._school, class_table.c.class_id.in_(classes))
+        )
+        return {row.class_id for row in found}
+
+    def _read_people(self, people: set[str]) -> set[tuple[str, SubjectKind]]:
+        entered = select(person_table.c.person, person_table.c.kind).where(
+            person_table.c.school == self._school, person_table.c.person.in_(people)
+        )
+        decided = select(consent_table.c.subject, consent_table.c.kind).where(
+            consent_table.c.school == self._school, consent_table.c.subject.in_(people)
+        )
+        return {(row.person, SubjectKind(row.kind)) for row in self._tx.rows(entered.union(decided))}
+
+    def _read_own_class(self, people: set[str]) -> set[str]:
+        """Those of the people who belong to the class teacher's class, by their seat already or by name."""
+        own_class = self._own_class or ""
+        seated = select(seat_table.c.subject.label("person")).where(seat_table.c.class_id == own_class, seat_table.c.subject.in_(people))
+        return {row.person for row in [*self._tx.rows(people_of_class(own_class, people)), *self._tx.rows(seated)]}
+
+
+_KIND_OF_HOLDER = {
+    SeatHolder.PUPIL: SubjectKind.PUPIL,
+    SeatHolder.GUARDIAN_1: SubjectKind.GUARDIAN,
+    SeatHolder.GUARDIAN_2: SubjectKind.GUARDIAN,
+}
+
+
+def _other_class() -> Refused:
+    return Refused("access.other-class", "A class teacher records decisions of the own class's pupils and their guardians alone.")
+
+
+def _place(seat: Seat) -> _Place:
+    return seat.class_id, seat.number, seat.holder
+
+
+def _state(decision: Decision) -> Any:
+    return "granted" if decision.granted else "refused"
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}-{randomness.token_hex(10)}"

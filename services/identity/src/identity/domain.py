@@ -1,0 +1,234 @@
+"""One person's account, from the first code to the day on which it is blocked, and who may be given a code (steps 18 and 19).
+
+A code is issued, handed over, then used once. Issuing again replaces the code that was there, used or not, and opens a
+blocked account anew: whoever is issued a code has passed the gates at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Literal
+
+from contracts.consent import SubjectKind
+from contracts.event import Event
+from contracts.identity import (
+    AccountActivated,
+    AccountBlocked,
+    AccountProvisioned,
+    Channel,
+    CredentialsHandedOver,
+    CredentialsIssued,
+)
+from contracts.roster import Position
+from eventkit.decider import Decider, Refused
+
+# ---- One account ------------------------------------------------------------------------------------------------------
+
+BlockReason = Literal["consent-withdrawn", "left", "dismissed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Make a code under a new `credential` id; `account` is the account's id if it is the first one. `expires_on` is its last day."""
+
+    person: str
+    kind: SubjectKind
+    account: str
+    credential: str
+    on: date
+    expires_on: date
+    reissue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The receiver has got the code on a day."""
+
+    on: date
+    channel: Channel
+    receiver: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activate:
+    """Somebody has shown the code of this credential on a day."""
+
+    credential: str
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    reason: BlockReason
+
+
+Command = Issue | HandOver | Activate | Block
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How far an account is; `credential` is the newest one, valid to the end of `expires_on`."""
+
+    state: Literal["none", "provisioned", "issued", "handed-over", "activated", "blocked"] = "none"
+    account: str = ""
+    person: str = ""
+    credential: str | None = None
+    expires_on: date = date.min
+
+
+def decide(command: Command, account: Account) -> Sequence[Event]:
+    match command:
+        case Issue():
+            return _issue(command, account)
+        case HandOver():
+            return _hand_over(command, account)
+        case Activate():
+            return _activate(command, account)
+        case Block(reason):
+            if account.state in ("none", "blocked"):
+                return []
+            return [AccountBlocked(account=account.account, person=account.person, reason=reason)]
+
+
+def _issue(command: Issue, account: Account) -> Sequence[Event]:
+    if command.credential == account.credential:
+        return []
+    if not command.reissue:
+        if account.state in ("issued", "handed-over") and command.on <= account.expires_on:
+            raise Refused("credentials.already-issued", f"There is a code that is valid until {account.expires_on}.", _REISSUE)
+        if account.state == "activated":
+            raise Refused("account.already-activated", "This account is in use.", _REISSUE)
+    events: list[Event] = []
+    if account.state == "none":
+        events.append(AccountProvisioned(account=command.account, person=command.person, kind=command.kind))
+    events.append(
+        CredentialsIssued(
+            credential=command.credential,
+            account=account.account or command.account,
+            person=command.person,
+            replaces=account.credential,
+            expires_on=command.expires_on,
+        )
+    )
+    return events
+
+
+def _hand_over(command: HandOver, account: Account) -> Sequence[Event]:
+    if account.state == "blocked":
+        raise _blocked()
+    if account.credential is None:
+        raise Refused("credentials.not-issued", "There is no code to hand over. Issue one first.")
+    if account.state != "issued":
+        raise Refused("credentials.already-handed-over", "This code has been handed over already.", _REISSUE)
+    if command.on > account.expires_on:
+        raise Refused("credentials.expired", f"This code was valid until {account.expires_on}. Issue another one.")
+    return [
+        CredentialsHandedOver(
+            credential=account.credential, person=account.person, channel=command.channel, receiver=command.receiver
+        )
+    ]
+
+
+def _activate(command: Activate, account: Account) -> Sequence[Event]:
+    """Step 19. Whoever shows the right code is told the truth about it; a wrong one never comes this far.
+
+    A code that nobody has been recorded as receiving may have been taken from the printer, so it opens nothing (18→19).
+    """
+    if account.state == "blocked":
+        raise _blocked()
+    if command.credential != account.credential:
+        raise Refused("activation.replaced", "Another code has been issued since. Use the newest one.")
+    if account.state == "activated":
+        raise Refused("activation.used", "This code has been used already. If it was not you, ask for another one at once.")
+    if command.on > account.expires_on:
+        raise Refused("activation.expired", f"This code was valid until {account.expires_on}. Ask for another one.")
+    if account.state != "handed-over":
+        raise Refused("activation.not-handed-over", "Nobody has recorded yet that you received this code. Ask whoever gave it to you.")
+    return [AccountActivated(account=account.account, person=account.person, method="temporary-password")]
+
+
+def evolve(account: Account, event: Event) -> Account:
+    match event:
+        case AccountProvisioned():
+            return replace(account, state="provisioned", account=event.account, person=event.person)
+        case CredentialsIssued():
+            return replace(account, state="issued", credential=event.credential, expires_on=event.expires_on)
+        case CredentialsHandedOver():
+            return replace(account, state="handed-over")
+        case AccountActivated():
+            return replace(account, state="activated")
+        case AccountBlocked():
+            return replace(account, state="blocked")
+        case _:
+            raise TypeError(f"{event.type} is no event of an account")
+
+
+ACCOUNTS: Decider[Command, Account] = Decider("account", Account(), decide, evolve)
+"""The account of one person; a stream's id is the person's."""
+
+_REISSUE = "With `reissue` another code takes its place."
+
+
+def _blocked() -> Refused:
+    return Refused("account.blocked", "This account is blocked. The school's administrator knows why.")
+
+
+# ---- Who may be given a code ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person of a school as roster and consent have told it.
+
+    `classes` are the class of a pupil, and those of a guardian's children; `guardians` are a pupil's.
+    """
+
+    position: Position | None = None
+    coordinator: bool = False
+    pupil: bool = False
+    guardian: bool = False
+    classes: frozenset[str] = frozenset()
+    guardians: frozenset[str] = frozenset()
+    no_guardian_recorded: bool = False
+    legal_basis: bool = False
+    consent: Literal["granted", "refused", "withdrawn"] | None = None
+
+    @property
+    def kind(self) -> SubjectKind | None:
+        """As what the person is entered; a member of staff who is also a parent counts as staff. None for whoever is not, or no longer."""
+        if self.position is not None:
+            return SubjectKind.STAFF
+        if self.pupil:
+            return SubjectKind.PUPIL
+        return SubjectKind.GUARDIAN if self.guardian else None
+
+
+def check_entered(person: Person) -> SubjectKind:
+    """Gate 14→18: as what the person is entered. A pupil is so with a guardian, or with a recorded reason for none (step 14)."""
+    kind = person.kind
+    if kind is None:
+        raise Refused("person.not-entered", "There is nobody entered under this id in this school. Enter the person first.")
+    if kind is SubjectKind.PUPIL and not person.guardians and not person.no_guardian_recorded:
+        raise Refused("person.not-entered", "This pupil has neither a guardian nor a recorded reason for none. Enter one of them first.")
+    return kind
+
+
+def check_consent(person: Person) -> None:
+    """Gates 8→18 and 13→14: a granted consent, or another legal basis. The director and coordinators are exempt (step 2)."""
+    if person.position is Position.DIRECTOR or person.coordinator or person.legal_basis or person.consent == "granted":
+        return
+    match person.consent:
+        case None:
+            raise Refused("consent.missing", "There is no decision on this person's data yet. Record the consent first.")
+        case "refused":
+            raise Refused("consent.refused", "This person's consent was refused: there is no account without it.")
+        case "withdrawn":
+            raise Refused("consent.withdrawn", "This person's consent was withdrawn: there is no account without it.")
+
+
+def check_own_class(person: Person, class_id: str) -> None:
+    """Gate 15→18: a class teacher gives codes to pupils of the own class and to their guardians, never to staff."""
+    if person.position is not None or class_id not in person.classes:
+        raise Refused("access.other-class", "A class teacher gives codes to the own class's pupils and their guardians alone.")

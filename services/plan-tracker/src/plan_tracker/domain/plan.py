@@ -1,0 +1,243 @@
+"""The plan as data: its steps, who answers for each, when it is due and what measures it.
+
+A plan is a YAML file of `plan_tracker/plans`; the one of order 39/2 explains its fields at its head. `load_plan` checks a file before
+anything is computed from it, and says in which line it is wrong: another order is another file and not a line of code.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date
+from functools import cache, cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Final, Literal, NoReturn
+
+import yaml
+from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from plan_tracker import plans
+from workdays import CountFrom
+
+MEASURES: Final = frozenset(
+    {
+        "attested",  # no events prove it: an authorised role has to say so
+        "active-coordinator",  # step 4
+        "school-order",  # step 6
+        "staff-decided",  # step 8
+        "classes-created",  # step 12
+        "families-decided",  # step 13
+        "families-entered",  # step 14
+        "pupils-assigned",  # step 15
+        "credentials-out",  # step 18
+        "accounts-activated",  # step 19
+    }
+)
+"""The names by which a plan may ask for a way to derive from events that a step is done."""
+
+Role = Literal["director", "administrator", "class_teacher", "staff", "pupil", "guardian"]
+Anchor = PositiveInt | Literal["start"]
+"""What begins a term: a step that is done, or the day the plan starts."""
+
+_only_these_fields = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class FixedDate:
+    """Due on `date`, or on the next working day if that is a day off (ГК РФ ст. 193)."""
+
+    kind: Literal["fixed_date"]
+    date: date
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class WorkdaysAfterAnchor:
+    """Due `n` working days after the latest of the step's anchors.
+
+    `stated`: the source itself says from when, so the term keeps its anchor when all others are counted from the plan's start.
+    """
+
+    kind: Literal["wd_after_anchor"]
+    n: PositiveInt
+    stated: bool = False
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class WorkdaysAfterOwnReceipt:
+    """Due, for each person, `n` working days after what that person received; for the step as a whole, after its anchor."""
+
+    kind: Literal["wd_after_own_receipt"]
+    n: PositiveInt
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class MergedWith:
+    """Due when `step` is: a blank cell of the source, into which that step's cell was merged."""
+
+    kind: Literal["merged_with"]
+    step: PositiveInt
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class MinistrySchedule:
+    """Due when the ministry's schedule says, which is unknown until it is published."""
+
+    kind: Literal["ministry_schedule"]
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class Recurring:
+    """Never due and never done: checked anew every period."""
+
+    kind: Literal["recurring"]
+    every: Literal["week"]
+
+
+Deadline = FixedDate | WorkdaysAfterAnchor | WorkdaysAfterOwnReceipt | MergedWith | MinistrySchedule | Recurring
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class Step:
+    """One row of the plan."""
+
+    n: PositiveInt
+    title_ru: str
+    title_en: str
+    responsible: tuple[Role, ...]
+    deadline_ru: str
+    """The source's own words; empty for a blank cell."""
+    deadline: Annotated[Deadline, Field(discriminator="kind")]
+    measure: str
+    anchors: tuple[Anchor, ...] = ()
+    informed_by: tuple[PositiveInt, ...] = ()
+    """Steps that one better does first. They warn, they move no date and refuse nothing."""
+    threshold: PositiveInt | None = None
+    """What the measure's number must reach, in that measure's unit; None for all that it counts."""
+
+    @property
+    def predecessors(self) -> tuple[int, ...]:
+        """The anchors that are steps: this step is blocked by those that are not done."""
+        return tuple(anchor for anchor in self.anchors if anchor != "start")
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class Order:
+    """The order whose annex the plan is."""
+
+    number: str
+    date: date
+
+
+@dataclass(frozen=True, config=_only_these_fields)
+class Plan:
+    """A plan and its revision. A school that adopted a revision keeps it."""
+
+    name: str
+    revision: PositiveInt
+    title_ru: str
+    title_en: str
+    order: Order
+    count_from: CountFrom
+    steps: tuple[Step, ...]
+
+    def step(self, n: int) -> Step:
+        """The step with the number `n`. Raises KeyError if the plan has none."""
+        return self._by_number[n]
+
+    @cached_property
+    def in_order(self) -> tuple[Step, ...]:
+        """The steps, each after those that its date is computed from."""
+        edges = {step.n: _computed_from(step) for step in self.steps}
+        return tuple(self._by_number[n] for n in TopologicalSorter(edges).static_order())
+
+    @cached_property
+    def _by_number(self) -> dict[int, Step]:
+        return {step.n: step for step in self.steps}
+
+
+def _computed_from(step: Step) -> tuple[int, ...]:
+    match step.deadline:
+        case MergedWith(step=other):
+            return (*step.predecessors, other)
+        case _:
+            return step.predecessors
+
+
+class PlanInvalid(ValueError):
+    """A plan's file cannot be used; the text names file, line and what to mend. `code` is one of
+    plan.unknown, plan.malformed, plan.duplicate-step, plan.unknown-measure, plan.missing-predecessor, plan.cycle."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@cache
+def load_plan(name: str) -> Plan:
+    """The plan `name` of this service, checked. Raises PlanInvalid."""
+    # A name comes with a call: only one that is listed may become a file's path.
+    if name not in plans.names():
+        raise PlanInvalid("plan.unknown", f"there is no plan {name!r}: choose one of {', '.join(plans.names())}")
+    return read_plan(name, plans.text(name))
+
+
+def read_plan(name: str, text: str) -> Plan:
+    """The plan that `text`, the content of `<name>.yaml`, describes. Raises PlanInvalid."""
+    file = f"{name}.yaml"
+    try:
+        fields = yaml.safe_load(text)
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as wrong:
+        line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
+        raise PlanInvalid("plan.malformed", f"{file}:{line}: this is no YAML: {wrong.problem}") from None
+
+    def refuse(code: str, path: Iterable[str | int], text: str) -> NoReturn:
+        raise PlanInvalid(code, f"{file}:{_line(root, path)}: {text}")
+
+    if not isinstance(fields, dict):
+        refuse("plan.malformed", (), "a plan has fields: see the head of mo-2015-school-portal.yaml")
+    try:
+        plan = _plans.validate_python({**fields, "name": name})
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        refuse("plan.malformed", first["loc"], f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    _check(plan, refuse)
+    return plan
+
+
+def _check(plan: Plan, refuse: Callable[[str, Iterable[str | int], str], NoReturn]) -> None:
+    numbers = [step.n for step in plan.steps]
+    for i, step in enumerate(plan.steps):
+        if step.n in numbers[:i]:
+            refuse("plan.duplicate-step", ("steps", i, "n"), f"step {step.n} stands there twice: give each its own number")
+        if step.measure not in MEASURES:
+            text = f"step {step.n} has an unknown measure {step.measure!r}: choose one of {', '.join(sorted(MEASURES))}"
+            refuse("plan.unknown-measure", ("steps", i, "measure"), text)
+        for field, named in (("anchors", step.predecessors), ("deadline", _computed_from(step)), ("informed_by", step.informed_by)):
+            for n in named:
+                if n not in numbers:
+                    text = f"step {step.n} names step {n}, which is not there: add that step or name another"
+                    refuse("plan.missing-predecessor", ("steps", i, field), text)
+        if isinstance(step.deadline, WorkdaysAfterAnchor | WorkdaysAfterOwnReceipt) and not step.anchors:
+            text = f"step {step.n} counts from an anchor and has none: name steps, or `start`"
+            refuse("plan.malformed", ("steps", i, "deadline"), text)
+    try:
+        _ = plan.in_order
+    except CycleError as wrong:
+        circle: list[int] = wrong.args[1]
+        text = f"steps wait for each other in a circle, {' → '.join(map(str, circle))}: drop one of these anchors"
+        refuse("plan.cycle", ("steps", numbers.index(circle[0]), "anchors"), text)
+
+
+_plans: Final = TypeAdapter(Plan)
+
+
+def _line(node: yaml.Node | None, path: Iterable[str | int]) -> int:
+    """The line of the field at `path`, or of what would hold it if it is not there."""
+    for key in path:
+        match node, key:
+            case yaml.MappingNode(value=fields), _:
+                node = next((value for field, value in fields if field.value == key), node)
+            case yaml.SequenceNode(value=items), int() if key < len(items):
+                node = items[key]
+            case _:
+                break
+    return node.start_mark.line + 1 if node else 1

@@ -1,0 +1,125 @@
+"""A class: declared by the school, created in the System (step 12), given a headcount and a teacher, and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from contracts.event import Event
+from contracts.roster import ClassClosed, ClassCreated, ClassDeclared, ClassHeadcountDeclared, ClassTeacherAssigned
+from eventkit.decider import Decider, Refused
+from roster.domain.staff import Staff, require_active
+
+
+@dataclass(frozen=True, slots=True)
+class SchoolClass:
+    """`shift` is None until the class is created, `headcount` until it is declared."""
+
+    declared: bool = False
+    shift: int | None = None
+    headcount: int | None = None
+    teacher: str | None = None
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Declare:
+    class_id: str
+    grade: int
+    letter: str
+    academic_year: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    class_id: str
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareHeadcount:
+    class_id: str
+    pupils: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssignTeacher:
+    """`staff` is what is known of the person who becomes the class teacher."""
+
+    class_id: str
+    person: str
+    staff: Staff
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    class_id: str
+
+
+Command = Declare | Create | DeclareHeadcount | AssignTeacher | Close
+
+
+def decide(command: Command, state: SchoolClass) -> Sequence[Event]:
+    class_id = command.class_id
+    match command:
+        case Declare():
+            if state.declared:
+                return []
+            return [ClassDeclared(class_id=class_id, grade=command.grade, letter=command.letter, academic_year=command.academic_year)]
+        case Create():
+            require_declared(class_id, state)
+            if state.shift is None:
+                return [ClassCreated(class_id=class_id, shift=command.shift)]
+            if state.shift != command.shift:
+                raise Refused("class.other-shift", f"{class_id} is created in shift {state.shift} already. Leave that shift.")
+            return []
+        case DeclareHeadcount():
+            require_declared(class_id, state)
+            return [] if state.headcount == command.pupils else [ClassHeadcountDeclared(class_id=class_id, pupils=command.pupils)]
+        case AssignTeacher():
+            require_declared(class_id, state)
+            require_active(command.person, command.staff)
+            return [] if state.teacher == command.person else [ClassTeacherAssigned(class_id=class_id, person=command.person)]
+        case Close():
+            if not state.declared:
+                raise _not_declared(class_id)
+            return [] if state.closed else [ClassClosed(class_id=class_id)]
+
+
+def require_declared(class_id: str, state: SchoolClass) -> None:
+    """Raises Refused `class.not-declared` or `class.closed`: a list of pupils, like a created class, is one of a class that there is."""
+    if not state.declared:
+        raise _not_declared(class_id)
+    if state.closed:
+        raise Refused("class.closed", f"{class_id} is closed. Name another class.")
+
+
+def require_created(class_id: str, state: SchoolClass) -> None:
+    """Gate 12→15: pupils are assigned to a class that exists in the System. Raises Refused `class.not-created` or `class.closed`."""
+    if state.closed:
+        raise Refused("class.closed", f"{class_id} is closed. Name another class.")
+    if state.shift is None:
+        raise Refused("class.not-created", f"{class_id} is not created yet. Create it first (step 12, roster.create-class).")
+
+
+def _not_declared(class_id: str) -> Refused:
+    return Refused("class.not-declared", f"There is no class {class_id} in this school. Declare it first (roster.declare-class).")
+
+
+def evolve(state: SchoolClass, event: Event) -> SchoolClass:
+    match event:
+        case ClassDeclared():
+            return SchoolClass(declared=True)
+        case ClassCreated():
+            return replace(state, shift=event.shift)
+        case ClassHeadcountDeclared():
+            return replace(state, headcount=event.pupils)
+        case ClassTeacherAssigned():
+            return replace(state, teacher=event.person)
+        case ClassClosed():
+            return replace(state, closed=True)
+        case _:
+            return state
+
+
+CLASS = Decider("class", SchoolClass(), decide, evolve)

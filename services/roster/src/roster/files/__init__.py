@@ -1,0 +1,36 @@
+"""Reads what a school fills in: our template of pupils, staff and classes, as a workbook or as csv (DOMAIN section 4).
+
+`read_roster` turns a file, a folder of csv files or uploaded bytes into typed rows and findings. A file that makes no sense as a whole is
+refused (`FileRefused`) and nothing is read from it; a bad cell rejects its row alone, and `write_rejected` hands the rejected rows back as
+a file that can be corrected and read again.
+
+The rooms, in the order in which a file passes through them: `tables` (bytes to rows of cells), `headers` (which column is which), `rows`
+(the columns of the three kinds), `cells` and `words` (what may stand in a cell), `repeats` (what only shows between rows), `reading` (the
+whole), `rejected`.
+"""
+
+from .cells import ClassLabel
+from .findings import FileRefused, Finding, Place
+from .reading import Detected, RosterFile, read_roster
+from .rejected import RejectedFile, write_rejected
+from .rows import ClassRow, GuardianRow, PupilRow, StaffRow
+from .words import Kinship, Role, Sex
+
+__all__ = [
+    "ClassLabel",
+    "ClassRow",
+    "Detected",
+    "FileRefused",
+    "Finding",
+    "GuardianRow",
+    "Kinship",
+    "Place",
+    "PupilRow",
+    "RejectedFile",
+    "Role",
+    "RosterFile",
+    "Sex",
+    "StaffRow",
+    "read_roster",
+    "write_rejected",
+]

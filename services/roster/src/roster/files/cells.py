@@ -1,0 +1,239 @@
+"""What may stand in a cell, and what is made of it.
+
+Each type here is one sort of column: the ways in which people write it in Russian schools, and the one form that the rest of the program
+sees. A cell that cannot be read is refused with a code and with what is expected, never with what stands in it.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from operator import mul
+from typing import Annotated
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from .words import KINSHIPS, SEXES, YES_NO, Kinship, Role, Sex, folded, role_of
+
+Cell = str | int | float | bool | date | datetime | time | timedelta
+
+_INVISIBLE = "[\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff]"
+_UNTIDY = re.compile(rf"[^\S ]|  |{_INVISIBLE}")
+_DASHES = ("-", "–", "—", "−")
+_FORMULA_BEGINNINGS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
+
+def plain(cell: Cell) -> str:
+    """The text that a person sees in the cell, on one line; "" for a blank cell and for one that holds dashes alone.
+
+    Letters are composed (a Mac writes й as two signs), and the apostrophe that `guarded` puts before a formula's first sign is taken off.
+    """
+    if isinstance(cell, str):
+        text = cell.strip()
+        if _UNTIDY.search(text):
+            text = " ".join(re.sub(_INVISIBLE, "", text).split())
+        text = unicodedata.normalize("NFC", text)
+        if text.startswith("'") and text.startswith(_FORMULA_BEGINNINGS, 1):
+            text = text[1:]
+        return "" if text.startswith(_DASHES) and text.strip("".join(_DASHES)) == "" else text
+    if isinstance(cell, bool):
+        return "да" if cell else "нет"
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime):
+        return cell.strftime("%d.%m.%Y") if cell.time() == time() else cell.strftime("%d.%m.%Y %H:%M:%S")
+    if isinstance(cell, date):
+        return cell.strftime("%d.%m.%Y")
+    return str(cell)
+
+
+def guarded(text: str) -> str:
+    """The text as it may stand in a csv file: a spreadsheet program would run what begins like a formula."""
+    return f"'{text}" if text.startswith(_FORMULA_BEGINNINGS) else text
+
+
+# The readers below get the plain text of a cell that is not blank, or the date of one that holds a date.
+
+# -- text ----------------------------------------------------------------------------------------------------------------------------------
+
+_NAME = re.compile(r"['’]?[^\W\d_](?:[^\W\d_]|[ \-–'’`.()])*")
+_EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+\.[^\s@,;<>\".]{2,}")
+
+
+def _text(value: object) -> str:
+    # A spreadsheet program turns «1-2» into a date by itself; in a column of text it is text again.
+    return plain(value) if isinstance(value, date) else str(value)
+
+
+def _short(value: object) -> str:
+    text = _text(value)
+    if len(text) > 200:
+        raise PydanticCustomError("text.too-long", "at most 200 characters")
+    return text
+
+
+def _name(value: object) -> str:
+    name = _text(value)
+    if len(name) > 100 or not _NAME.fullmatch(name):
+        raise PydanticCustomError("name.malformed", "letters, spaces, hyphens and apostrophes, at most 100 of them")
+    return name
+
+
+def _email(value: object) -> str:
+    email = _text(value)
+    if len(email) > 254 or not _EMAIL.fullmatch(email):
+        raise PydanticCustomError("email.malformed", "one address like name@example.org")
+    return email
+
+
+def _phone(value: object) -> str:
+    number = re.sub(r"[\s()\-–.]", "", _text(value))
+    if re.fullmatch(r"(\+7|8|7)?[0-9]{10}", number):
+        return f"+7{number[-10:]}"
+    if re.fullmatch(r"\+[1-9][0-9]{7,14}", number):
+        return number
+    raise PydanticCustomError("phone.malformed", "one number like +7 (916) 123-45-67 or 8 916 123-45-67")
+
+
+Text = Annotated[str, BeforeValidator(_short)]
+PersonName = Annotated[str, BeforeValidator(_name)]
+Email = Annotated[str, BeforeValidator(_email)]
+Phone = Annotated[str, BeforeValidator(_phone)]
+
+# -- dates and numbers ---------------------------------------------------------------------------------------------------------------------
+
+_RUSSIAN_DATE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?: 0?0:00(?::00)?)?")
+_ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ T]00:00(?::00)?)?")
+_SNILS = re.compile(r"([0-9]{3})[ \-–]?([0-9]{3})[ \-–]?([0-9]{3})[ \-–]?([0-9]{2})")
+
+
+def _date_of_text(text: str) -> date | None:
+    try:
+        if russian := _RUSSIAN_DATE.fullmatch(text):
+            return date(int(russian[3]), int(russian[2]), int(russian[1]))
+        if iso := _ISO_DATE.fullmatch(text):
+            return date(int(iso[1]), int(iso[2]), int(iso[3]))
+    except ValueError:
+        pass
+    return None
+
+
+def _day(value: object) -> date:
+    day = value.date() if isinstance(value, datetime) else value if isinstance(value, date) else _date_of_text(str(value))
+    if day is None:
+        raise PydanticCustomError("date.unreadable", "a day of the calendar: a date cell, or text like 17.08.2015 or 2015-08-17")
+    if not 1900 <= day.year <= 2100:
+        raise PydanticCustomError("date.out-of-range", "a day between the years 1900 and 2100")
+    return day
+
+
+def whole(least: int, most: int) -> BeforeValidator:
+    """A whole number within bounds, both included."""
+
+    def read(value: object) -> int:
+        text = _text(value)
+        if not re.fullmatch(r"[0-9]{1,6}", text) or not least <= int(text) <= most:
+            raise PydanticCustomError("number.out-of-range", "a whole number from {least} to {most}", {"least": least, "most": most})
+        return int(text)
+
+    return BeforeValidator(read)
+
+
+def _snils(value: object) -> str:
+    text = _text(value)
+    # A cell that holds a number has lost its leading zeros.
+    number = _SNILS.fullmatch(text.zfill(11) if text.isdecimal() and len(text) >= 9 else text)
+    if number is None:
+        raise PydanticCustomError("snils.malformed", "eleven digits: 112-233-445 95, 112-233-445-95 or 11223344595")
+    digits = "".join(number.groups())
+    weighed = sum(map(mul, map(int, digits[:9]), range(9, 0, -1)))
+    # Numbers up to 001-001-998 were given out before there was a check number.
+    if digits[:9] > "001001998" and weighed % 101 % 100 != int(digits[9:]):
+        raise PydanticCustomError("snils.checksum", "the last two digits must fit the first nine: compare with the certificate")
+    return digits
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+Snils = Annotated[str, BeforeValidator(_snils)]
+
+# -- words ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def _yes_no(value: object) -> bool:
+    if (yes := YES_NO.get(folded(_text(value)))) is None:
+        raise PydanticCustomError("yes-no.unknown", "да or нет")
+    return yes
+
+
+def _sex(value: object) -> Sex:
+    if (sex := SEXES.get(folded(_text(value)))) is None:
+        raise PydanticCustomError("sex.unknown", "м or ж")
+    return sex
+
+
+def _kinship(value: object) -> Kinship:
+    if (kinship := KINSHIPS.get(folded(_text(value)))) is None:
+        raise PydanticCustomError(
+            "kinship.unknown", "мать, отец, отчим, мачеха, бабушка, дедушка, опекун, попечитель, усыновитель or прочее"
+        )
+    return kinship
+
+
+def _role(value: object) -> Role:
+    if (role := role_of(_text(value))) is None:
+        raise PydanticCustomError("role.unknown", "директор, администратор, координатор, классный руководитель, учитель or прочее")
+    return role
+
+
+YesNo = Annotated[bool, BeforeValidator(_yes_no)]
+SexWord = Annotated[Sex, BeforeValidator(_sex)]
+KinshipWord = Annotated[Kinship, BeforeValidator(_kinship)]
+RoleWord = Annotated[Role, BeforeValidator(_role)]
+
+# -- classes and school years --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ClassLabel:
+    """A class of the school: grade 1–11 and one Russian capital; «7А»."""
+
+    grade: int
+    letter: str
+
+    def __str__(self) -> str:
+        return f"{self.grade}{self.letter}"
+
+
+# A keyboard left in Latin types these for the Russian letters that look the same.
+_LOOK_ALIKES = str.maketrans("ABCEHKMOPTXY", "АВСЕНКМОРТХУ")
+_QUOTES = "\"'«»„“”‘’`"
+_CLASS_LABEL = re.compile(rf"0?(1[01]|[1-9])(?: ?класс)?[ \-–—_.{_QUOTES}]*([^\W\d_])[ {_QUOTES}]*", re.IGNORECASE)
+_SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?: ?[/\-–] ?(?:20)?([0-9]{2}))?(?: ?(?:уч(?:\.|ебный))? ?(?:г\.?|год))?", re.IGNORECASE)
+
+
+def _letter(value: object) -> str:
+    letter = _text(value).strip(f" {_QUOTES}").upper().translate(_LOOK_ALIKES)
+    if not re.fullmatch("[А-ЯЁ]", letter):
+        raise PydanticCustomError("letter.malformed", "one Russian letter, like А")
+    return letter
+
+
+def _class_label(value: object) -> ClassLabel:
+    label = _CLASS_LABEL.fullmatch(_text(value))
+    letter = label[2].upper().translate(_LOOK_ALIKES) if label else ""
+    if label is None or not re.fullmatch("[А-ЯЁ]", letter):
+        raise PydanticCustomError("class-label.malformed", "grade 1 to 11 and one Russian letter: 7А, 7-А or 7 «А»")
+    return ClassLabel(int(label[1]), letter)
+
+
+def _school_year(value: object) -> int:
+    years = _SCHOOL_YEAR.fullmatch(_text(value))
+    if years is None or (years[2] is not None and int(years[2]) != (int(years[1]) + 1) % 100):
+        raise PydanticCustomError("school-year.malformed", "two years that follow each other: 2015/2016")
+    return int(years[1])
+
+
+Letter = Annotated[str, BeforeValidator(_letter)]
+Label = Annotated[ClassLabel, BeforeValidator(_class_label)]
+SchoolYear = Annotated[int, BeforeValidator(_school_year)]

@@ -1,0 +1,193 @@
+"""Finds the header of a table: which kind of rows it holds and which column is which.
+
+A header is one row of titles, or two where the groups «Родитель 1» and «Родитель 2» stand in merged cells above their columns; a heading
+may stand over it. The kind follows from the columns; the name of the sheet or the file only helps to say what is missing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from pydantic import BaseModel
+
+from .cells import Cell, plain
+from .findings import FileRefused
+from .rows import ROW_TYPES, Column, GuardianRow, Kind
+from .words import folded
+
+NumberedRow = tuple[int, Sequence[Cell]]
+
+GUARDIANS = (1, 2)
+LOOKED_AT = 10
+"""So many rows at the top of a table may hold its header."""
+
+# What `write_rejected` adds on the left; read again, it means nothing.
+REJECTED_ROW = "Строка"
+REJECTED_WHY = "Что исправить"
+
+_GROUPS = ("Родитель", "Законный представитель", "Представитель", "Guardian", "Parent")
+_GROUPS_BEHIND = ("родителя", "представителя", "of guardian", "of parent", "guardian", "parent")
+_KIND_WORDS: dict[Kind, tuple[str, ...]] = {
+    "pupils": ("ученик", "учащ", "обучающ", "pupil", "student"),
+    "staff": ("сотрудник", "персонал", "педагог", "учител", "staff", "employee", "teacher"),
+    "classes": ("класс", "class"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where a column's cells go: a field of the row, or of its `guardian` 1 or 2."""
+
+    name: str
+    title: str
+    required: bool
+    guardian: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A table's header: its kind, the index of its last row (from 0), the field of each column, and the titles of the unknown ones."""
+
+    kind: Kind
+    last_row: int
+    fields: tuple[Field | None, ...]
+    unknown: dict[int, str]
+
+    @property
+    def known(self) -> list[Field]:
+        return [field for field in self.fields if field is not None]
+
+
+def _columns(row: type[BaseModel], guardian: int | None = None) -> list[tuple[Field, Column]]:
+    columns: list[tuple[Field, Column]] = []
+    for name, info in row.model_fields.items():
+        for column in info.metadata:
+            if isinstance(column, Column):
+                title = column.title if guardian is None else f"Родитель {guardian}: {column.title}"
+                columns.append((Field(name, title, info.is_required(), guardian), column))
+    return columns
+
+
+def _vocabulary(kind: Kind) -> dict[str, Field]:
+    words = {folded(title): field for field, column in _columns(ROW_TYPES[kind]) for title in (column.title, *column.others)}
+    if kind == "pupils":
+        for number in GUARDIANS:
+            for field, column in _columns(GuardianRow, number):
+                for title in (column.title, *column.others):
+                    words |= {folded(f"{group} {number} {title}"): field for group in _GROUPS}
+                    words |= {folded(f"{title} {group} {number}"): field for group in _GROUPS_BEHIND}
+    return words
+
+
+FIELDS: dict[Kind, dict[str, Field]] = {kind: _vocabulary(kind) for kind in ROW_TYPES}
+"""The fields of each kind by every title that they answer to, folded."""
+
+TITLES = {(kind, field.name, field.guardian): field.title for kind, fields in FIELDS.items() for field in fields.values()}
+"""The template's title of every field, by kind, name and guardian."""
+
+_GROUP_LABELS = {
+    folded(f"{group} {number} {rest}"): f"{_GROUPS[0]} {number} "
+    for group in _GROUPS
+    for number in GUARDIANS
+    for rest in ("", "законный представитель")
+}
+_SET_ASIDE = {folded(REJECTED_ROW), folded(REJECTED_WHY)}
+
+
+def recognised(cells: Sequence[Cell]) -> int:
+    """How many of the cells are titles of one kind: what tells a header from data, and the right delimiter from a wrong one."""
+    words = [folded(plain(cell)) for cell in cells]
+    return max(len({vocabulary[word].title for word in words if word in vocabulary}) for vocabulary in FIELDS.values())
+
+
+def kind_by_name(name: str) -> Kind | None:
+    """The kind that the name of a sheet or a file speaks of, if any."""
+    word = folded(name)
+    return next((kind for kind, words in _KIND_WORDS.items() if any(known in word for known in words)), None)
+
+
+def header_and_rows(rows: Iterable[Sequence[Cell]], *, file: str, sheet: str | None) -> tuple[Header | None, Iterator[NumberedRow]]:
+    """The header of a table, and the filled rows below it with their numbers, from 1 as the spreadsheet shows them.
+
+    Without a header, which is where neither the columns nor the name tell a kind, every filled row is given.
+    Refuses the file if a required column is missing (`file.column-missing`) or a title stands twice (`file.column-repeated`).
+    """
+    filled = ((number, row) for number, row in enumerate(rows, 1) if any(cell != "" for cell in row))
+    top = list(islice(filled, LOOKED_AT))
+    header = _find([row for _, row in top], file=file, sheet=sheet) if top else None
+    return header, chain(top[header.last_row + 1 :] if header else top, filled)
+
+
+def _find(top: Sequence[Sequence[Cell]], *, file: str, sheet: str | None) -> Header | None:
+    candidates = [_best(top, kind) for kind in ROW_TYPES]
+    complete = [header for header in candidates if not _missing(header)]
+    if not complete:
+        named = kind_by_name(sheet or file)
+        nearest = next((header for header in candidates if header.kind == named), max(candidates, key=_share_of_required))
+        share = _share_of_required(nearest)
+        if share == 0 or (named is None and share < 0.5):
+            return None
+        text = f"Columns are missing: {', '.join(f'«{title}»' for title in _missing(nearest))}."
+        raise FileRefused(
+            "file.column-missing", text, "Add them, titled as in the template, in a row above the data.", file=file, sheet=sheet
+        )
+    header = max(complete, key=lambda header: len(header.known))
+    titles = [field.title for field in header.known]
+    if twice := next((title for title in titles if titles.count(title) > 1), None):
+        raise FileRefused("file.column-repeated", f"The column «{twice}» stands twice.", "Leave one of the two.", file=file, sheet=sheet)
+    return header
+
+
+def _best(top: Sequence[Sequence[Cell]], kind: Kind) -> Header:
+    best = Header(kind, 0, (), {})
+    for index, row in enumerate(top):
+        titles = [plain(cell) for cell in row]
+        readings = [(index, titles)]
+        if index + 1 < len(top) and any(folded(title) in _GROUP_LABELS for title in titles):
+            readings.append((index + 1, _joined(titles, [plain(cell) for cell in top[index + 1]])))
+        for last_row, line in readings:
+            header = _read(kind, last_row, line)
+            if len(header.known) > len(best.known):
+                best = header
+    return best
+
+
+def _joined(upper: list[str], lower: list[str]) -> list[str]:
+    """Two header rows as one: a merged cell holds its text at its left end only, so a group reaches to the next title of the upper row."""
+    titles: list[str] = []
+    group = ""
+    for index in range(max(len(upper), len(lower))):
+        above = upper[index] if index < len(upper) else ""
+        below = lower[index] if index < len(lower) else ""
+        if above:
+            group = _GROUP_LABELS.get(folded(above), "")
+        titles.append(group + below if below else "" if group else above)
+    return titles
+
+
+def _read(kind: Kind, last_row: int, line: list[str]) -> Header:
+    words = [folded(title) for title in line]
+    fields = tuple(FIELDS[kind].get(word) for word in words)
+    unknown = {
+        index: title
+        for index, (title, word, field) in enumerate(zip(line, words, fields, strict=True))
+        if field is None and word and word not in _SET_ASIDE
+    }
+    return Header(kind, last_row, fields, unknown)
+
+
+def _required(kind: Kind, guardians: set[int | None]) -> dict[str, None]:
+    wanted = {None, *guardians}
+    return dict.fromkeys(field.title for field in FIELDS[kind].values() if field.required and field.guardian in wanted)
+
+
+def _missing(header: Header) -> list[str]:
+    """The required columns that are not there; those of a guardian are required once one column of that guardian is there."""
+    present = {field.title for field in header.known}
+    guardians = {field.guardian for field in header.known}
+    return [title for title in _required(header.kind, guardians) if title not in present]
+
+
+def _share_of_required(header: Header) -> float:
+    required = _required(header.kind, set())
+    return sum(field.title in required for field in header.known) / len(required)

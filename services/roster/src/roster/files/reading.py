@@ -1,0 +1,164 @@
+"""Reads a whole roster file: each table's header, then row by row what is good and what is wrong."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from .cells import Cell, plain
+from .findings import FileRefused, Finding, Place
+from .headers import TITLES, Header, header_and_rows
+from .repeats import Repeats
+from .rows import ROW_TYPES, ClassRow, Kind, PupilRow, StaffRow
+from .tables import Encoding, Table, open_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """How one table was understood; `rows` counts the good and the rejected. Encoding and delimiter are None in a workbook."""
+
+    file: str
+    sheet: str | None
+    kind: Kind
+    encoding: Encoding | None
+    delimiter: str | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RosterFile:
+    """What was read: the good rows in the order of the file, an error for each bad cell (its row is in none of the three), and warnings."""
+
+    pupils: tuple[PupilRow, ...]
+    staff: tuple[StaffRow, ...]
+    classes: tuple[ClassRow, ...]
+    errors: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    detected: tuple[Detected, ...]
+
+
+def read_roster(source: Path | bytes, name: str = "") -> RosterFile:
+    """Reads a path (.xlsx, .csv, a folder or zip of .csv) or uploaded bytes with their file name; raises `FileRefused`.
+
+    The kind of each table follows from its columns, so the names of files and sheets are free. Empty tables are passed over.
+    """
+    if isinstance(source, Path):
+        name = name or source.name
+    tables, ignored = open_tables(source, name)
+    reading = _Reading(ignored)
+    for table in tables:
+        reading.read(table)
+    return reading.result(name)
+
+
+class _Wrong(NamedTuple):
+    field: str | None
+    guardian: int | None
+    code: str
+    hint: str
+
+
+class _Reading:
+    def __init__(self, warnings: list[Finding]) -> None:
+        self._pupils: list[PupilRow] = []
+        self._staff: list[StaffRow] = []
+        self._classes: list[ClassRow] = []
+        self._errors: list[Finding] = []
+        self._warnings = warnings
+        self._detected: list[Detected] = []
+        self._not_understood: list[Table] = []
+        self._repeats = Repeats()
+
+    def result(self, name: str) -> RosterFile:
+        if not self._detected and self._not_understood:
+            table = self._not_understood[0]
+            how = f" It was read as {table.encoding} with {table.delimiter!r} between the columns." if table.encoding else ""
+            raise FileRefused(
+                "file.kind-unknown",
+                f"Its columns are those of no template.{how}",
+                "Put the template's titles for pupils, staff or classes in one row above the data.",
+                file=name,
+            )
+        if not any(table.rows for table in self._detected):
+            raise FileRefused("file.empty", "It holds no rows.", "Hand in a file with a row of titles and the data below it.", file=name)
+        return RosterFile(
+            tuple(self._pupils), tuple(self._staff), tuple(self._classes), tuple(self._errors), tuple(self._warnings), tuple(self._detected)
+        )
+
+    def read(self, table: Table) -> None:
+        header, rows = header_and_rows(table.rows, file=table.file, sheet=table.sheet)
+        if header is None:
+            if any(rows):
+                self._not_understood.append(table)
+                self._warn(table, None, "table.unknown", "its columns are those of no template; it was not read")
+            return
+        for title in header.unknown.values():
+            self._warn(table, title[:60], "column.unknown", "the template has no such column; it was not read")
+        count = 0
+        for number, row in rows:
+            count += self._read_row(header, Place(table.file, table.sheet, number), row)
+        self._detected.append(Detected(table.file, table.sheet, header.kind, table.encoding, table.delimiter, count))
+
+    def _warn(self, table: Table, column: str | None, code: str, hint: str) -> None:
+        self._warnings.append(Finding(table.file, table.sheet, None, column, code, hint))
+
+    def _read_row(self, header: Header, place: Place, cells: Sequence[Cell]) -> bool:
+        """Puts one row among the good ones, or what is wrong with it among the errors; False if it is blank."""
+        values, guardians = _cells_by_field(header, cells)
+        if not values and not guardians:
+            return False
+        wrong: list[_Wrong] = []
+        if "external_id" in values:
+            wrong += [_Wrong(*repeat) for repeat in self._repeats.of_id(header.kind, str(values["external_id"]), place)]
+        numbers = sorted(guardians)
+        if header.kind == "pupils":
+            values["guardians"] = tuple({**guardians[number], "number": number} for number in numbers)
+        try:
+            row = ROW_TYPES[header.kind].model_validate({**values, "place": place})
+        except ValidationError as error:
+            wrong += _what_is_wrong(error, numbers)
+        else:
+            wrong += [_Wrong(*repeat) for repeat in self._repeats.of_row(row)]
+            if not wrong:
+                self._keep(row)
+        for field, guardian, code, hint in wrong:
+            column = TITLES.get((header.kind, field, guardian)) if field else None
+            self._errors.append(Finding(place.file, place.sheet, place.row, column, code, hint))
+        return True
+
+    def _keep(self, row: PupilRow | StaffRow | ClassRow) -> None:
+        match row:
+            case PupilRow():
+                self._pupils.append(row)
+            case StaffRow():
+                self._staff.append(row)
+            case ClassRow():
+                self._classes.append(row)
+
+
+def _cells_by_field(header: Header, cells: Sequence[Cell]) -> tuple[dict[str, object], dict[int, dict[str, object]]]:
+    """The filled cells of a row by field, and those of its guardians by number and field."""
+    values: dict[str, object] = {}
+    guardians: dict[int, dict[str, object]] = {}
+    for field, cell in zip(header.fields, cells, strict=False):
+        if field is not None and cell != "":
+            value = cell if isinstance(cell, date) else plain(cell)
+            if value != "":
+                target = values if field.guardian is None else guardians.setdefault(field.guardian, {})
+                target[field.name] = value
+    return values, guardians
+
+
+def _what_is_wrong(error: ValidationError, numbers: Sequence[int]) -> Iterator[_Wrong]:
+    for entry in error.errors(include_url=False, include_input=False):
+        path = entry["loc"]
+        guardian = numbers[path[1]] if len(path) > 1 and isinstance(path[1], int) else None
+        # What is wrong between two cells of a row names the one to be looked at.
+        field = entry.get("ctx", {}).get("field") or (path[-1] if path else None)
+        if entry["type"] == "missing":
+            yield _Wrong(str(field), guardian, "cell.blank", "this column must be filled in every row")
+        else:
+            yield _Wrong(str(field) if isinstance(field, str) else None, guardian, entry["type"], entry["msg"])

@@ -1,0 +1,86 @@
+"""What roster must know of consents: for whom there is one, in which state, and on which seat. It follows consent.
+
+The gates of entering ask these rows, and adopting a subject's id and seat starts from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, bindparam, delete, insert, update
+
+from contracts.consent import SubjectKind
+from contracts.roster import Seat, SeatHolder
+from eventkit.event import Recorded
+from roster.domain.basis import Consent
+
+metadata = MetaData()
+
+consent_table = Table(
+    "consent",
+    metadata,
+    Column("consent_id", Text, primary_key=True),
+    Column("school", Text, nullable=False),
+    Column("subject", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("class_id", Text),
+    Column("seat_number", Integer),
+    Column("seat_holder", Text),
+)
+Index("consent_seat", consent_table.c.class_id, consent_table.c.seat_number)
+
+_END = update(consent_table).where(consent_table.c.consent_id == bindparam("ended")).values(state=bindparam("new_state"))
+_FORGET = delete(consent_table).where(consent_table.c.consent_id == bindparam("again"))
+
+
+class Consents:
+    """The projection of the decisions on processing people's data."""
+
+    name = "consents"
+    sources = ("consent",)
+    tables = metadata
+
+    def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        decided: dict[str, dict[str, Any]] = {}
+        ended: dict[str, str] = {}
+        for event in events:
+            name, fact = event.facts()
+            match name:
+                case "consent.consent-granted.v1" | "consent.consent-refused.v1":
+                    state = "granted" if name == "consent.consent-granted.v1" else "refused"
+                    decided[fact["consent_id"]] = _row(event.school, state, fact)
+                    if fact["supersedes"] is not None:
+                        ended[fact["supersedes"]] = "superseded"
+                case "consent.consent-withdrawn.v1":
+                    ended[fact["consent_id"]] = "withdrawn"
+                case _:
+                    pass
+        if decided:
+            connection.execute(_FORGET, [{"again": consent_id} for consent_id in decided])
+            connection.execute(insert(consent_table), list(decided.values()))
+        if ended:
+            connection.execute(_END, [{"ended": consent_id, "new_state": state} for consent_id, state in ended.items()])
+
+
+def _row(school: str, state: str, fact: Mapping[str, Any]) -> dict[str, Any]:
+    seat: Mapping[str, Any] = fact["seat"] or {}
+    return {
+        "consent_id": fact["consent_id"],
+        "school": school,
+        "subject": fact["subject"],
+        "kind": fact["subject_kind"],
+        "state": state,
+        "class_id": seat.get("class_id"),
+        "seat_number": seat.get("number"),
+        "seat_holder": seat.get("holder"),
+    }
+
+
+def consent_of(row: Any) -> Consent:
+    """A row of `consent_table` as the domain's gates take it."""
+    seat = None
+    if row.class_id is not None:
+        seat = Seat(class_id=row.class_id, number=row.seat_number, holder=SeatHolder(row.seat_holder))
+    return Consent(row.consent_id, row.subject, SubjectKind(row.kind), row.state, seat)
