@@ -1,7 +1,7 @@
 """One service on the real bus: a call is carried out, recorded, published, projected, and answered when it fails."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ from contracts.roster import OPEN_SCHOOL, SCHOOL, OpenSchool, SchoolCard, School
 from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.decider import Decider, Refused
-from eventkit.event import Recorded
-from eventkit.harness import administrator, director, running
+from eventkit.event import Recorded, rfc3339
+from eventkit.harness import START, administrator, director, running
+from eventkit.history import History
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 
@@ -144,3 +145,17 @@ async def test_after_a_restart_everything_is_where_it_was(tmp_path: Path) -> Non
         answer = await system.ask(OPEN_SCHOOL, opening("school-8"))
         assert answer.at == {"roster": 2}
         assert (await system.ask(SCHOOL, SchoolQuery(school="school-7"), after=answer.at)).reply.school == "school-7"
+
+
+async def test_history_tells_what_was_known_at_a_time_and_what_a_log_says_of_one_school(tmp_path: Path) -> None:
+    async with running(tmp_path, BUILDS) as system:
+        for name in ("school-7", "school-8", "school-9"):
+            await system.call(OPEN_SCHOOL, opening(name))
+            system.clock.move(system.clock.now() + timedelta(hours=1))
+        await system.settled()
+        history = History(system.instance.services["roster"].nc)
+        assert [event.position for event in await history.of_school("roster", "school-8", up_to=3)] == [2]
+        assert await history.of_school("roster", "school-8", up_to=1) == []
+        opened = datetime.fromisoformat(START)
+        known = [await history.position_known_at("roster", rfc3339(opened + timedelta(minutes=m)), head=3) for m in (-1, 0, 30, 60, 500)]
+        assert known == [0, 1, 1, 2, 3]

@@ -129,8 +129,10 @@ class JetStream:
             found = batch[0][0]
         return found
 
-    async def read_range(self, stream: str, first: int, last: int, *, batch: int = 1000) -> AsyncGenerator[list[BusMessage]]:
-        """What the stream holds from `first` on, in order, until `last` is reached or passed.
+    async def read_range(
+        self, stream: str, first: int, last: int, *, batch: int = 1000, subject: str | None = None
+    ) -> AsyncGenerator[list[BusMessage]]:
+        """What the stream holds from `first` on, of one subject pattern or of all, in order, until `last` is reached or passed.
 
         Sequences that cannot be read are simply not there: compare them. Needs no consumer, only the right to direct gets.
         """
@@ -140,7 +142,9 @@ class JetStream:
         try:
             while first <= last:
                 wanted = min(batch, last - first + 1)
-                request = {"seq": first, "batch": wanted, "max_bytes": MAX_REQUEST_BYTES}
+                request: dict[str, Any] = {"seq": first, "batch": wanted, "max_bytes": MAX_REQUEST_BYTES}
+                if subject is not None:
+                    request["next_by_subj"] = subject
                 await self.nc.publish(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(request), reply=inbox)
                 messages = await self._until_end_of_batch(stream, arrived)
                 if not messages:

@@ -100,7 +100,7 @@ def recognised(cells: Sequence[Cell]) -> int:
     return max(len({vocabulary[word].title for word in words if word in vocabulary}) for vocabulary in FIELDS.values())
 
 
-def kind_by_name(name: str) -> Kind | None:
+def _kind_by_name(name: str) -> Kind | None:
     """The kind that the name of a sheet or a file speaks of, if any."""
     word = folded(name)
     return next((kind for kind, words in _KIND_WORDS.items() if any(known in word for known in words)), None)
@@ -122,7 +122,7 @@ def _find(top: Sequence[Sequence[Cell]], *, file: str, sheet: str | None) -> Hea
     candidates = [_best(top, kind) for kind in ROW_TYPES]
     complete = [header for header in candidates if not _missing(header)]
     if not complete:
-        named = kind_by_name(sheet or file)
+        named = _kind_by_name(sheet or file)
         nearest = next((header for header in candidates if header.kind == named), max(candidates, key=_share_of_required))
         share = _share_of_required(nearest)
         if share == 0 or (named is None and share < 0.5):

@@ -46,7 +46,7 @@ class _Person(_Row):
     email: Annotated[Email | None, Column("E-mail", "Email address", "Эл. почта", "Электронная почта", "Адрес электронной почты")] = None
     snils: Annotated[Snils | None, Column("СНИЛС", "SNILS")] = None
     consent_number: Annotated[Text | None, Column("Согласие №", "№ согласия", "Consent number", "Consent no", "Consent №")] = None
-    consent_date: Annotated[Day | None, Column("Дата согласия", "Дата", "Consent date", "Consent signed on")] = None
+    consent_date: Annotated[Day | None, Column("Дата согласия", "Consent date", "Consent signed on")] = None
 
     @model_validator(mode="after")
     def _a_consent_has_a_number_and_a_date(self) -> Self:
@@ -64,6 +64,7 @@ class GuardianRow(_Person):
     kinship: Annotated[KinshipWord, Column("Степень родства", "Родство", "Кем приходится", "Kinship", "Relation", "Relationship")]
     legal_representative: Annotated[YesNo, Column("Законный представитель", "Legal representative")]
     phone: Annotated[Phone | None, Column("Телефон", "Мобильный телефон", "Phone", "Phone number", "Mobile")] = None
+    consent_date: Annotated[Day | None, Column("Дата", "Дата согласия", "Consent date", "Consent signed on")] = None
 
 
 class PupilRow(_Person):
@@ -103,6 +104,7 @@ class StaffRow(_Person):
     subjects: Annotated[Text | None, Column("Предметы", "Предмет", "Subjects", "Subject")] = None
     phone: Annotated[Phone | None, Column("Телефон", "Мобильный телефон", "Phone", "Phone number", "Mobile")] = None
     hired_on: Annotated[Day, Column("Дата приёма", "Дата приёма на работу", "Hired on", "Hire date")]
+    consent_date: Annotated[Day | None, Column("Дата", "Дата согласия", "Consent date", "Consent signed on")] = None
 
     @model_validator(mode="before")
     @classmethod

@@ -69,7 +69,7 @@ def _from_bytes(content: bytes, name: str) -> tuple[Iterator[Table], list[Findin
     _refuse_large(len(content), name)
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise FileRefused("file.unreadable", "It has a password or the old .xls format.", "Save it as .xlsx without a password.", file=name)
-    if not content.startswith(b"PK"):
+    if not content.startswith((b"PK\3\4", b"PK\5\6")):
         return iter([_csv(content, name)]), []
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -126,7 +126,8 @@ def _members(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[str, bytes]]
     """Every file of the archive, unpacked; refuses as soon as all of them together have become too large, whatever sizes they state."""
     left = UNPACKED_BYTES
     for member in archive.infolist():
-        member.file_size = left + 1
+        # zipfile stops where the archive says that a file ends; it has to go on to the true end, or to our limit.
+        member.file_size = 2 * UNPACKED_BYTES
         with archive.open(member) as packed:
             content = packed.read(left + 1)
         left -= len(content)
@@ -156,15 +157,15 @@ def _refuse_bomb(archive: zipfile.ZipFile, name: str) -> None:
     for path, content in _members(archive, name):
         if path.casefold().endswith("sharedstrings.xml"):
             longest = max(map(len, content.split(b"</si>")))
-        elif path.endswith(".xml"):
-            if _FAR_CELL.search(content):
-                raise FileRefused(
-                    "file.too-large",
-                    f"A sheet has cells beyond column CZ or row {ROWS - 1:,}.",
-                    "Delete what stands far away from the table, empty rows and columns too.",
-                    file=name,
-                )
-            closed += content.count(b"/")
+            continue
+        if _FAR_CELL.search(content):
+            raise FileRefused(
+                "file.too-large",
+                f"A sheet has cells beyond column CZ or row {ROWS - 1:,}.",
+                "Delete what stands far away from the table, empty rows and columns too.",
+                file=name,
+            )
+        closed += content.count(b"/")
     # A cell with a shared text closes two elements, so there are at most half as many of them as there are slashes.
     if longest * (closed // 2) > SHARED_TEXT_BYTES:
         raise FileRefused("file.too-large", "Its texts take too much memory.", "Shorten the longest cells or split the file.", file=name)
