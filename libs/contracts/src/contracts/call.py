@@ -18,7 +18,10 @@ from contracts.event import Identifier, Value
 
 
 class Role(StrEnum):
-    """Who acts. What each may do stands beside each call; in which school, the token's scope says (DESIGN 3). Anonymous is who shows no token."""
+    """Who acts. What each may do stands beside each call; in which school, the token's scope says (DESIGN 3).
+
+    Anonymous is who shows no token.
+    """
 
     OPERATOR = "operator"
     ANONYMOUS = "anonymous"

@@ -49,11 +49,13 @@ class OutboxQuery(SchoolRequest):
 
 
 class OutboxRow(Value):
+    """`ambiguous`: it went out and the mail server's answer was lost. `unaddressed`: roster knows no address of the recipient."""
+
     message: Identifier
     recipient: Identifier
     template: Template
     step: int
-    state: Literal["queued", "accepted", "bounced", "ambiguous"]
+    state: Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed"]
     attempts: int
 
 

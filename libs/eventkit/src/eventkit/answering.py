@@ -14,16 +14,19 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 import structlog
+from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ValidationError
 
 from contracts.call import CALLS, Call, Reply, Request
 from eventkit.access import ANONYMOUS, check_role, check_scope
-from eventkit.calls import CallError, CallReply, CallRequest, decode_request
+from eventkit.calls import MAX_BODY_BYTES, CallError, CallFailed, CallReply, CallRequest, decode_request
 from eventkit.decider import Refused
 from eventkit.event import Origin
 from eventkit.store import Conflict, Quarantined
 from eventkit.telemetry import span, traceparent, trouble
 from eventkit.tokens import Actor, Tokens
+
+Q = TypeVar("Q", bound=Request)
 
 _log = structlog.get_logger(__name__)
 
@@ -61,34 +64,40 @@ class Answering:
         """The answer to one call. Never raises."""
         command_id: str | None = None
         try:
-            message = decode_request(payload)
+            message = _read(payload)
             command_id = message.command_id
             if name not in self._handlers:
                 raise Refused("call.unknown", f"There is no call {name}.", "`vekha call --list` shows them all.")
-            with span(name, parent=message.traceparent):
-                return msgspec.json.encode(await self._answer(*self._handlers[name], message))
+            with span(name, kind=SpanKind.SERVER, parent=message.traceparent):
+                answer = msgspec.json.encode(await self._answer(*self._handlers[name], message))
+            if len(answer) <= MAX_BODY_BYTES:
+                return answer
+            _log.error("call.reply-too-large", call=name, bytes=len(answer))
+            error = CallError("failed", "reply.too-large", f"The answer of {name} is over 512 KiB: ask for a part of it.", None, command_id)
         except Refused as refused:
             error = CallError("refused", refused.code, refused.text, refused.hint, command_id)
         except Conflict:
             error = CallError("conflict", "stream.conflict", "Somebody else was first. Look again, then decide.", None, command_id)
         except Quarantined as quarantined:
             error = CallError("failed", "service.quarantined", str(quarantined), "`vekha doctor` says what to do.", command_id)
-        except ValidationError as invalid:
-            hint = f"`vekha call --list` shows the schema of {name}."
-            error = CallError("invalid", "body.invalid", _what_is_wrong(invalid), hint, command_id)
-        except msgspec.MsgspecError:
-            error = CallError("invalid", "body.malformed", "The request is not well-formed JSON.", None, command_id)
+        except _Unfit as unfit:
+            error = CallError("invalid", unfit.code, unfit.text, unfit.hint, command_id)
+        except CallFailed as failed:  # one that this one had to make
+            error = self._incident(name, failed.code, failed.text, failed, command_id)
         except Exception as unexpected:  # noqa: BLE001 -- the caller gets an answer at once, the log the cause
-            incident = uuid.uuid4().hex[:12]
-            _log.error("call.failed", call=name, incident=incident, **trouble(unexpected))
-            error = CallError("failed", "call.failed", f"{name} failed.", f"The log of {self._service} tells more.", command_id, incident)
+            error = self._incident(name, "call.failed", f"{name} failed.", unexpected, command_id)
         return msgspec.json.encode(CallReply(error=error, command_id=command_id))
+
+    def _incident(self, name: str, code: str, text: str, error: Exception, command_id: str | None) -> CallError:
+        incident = uuid.uuid4().hex[:12]
+        _log.error("call.failed", call=name, code=code, incident=incident, **trouble(error))
+        return CallError("failed", code, text, f"The log of {self._service} tells more.", command_id, incident)
 
     async def _answer(self, call: Call[Any, Any], handler: Handler, message: CallRequest) -> CallReply:
         actor = ANONYMOUS if message.token is None else self._tokens.verify(message.token)
         try:
             check_role(call, actor)
-            request: Request = call.request.model_validate_json(bytes(message.body))
+            request = _body(call, message)
             check_scope(actor, request)
         except Refused as refused:
             _log.info("call.denied", call=call.name, actor=str(actor), code=refused.code)
@@ -105,6 +114,32 @@ class Answering:
             traceparent=traceparent(),
         )
         return await handler(request, message, Caller(actor, command_id, origin))
+
+
+class _Unfit(Exception):
+    """The request cannot be read."""
+
+    def __init__(self, code: str, text: str, hint: str | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.text = text
+        self.hint = hint
+
+
+def _read(payload: bytes) -> CallRequest:
+    if len(payload) > MAX_BODY_BYTES:
+        raise _Unfit("body.too-large", "The request is over 512 KiB: send it in parts.")
+    try:
+        return decode_request(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise _Unfit("body.malformed", "The request is not well-formed JSON.") from None
+
+
+def _body(call: Call[Q, Any], message: CallRequest) -> Q:
+    try:
+        return call.request.model_validate_json(bytes(message.body))
+    except ValidationError as invalid:
+        raise _Unfit("body.invalid", _what_is_wrong(invalid), f"`vekha call --list` shows the schema of {call.name}.") from None
 
 
 def call_reply(reply: Reply, at: dict[str, int], command_id: str | None) -> CallReply:

@@ -1,22 +1,30 @@
 """The one place where FastStream subscribers are registered, with the settings under which no call is ever lost in silence.
 
-A service subscribes once, to `call.<service>.*` in a queue group of its name. What FastStream would do with an
-exception (no reply at all) never comes to pass: the handler answers everything itself.
+A service subscribes once, to `call.<service>.*` in a queue group of its name. FastStream hands the calls over one after
+another and each becomes a task of ours: so what it would do by itself never comes to pass, no reply to a handler that
+raised, nor calls taken and dropped while it stops.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
 from faststream import AckPolicy
 from faststream.nats import NatsBroker, NatsMessage
 from faststream.security import SASLPlaintext
+from nats import errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from eventkit.broker import Credential
+from eventkit.jetstream import disconnect
 
-_MAX_CALLS_AT_ONCE = 256  # one beyond the append queue's batches, so that a batch can fill while another commits
+_MAX_CALLS_AT_ONCE = 256  # well beyond the append queue's batches, so that a batch can fill while another commits
 _GRACEFUL_TIMEOUT_S = 10.0
+_LEAVE_TIMEOUT_S = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -28,6 +36,10 @@ class CallServer:
     """Listens for one service's calls."""
 
     def __init__(self, url: str, credential: Credential, service: str, answer: AnswerCall) -> None:
+        self._answer = answer
+        self._nc: Client | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_MAX_CALLS_AT_ONCE)
         self._broker = NatsBroker(
             url,
             security=SASLPlaintext(username=credential.user, password=credential.password, use_ssl=False),
@@ -38,21 +50,55 @@ class CallServer:
             error_cb=self._troubled,
             logger=None,
         )
-        subscriber = self._broker.subscriber(
-            f"call.{service}.*", queue=service, max_workers=_MAX_CALLS_AT_ONCE, decoder=_verbatim, ack_policy=AckPolicy.MANUAL
+        self._subscriber = self._broker.subscriber(
+            f"call.{service}.*", queue=service, decoder=_verbatim, ack_policy=AckPolicy.MANUAL, no_reply=True
         )
-
-        async def handle(body: bytes, message: NatsMessage) -> bytes:
-            return await answer(message.raw_message.subject.removeprefix("call."), body)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType, reportUnknownArgumentType] -- FastStream leaves the raw message's type open
-
-        subscriber(handle)
+        self._subscriber(self._take)
 
     async def start(self) -> None:
+        self._nc = await self._broker.connect()
         await self._broker.start()
 
     async def stop(self) -> None:
         """Takes no new calls; those under way are answered first."""
-        await self._broker.stop()
+        nc, self._nc = self._nc, None
+        if nc is None:
+            return
+        await self._leave()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_GRACEFUL_TIMEOUT_S)
+        for call in self._under_way:
+            call.cancel()
+        with contextlib.suppress(errors.Error, OSError):  # the broker may be away
+            await self._broker.stop()
+        await disconnect(nc)
+
+    async def _leave(self) -> None:
+        """Out of the queue group first: from then on nobody sends us calls, and those that have arrived are still handed over."""
+        subscription, self._subscriber.subscription = self._subscriber.subscription, None
+        if subscription is not None:
+            with contextlib.suppress(errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+                    await subscription.drain()
+
+    async def _take(self, message: NatsMessage) -> None:
+        await self._room.acquire()
+        call = asyncio.create_task(self._carry_out(message.raw_message))
+        self._under_way.add(call)
+        call.add_done_callback(self._done)
+
+    async def _carry_out(self, request: Msg) -> None:
+        answer = await self._answer(request.subject.removeprefix("call."), request.data)
+        if not request.reply:
+            return
+        try:
+            await request.respond(answer)
+        except errors.Error as error:
+            _log.warning("call.unanswered", call=request.subject, error=str(error) or type(error).__name__)
+
+    def _done(self, call: asyncio.Task[None]) -> None:
+        self._under_way.discard(call)
+        self._room.release()
 
     async def _troubled(self, error: Exception) -> None:
         _log.warning("bus.connection-trouble", error=str(error) or type(error).__name__)

@@ -14,6 +14,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 from nats import errors
 from nats.aio.client import Client
+from opentelemetry.trace import SpanKind
 
 from contracts.call import Call, Reply, Request
 from eventkit.decider import Refused
@@ -139,7 +140,7 @@ class Calls:
         """As `call`, with name and body as they travel."""
         if command and command_id is None:
             command_id = uuid.uuid4().hex
-        with span(f"call {name}"):
+        with span(f"call {name}", kind=SpanKind.CLIENT):
             message = CallRequest(
                 body=msgspec.Raw(body),
                 token=self._token(origin.actor if origin else None),

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -35,7 +35,8 @@ class Database:
         self._write_lock = threading.RLock()
         self._reading = _engine(self.url, begin="BEGIN")
         self._writing = _engine(self.url, begin="BEGIN IMMEDIATE")
-        self._alone = self._writing.execution_options(isolation_level="AUTOCOMMIT")
+        self._beginning_nothing = _engine(self.url, begin=None)
+        self._kept: Connection | None = None
 
     def create(self) -> None:
         """Makes what tables are missing. Raises log.NewerSchema where the database is newer than this program."""
@@ -57,26 +58,43 @@ class Database:
             yield connection
 
     @contextmanager
-    def single_statement(self) -> Generator[Connection]:
-        """A connection on which each statement is a transaction of its own: one round trip on PostgreSQL."""
-        with self._alone.connect() as connection:
+    def single_statements(self) -> Generator[Connection]:
+        """A connection on which each statement is a transaction of its own: one round trip on PostgreSQL.
+
+        It is kept for the next time, unless something went wrong: for a lone append, taking one from the pool would be noticeable.
+        """
+        connection, self._kept = self._kept or self._beginning_nothing.connect(), None
+        try:
             yield connection
+        except BaseException:
+            if getattr(connection.connection.driver_connection, "closed", False):  # the server is gone, or has cut us off
+                connection.invalidate()
+            connection.close()
+            raise
+        self._kept = connection
 
     def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
         self._reading.dispose()
         self._writing.dispose()
+        self._beginning_nothing.dispose()
 
 
 def sqlite_url(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))
 
 
-def _engine(url: URL, *, begin: str) -> Engine:
+_ISOLATION = {"BEGIN": "REPEATABLE READ", "BEGIN IMMEDIATE": "READ COMMITTED", None: "AUTOCOMMIT"}
+
+
+def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None) -> Engine:
+    # An error names the statement it met, never the parameters: those may be personal data.
     if url.get_backend_name() != "sqlite":
         options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
-        isolation = "REPEATABLE READ" if begin == "BEGIN" else "READ COMMITTED"
-        return create_engine(url, pool_size=8, max_overflow=24, isolation_level=isolation, connect_args={"options": options})
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
+        connecting: dict[str, Any] = {"isolation_level": _ISOLATION[begin], "connect_args": {"options": options}}
+        return create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, hide_parameters=True, **connecting)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:  # pyright: ignore[reportUnusedFunction] -- SQLAlchemy calls it
@@ -91,6 +109,8 @@ def _engine(url: URL, *, begin: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction] -- SQLAlchemy calls it
-        connection.exec_driver_sql(begin)
+        driver: Any = connection.connection.driver_connection
+        if begin is not None:
+            driver.execute(begin)
 
     return engine

@@ -82,13 +82,20 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 encode = msgspec.json.Encoder().encode
 """The bytes of an envelope."""
 _decode_data = msgspec.json.Decoder(dict[str, Any]).decode
-decode = msgspec.json.Decoder(Recorded).decode
-"""The envelope of an event's bytes. Raises msgspec.DecodeError where they are no envelope."""
+_decode_envelope = msgspec.json.Decoder(Recorded).decode
+
+
+def decode(data: bytes) -> Recorded:
+    """The envelope of an event's bytes. Raises msgspec.DecodeError where they are no envelope."""
+    try:
+        return _decode_envelope(data)
+    except UnicodeDecodeError as error:  # msgspec lets this one through as it is
+        raise msgspec.DecodeError(f"Invalid UTF-8: {error}") from error
 
 
 def rfc3339(moment: datetime) -> str:
     """A moment in UTC with microseconds, always of the same width, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def moment(text: str) -> datetime:

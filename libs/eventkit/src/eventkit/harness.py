@@ -89,8 +89,8 @@ async def running(
             clock=clock,
             database_url=database_url or sqlite,
         )
-        await instance.start()
         try:
+            await instance.start()
             yield System(instance, clock, secrets)
         finally:
             await instance.stop()

@@ -74,10 +74,13 @@ class Instance:
         self._server: CallServer | None = None
 
     async def start(self) -> None:
-        """Provisions what the services need on the bus, then starts them side by side."""
+        """Provisions what the services need on the bus, then starts them side by side. What it raises leaves an instance to `stop`."""
         nc = self._nc = await jetstream.connect(self._nats_url, self._credential, name="instance")
         await provision(nc, durables=[durable for service in self.services.values() for durable in service.durables])
-        await asyncio.gather(*(service.start() for service in self.services.values()))
+        started = await asyncio.gather(*(service.start() for service in self.services.values()), return_exceptions=True)
+        for failure in started:
+            if failure is not None:
+                raise failure
         answering = Answering("instance", self._tokens)
         answering.register(operations.CLOCK, self._tell_time)
         answering.register(operations.SET_CLOCK, self._set_clock)
@@ -113,13 +116,14 @@ class Instance:
             if to < self.clock.now():
                 self.clock.move(to)  # refuses, with the reason
             while True:
+                # Between any two timers, so that the second always sees what followed from the first.
                 await self.settled()
-                due = min((due for service in self.services.values() if (due := service.next_due()) is not None), default=None)
-                if due is None or due > to:
+                timed = [(due, service) for service in self.services.values() if (due := service.next_due()) is not None and due <= to]
+                if not timed:
                     break
+                due, service = min(timed, key=lambda pair: pair[0])
                 self.clock.move(max(due, self.clock.now()))
-                for service in self.services.values():
-                    await service.run_due_timers()
+                await service.run_due_timer()
             self.clock.move(to)
 
     async def settled(self) -> None:
@@ -130,10 +134,10 @@ class Instance:
                 for service in self.services.values():
                     await service.relay.published(heads[service.name])
                     for runner in service.runners:
-                        halted = runner.checkpointed.halted
-                        await runner.reach({source: at for source, at in heads.items() if source not in halted}, _SETTLE_TIMEOUT_S)
-                    for worker in service.workers:
-                        await worker.idle.wait()
+                        await runner.reach(heads, _SETTLE_TIMEOUT_S)
+                    if service.store.quarantine is None:
+                        for worker in service.workers:
+                            await worker.idle.wait()
                 if await self._heads() == heads:
                     return
 

@@ -7,30 +7,29 @@ expected has lost the race and tries again. SQLite and PostgreSQL hold the same 
 
 from __future__ import annotations
 
-import uuid
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from secrets import token_hex
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
-    bindparam,
     func,
     insert,
     select,
-    text,
-    update,
 )
+from sqlalchemy.dialects import postgresql
 
 from eventkit.event import Draft, Recorded, decode, genesis, link, stamp
 
@@ -67,7 +66,6 @@ log_table = Table(
     Column("bytes", LargeBinary, nullable=False),
     UniqueConstraint("stream", "version"),
 )
-Index("log_recorded_at", log_table.c.recorded_at)
 
 command_table = Table(
     "command",
@@ -90,8 +88,7 @@ class Head:
     recorded_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRow:
+class CommandRow(NamedTuple):
     """A command that was carried out: the keyed digest of its body, its last position, and its answer without secrets."""
 
     command_id: str
@@ -100,9 +97,8 @@ class CommandRow:
     reply: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One log row as it stands in the table: the columns are copies of what `bytes` say."""
+class Row(NamedTuple):
+    """One log row as it stands in the table, in its order: the columns are copies of what `bytes` say."""
 
     position: int
     stream: str
@@ -130,7 +126,7 @@ def create(connection: Connection, service: str) -> None:
     metadata.create_all(connection)
     found = connection.execute(select(head_table.c.service, head_table.c.schema_version)).first()
     if found is None:
-        log_id = uuid.uuid4().hex
+        log_id = token_hex(16)
         connection.execute(
             insert(head_table).values(
                 only=1,
@@ -148,9 +144,12 @@ def create(connection: Connection, service: str) -> None:
         raise ValueError(f"this database is the log of {found.service}, not of {service}")
 
 
-def head(connection: Connection) -> Head:
-    row = connection.execute(select(head_table.c.position, head_table.c.hash, head_table.c.recorded_at)).one()
-    return Head(row.position, bytes(row.hash), row.recorded_at)
+def head(connection: Connection, *, lock: bool = False) -> Head:
+    """Where the log ends. With `lock`, nobody else moves it until the transaction ends."""
+    # SQLite needs no row lock: there a writing transaction is alone from its beginning.
+    locking = " FOR UPDATE" if lock and _is_postgres(connection) else ""
+    position, chain, recorded_at = _run(connection, _SELECT_HEAD + locking).fetchone()
+    return Head(position, chain, recorded_at)
 
 
 def log_id(connection: Connection) -> str:
@@ -159,12 +158,14 @@ def log_id(connection: Connection) -> str:
 
 def stamped(drafts: Sequence[Draft], base: Head, *, service: str, now: str) -> tuple[list[Row], Head]:
     """The rows of a batch after `base`, and the head after them. recorded_at never runs backwards."""
+    if not drafts:
+        return [], base
     recorded_at = max(now, base.recorded_at)
     position, chain = base.position, base.hash
     rows: list[Row] = []
     for draft in drafts:
         position += 1
-        event_id = uuid.uuid4().hex
+        event_id = token_hex(16)
         data = stamp(draft, service=service, position=position, event_id=event_id, recorded_at=recorded_at)
         chain = link(chain, data)
         rows.append(
@@ -185,86 +186,93 @@ def stamped(drafts: Sequence[Draft], base: Head, *, service: str, now: str) -> t
     return rows, Head(position, chain, recorded_at)
 
 
-_COLUMNS = tuple(column.name for column in log_table.columns)
-_COMMAND_COLUMNS = tuple(column.name for column in command_table.columns)
+# What every command needs is asked of the driver itself: through SQLAlchemy it would cost more than the database's own work.
+# `{0}` is the driver's mark for a parameter.
 
-# One statement, hence one round trip and one commit for a lone command: the head moves only from where it is expected,
-# and rows are written only if it moved.
-_APPEND_POSTGRES = text(
-    """
-    WITH moved AS (
-        UPDATE head SET position = :new_position, hash = :new_hash, recorded_at = :recorded_at
-        WHERE position = :old_position AND hash = :old_hash RETURNING position
-    ), written AS (
-        INSERT INTO log (position, stream, version, type, event_id, command_id, school, happened_on, recorded_at, hash, bytes)
-        SELECT e.* FROM moved, unnest(
-            CAST(:position AS bigint[]), CAST(:stream AS text[]), CAST(:version AS int[]), CAST(:type AS text[]),
-            CAST(:event_id AS text[]), CAST(:command_id AS text[]), CAST(:school AS text[]), CAST(:happened_on AS text[]),
-            CAST(:recorded AS text[]), CAST(:hash AS bytea[]), CAST(:bytes AS bytea[])) AS e
-    ), commanded AS (
-        INSERT INTO command (command_id, digest, last_position, reply)
-        SELECT c.* FROM moved, unnest(
-            CAST(:c_command_id AS text[]), CAST(:c_digest AS text[]), CAST(:c_last_position AS bigint[]), CAST(:c_reply AS text[])) AS c
-    )
-    SELECT position FROM moved
-    """
-)
+_SELECT_HEAD = "SELECT position, hash, recorded_at FROM head"
+_SELECT_HISTORY = "SELECT bytes FROM log WHERE stream = {0} AND version > {0} ORDER BY version"
+_SELECT_COMMANDS = "SELECT command_id, digest, last_position, reply FROM command WHERE command_id "
+_MOVE_HEAD = "UPDATE head SET position = {0}, hash = {0}, recorded_at = {0} WHERE position = {0} AND hash = {0}"
 
-_MOVE_HEAD = (
-    update(head_table)
-    .where(head_table.c.position == bindparam("old_position"), head_table.c.hash == bindparam("old_hash"))
-    .values(position=bindparam("new_position"), hash=bindparam("new_hash"), recorded_at=bindparam("new_recorded_at"))
-)
+
+def _run(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> Any:
+    if _is_postgres(connection):
+        return _driver(connection).execute(_marked(statement, "%b"), parameters, prepare=True, binary=True)
+    return _driver(connection).execute(_marked(statement, "?"), parameters)
+
+
+@cache
+def _marked(statement: str, mark: str) -> str:
+    return statement.format(mark)
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _is_postgres(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
+
+
+def _insert(table: Table, source: str) -> str:
+    return f"INSERT INTO {table.name} ({', '.join(column.name for column in table.columns)}) {source}"
+
+
+def _append(*, many: bool) -> str:
+    """PostgreSQL takes an append as one statement, hence in one round trip: rows are written only if the head moved from where
+    it was expected. The parameters are the five of the head, then each column of `log` and of `command`, as arrays if `many`.
+    """
+
+    def rows_of(table: Table) -> str:
+        types = [column.type.compile(postgresql.dialect()) for column in table.columns]
+        values = ", ".join(f"{{0}}::{name}[]" if many else f"{{0}}::{name}" for name in types)
+        return f"SELECT row.* FROM moved, unnest({values}) AS row" if many else f"SELECT {values} FROM moved"  # noqa: S608 -- all of it is ours
+
+    written = ", ".join(f"{table.name}_written AS ({_insert(table, rows_of(table))})" for table in (log_table, command_table))
+    return f"WITH moved AS ({_MOVE_HEAD} RETURNING 1), {written} SELECT 1 FROM moved"  # noqa: S608 -- all of it is ours
+
+
+_APPEND_ONE = _append(many=False)
+_APPEND_MANY = _append(many=True)
+_INSERT_ROW, _INSERT_COMMAND = (_insert(table, f"VALUES ({', '.join('?' * len(table.columns))})") for table in (log_table, command_table))
 
 
 def write(connection: Connection, rows: Sequence[Row], commands: Sequence[CommandRow], base: Head, new: Head) -> None:
-    """Moves the head from `base` to `new` and writes rows and commands. Raises HeadMoved where the head is elsewhere."""
-    if connection.dialect.name == "postgresql":
-        parameters: dict[str, Any] = {
-            "old_position": base.position,
-            "old_hash": base.hash,
-            "new_position": new.position,
-            "new_hash": new.hash,
-            "recorded_at": new.recorded_at,
-            **{name: [getattr(row, name) for row in rows] for name in _COLUMNS if name != "recorded_at"},
-            "recorded": [row.recorded_at for row in rows],
-            **{f"c_{name}": [getattr(command, name) for command in commands] for name in _COMMAND_COLUMNS},
-        }
-        if connection.execute(_APPEND_POSTGRES, parameters).first() is None:
-            raise HeadMoved
-        return
-    moved = connection.execute(
-        _MOVE_HEAD,
-        {
-            "old_position": base.position,
-            "old_hash": base.hash,
-            "new_position": new.position,
-            "new_hash": new.hash,
-            "new_recorded_at": new.recorded_at,
-        },
-    )
+    """Moves the head from `base` to `new` and writes rows and commands. Raises HeadMoved where the head is elsewhere, and the
+    driver's own IntegrityError where a version of a stream or a command id is taken.
+    """
+    move = (new.position, new.hash, new.recorded_at, base.position, base.hash)
+    if not _is_postgres(connection):
+        moved = _run(connection, _MOVE_HEAD, move)
+    elif len(rows) == len(commands) == 1:
+        moved = _run(connection, _APPEND_ONE, (*move, *rows[0], *commands[0]))
+    else:
+        moved = _run(connection, _APPEND_MANY, (*move, *_columns(log_table, rows), *_columns(command_table, commands)))
     if moved.rowcount != 1:
         raise HeadMoved
-    if rows:
-        connection.execute(insert(log_table), [{name: getattr(row, name) for name in _COLUMNS} for row in rows])
-    if commands:
-        connection.execute(insert(command_table), [{name: getattr(command, name) for name in _COMMAND_COLUMNS} for command in commands])
+    if not _is_postgres(connection):
+        _driver(connection).executemany(_INSERT_ROW, rows)
+        _driver(connection).executemany(_INSERT_COMMAND, commands)
+
+
+def _columns(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in table.columns]
 
 
 def commands(connection: Connection, command_ids: Sequence[str]) -> dict[str, CommandRow]:
     """Those of the given commands that were carried out already."""
     if not command_ids:
         return {}
-    found = connection.execute(select(command_table).where(command_table.c.command_id.in_(command_ids)))
-    return {row.command_id: CommandRow(row.command_id, row.digest, row.last_position, row.reply) for row in found}
+    if _is_postgres(connection):
+        found = _run(connection, _SELECT_COMMANDS + "= ANY({0})", [list(command_ids)])
+    else:
+        found = _run(connection, f"{_SELECT_COMMANDS}IN ({', '.join('?' * len(command_ids))})", command_ids)
+    return {row[0]: CommandRow(*row) for row in found}
 
 
 def history(connection: Connection, stream: str, after: int = 0) -> list[Recorded]:
     """The events of one stream after a version, in order."""
-    found = connection.execute(
-        select(log_table.c.bytes).where(log_table.c.stream == stream, log_table.c.version > after).order_by(log_table.c.version)
-    )
-    return [decode(bytes(row.bytes)) for row in found]
+    return [decode(data) for (data,) in _run(connection, _SELECT_HISTORY, (stream, after))]
 
 
 def read(connection: Connection, after: int, limit: int) -> list[tuple[int, str, bytes]]:
@@ -287,8 +295,12 @@ def read(connection: Connection, after: int, limit: int) -> list[tuple[int, str,
 
 def position_known_at(connection: Connection, recorded_at: str) -> int:
     """The last position whose recorded_at is not after the given moment (`rfc3339` text); 0 where there is none."""
-    found = connection.execute(select(func.max(log_table.c.position)).where(log_table.c.recorded_at <= recorded_at)).scalar()
-    return found or 0
+
+    def recorded(position: int) -> str:
+        return connection.execute(select(log_table.c.recorded_at).where(log_table.c.position == position)).scalar_one()
+
+    # recorded_at never runs backwards, so the log is its own index: two dozen looks at most, and no append pays for another one.
+    return bisect_right(range(1, head(connection).position + 1), recorded_at, key=recorded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,26 +320,27 @@ def verify(connection: Connection, service: str, *, up_to: int | None = None) ->
     expected = 0
     recorded_at = _EPOCH
     statement = select(log_table).where(log_table.c.position <= end).order_by(log_table.c.position)
-    for row in connection.execution_options(yield_per=2000).execute(statement):
+    for row in connection.execute(statement.execution_options(yield_per=2000)).mappings():
+        position = row["position"]
         expected += 1
-        while expected < row.position:
+        while expected < position:
             yield Finding(service, expected, "missing")
             expected += 1
-        data = bytes(row.bytes)
+        data = bytes(row["bytes"])
         chain = link(chain, data)
-        if chain != bytes(row.hash):
-            yield Finding(service, row.position, "chain-broken")
-            chain = bytes(row.hash)  # one damaged row is one finding, not one for every row after it
+        if chain != bytes(row["hash"]):
+            yield Finding(service, position, "chain-broken")
+            chain = bytes(row["hash"])  # one damaged row is one finding, not one for every row after it
         try:
             envelope = decode(data)
-        except msgspec.MsgspecError:
-            yield Finding(service, row.position, "bytes-undecodable")
+        except msgspec.DecodeError:
+            yield Finding(service, position, "bytes-undecodable")
             continue
         for column, value in _copies(envelope).items():
-            if row._mapping[column] != value:
-                yield Finding(service, row.position, f"column-differs:{column}")
+            if row[column] != value:
+                yield Finding(service, position, f"column-differs:{column}")
         if envelope.recordedat < recorded_at:
-            yield Finding(service, row.position, "time-runs-backwards")
+            yield Finding(service, position, "time-runs-backwards")
         recorded_at = max(recorded_at, envelope.recordedat)
     while expected < end:
         expected += 1
@@ -336,7 +349,7 @@ def verify(connection: Connection, service: str, *, up_to: int | None = None) ->
         beyond = connection.execute(select(func.max(log_table.c.position))).scalar() or 0
         if beyond > end:
             yield Finding(service, beyond, "beyond-head")
-        if end and (chain != bytes(begun.hash) or begun.recorded_at != recorded_at):
+        if chain != bytes(begun.hash) or begun.recorded_at != recorded_at:
             yield Finding(service, end, "head-differs")
 
 

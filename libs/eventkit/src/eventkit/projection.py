@@ -11,15 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 import msgspec
 import structlog
 from nats.aio.client import Client
 from opentelemetry.trace import SpanKind
 from sqlalchemy import BigInteger, Boolean, Column, Connection, LargeBinary, MetaData, Table, Text, delete, func, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from contracts.event import NO_SCHOOL
 from eventkit.database import Database
@@ -53,6 +56,10 @@ parked_table = Table(
 _TRACED_BATCH = 32  # a catch-up is not traced event by event
 _QUEUED_BATCHES = 4  # per source, so that a slow database holds the readers back instead of filling the memory
 
+P = ParamSpec("P")
+T = TypeVar("T")
+_Arrived = asyncio.Queue[tuple[str, Sequence[BusMessage]]]
+
 _log = structlog.get_logger(__name__)
 
 
@@ -73,11 +80,12 @@ class Projection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """An event as it was delivered, decoded or not."""
+    """An event as it was delivered, decoded or not; without one, `trouble` says why."""
 
     source: str
     position: int
     school: str
+    type: str
     data: bytes
     event: Recorded | None
     trouble: str = ""
@@ -88,16 +96,19 @@ class Delivered:
 
 
 def delivered(source: str, message: BusMessage) -> Delivered:
-    """A message of a bus stream. Its school stands in the subject, so even one that cannot be decoded has a key."""
+    """A message of a bus stream. School and type stand in the subject, so even one that cannot be decoded has a key."""
     position, subject, data = message
-    school = subject.split(".", 3)[2]
+    _, _, school, *rest = subject.split(".", 3)
+    event, trouble = None, "misplaced: position or subject is not what its bytes say"
     try:
-        event = decode(data)
+        found = decode(data)
+        if (found.position, found.subject) == (position, subject):
+            event, trouble = found, ""
     except msgspec.MsgspecError as error:
-        return Delivered(source, position, school, data, None, f"undecodable: {error}")
-    if event.position != position or event.school != school:
-        return Delivered(source, position, school, data, None, "misplaced: position or school is not what its bytes say")
-    return Delivered(source, position, school, data, event)
+        trouble = f"undecodable: {error}"
+    except ValueError:  # a type that is none has no subject either
+        pass
+    return Delivered(source, position, school, "".join(rest), data, event, trouble)
 
 
 class Fenced(RuntimeError):
@@ -124,32 +135,27 @@ def parked_schools(connection: Connection, name: str) -> dict[str, dict[str, lis
 
 
 class Checkpointed:
-    """Applies deliveries to a projection's tables, exactly once each, parking what fails. Works in the caller's thread."""
+    """Applies deliveries to a projection's tables, exactly once each, parking what fails. It is used in one thread at a time."""
 
     def __init__(self, database: Database, projection: Projection) -> None:
         self.projection = projection
-        self._database = database
         self.positions: dict[str, int] = {}
         self.halted: frozenset[str] = frozenset()
-        self._parked: set[tuple[str, str]] = set()
+        self._parked: frozenset[tuple[str, str]] = frozenset()
+        self._database = database
 
     def create(self) -> None:
         """Makes the tables and the checkpoint where they are missing, and takes up the positions."""
         with self._database.writing() as connection:
             metadata.create_all(connection)
             self.projection.tables.create_all(connection)
-            if connection.execute(select(checkpoint_table).where(checkpoint_table.c.name == self.projection.name)).first() is None:
-                start = _text(dict.fromkeys(self.projection.sources, 0))
-                connection.execute(insert(checkpoint_table).values(name=self.projection.name, positions=start))
-        self.reload()
-
-    def reload(self) -> None:
-        """Takes up positions and parked keys from the database."""
-        with self._database.reading() as connection:
-            self.positions = positions(connection, self.projection.name)
-            parked = parked_schools(connection, self.projection.name)
-        self._parked = {(source, school) for school, sources in parked.items() for source in sources}
-        self.halted = frozenset(source for source, school in self._parked if school == NO_SCHOOL)
+            found = positions(connection, self.projection.name)
+            start = dict.fromkeys(self.projection.sources, 0) | found
+            if not found:
+                connection.execute(insert(checkpoint_table).values(name=self.projection.name, positions=_text(start)))
+            elif start != found:  # it has come to listen to one more
+                self._move(connection, found, start)
+        self._reload()
 
     def apply(self, deliveries: Sequence[Delivered]) -> None:
         """Takes in a batch. Raises Fenced where the checkpoint is not ours any more; then nothing of it is applied.
@@ -167,33 +173,31 @@ class Checkpointed:
             fresh.append(one)
         if not fresh:
             return
-        parked, halted = set(self._parked), set(self.halted)
         with self._database.writing() as connection:
-            for one in self._take_in(connection, fresh, parked):
-                if one.school == NO_SCHOOL:
-                    # The source stands still before this event until somebody mends it.
-                    halted.add(one.source)
-                    new[one.source] = one.position - 1
+            # First, so that whoever else is at work on this checkpoint waits here, and does not fail on our rows.
+            self._move(connection, self.positions, new)
+            stuck: dict[tuple[str, str], _Stuck] = {}
+            self._take_in(connection, fresh, stuck)
+            halted = {source: at.position for (source, school), at in stuck.items() if school == NO_SCHOOL}
+            self._park(connection, [one for one in fresh if one.position <= halted.get(one.source, one.position)], stuck)
+            if halted:
+                # Each of these sources stands still before the event of no school that failed, until somebody mends it.
+                reached, new = new, new | {source: position - 1 for source, position in halted.items()}
+                self._move(connection, reached, new)
             reach("projection.before-checkpoint")
-            moved = connection.execute(
-                update(checkpoint_table)
-                .where(checkpoint_table.c.name == self.projection.name, checkpoint_table.c.positions == _text(self.positions))
-                .values(positions=_text(new))
-            )
-            if moved.rowcount != 1:
-                raise Fenced(self.projection.name)
         reach("projection.after-checkpoint")
-        self.positions, self._parked, self.halted = new, parked, frozenset(halted)
+        self.positions, self._parked, self.halted = new, self._parked.union(stuck), self.halted.union(halted)
 
     def retry(self, source: str | None = None, school: str | None = None) -> tuple[int, int]:
         """Tries parked events again, each key in order up to its first failure. Answers how many were applied and how many are left."""
+        self._reload()
         table = parked_table
         chosen = table.c.reader == self.projection.name
         if source is not None:
             chosen &= table.c.source == source
         if school is not None:
             chosen &= table.c.school == school
-        applied = 0
+        applied, new = 0, dict(self.positions)
         with self._database.writing() as connection:
             stuck: set[tuple[str, str]] = set()
             for row in connection.execute(select(table).where(chosen).order_by(table.c.source, table.c.position)).all():
@@ -201,60 +205,92 @@ class Checkpointed:
                     continue
                 this = (table.c.reader == row.reader) & (table.c.source == row.source) & (table.c.position == row.position)
                 one = delivered(row.source, (row.position, f"evt.{row.source}.{row.school}.{row.type}", bytes(row.bytes)))
-                if row.school != NO_SCHOOL and (reason := self._refuses(connection, [one])):
+                if reason := self._refuses(connection, [one]):
                     stuck.add(one.key)
                     connection.execute(update(table).where(this).values(reason=reason, waiting=False))
                     continue
-                # A halted source reads its event again from the bus; there it is applied, or parks once more.
                 connection.execute(delete(table).where(this))
                 applied += 1
+                if row.school == NO_SCHOOL:
+                    new[row.source] = row.position  # its source stood still before it, and goes on after it
+            self._move(connection, self.positions, new)
             left = connection.execute(select(func.count()).select_from(table).where(chosen)).scalar_one()
-        self.reload()
+        self._reload()
         return applied, left
 
-    def _take_in(self, connection: Connection, fresh: Sequence[Delivered], parked: set[tuple[str, str]]) -> Iterable[Delivered]:
-        """Applies what can be applied and parks the rest; answers those events of no school that failed."""
-        if not any(one.key in parked for one in fresh) and self._refuses(connection, fresh) is None:
+    def _reload(self) -> None:
+        with self._database.reading() as connection:
+            self.positions = positions(connection, self.projection.name)
+            parked = parked_schools(connection, self.projection.name)
+        self._parked = frozenset((source, school) for school, sources in parked.items() for source in sources)
+        self.halted = frozenset(source for source, school in self._parked if school == NO_SCHOOL)
+
+    def _move(self, connection: Connection, old: Mapping[str, int], new: Mapping[str, int]) -> None:
+        """Moves the checkpoint from where it is expected. Raises Fenced where it is elsewhere."""
+        ours = (checkpoint_table.c.name == self.projection.name) & (checkpoint_table.c.positions == _text(old))
+        if connection.execute(update(checkpoint_table).where(ours).values(positions=_text(new))).rowcount != 1:
+            raise Fenced(self.projection.name)
+
+    def _take_in(self, connection: Connection, ones: Sequence[Delivered], stuck: dict[tuple[str, str], _Stuck]) -> None:
+        """Applies what can be applied, and notes where each key got stuck. Halving finds what fails, so that the rest stays together."""
+        free = [one for one in ones if stuck.keys().isdisjoint({one.key, (one.source, NO_SCHOOL)}) and one.key not in self._parked]
+        if not free or (reason := self._refuses(connection, free)) is None:
             return
-        # Something in the batch fails, or queues behind what failed: one by one, so that only that is parked.
-        halted: set[str] = set()
-        for one in fresh:
-            if one.source in halted:
+        if len(free) == 1:
+            stuck[free[0].key] = _Stuck(free[0].position, reason)
+            return
+        middle = len(free) // 2
+        self._take_in(connection, free[:middle], stuck)
+        self._take_in(connection, free[middle:], stuck)
+
+    def _park(self, connection: Connection, ones: Sequence[Delivered], stuck: Mapping[tuple[str, str], _Stuck]) -> None:
+        """Parks those that failed, and those that queue behind a failure of their key."""
+        before = _Stuck(0, "")
+        rows: list[dict[str, object]] = []
+        for one in ones:
+            at = before if one.key in self._parked else stuck.get(one.key)
+            if at is None or one.position < at.position:
                 continue
-            waiting = one.key in parked
-            reason = "waits for an earlier event of its school" if waiting else self._refuses(connection, [one])
-            if reason is None:
-                continue
-            parked.add(one.key)
-            connection.execute(
-                insert(parked_table).values(
-                    reader=self.projection.name,
-                    source=one.source,
-                    position=one.position,
-                    school=one.school,
-                    type=one.event.type.split(".", 1)[1] if one.event else "undecodable",
-                    reason=reason,
-                    waiting=waiting,
-                    bytes=one.data,
-                )
+            waiting = one.position > at.position
+            if not waiting:
+                _log.warning("event.parked", reader=self.projection.name, source=one.source, position=one.position)
+            rows.append(
+                {
+                    "reader": self.projection.name,
+                    "source": one.source,
+                    "position": one.position,
+                    "school": one.school,
+                    "type": one.type,
+                    "reason": "waits for an earlier event of its school" if waiting else at.reason,
+                    "waiting": waiting,
+                    "bytes": one.data,
+                }
             )
-            _log.warning("event.parked", reader=self.projection.name, source=one.source, position=one.position, waiting=waiting)
-            if one.school == NO_SCHOOL:
-                halted.add(one.source)
-                yield one
+        if rows:
+            connection.execute(insert(parked_table), rows)
 
     def _refuses(self, connection: Connection, ones: Sequence[Delivered]) -> str | None:
-        """Applies events in a savepoint; answers why that failed, None where it did not."""
+        """Applies events in a savepoint; answers why that failed, None where it did not. Raises the trouble of the database itself."""
         undecoded = next((one.trouble for one in ones if one.event is None), None)
         if undecoded is not None:
             return undecoded
         try:
             with connection.begin_nested():
                 self.projection.apply(connection, [one.event for one in ones if one.event is not None])
-        except Exception as error:  # noqa: BLE001 -- whatever it was, it is the reason for which the event is parked
-            # The type alone: a message may quote what it choked on.
+        except Exception as error:
+            if _is_trouble_of_the_database(error):
+                raise
+            # Whatever it was, it is why the event is parked. The type alone: a message may quote what it choked on.
             return f"{type(error).__name__} in {self.projection.name}"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stuck:
+    """Where a key's events stopped being applied in this batch, and why."""
+
+    position: int
+    reason: str
 
 
 Owner = Callable[[str, int, int], Awaitable[Sequence[BusMessage]]]
@@ -262,92 +298,92 @@ Owner = Callable[[str, int, int], Awaitable[Sequence[BusMessage]]]
 
 
 class ProjectionRunner:
-    """Keeps one projection at the heads of its sources: one pipelined reader a source, one writer for all."""
+    """Keeps one projection at the heads of its sources: one pipelined reader a source, one writer for all.
+
+    `positions` are told in the event loop, after `on_moved` was called: whoever sees them sees what follows from them.
+    """
 
     def __init__(self, nc: Client, database: Database, projection: Projection, durable: str, owner: Owner) -> None:
         self.projection = projection
         self.checkpointed = Checkpointed(database, projection)
+        self.positions: Mapping[str, int] = {}
+        self.on_moved: Callable[[], None] = lambda: None
         self._nc = nc
         self._durable = durable
         self._owner = owner
-        self._arrived: asyncio.Queue[tuple[str, list[BusMessage]]] = asyncio.Queue(_QUEUED_BATCHES * len(projection.sources))
         self._moved = asyncio.Condition()
-        self.on_moved: Callable[[], None] = lambda: None
         self._restart = asyncio.Event()
+        self._pause_s = 0.0
+        # All writing is done in this one thread: whatever is cancelled here, what it began there ends before anything else begins.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=durable)
 
-    @property
-    def positions(self) -> Mapping[str, int]:
-        return self.checkpointed.positions
+    async def create(self) -> None:
+        """Makes what is missing in the database and takes up the positions."""
+        await self._in_thread(self.checkpointed.create)
+        await self._tell()
 
     async def run(self) -> None:
         """Reads until cancelled. Starts again from the checkpoint whenever something went wrong underneath."""
-        await asyncio.to_thread(self.checkpointed.create)
-        pause_s = 0.0
-        while True:
-            self._restart.clear()
-            readers = [asyncio.create_task(self._read(source)) for source in self.projection.sources]
-            try:
-                await self._write_until_restart(readers)
-                pause_s = 0.0
-            except Exception as error:  # noqa: BLE001 -- a reader that died in silence would look like a quiet bus
-                _log.warning("projection.starts-again", reader=self.projection.name, **trouble(error))
-                pause_s = min(1.0, pause_s * 2 or 0.05)
-            finally:
-                for task in readers:
-                    task.cancel()
-                await asyncio.gather(*readers, return_exceptions=True)
-            while not self._arrived.empty():
-                self._arrived.get_nowait()
-            await asyncio.sleep(pause_s)
-            with contextlib.suppress(Exception):  # a database that is away is found out by the next batch
-                await asyncio.to_thread(self.checkpointed.reload)
-
-    async def reach(self, wanted: Mapping[str, int], timeout_s: float) -> bool:
-        """Waits until the wanted positions, of the sources it has, are applied. False where that takes too long."""
-        mine = {source: position for source, position in wanted.items() if source in self.projection.sources}
-
-        def reached() -> bool:
-            return all(self.positions.get(source, 0) >= position for source, position in mine.items())
-
-        if reached():
-            return True
-        try:
-            async with asyncio.timeout(timeout_s), self._moved:
-                await self._moved.wait_for(reached)
-        except TimeoutError:
-            return False
-        return True
-
-    async def retry(self, source: str | None, school: str | None) -> tuple[int, int]:
-        result = await asyncio.to_thread(self.checkpointed.retry, source, school)
-        self._restart.set()
-        return result
-
-    async def _write_until_restart(self, readers: Sequence[asyncio.Task[None]]) -> None:
-        restart = asyncio.create_task(self._restart.wait())
         try:
             while True:
-                arrival = asyncio.create_task(self._arrived.get())
-                done, _ = await asyncio.wait([arrival, restart, *readers], return_when=asyncio.FIRST_COMPLETED)
-                if restart in done:
-                    arrival.cancel()
-                    return
-                for task in done:
-                    if task is not arrival:
-                        arrival.cancel()
-                        task.result()  # a reader ends only by an exception
-                if arrival in done:
-                    batches = [arrival.result()]
-                    while not self._arrived.empty():
-                        batches.append(self._arrived.get_nowait())
-                    await asyncio.to_thread(self._apply, batches)
-                    self.on_moved()
-                    async with self._moved:
-                        self._moved.notify_all()
+                self._restart.clear()
+                try:
+                    await self.create()
+                    await self._follow()
+                except Exception as error:  # noqa: BLE001 -- a reader that died in silence would look like a quiet bus
+                    _log.warning("projection.starts-again", reader=self.projection.name, **trouble(error))
+                    self._pause_s = min(1.0, self._pause_s * 2 or 0.05)
+                    await asyncio.sleep(self._pause_s)
         finally:
-            restart.cancel()
+            await asyncio.to_thread(self._thread.shutdown)
 
-    def _apply(self, batches: Sequence[tuple[str, list[BusMessage]]]) -> None:
+    async def reach(self, wanted: Mapping[str, int], timeout_s: float) -> bool:
+        """Waits until the wanted positions, of the sources it has, are applied. False where that takes too long, or a source is halted."""
+        mine = {source: position for source, position in wanted.items() if source in self.projection.sources}
+
+        def missing() -> set[str]:
+            return {source for source, position in mine.items() if self.positions.get(source, 0) < position}
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._moved:
+                await self._moved.wait_for(lambda: not missing() - self.checkpointed.halted)
+        return not missing()
+
+    async def retry(self, source: str | None, school: str | None) -> tuple[int, int]:
+        """Tries parked events again. Answers how many were applied and how many of those are left."""
+        result = await self._in_thread(self.checkpointed.retry, source, school)
+        self._restart.set()
+        await self._tell()
+        return result
+
+    async def _follow(self) -> None:
+        """Reads and applies until something fails, or until other sources are to be read: one halted, or was mended."""
+        halted = self.checkpointed.halted
+        arrived = _Arrived(_QUEUED_BATCHES * len(self.projection.sources))
+        tasks: list[asyncio.Task[object]] = [
+            asyncio.create_task(self._restart.wait()),
+            asyncio.create_task(self._write(arrived, halted)),
+            *(asyncio.create_task(self._read(source, arrived)) for source in self.projection.sources if source not in halted),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self, arrived: _Arrived, halted: frozenset[str]) -> None:
+        while self.checkpointed.halted == halted:
+            batches = [await arrived.get()]
+            while not arrived.empty():
+                batches.append(arrived.get_nowait())
+            await self._in_thread(self._apply, batches)
+            self._pause_s = 0.0
+            await self._tell()
+
+    def _apply(self, batches: Sequence[tuple[str, Sequence[BusMessage]]]) -> None:
         deliveries = [delivered(source, message) for source, batch in batches for message in batch]
         with contextlib.ExitStack() as spans:
             if len(deliveries) <= _TRACED_BATCH:
@@ -359,28 +395,39 @@ class ProjectionRunner:
                         )
             self.checkpointed.apply(deliveries)
 
-    async def _read(self, source: str) -> None:
-        if source in self.checkpointed.halted:
-            await asyncio.Event().wait()  # for ever: a retry starts all readers again
-        after = self.positions[source]
+    async def _read(self, source: str, arrived: _Arrived) -> None:
+        after = self.checkpointed.positions[source]
         reader = BusReader(self._nc, source.upper(), self._durable)
         while True:
             try:
-                async with contextlib.aclosing(_from(reader, after)) as batches:
+                async with contextlib.aclosing(reader.batches(after)) as batches:
                     async for batch in batches:
-                        await self._arrived.put((source, batch))
+                        await arrived.put((source, batch))
                         after = batch[-1][0]
             except StreamGap as gap:
                 _log.error("bus-stream.gap", source=source, first=gap.first, last=gap.last, reader=self.projection.name)
                 while after < gap.last:
                     run = await self._owner(source, after, gap.last - after)
-                    await self._arrived.put((source, list(run)))
+                    if not run:
+                        raise  # its owner does not have it either, not now
+                    await arrived.put((source, run))
                     after = run[-1][0]
 
+    async def _tell(self) -> None:
+        self.on_moved()
+        async with self._moved:
+            self.positions = self.checkpointed.positions
+            self._moved.notify_all()
 
-def _from(reader: BusReader, after: int) -> AsyncGenerator[list[BusMessage]]:
-    return reader.batches(after)
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
 
 def _text(by_source: Mapping[str, int]) -> str:
     return json.dumps(dict(by_source), sort_keys=True, separators=(",", ":"))
+
+
+def _is_trouble_of_the_database(error: Exception) -> bool:
+    """Whether it is no fault of the event: a lost connection, a full disk, a deadlock. Then the batch is tried again as it is."""
+    # SQLite's driver calls a wrong statement operational, too; its code tells that apart.
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR

@@ -1,14 +1,17 @@
 """Reactions: what a service does in the outside world because of an event: a call, a mail (DESIGN 2.4).
 
 An event that concerns a reaction gets a row in its inbox, in the transaction that moves the checkpoint. A worker takes
-the rows one after another for each school, tries again with a growing delay, and marks them done. A reaction may
-therefore happen twice when a process dies between the act and the mark: make the act a command with an id of its own.
+the rows one after another for each school and marks them done; where one fails, its school rests for a growing delay
+while the others go on. A reaction may happen twice when a process dies between the act and the mark: make the act a
+command with an id of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -16,6 +19,7 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Met
 
 from eventkit.database import Database
 from eventkit.event import Recorded, decode, encode
+from eventkit.telemetry import trouble
 
 metadata = MetaData()
 
@@ -33,6 +37,7 @@ inbox_table = Table(
 
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 60.0
+_LOOK_AGAIN_S = 1.0  # after trouble with the database, or while acting is not allowed
 _AT_A_TIME = 200
 
 _log = structlog.get_logger(__name__)
@@ -81,70 +86,89 @@ class Inbox:
             connection.execute(insert(inbox_table), rows)
 
 
-class ReactionWorker:
-    """Works off one reaction's inbox, in order of position."""
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An event in the inbox, and how often it failed."""
 
-    def __init__(self, database: Database, reaction: Reaction) -> None:
+    source: str
+    event: Recorded
+    attempts: int
+
+
+class ReactionWorker:
+    """Works off one reaction's inbox, each school in order. It acts only while `may_act`; `idle` is set while nothing waits."""
+
+    def __init__(self, database: Database, reaction: Reaction, may_act: Callable[[], bool] = lambda: True) -> None:
+        self.idle = asyncio.Event()
         self._database = database
         self._reaction = reaction
+        self._may_act = may_act
         self._woken = asyncio.Event()
-        self.idle = asyncio.Event()
+        self._rests: dict[str, float] = {}  # until when a school rests after a failure, by the loop's clock
 
     def wake(self) -> None:
+        """Something may have come into the inbox."""
         self.idle.clear()
         self._woken.set()
 
     async def run(self) -> None:
         """Works until cancelled."""
-        delay_s = _FIRST_DELAY_S
         while True:
             self._woken.clear()
-            waiting = await asyncio.to_thread(self._waiting)
-            if not waiting:
-                self.idle.set()
-                await self._woken.wait()
-                continue
-            self.idle.clear()
-            if await self._work(waiting):
-                delay_s = _FIRST_DELAY_S
-            else:
-                await asyncio.sleep(delay_s)
-                delay_s = min(_LONGEST_DELAY_S, delay_s * 2)
-
-    async def _work(self, waiting: Sequence[tuple[str, Recorded]]) -> bool:
-        """Whether everything that waited was done. What fails holds back its own school alone."""
-        failed: set[str] = set()
-        for source, event in waiting:
-            if event.school in failed:
-                continue
             try:
-                await self._reaction.react(event)
-            except Exception as error:  # noqa: BLE001 -- whatever it was, it is tried again
-                failed.add(event.school)
-                _log.warning(
-                    "reaction.failed", reaction=self._reaction.name, source=source, position=event.position, error=type(error).__name__
-                )
-                await asyncio.to_thread(self._mark, source, event.position, "waiting")
-            else:
-                await asyncio.to_thread(self._mark, source, event.position, "done")
-        return not failed
+                pause_s = await self._work_off()
+            except Exception as error:  # noqa: BLE001 -- a worker that died in silence would look like an empty inbox
+                _log.warning("reaction.stopped-for-a-moment", reaction=self._reaction.name, **trouble(error))
+                pause_s = _LOOK_AGAIN_S
+            if pause_s is None and not self._woken.is_set():
+                self.idle.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._woken.wait()
 
-    def _waiting(self) -> list[tuple[str, Recorded]]:
+    async def _work_off(self) -> float | None:
+        """Reacts to what waits. Answers after how many seconds to look again, None where nothing waits any more."""
+        now = asyncio.get_running_loop().time()
+        self._rests = {school: until for school, until in self._rests.items() if until > now}
+        found = await asyncio.to_thread(self._waiting, list(self._rests))
+        for waiting in found:
+            if waiting.event.school in self._rests:
+                continue
+            if not self._may_act():
+                return _LOOK_AGAIN_S
+            await self._act(waiting)
+        if found:
+            return 0.0
+        return min((until - now for until in self._rests.values()), default=None)
+
+    async def _act(self, waiting: _Waiting) -> None:
+        event, state = waiting.event, "done"
+        try:
+            await self._reaction.react(event)
+        except Exception as error:  # noqa: BLE001 -- whatever it was, it is tried again
+            state = "waiting"
+            self._rests[event.school] = asyncio.get_running_loop().time() + delay_s(waiting.attempts)
+            _log.warning("reaction.failed", reaction=self._reaction.name, source=waiting.source, position=event.position, **trouble(error))
+        await asyncio.to_thread(self._mark, waiting, state)
+
+    def _waiting(self, resting: Collection[str]) -> list[_Waiting]:
+        table = inbox_table
         with self._database.reading() as connection:
-            table = inbox_table
             found = connection.execute(
-                select(table.c.source, table.c.bytes)
-                .where(table.c.reaction == self._reaction.name, table.c.state == "waiting")
+                select(table.c.source, table.c.bytes, table.c.attempts)
+                .where(table.c.reaction == self._reaction.name, table.c.state == "waiting", table.c.school.not_in(resting))
                 .order_by(table.c.source, table.c.position)
                 .limit(_AT_A_TIME)
             )
-            return [(row.source, decode(bytes(row.bytes))) for row in found]
+            return [_Waiting(row.source, decode(bytes(row.bytes)), row.attempts) for row in found]
 
-    def _mark(self, source: str, position: int, state: str) -> None:
+    def _mark(self, waiting: _Waiting, state: str) -> None:
         table = inbox_table
+        this = (table.c.reaction == self._reaction.name) & (table.c.source == waiting.source) & (table.c.position == waiting.event.position)
         with self._database.writing() as connection:
-            connection.execute(
-                update(table)
-                .where(table.c.reaction == self._reaction.name, table.c.source == source, table.c.position == position)
-                .values(state=state, attempts=table.c.attempts + 1)
-            )
+            connection.execute(update(table).where(this).values(state=state, attempts=waiting.attempts + 1))
+
+
+def delay_s(attempts: int) -> float:
+    """How long a school rests after a failure that was preceded by this many of the same event."""
+    return min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** min(attempts, 16))

@@ -81,6 +81,11 @@ class Relay:
         self._check_every_s = check_every_s
         self._committed = asyncio.Event()
         self._advanced = asyncio.Event()
+        self._compared = asyncio.Event()
+
+    async def compared(self) -> None:
+        """Waits until log and stream were compared for the first time: they agree, or `quarantine` says how they do not."""
+        await self._compared.wait()
 
     async def published(self, position: int) -> None:
         """Waits until this position is in the stream. In quarantine nothing more will be: then it does not wait."""
@@ -136,6 +141,7 @@ class Relay:
             _log.warning("relay.refilling", service=self.service, stream=self.stream, lost_from=last + 1, had=self.position)
         self.position = last
         self._advanced.set()
+        self._compared.set()
 
     async def _publish_until_next_check(self) -> None:
         loop = asyncio.get_running_loop()
@@ -178,6 +184,7 @@ class Relay:
         # Only now: if telling failed, the contradiction is found and told again.
         self.state, self.trouble, self.quarantine = RelayState.QUARANTINED, quarantine.text, quarantine
         self._advanced.set()
+        self._compared.set()
 
     def _wait_because(self, error: Exception) -> None:
         self.state = RelayState.WAITING

@@ -27,10 +27,11 @@ ISSUERS = (*SERVICES, OPERATOR)
 
 _MASTER = "master.key"
 _BROKER = "broker.password"
+_KEY_BYTES = 32
 
 
 class SecretMissing(RuntimeError):
-    """A secret that was made at the first start is gone."""
+    """A secret that was made at the first start is gone, or damaged."""
 
 
 class Secrets:
@@ -41,14 +42,14 @@ class Secrets:
         missing = [name for name in _names() if not (folder / name).is_file()]
         if missing:
             raise SecretMissing(f"{folder} lacks {', '.join(missing)}. Put the file back from where the instance's secrets are kept.")
-        self._master = _read(folder / _MASTER)
+        self._master = _key(folder / _MASTER)
         self._keys: dict[str, bytes] = {}
 
     @classmethod
     def make(cls, folder: Path) -> Secrets:
         """Makes every secret of a new instance. Raises FileExistsError where there are some already."""
         folder.mkdir(mode=0o700, parents=True)
-        _write(folder / _MASTER, randomness.token_bytes(32))
+        _write(folder / _MASTER, randomness.token_bytes(_KEY_BYTES))
         _write(folder / _BROKER, randomness.token_bytes(24))
         for issuer in ISSUERS:
             _write(folder / _signing(issuer), Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
@@ -57,7 +58,8 @@ class Secrets:
     def key(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, always the same one in this instance."""
         if purpose not in self._keys:
-            self._keys[purpose] = HKDF(algorithm=SHA256(), length=32, salt=None, info=f"vekha/{purpose}".encode()).derive(self._master)
+            derivation = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=f"vekha/{purpose}".encode())
+            self._keys[purpose] = derivation.derive(self._master)
         return self._keys[purpose]
 
     def mac(self, purpose: str, data: bytes) -> str:
@@ -69,7 +71,7 @@ class Secrets:
         return self.folder / _BROKER
 
     def signing_key(self, issuer: str) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(_read(self.folder / _signing(issuer)))
+        return Ed25519PrivateKey.from_private_bytes(_key(self.folder / _signing(issuer)))
 
     def public_keys(self) -> dict[str, Ed25519PublicKey]:
         return {issuer: self.signing_key(issuer).public_key() for issuer in ISSUERS}
@@ -87,8 +89,15 @@ def _signing(issuer: str) -> str:
     return f"signing-{issuer}.key"
 
 
-def _read(path: Path) -> bytes:
-    return base64.urlsafe_b64decode(path.read_text().strip())
+def _key(path: Path) -> bytes:
+    try:
+        key = base64.b64decode(path.read_bytes().strip(), altchars=b"-_", validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        # A file that was cut short must not quietly become another key.
+        raise SecretMissing(f"{path} is damaged. Put the file back from where the instance's secrets are kept.")
+    return key
 
 
 def _write(path: Path, value: bytes) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL
 
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
+from contracts.event import NO_SCHOOL
 from eventkit import jetstream
 from eventkit.answering import Answering, Caller, call_reply, kept
 from eventkit.broker import Credential
@@ -33,7 +34,7 @@ from eventkit.event import Origin, decode, rfc3339
 from eventkit.jetstream import BusMessage
 from eventkit.projection import Projection, ProjectionRunner, parked_table
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
-from eventkit.relay import Quarantine, Relay, RelayState
+from eventkit.relay import Quarantine, Relay
 from eventkit.secrets import Secrets
 from eventkit.store import CommandKey, Store, Transaction
 from eventkit.telemetry import traceparent, trouble
@@ -42,7 +43,7 @@ from eventkit.tokens import Actor, Tokens
 _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
 _OWN_TOKEN_LIFETIME_S = 300
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
-_AGREEMENT_TIMEOUT_S = 10.0
+_COMPARISON_TIMEOUT_S = 10.0
 
 Q = TypeVar("Q", bound=Request)
 P = TypeVar("P", bound=Reply)
@@ -124,7 +125,7 @@ class Service:
 
         def register(handler: CommandHandler[Q, P]) -> CommandHandler[Q, P]:
             async def carry_out(request: Q, message: CallRequest, caller: Caller) -> CallReply:
-                key = None if message.command_id is None else self._key(call, message, caller)
+                key = None if message.command_id is None else self._key(call, request, caller)
                 carried = await self.store.carry_out(lambda transaction: handler(request, transaction, caller), caller.origin, key)
                 return call_reply(carried.reply, {self.name: carried.position}, caller.command_id)
 
@@ -138,7 +139,8 @@ class Service:
 
         def register(handler: QueryHandler[Q, P]) -> QueryHandler[Q, P]:
             async def ask(request: Q, message: CallRequest, caller: Caller) -> CallReply:
-                return call_reply(await handler(request, caller), self._at(), message.command_id)
+                at = self._at()  # before it is read: the answer is as of these positions, or later ones
+                return call_reply(await handler(request, caller), at, message.command_id)
 
             self.answering.register(call, ask)
             return handler
@@ -146,17 +148,20 @@ class Service:
         return register
 
     def projection(self, projection: Projection) -> None:
+        """Raises ValueError where another projection or reaction has the name: they would share a checkpoint."""
+        if projection.name in [other.name for other in self._projections]:
+            raise ValueError(f"{self.name} has two readers with the name {projection.name}")
         self._projections.append(projection)
 
     def reaction(self, reaction: Reaction) -> None:
-        self._projections.append(Inbox(reaction))
-        self.workers.append(ReactionWorker(self.database, reaction))
+        self.projection(Inbox(reaction))
+        self.workers.append(ReactionWorker(self.database, reaction, lambda: self.store.quarantine is None))
 
     def timer(self, timer: Timer) -> None:
         self.timers.append(timer)
 
     def at_start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Runs beside the service from its start on: to take up again what a crash had cut off."""
+        """Runs beside the service, once it may append: to take up again what a crash had cut off."""
         self._at_start.append(task)
 
     @property
@@ -167,8 +172,13 @@ class Service:
     # ---- running ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Opens the database and the bus, agrees with the stream, and answers calls from then on."""
+        """Opens the database and the bus, compares the log with its stream, and answers calls from then on.
+
+        A service that its stream contradicts must not append even once. So while JetStream cannot be asked, it starts
+        and answers reads, but appends only after the first comparison; once that was made, JetStream may be away.
+        """
         await asyncio.to_thread(self.database.create)
+        self.store.quarantine = f"{self.name} has not been compared with its bus stream yet: JetStream does not answer."
         self.store.start()
         nc = await jetstream.connect(self.settings.nats_url, self.settings.nats_credential, name=self.name)
         self.calls = Calls(nc, self._own_token)
@@ -179,33 +189,33 @@ class Service:
         for projection in self._projections:
             runner = ProjectionRunner(nc, self.database, projection, self._durable(projection), self._ask_owner)
             self.runners.append(runner)
-            await asyncio.to_thread(runner.checkpointed.create)
+            await runner.create()
             running.tasks.append(asyncio.create_task(runner.run(), name=f"{self.name}-{projection.name}"))
-        # A service that its stream contradicts must not append even once, so it waits for the comparison.
-        for _ in range(int(_AGREEMENT_TIMEOUT_S / 0.02)):
-            if relay.state is not RelayState.STARTING:
-                break
-            await asyncio.sleep(0.02)
         for worker, runner in zip(self.workers, self._inboxes(), strict=True):
             running.tasks.append(asyncio.create_task(worker.run(), name=f"{self.name}-reaction"))
             runner.on_moved = worker.wake
+        opening = asyncio.create_task(self._open(relay), name=f"{self.name}-open")
+        running.tasks.append(opening)
+        await asyncio.wait([opening], timeout=_COMPARISON_TIMEOUT_S)
         for task in self._at_start:
-            running.tasks.append(asyncio.create_task(task(), name=f"{self.name}-start"))
-        if self.timers and self.clock.kind == "real":
-            running.tasks.append(asyncio.create_task(self._run_timers(), name=f"{self.name}-timers"))
+            running.tasks.append(asyncio.create_task(self._run_at_start(task, opening), name=f"{self.name}-start"))
+        if self.clock.kind == "real":
+            running.tasks += [asyncio.create_task(self._run_timer(timer), name=f"{self.name}-timer") for timer in self.timers]
         await server.start()
         _log.info("service.started", service=self.name)
 
     async def stop(self) -> None:
         """Answers the calls under way, then stops everything else. What is committed is published at the next start at the latest."""
-        running, self._running = self._running, None
+        running = self._running
         if running is not None:
             await running.server.stop()
-            await self.store.stop()
             for task in running.tasks:
                 task.cancel()
             await asyncio.gather(*running.tasks, return_exceptions=True)
+        await self.store.stop()
+        if running is not None:
             await jetstream.disconnect(running.nc)
+        self._running = None
         self.runners.clear()
         self.database.close()
 
@@ -267,12 +277,13 @@ class Service:
         now = self.clock.now()
         return min((due for timer in self.timers if (due := timer.next_due(now)) is not None), default=None)
 
-    async def run_due_timers(self) -> None:
-        """Handles every timer that is due now."""
+    async def run_due_timer(self) -> None:
+        """Handles the timer that is due first, if that is now."""
         now = self.clock.now()
-        for timer in self.timers:
-            if self.store.quarantine is None and (due := timer.next_due(now)) is not None and due <= now:
-                await timer.handle(now)
+        timers = [(due, timer) for timer in self.timers if (due := timer.next_due(now)) is not None and due <= now]
+        if timers and self.store.quarantine is None:
+            _, first = min(timers, key=lambda pair: pair[0])
+            await first.handle(now)
 
     # ---- what every service answers about itself ----------------------------------------------------------------------
 
@@ -344,8 +355,21 @@ class Service:
 
     # ---- inside -------------------------------------------------------------------------------------------------------
 
-    def _key(self, call: Call[Any, Any], message: CallRequest, caller: Caller) -> CommandKey:
-        body = msgspec.json.encode(msgspec.json.decode(message.body), order="sorted")
+    async def _open(self, relay: Relay) -> None:
+        await relay.compared()
+        if relay.quarantine is None:
+            self.store.quarantine = None
+
+    async def _run_at_start(self, task: Callable[[], Coroutine[Any, Any, None]], opening: asyncio.Task[None]) -> None:
+        await asyncio.wait([opening])
+        if self.store.quarantine is None:
+            try:
+                await task()
+            except Exception as error:  # noqa: BLE001 -- a job that was not taken up again must not go unnoticed
+                _log.error("start.failed", service=self.name, **trouble(error))
+
+    def _key(self, call: Call[Any, Any], request: Request, caller: Caller) -> CommandKey:
+        body = request.model_dump_json(exclude_unset=True).encode()  # as it was sent, whatever the order of its fields
         digest = self.secrets.mac("command", b"\0".join((call.name.encode(), caller.origin.actor.encode(), body)))
         return CommandKey(caller.command_id, digest, kept, call.reply.model_validate_json)
 
@@ -371,11 +395,12 @@ class Service:
         self.store.quarantine = quarantine.text
 
     async def _ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
+        limit = min(limit, 500)
         if source == self.name:
             return await self.store.read(after, limit)
-        request = operations.ReadLog(after=after, limit=min(limit, 500))
+        request = operations.ReadLog(after=after, limit=limit)
         run = (await self.calls.call(operations.READ_LOG[source], request)).reply
-        return [(row.position, *_subject_and_bytes(row)) for row in run.rows]
+        return [(row.position, *_subject_and_bytes(source, row)) for row in run.rows]
 
     def _own_token(self, on_behalf_of: str | None) -> str:
         now = self.clock.now().timestamp()
@@ -387,16 +412,22 @@ class Service:
             self._own_tokens[on_behalf_of] = (token, now + _OWN_TOKEN_LIFETIME_S / 2)
         return token
 
-    async def _run_timers(self) -> None:
+    async def _run_timer(self, timer: Timer) -> None:
+        """Handles one timer whenever it is due by the real clock."""
         while True:
+            pause_s = _TIMER_POLL_S
             try:
-                await self.run_due_timers()
+                now = self.clock.now()
+                due = timer.next_due(now) if self.store.quarantine is None else None
+                if due is not None and due <= now:
+                    await timer.handle(now)
+                    pause_s = 0.05
+                elif due is not None:
+                    pause_s = (due - now).total_seconds()
             except Exception as error:  # noqa: BLE001 -- a timer that failed is due again
                 _log.error("timer.failed", service=self.name, **trouble(error))
-                await asyncio.sleep(1.0)
-            due = self.next_due()
-            pause_s = _TIMER_POLL_S if due is None else (due - self.clock.now()).total_seconds()
-            await asyncio.sleep(min(max(pause_s, 0.05), _TIMER_POLL_S))
+                pause_s = 1.0
+            await asyncio.sleep(min(pause_s, _TIMER_POLL_S))
 
     def _live(self) -> _Running:
         if self._running is None:
@@ -404,6 +435,9 @@ class Service:
         return self._running
 
 
-def _subject_and_bytes(row: operations.LogRow) -> tuple[str, bytes]:
+def _subject_and_bytes(source: str, row: operations.LogRow) -> tuple[str, bytes]:
     data = base64.b64decode(row.bytes)
-    return decode(data).subject, data
+    try:
+        return decode(data).subject, data
+    except (msgspec.MsgspecError, ValueError):
+        return f"evt.{source}.{NO_SCHOOL}.undecodable", data  # whose it was cannot be told, so it halts its source

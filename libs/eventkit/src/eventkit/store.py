@@ -4,6 +4,10 @@ Commands of one process that arrive together, up to 64, share one transaction. E
 the batch left; a refusal does not abort the others. Nothing is answered before the commit. A command that wrote to the
 service's own tables before it failed cannot be taken out of its batch, so the batch is rolled back and each of its
 commands carried out alone.
+
+A batch is tried first on what is remembered here: the head, and the states of streams. That holds exactly if the head can
+still be moved from there, which one statement finds out and does. Whatever else comes of it, a lost race, a refusal, nothing
+to record, an error, is only believed when a second attempt has found the same under the head's lock.
 """
 
 from __future__ import annotations
@@ -13,14 +17,14 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar, cast
 
-import structlog
 from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import Row as SqlRow
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from contracts.event import Event
 from eventkit import log
@@ -31,18 +35,16 @@ from eventkit.event import Draft, Origin, rfc3339
 from eventkit.faults import reach
 
 _MAX_BATCH = 64
-_MAX_ATTEMPTS = 8  # how often a batch that lost the race for the head is tried again
 _CACHED_STREAMS = 20_000
+_OF_THIS_BATCH = -1  # a position that is known once the batch is committed
 
 C = TypeVar("C")
 S = TypeVar("S")
 R = TypeVar("R")
 
-_log = structlog.get_logger(__name__)
-
 
 class Conflict(Exception):
-    """Somebody else appended to the same stream or took the same unique name first; sent again the command may succeed."""
+    """Something that must be unique among the service's own tables is taken: somebody else was first."""
 
 
 class Quarantined(Exception):
@@ -101,12 +103,10 @@ class _Unit:
 class Transaction:
     """What one command sees: the time, the histories, and the service's own tables, all as of the commit it will be part of."""
 
-    def __init__(
-        self, unit: _Unit, before: Callable[[str], _Cached | None], origin: Origin, now: datetime, connect: Callable[[], Connection]
-    ) -> None:
+    def __init__(self, unit: _Unit, before: Callable[[str], _Cached | None], origin: Origin, now: datetime, session: _Session) -> None:
         self._unit = unit
         self._before = before
-        self._connect = connect
+        self._session = session
         self.origin = origin
         self.now = now
 
@@ -130,18 +130,20 @@ class Transaction:
 
     def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[SqlRow[Any]]:
         """Reads the service's own tables."""
-        return self._connect().execute(statement, parameters).all()
+        return self._session.connection().execute(statement, parameters).all()
 
     def write(self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> int:
         """Writes the service's own tables, in the transaction of the events; answers how many rows it met."""
+        self._session.lock()
         self._unit.wrote = True
-        result: Any = self._connect().execute(statement, parameters)
+        # Without the option SQLAlchemy does not count what an INSERT met.
+        result: Any = self._session.connection().execute(statement, parameters, execution_options={"preserve_rowcount": True})
         return int(result.rowcount)
 
     def _stream(self, decider: Decider[Any, Any], stream: str) -> _Cached:
         cached = self._unit.streams.get(stream) or self._before(stream)
         if cached is None:
-            events = log.history(self._connect(), stream)
+            events = log.history(self._session.connection(), stream)
             cached = _Cached(events[-1].version if events else 0, decider.fold(recorded.event() for recorded in events))
         self._unit.streams[stream] = cached
         return cached
@@ -159,23 +161,29 @@ class Store:
         self._streams: OrderedDict[str, _Cached] = OrderedDict()
         self._head: log.Head | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = False
 
     def start(self) -> None:
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"{self.database.service}-append", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
         """Carries out what is queued, then stops."""
+        self._stopping = True
         if self._thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
             self._thread = None
 
     async def carry_out(self, work: Callable[[Transaction], R], origin: Origin, key: CommandKey | None = None) -> Carried[R]:
-        """Carries out a command and answers once it is committed.
+        """Carries out a command and answers once it is committed. `work` may be called more than once.
 
-        Raises Refused, Conflict, Quarantined, or whatever `work` raised; then nothing of it is recorded.
+        Raises Refused, Conflict, Quarantined, or whatever `work` raised; then nothing of it is recorded. Should the database
+        fail in the middle of the commit, a command with a key is still recorded once, one without may be recorded twice.
         """
+        if self._stopping:
+            raise RuntimeError("this store has been stopped")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Carried[R]] = loop.create_future()
         self._jobs.put(_Job(work, origin, key, future, loop))
@@ -228,52 +236,38 @@ class Store:
                 for job in jobs:
                     self._carry_out([job])
                 return
-            outcomes = [(jobs[0], Conflict(str(error.orig)) if isinstance(error, IntegrityError) else error)]
+            # What the database says of a value that is taken may quote it, so it is not passed on.
+            outcomes = [(jobs[0], Conflict("a value that must be unique is taken") if isinstance(error, IntegrityError) else error)]
         if any(isinstance(outcome, Carried) and not outcome.before for _, outcome in outcomes) and self._committed is not None:
             # Before the answers, in the same loop: the relay is on its way when the caller hears of the commit.
             jobs[0].loop.call_soon_threadsafe(self._committed)
         _answer(outcomes)
 
     def _attempt(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Carried[Any] | BaseException]]:
-        for attempt in range(_MAX_ATTEMPTS):
-            try:
-                return self._batch(jobs)
-            except log.HeadMoved:
-                self._forget()
-            except IntegrityError:
-                # Another process may have carried out the very same command; the second look finds it. A name that is
-                # taken stays taken.
-                if attempt > 0 or len(jobs) > 1:
-                    raise
-                self._forget()
-        raise Conflict("other writers kept moving the head of the log; send the command again")
+        if not self.database.is_sqlite:  # there the lock costs nothing, and everything begins with it
+            with suppress(Exception):  # whatever it is, the second attempt meets it again if it is real
+                return self._batch(jobs, locked=False)
+        return self._batch(jobs, locked=True)
 
-    def _batch(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Carried[Any] | BaseException]]:
-        if self._head is None:
-            self._head = self.read_head()
-        base, batch, session = self._head, _Unit(), _Session(self.database)
-        outcomes: list[tuple[_Job, Carried[Any] | BaseException]] = []
-        new = base
-        try:
-            if self.database.is_sqlite:
-                session.connect()  # the write lock first: what is read below stays true until the commit
-            known = _known(jobs, session)
+    def _batch(self, jobs: Sequence[_Job], *, locked: bool) -> list[tuple[_Job, Carried[Any] | BaseException]]:
+        with _Session(self.database) as session:
+            base = session.lock() if locked else session.start_at(self._head)
+            if base != self._head:
+                self._forget()  # another process has appended: what is remembered of streams is outdated as well
+            known = _carried_out_before(jobs, session)
+            batch = _Unit()
             outcomes = [(job, self._one(job, batch, session, known)) for job in jobs]
+            new = base
             if batch.drafts or batch.commands:
                 rows, new = log.stamped(batch.drafts, base, service=self.database.service, now=rfc3339(self.clock.now()))
                 commands = [log.CommandRow(key.command_id, key.digest, new.position, reply) for key, reply in batch.commands]
-                session.write(rows, commands, base, new)
-            elif log.head(session.connect()) != base:
-                raise log.HeadMoved  # refusals and empty decisions, too, are answers about the newest state
-            reach("log.before-commit")
-            session.commit()
-            reach("log.after-commit")
-        except BaseException:
-            session.rollback()
-            raise
+                session.append(rows, commands, base, new)
+            elif not locked:
+                raise log.HeadMoved("perhaps: nothing was appended, which would have told")
+        reach("log.after-commit")
         self._head = new
         self._keep(batch)
-        return [(job, replace(out, position=new.position) if isinstance(out, Carried) and not out.before else out) for job, out in outcomes]
+        return [(job, _at(outcome, new.position)) for job, outcome in outcomes]
 
     def _one(self, job: _Job, batch: _Unit, session: _Session, known: dict[str, log.CommandRow]) -> Carried[Any] | BaseException:
         """One command of a batch. A refusal is its outcome, and nothing that it had decided stays."""
@@ -287,7 +281,9 @@ class Store:
             return batch.streams.get(stream) or self._streams.get(stream)
 
         try:
-            reply = job.work(Transaction(unit, before, job.origin, self.clock.now(), session.connect))
+            reply = job.work(Transaction(unit, before, job.origin, self.clock.now(), session))
+        except (log.HeadMoved, DBAPIError):
+            raise  # after an error of the database, its transaction may be good for nothing
         except Exception as error:
             if unit.wrote:
                 raise
@@ -295,9 +291,9 @@ class Store:
         if job.key is not None and (unit.wrote or unit.drafts):
             text = job.key.dump(reply)
             unit.commands.append((job.key, text))
-            known[job.key.command_id] = log.CommandRow(job.key.command_id, job.key.digest, 0, text)
+            known[job.key.command_id] = log.CommandRow(job.key.command_id, job.key.digest, _OF_THIS_BATCH, text)
         batch.take(unit)
-        return Carried(reply, 0)
+        return Carried(reply, _OF_THIS_BATCH)
 
     def _keep(self, unit: _Unit) -> None:
         for stream, cached in unit.streams.items():
@@ -311,49 +307,65 @@ class Store:
         self._streams.clear()
 
 
-def _known(jobs: Sequence[_Job], session: _Session) -> dict[str, log.CommandRow]:
-    command_ids = [job.key.command_id for job in jobs if job.key is not None]
-    return log.commands(session.connect(), command_ids) if command_ids else {}
+def _carried_out_before(jobs: Sequence[_Job], session: _Session) -> dict[str, log.CommandRow]:
+    """Those of the batch's commands that are in the record already. A lone one is not asked about before the lock: appending it tells."""
+    if len(jobs) == 1 and not session.locked:
+        return {}
+    return log.commands(session.connection(), [job.key.command_id for job in jobs if job.key is not None])
+
+
+def _at(outcome: Carried[Any] | BaseException, position: int) -> Carried[Any] | BaseException:
+    if isinstance(outcome, Carried) and outcome.position == _OF_THIS_BATCH:
+        return Carried(outcome.reply, position, outcome.before)
+    return outcome
 
 
 class _Session:
-    """The connection of one batch, opened when something is read or written, so that a lone append is one statement."""
+    """A batch's way to the database. Until it takes the lock, each of its statements is a transaction of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._context: Any = None
+        self._base: log.Head | None = None
+        self._locked_at: log.Head | None = None
         self._connection: Connection | None = None
+        self._stack = ExitStack()
 
-    def connect(self) -> Connection:
+    def __enter__(self) -> _Session:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def connection(self) -> Connection:
         if self._connection is None:
-            self._context = self._database.writing()
-            self._connection = cast("Connection", self._context.__enter__())
+            self._connection = self._stack.enter_context(self._database.single_statements())
         return self._connection
 
-    def write(self, rows: Sequence[log.Row], commands: Sequence[log.CommandRow], base: log.Head, new: log.Head) -> None:
-        if self._connection is not None:
-            log.write(self._connection, rows, commands, base, new)
-        else:
-            with self._database.single_statement() as connection:
-                log.write(connection, rows, commands, base, new)
+    def start_at(self, remembered: log.Head | None) -> log.Head:
+        """The head at which the batch begins: as it is remembered, else as it stands."""
+        self._base = remembered or log.head(self.connection())
+        return self._base
 
-    def commit(self) -> None:
-        if self._context is not None:
-            context, self._context, self._connection = self._context, None, None
-            context.__exit__(None, None, None)
+    def lock(self) -> log.Head:
+        """Begins the transaction that alone may append, and answers where. The service's own tables are written under this lock, too:
+        two writers that both took it first cannot end up waiting for each other. Raises HeadMoved where the batch began elsewhere."""
+        if self._locked_at is None:
+            self._connection = self._stack.enter_context(self._database.writing())
+            self._locked_at = log.head(self._connection, lock=True)
+            if self._base not in (None, self._locked_at):
+                raise log.HeadMoved
+        return self._locked_at
 
-    def rollback(self) -> None:
-        if self._context is not None:
-            context, self._context, self._connection = self._context, None, None
-            error = _RolledBack()
-            try:
-                context.__exit__(_RolledBack, error, None)
-            except _RolledBack:
-                return
+    @property
+    def locked(self) -> bool:
+        return self._locked_at is not None
 
-
-class _RolledBack(Exception):
-    pass
+    def append(self, rows: Sequence[log.Row], commands: Sequence[log.CommandRow], base: log.Head, new: log.Head) -> None:
+        if not self.locked:
+            reach("log.before-commit")
+        log.write(self.connection(), rows, commands, base, new)
+        if self.locked:
+            reach("log.before-commit")
 
 
 def _answer(outcomes: Sequence[tuple[_Job, Carried[Any] | BaseException]]) -> None:

@@ -18,21 +18,22 @@ import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from eventkit.decider import Refused
 
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("vekha")
 
 
 def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None) -> None:
-    """Sets up logging and tracing for this process. A second call changes the log level alone."""
+    """Sets up logging and tracing for this process. A second call changes the log level, and adds the processor."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -53,8 +54,18 @@ def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None)
 def span(name: str, *, kind: SpanKind = SpanKind.INTERNAL, parent: str | None = None, **attributes: str | int) -> Generator[Span]:
     """A span, below `parent` (a traceparent) where one is given, else below the current one."""
     context = _propagator.extract({"traceparent": parent}) if parent else None
-    with _tracer.start_as_current_span(name, context=context, kind=kind, attributes=attributes) as current:
-        yield current
+    with _tracer.start_as_current_span(
+        name, context=context, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield current
+        except Refused as refused:
+            current.set_attribute("refused", refused.code)
+            raise
+        except Exception as error:
+            # The type alone. OpenTelemetry by itself would record the text, too, which may quote a body.
+            current.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
 
 
 def traceparent() -> str | None:

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,20 @@ def make_broker(folder: Path, port: int | None = None) -> EmbeddedBroker:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The address of a PostgreSQL 18 with fsync on, as a `postgresql://` URL of its superuser. Tests of tables take `fresh_postgres`."""
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_postgres(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty database, dropped after the test even if connections to it are still open."""
+    with new_database(postgres_url) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_postgres() -> Generator[str]:
+    """What `postgres_url` is, for whoever runs without pytest."""
     with contextlib.ExitStack() as cleanup:
         # Not under pytest's own folder: that is for this user alone, and PostgreSQL may have to run as another.
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="vekha-postgres-", ignore_cleanup_errors=True)))
@@ -82,9 +96,9 @@ def postgres_url() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture
-def fresh_postgres(postgres_url: str) -> Iterator[str]:
-    """The URL of an empty database, dropped after the test even if connections to it are still open."""
+@contextlib.contextmanager
+def new_database(postgres_url: str) -> Generator[str]:
+    """What `fresh_postgres` is, for whoever runs without pytest."""
     name = f"t_{secrets.token_hex(6)}"
     _psql(postgres_url, f"CREATE DATABASE {name}")
     yield f"{postgres_url.rpartition('/')[0]}/{name}"

@@ -103,8 +103,8 @@ class Tokens:
 
 
 def _may_issue(issuer: str, role: Role, scope: object) -> bool:
-    if issuer == OPERATOR:
-        return role is Role.OPERATOR
+    if OPERATOR in (issuer, role):
+        return issuer == role == OPERATOR
     if role is Role.SERVICE:
         return scope == issuer
     return issuer == "identity"

@@ -10,8 +10,9 @@ from consent.registry import Registry, consent_table
 from contracts import consent
 from contracts.call import Role
 from eventkit import log
+from eventkit.answering import Caller
 from eventkit.decider import Refused
-from eventkit.service import Caller, Service, happened_on
+from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 
 _FOR_THEMSELVES = (Role.STAFF, Role.PUPIL, Role.GUARDIAN)

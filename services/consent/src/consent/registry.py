@@ -11,7 +11,7 @@ import secrets as randomness
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, insert, select, tuple_
 
@@ -128,9 +128,8 @@ class Registry:
                 raise Refused("person.unknown", f"There is no {decision.subject_kind} {decision.person} in this school.")
 
     def _repeat(self, decision: Decision, known: _Known) -> DecisionRecorded:
-        """The same paper again, e.g. a guardian's for a second child: it names the seat's holder and records nothing."""
-        same = known.kind is decision.subject_kind and known.granted == decision.granted and decision.person in (None, known.subject)
-        if not same:
+        """The same paper again, whatever seat or person is named with it, e.g. a guardian's for a second child: nothing is recorded."""
+        if (known.kind, known.granted) != (decision.subject_kind, decision.granted):
             raise Refused("consent.number-taken", "This number stands for another decision. Give each paper a number of its own.")
         if decision.seat is not None and known.kind is SubjectKind.GUARDIAN and _place(decision.seat) not in self._subjects:
             self._sit(decision.seat, known.subject)
@@ -152,7 +151,6 @@ class Registry:
                     "granted": known.granted,
                 }
             )
-            self._people.add((known.subject, known.kind))
         if digest is not None:
             self._numbers[digest] = known
             self._added[number_table].append({"school": self._school, "digest": digest, "consent_id": known.consent_id})
@@ -220,7 +218,7 @@ def _place(seat: Seat) -> _Place:
     return seat.class_id, seat.number, seat.holder
 
 
-def _state(decision: Decision) -> Any:
+def _state(decision: Decision) -> Literal["granted", "refused"]:
     return "granted" if decision.granted else "refused"
 
 

@@ -7,7 +7,7 @@ blocked account anew: whoever is issued a code has passed the gates at that mome
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
@@ -124,11 +124,7 @@ def _hand_over(command: HandOver, account: Account) -> Sequence[Event]:
         raise Refused("credentials.already-handed-over", "This code has been handed over already.", _REISSUE)
     if command.on > account.expires_on:
         raise Refused("credentials.expired", f"This code was valid until {account.expires_on}. Issue another one.")
-    return [
-        CredentialsHandedOver(
-            credential=account.credential, person=account.person, channel=command.channel, receiver=command.receiver
-        )
-    ]
+    return [CredentialsHandedOver(credential=account.credential, person=account.person, channel=command.channel, receiver=command.receiver)]
 
 
 def _activate(command: Activate, account: Account) -> Sequence[Event]:
@@ -178,7 +174,7 @@ def _blocked() -> Refused:
 # ---- Who may be given a code ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Person:
     """A person of a school as roster and consent have told it.
 
@@ -189,8 +185,8 @@ class Person:
     coordinator: bool = False
     pupil: bool = False
     guardian: bool = False
-    classes: frozenset[str] = frozenset()
-    guardians: frozenset[str] = frozenset()
+    classes: set[str] = field(default_factory=set[str])
+    guardians: set[str] = field(default_factory=set[str])
     no_guardian_recorded: bool = False
     legal_basis: bool = False
     consent: Literal["granted", "refused", "withdrawn"] | None = None

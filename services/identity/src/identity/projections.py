@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -36,9 +35,7 @@ staff_table = Table(
     Column("position", Text, nullable=False),
 )
 
-coordinator_table = Table(
-    "coordinator", metadata, Column("school", Text, primary_key=True), Column("person", Text, primary_key=True)
-)
+coordinator_table = Table("coordinator", metadata, Column("school", Text, primary_key=True), Column("person", Text, primary_key=True))
 
 pupil_table = Table(
     "pupil",
@@ -137,55 +134,39 @@ def timezone(rows: Rows, school: str) -> str:
 
 def people_of(rows: Rows, school: str, people: Collection[str]) -> dict[str, Person]:
     """What is known of each of these people, in six readings however many they are; of a stranger, that there is nothing."""
-    staff, coordinator, pupil, guardianship = staff_table.c, coordinator_table.c, pupil_table.c, guardianship_table.c
-    pupil_class, no_guardian, consent = pupil_class_table.c, no_guardian_table.c, consent_table.c
-    positions = {
-        row.person: Position(row.position) for row in rows(select(staff_table).where(staff.school == school, staff.person.in_(people)))
-    }
-    coordinators = {
-        row.person for row in rows(select(coordinator_table).where(coordinator.school == school, coordinator.person.in_(people)))
-    }
-    consents = {
-        row.subject: row.state for row in rows(select(consent_table).where(consent.school == school, consent.subject.in_(people)))
-    }
-    pupils = {
-        row.person: row
-        for row in rows(
-            select(pupil.person, pupil.legal_basis, pupil_class.class_id, no_guardian.pupil.is_not(None).label("no_guardian"))
-            .join(pupil_class_table, (pupil_class.school == pupil.school) & (pupil_class.pupil == pupil.person))
-            .outerjoin(no_guardian_table, (no_guardian.school == pupil.school) & (no_guardian.pupil == pupil.person))
-            .where(pupil.school == school, pupil.person.in_(people))
-        )
-    }
-    # A guardian whose children have all left is none any more.
-    links = (
-        select(guardianship_table, pupil_class.class_id)
-        .join(pupil_table, (pupil.school == guardianship.school) & (pupil.person == guardianship.pupil))
-        .join(pupil_class_table, (pupil_class.school == pupil.school) & (pupil_class.pupil == pupil.person))
-        .where(guardianship.school == school)
-    )
-    guardians: dict[str, set[str]] = defaultdict(set)
-    for row in rows(links.where(guardianship.pupil.in_(people))):
-        guardians[row.pupil].add(row.guardian)
-    children: dict[str, list[Row[Any]]] = defaultdict(list)
-    for row in rows(links.where(guardianship.guardian.in_(people))):
-        children[row.guardian].append(row)
-    return {
-        person: Person(
-            position=positions.get(person),
-            coordinator=person in coordinators,
-            pupil=person in pupils,
-            guardian=person in children,
-            classes=frozenset(
-                [pupils[person].class_id] * (person in pupils) + [child.class_id for child in children.get(person, ())]
-            ),
-            guardians=frozenset(guardians.get(person, ())),
-            no_guardian_recorded=person in pupils and pupils[person].no_guardian,
-            legal_basis=(person in pupils and pupils[person].legal_basis) or any(child.legal_basis for child in children.get(person, ())),
-            consent=consents.get(person),
-        )
-        for person in people
-    }
+    found = {person: Person() for person in people}
+    staff, coordinator, consent = staff_table.c, coordinator_table.c, consent_table.c
+    for row in rows(select(staff_table).where(staff.school == school, staff.person.in_(people))):
+        found[row.person].position = Position(row.position)
+    for row in rows(select(coordinator_table).where(coordinator.school == school, coordinator.person.in_(people))):
+        found[row.person].coordinator = True
+    for row in rows(select(consent_table).where(consent.school == school, consent.subject.in_(people))):
+        found[row.subject].consent = row.state
+    for row in rows(_PUPILS.where(pupil_table.c.school == school, pupil_table.c.person.in_(people))):
+        pupil = found[row.person]
+        pupil.pupil, pupil.no_guardian_recorded, pupil.legal_basis = True, row.no_guardian, row.legal_basis
+        pupil.classes.add(row.class_id)
+    links = _LINKS.where(guardianship_table.c.school == school)
+    for row in rows(links.where(guardianship_table.c.pupil.in_(people))):
+        found[row.pupil].guardians.add(row.guardian)
+    for row in rows(links.where(guardianship_table.c.guardian.in_(people))):
+        guardian = found[row.guardian]
+        guardian.guardian, guardian.legal_basis = True, guardian.legal_basis or row.legal_basis
+        guardian.classes.add(row.class_id)
+    return found
+
+
+_CLASS = (pupil_class_table.c.school == pupil_table.c.school) & (pupil_class_table.c.pupil == pupil_table.c.person)
+_NO_GUARDIAN = (no_guardian_table.c.school == pupil_table.c.school) & (no_guardian_table.c.pupil == pupil_table.c.person)
+_CHILD = (pupil_table.c.school == guardianship_table.c.school) & (pupil_table.c.person == guardianship_table.c.pupil)
+
+_PUPILS = (
+    select(pupil_table, pupil_class_table.c.class_id, no_guardian_table.c.pupil.is_not(None).label("no_guardian"))
+    .join(pupil_class_table, _CLASS)
+    .outerjoin(no_guardian_table, _NO_GUARDIAN)
+)
+_LINKS = select(guardianship_table, pupil_class_table.c.class_id).join(pupil_table, _CHILD).join(pupil_class_table, _CLASS)
+"""Of children who are at the school: a guardian whose children have all left is none any more."""
 
 
 class _Changes:

@@ -1,0 +1,163 @@
+"""The board and a step's explanation as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from contracts.plan import AdoptPlan, Board, DueReason, Explanation, PlanAdoptedReply, RegionRow, StepRow
+from plan_tracker.domain.plan import PlanInvalid, load_plan
+
+_STATES = {"done": "green", "in_progress": "yellow", "reopened": "magenta", "waived": "blue", "not_started": "dim"}
+_DEADLINES = {
+    "overdue": "bold red",
+    "overdue_at_adoption": "red",
+    "done_late": "yellow",
+    "due_today": "yellow",
+    "due_soon": "yellow",
+    "done_on_time": "green",
+    "on_track": "",
+    "none": "dim",
+}
+_MOST_IDS = 10
+_MOST_EVENTS = 5
+_TITLE = "title"
+_WIDE = 110  # columns of a terminal that has room for everything
+
+
+def board_table(board: Board, width: int) -> Table:
+    """A school's board, or the region's, for a terminal of so many columns."""
+    return _region(board, width) if board.school is None else _school(board, width)
+
+
+def baseline_table(request: AdoptPlan, adopted: PlanAdoptedReply, width: int) -> Table:
+    """The due dates that were frozen at adoption."""
+    titles = _titles(adopted.plan)
+    rows = [[step, titles.get(int(step), ""), _day(due)] for step, due in sorted(adopted.baseline.items(), key=lambda item: int(item[0]))]
+    title = f"{request.school}: {adopted.plan}, revision {adopted.revision}, from {request.start}"
+    return _table(title, ["step", _TITLE, "due"], rows, width)
+
+
+def explanation(found: Explanation) -> Group:
+    """Why a step stands where it stands."""
+    row = found.row
+    lines = [
+        Text(f"{found.school}, step {found.step}: {found.title_ru}", style="bold"),
+        Text.assemble(
+            _styled(row.state, _STATES),
+            f", {_count(row)}, deadline ",
+            _styled(row.deadline, _DEADLINES),
+            f", at the end of {found.as_of}",
+        ),
+        Text(f"Rule      {found.rule}"),
+        Text(f"Due       {_why(found.baseline)}"),
+        Text(f"Due now   {_why(found.live)}"),
+    ]
+    for entry in found.timeline:
+        lines.append(Text(f"          {entry.change} on {entry.day}"))
+    if found.missing_total:
+        lines.append(Text(f"Missing   {found.missing_total}: {_some(found.missing, found.missing_total)}"))
+    if found.events:
+        shown = found.events[:_MOST_EVENTS]
+        lines.append(Text(f"Counting  {found.events_total} events, {len(shown)} of them:"))
+        lines += [Text(f"          {event.service} {event.position}: {event.type}, on {event.happened_on}") for event in shown]
+    return Group(*lines)
+
+
+def _school(board: Board, width: int) -> Table:
+    titles = _titles(board.plan)
+    rows = [
+        [
+            str(row.step),
+            titles.get(row.step, ""),
+            _styled(row.state, _STATES),
+            _count(row),
+            str(row.late) if row.late else "",
+            _day(row.due),
+            _styled(row.deadline, _DEADLINES),
+            _day(row.due_live),
+            ", ".join(map(str, row.blocked_by)),
+        ]
+        for row in board.steps
+        if isinstance(row, StepRow)
+    ]
+    columns = ["step", _TITLE, "state", "done", "late", "due", "deadline", "due now", "blocked by"]
+    if width < _WIDE:
+        columns, rows = columns[:-2], [row[:-2] for row in rows]
+    return _table(f"{board.school} at the end of {board.as_of}{', incomplete' if board.incomplete else ''}", columns, rows, width)
+
+
+def _region(board: Board, width: int) -> Table:
+    rows = [
+        [
+            str(row.step),
+            Text(", ").join(
+                [Text(f"{number} {state.replace('_', ' ')}", style=_STATES.get(state, "")) for state, number in row.states.items()]
+            ),
+            str(row.done),
+            str(row.total),
+            Text(str(row.overdue), style="bold red") if row.overdue else "",
+        ]
+        for row in board.steps
+        if isinstance(row, RegionRow)
+    ]
+    title = f"The region, {board.schools} schools, at the end of {board.as_of}"
+    return _table(title, ["step", "states", "done", "of", "overdue"], rows, width)
+
+
+def _table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int) -> Table:
+    """A table in which the steps' titles take what room the other columns leave."""
+    cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    widths = [max([len(column), *(row[index].cell_len for row in cells)]) for index, column in enumerate(columns)]
+    left = width - sum(size for column, size in zip(columns, widths, strict=True) if column != _TITLE) - 2 * (len(columns) - 1)
+    for column in columns:
+        is_title = column == _TITLE
+        table.add_column("" if is_title else column, no_wrap=True, overflow="ellipsis", max_width=max(left, 8) if is_title else None)
+    for row in cells:
+        table.add_row(*row)
+    return table
+
+
+def _titles(plan: str | None) -> dict[int, str]:
+    """The steps' titles in the source's words; none for a plan that this program does not carry."""
+    try:
+        return {step.n: step.title_ru for step in load_plan(plan).steps} if plan else {}
+    except PlanInvalid:
+        return {}
+
+
+def _styled(word: str, styles: dict[str, str]) -> Text:
+    return Text(word.replace("_", " "), style=styles.get(word, ""))
+
+
+def _count(row: StepRow) -> str:
+    if row.suppressed:
+        return "under 5"  # no group so small is counted out to those who see no people (DESIGN 3)
+    return "" if row.total is None else f"{row.done}/{row.total}"
+
+
+def _day(day: date | None) -> str:
+    return "" if day is None else day.isoformat()
+
+
+def _why(reason: DueReason) -> str:
+    text = f"{_day(reason.due) or 'never'}: {reason.rule}"
+    if reason.anchor_day is not None:
+        anchor = "the start" if reason.anchor_step is None else f"step {reason.anchor_step}"
+        text += f", from {anchor} on {reason.anchor_day}"
+    if reason.working_days is not None:
+        text += f", {reason.working_days} working days"
+    if reason.skipped:
+        text += f", skipping {', '.join(f'{skipped.day} ({skipped.why})' for skipped in reason.skipped)}"
+    return text
+
+
+def _some(ids: Iterable[str], total: int) -> str:
+    shown = list(ids)[:_MOST_IDS]
+    return ", ".join(shown) + (f" and {total - len(shown)} more" if total > len(shown) else "")

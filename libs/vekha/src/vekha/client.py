@@ -1,0 +1,141 @@
+"""A client of a running instance: the same calls as everybody else's, as its operator or in another role."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nats import errors
+from nats.aio.client import Client as Nats
+from pydantic import ValidationError
+
+from contracts.call import Call, Reply, Request
+from contracts.identity import TOKEN, TokenRequest
+from eventkit import jetstream
+from eventkit.broker import Credential
+from eventkit.calls import Answer, CallReply, Calls
+from eventkit.decider import Refused
+from vekha.failures import Exit, Failure, failure_of
+from vekha.folder import DataFolder
+
+_CONNECT_TIMEOUT_S = 5.0
+
+P = TypeVar("P", bound=Reply)
+Q = TypeVar("Q", bound=Request)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The instance to talk to: the one that runs on a data folder, or one at an address under that folder's secrets."""
+
+    folder: DataFolder
+    server: str | None = None
+
+    @property
+    def up_line(self) -> str:
+        return f"Start one: vekha up --data {self.folder.root}"
+
+    def url(self) -> str:
+        """Where the broker listens. Raises Failure `instance.not-running`, with the line to type."""
+        if self.server is not None:
+            return self.server
+        endpoint = self.folder.endpoint()
+        if endpoint is None:
+            raise Failure("instance.not-running", f"No instance runs on {self.folder.root}.", self.up_line, exit_code=Exit.UNREACHABLE)
+        return endpoint.nats
+
+
+class Client:
+    """Makes calls, as the operator or, through `identity.token`, as somebody else. Whatever goes wrong is a Failure."""
+
+    def __init__(self, nc: Nats, operator_token: str) -> None:
+        self.nc = nc
+        self._operator = Calls(nc, lambda _: operator_token)
+        self._acting: dict[str, Calls] = {}
+
+    async def ask(
+        self,
+        call: Call[Q, P],
+        request: Q,
+        *,
+        as_: str | None = None,
+        command_id: str | None = None,
+        after: Mapping[str, int] | None = None,
+        timeout_s: float = 10.0,
+    ) -> Answer[P]:
+        """Calls and waits for the answer."""
+        body = request.model_dump_json(exclude_unset=True).encode()
+        answer = await self.ask_raw(call, body, as_=as_, command_id=command_id, after=after, timeout_s=timeout_s)
+        return Answer(call.reply.model_validate_json(bytes(answer.reply)), answer.at or {}, answer.command_id)
+
+    async def ask_raw(
+        self,
+        call: Call[Any, Any],
+        body: bytes,
+        *,
+        as_: str | None = None,
+        command_id: str | None = None,
+        after: Mapping[str, int] | None = None,
+        timeout_s: float = 10.0,
+    ) -> CallReply:
+        """As `ask`, with request and reply as they travel."""
+        if call.command and command_id is None:
+            command_id = uuid.uuid4().hex
+
+        async def send(calls: Calls) -> CallReply:
+            return await calls.call_raw(call.name, body, command=call.command, command_id=command_id, after=after, timeout_s=timeout_s)
+
+        try:
+            try:
+                return await send(await self._as(as_))
+            except Refused as refused:
+                if as_ is None or refused.code != "token.expired":
+                    raise
+                # The instance's clock has passed the few minutes that a token lives; nothing was carried out.
+                del self._acting[as_]
+                return await send(await self._as(as_))
+        except Exception as error:
+            failure = failure_of(error, command_id)
+            if failure is None:
+                raise
+            raise failure from error
+
+    async def _as(self, acting_as: str | None) -> Calls:
+        if acting_as is None:
+            return self._operator
+        if acting_as not in self._acting:
+            try:
+                request = TokenRequest(acting_as=acting_as)
+            except ValidationError:
+                text = f"Nobody can act as {acting_as!r}: give ROLE or ROLE:SCOPE, e.g. director:school-7 or ministry."
+                raise Failure("role.unknown", text) from None
+            token = (await self._operator.call(TOKEN, request)).reply.token
+            self._acting[acting_as] = Calls(self.nc, lambda _: token)
+        return self._acting[acting_as]
+
+
+@asynccontextmanager
+async def connected(target: Target) -> AsyncGenerator[Client]:
+    """A client of the running instance. Raises Failure where none runs, or it cannot be reached."""
+    url = target.url()
+    token = target.folder.operator_token()
+    nc = await bus_connection(target, url)
+    try:
+        yield Client(nc, token)
+    finally:
+        await jetstream.disconnect(nc)
+
+
+async def bus_connection(target: Target, url: str) -> Nats:
+    """A connection to the instance's broker under the data folder's credential."""
+    credential = Credential.read(target.folder.secrets_folder / "broker.password")
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            return await jetstream.connect(url, credential, name="vekha")
+    except (TimeoutError, OSError, ValueError, errors.Error) as error:
+        text = f"Nothing answers at {url}."
+        raise Failure("instance.unreachable", text, target.up_line, exit_code=Exit.UNREACHABLE) from error

@@ -1,0 +1,132 @@
+"""`vekha demo`: builds an instance afresh, plays a real school's weeks on it, and shows where the plan stands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from contracts.plan import EXPLAIN, Board, ExplainRequest, Explanation, StatusRequest
+from eventkit.child import tied_to_us
+from vekha import board, output, story
+from vekha.client import Target, connected
+from vekha.failures import Failure
+from vekha.folder import DataFolder
+from vekha.options import json_option
+from vekha.plan import board_json, whole_board
+
+_FOLDER = ".vekha-demo"
+_MARK = "demo"
+_STOP_TIMEOUT_S = 30.0
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=_FOLDER,
+    show_default=True,
+    help="Where to build it. What an earlier demo built there is replaced; nothing else ever is.",
+)
+@json_option
+def demo(data: Path, as_json: bool) -> None:
+    """Play one school's weeks in August and September 2015 through its plan, and show the board."""
+    folder = DataFolder(data)
+    _clear(folder)
+    with _running(folder):
+        shown, explained = asyncio.run(_play(folder))
+    if as_json:
+        explanation = explained.model_dump()
+        output.print_json(
+            {"data": str(folder.root.absolute()), "school": story.SCHOOL, "board": board_json(shown), "explanation": explanation}
+        )
+        return
+    console = output.console()
+    console.print(board.board_table(shown, console.width))
+    console.print()
+    console.print(board.explanation(explained))
+    click.echo(_look_around(folder))
+
+
+async def _play(folder: DataFolder) -> tuple[Board, Explanation]:
+    with output.progress() as progress:
+        task = progress.add_task("the demo starts", total=len(story.WEEKS))
+        async with connected(Target(folder)) as client:
+            await story.play(client, lambda over, what: progress.update(task, completed=over, description=what))
+            shown = await whole_board(client, StatusRequest(school=story.SCHOOL))
+            explained = (await client.ask(EXPLAIN, ExplainRequest(school=story.SCHOOL, step=story.RED_STEP))).reply
+    return shown, explained
+
+
+def _clear(folder: DataFolder) -> None:
+    """Makes an empty folder that bears our mark. Raises Failure `demo.not-ours` for any other that has something in it."""
+    try:
+        if folder.root.exists() and any(folder.root.iterdir()):
+            if not (folder.root / _MARK).is_file():
+                text = f"{folder.root} was not made by `vekha demo`, so it is left alone."
+                raise Failure("demo.not-ours", text, "Choose another folder with --data.")
+            with folder.hold():
+                for entry in folder.root.iterdir():
+                    # The mark goes last: a clean-up that was cut off can be taken up again.
+                    if entry.is_dir():
+                        shutil.rmtree(entry)
+                    elif entry.name != _MARK:
+                        entry.unlink()
+        folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder.root / _MARK).write_text("`vekha demo` made this folder and replaces it the next time.\n")
+    except OSError as error:
+        text = f"{folder.root} cannot be written: {(error.strerror or type(error).__name__).lower()}."
+        raise Failure("data.not-writable", text, "Give this user the right, or choose another folder with --data.") from error
+
+
+@contextmanager
+def _running(folder: DataFolder) -> Generator[None]:
+    """The instance, as a process of its own like anybody's; it ends with us, whatever ends us."""
+    folder.run.mkdir(mode=0o700, exist_ok=True)
+    command = [sys.executable, "-m", "vekha.main", "up", "--data", str(folder.root), "--manual-clock", story.START, "--json"]
+    with (folder.run / "up.log").open("ab") as log:
+        # Its own session: a Ctrl-C in the terminal reaches us alone, and we stop it in order.
+        process = subprocess.Popen(
+            tied_to_us(command), stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    try:
+        _until_ready(process, Path(log.name))
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _until_ready(process: subprocess.Popen[bytes], log_file: Path) -> None:
+    line = process.stdout.readline() if process.stdout else b""
+    told = msgspec.json.decode(line or b"{}", type=dict[str, Any])
+    if error := told.get("error"):
+        raise Failure(error["code"], error["text"], error["hint"])
+    if not told.get("ready"):
+        raise Failure("demo.not-started", f"The instance did not start. Its log: {log_file}")
+
+
+def _look_around(folder: DataFolder) -> str:
+    vekha = os.path.relpath(sys.argv[0]) if Path(sys.argv[0]).name == "vekha" else "vekha"
+    data = f"--data {folder.root}"
+    return f"""
+Look around. In one shell:
+  {vekha} up {data}
+and in a second one:
+  {vekha} plan status --school {story.SCHOOL} --as-of 2015-08-24 {data}
+  {vekha} plan explain --school {story.SCHOOL} --step 14 {data}
+  {vekha} events --type step-reopened {data}"""

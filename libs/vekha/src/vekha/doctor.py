@@ -1,0 +1,170 @@
+"""`vekha doctor`: what is wrong, and how to mend it, a line each; while the instance runs and while it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import click
+from sqlalchemy import text
+
+from contracts.event import SERVICES
+from contracts.operations import HEALTH, Health, Nothing
+from eventkit import log
+from eventkit.event import moment
+from eventkit.jetstream import BusError, JetStream
+from eventkit.secrets import SecretMissing
+from vekha import output
+from vekha.client import Client, Target, connected
+from vekha.failures import Exit, Failure
+from vekha.folder import DataFolder
+from vekha.options import json_option, target_options
+from vekha.records import Unreadable, reading
+
+_SKEW_S = 60.0
+_LAG_PATIENCE_S = 3.0  # what was committed a moment ago is on its way
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. A finding says in `hint` what to do; a note is nothing that has to be mended."""
+
+    check: str
+    state: Literal["ok", "note", "finding"]
+    text: str
+    hint: str | None = None
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Mend what can be mended. Not available yet.")
+@target_options
+@json_option
+def doctor(target: Target, repair: bool, as_json: bool) -> int:
+    """Say what is wrong and how to mend it, a line each. Ends with 1 where there is anything."""
+    if repair:
+        raise Failure("repair.not-available", "Repairing is not available yet.", "`vekha doctor` says what can be done by hand.")
+    return asyncio.run(_doctor(target, as_json=as_json))
+
+
+async def _doctor(target: Target, *, as_json: bool) -> int:
+    checks = [check async for check in _examined(target)]
+    ok = all(check.state != "finding" for check in checks)
+    if as_json:
+        output.print_json({"ok": ok, "checks": [asdict(check) for check in checks]})
+    else:
+        for check in checks:
+            mark, color = {"ok": ("ok", "green"), "note": ("--", None), "finding": ("!!", "red")}[check.state]
+            click.echo(f"{click.style(mark, fg=color)} {check.check:<20} {check.text}{f' {check.hint}' if check.hint else ''}")
+    return Exit.OK if ok else Exit.FAILED
+
+
+async def _examined(target: Target) -> AsyncGenerator[Check]:
+    try:
+        about = target.folder.about()
+    except Failure as failure:
+        yield Check("data folder", "finding", failure.text, failure.hint)
+        return
+    yield Check("data folder", "ok", f"{target.folder.root}, format {about.format}, {about.clock} clock.")
+    for check in _secrets(target.folder):
+        yield check
+    for service in SERVICES:
+        yield await asyncio.to_thread(_database, target.folder, service)
+    if target.server is None and not target.folder.is_held:
+        yield Check("instance", "note", "It is not running.", target.up_line)
+        return
+    try:
+        async with connected(target) as client:
+            yield Check("instance", "ok", f"It listens at {target.url()}.")
+            async for check in _running(client):
+                yield check
+    except Failure as failure:
+        yield Check("instance", "finding", failure.text, failure.hint)
+
+
+def _secrets(folder: DataFolder) -> Generator[Check]:
+    try:
+        folder.secrets()
+    except SecretMissing as error:
+        yield Check("secrets", "finding", str(error))
+        return
+    except Failure as failure:
+        yield Check("secrets", "finding", failure.text, failure.hint)
+        return
+    if folder.secrets_folder.stat().st_mode & 0o077:
+        yield Check("secrets", "finding", f"{folder.secrets_folder} is open to others.", f"Type: chmod -R go= {folder.secrets_folder}")
+    else:
+        yield Check("secrets", "ok", "All there, for their owner alone.")
+
+
+def _database(folder: DataFolder, service: str) -> Check:
+    name = f"database {service}"
+    try:
+        with reading(folder, service) as connection:
+            if (found := connection.execute(text("PRAGMA quick_check(1)")).scalar_one()) != "ok":
+                return Check(name, "finding", f"It is damaged: {found}.", "Put it back from a backup, then: vekha audit verify")
+            head = log.head(connection)
+    except Unreadable as unreadable:
+        return Check(name, "finding", unreadable.text, unreadable.hint)
+    try:
+        now = folder.time()
+    except Failure as failure:
+        return Check(name, "finding", failure.text, failure.hint)
+    return _skew(name, head.position, moment(head.recorded_at), now)
+
+
+def _skew(name: str, position: int, recorded: datetime, now: datetime) -> Check:
+    """Nothing can have been recorded in the future: then the clock went back, and new events bear the time of the last one."""
+    if recorded > now + timedelta(seconds=_SKEW_S):
+        text = f"Its last event was recorded at {recorded:%Y-%m-%d %H:%M} UTC, and the clock says {now:%Y-%m-%d %H:%M}."
+        return Check(name, "finding", text, "Set the machine's clock right.")
+    return Check(name, "ok", f"{position} events.")
+
+
+async def _running(client: Client) -> AsyncGenerator[Check]:
+    for service in SERVICES:
+        try:
+            last = await JetStream(client.nc).last_sequence(service.upper())
+            yield Check(f"bus stream {service}", "ok", f"{last} messages.")
+        except BusError as error:
+            yield Check(f"bus stream {service}", "finding", str(error))
+    for service in SERVICES:
+        try:
+            health = (await client.ask(HEALTH[service], Nothing())).reply
+            if health.published < health.position and health.quarantined is None:
+                health = await _patiently(client, service, health)
+        except Failure as failure:
+            yield Check(f"service {service}", "finding", failure.text, "Stop the instance and start it again; its log on stderr says why.")
+            continue
+        for check in _service(health):
+            yield check
+
+
+async def _patiently(client: Client, service: str, before: Health) -> Health:
+    await asyncio.sleep(_LAG_PATIENCE_S)
+    health = (await client.ask(HEALTH[service], Nothing())).reply
+    return health if health.published < before.position else health.model_copy(update={"published": health.position})
+
+
+def _service(health: Health) -> Generator[Check]:
+    name = f"service {health.service}"
+    found = False
+    if health.quarantined is not None:
+        found = True
+        hint = "Put the newer database back, or keep a copy of the data folder and ask for help: repairing is not available yet."
+        yield Check(name, "finding", f"It is in quarantine, and refuses to record anything. {health.quarantined}", hint)
+    elif health.published < health.position:
+        found = True
+        behind = health.position - health.published
+        yield Check(name, "finding", f"{behind} events are not on the bus, and none goes there.", "Look at the instance's log on stderr.")
+    for reader in health.readers:
+        if reader.parked:
+            found = True
+            yield Check(name, "finding", f"{reader.name} has parked {reader.parked} events.", "See: vekha parked list")
+        elif reader.halted:
+            found = True
+            yield Check(name, "finding", f"{reader.name} stands still before {', '.join(reader.halted)}.", "See: vekha parked list")
+    if not found:
+        yield Check(name, "ok", f"{health.position} events recorded and on the bus.")

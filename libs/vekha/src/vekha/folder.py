@@ -1,0 +1,251 @@
+"""The data folder of an embedded instance: what stands where, who holds it, and which version of it we can read.
+
+    DATA/instance.json   the format's version, the kind of clock, when it was made
+    DATA/clock           where a manual clock stands
+    DATA/secrets/        keys and the operator's token, for their owner alone
+    DATA/db/             one database a service: the record
+    DATA/bus/            the broker's streams, which could be refilled from the record
+    DATA/run/            what exists while the instance runs: a lock, the endpoint that clients look up, the broker's log
+
+A folder is made as a whole or not at all: `instance.json` is written last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import IO, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from contracts.call import Role
+from contracts.event import SERVICES
+from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, RealClock, start_of_day
+from eventkit.event import moment, rfc3339
+from eventkit.secrets import OPERATOR, Secrets
+from vekha.failures import Failure
+
+FORMAT = 1
+"""The version of this layout; a folder of a newer one is refused."""
+
+DEFAULT = ".vekha"
+
+_LOCK_PATIENCE_S = 2.0  # somebody who only looks whether the lock is held holds it for a moment
+
+
+class About(msgspec.Struct):
+    """What `instance.json` says."""
+
+    format: int
+    clock: Literal["real", "manual"]
+    created: str
+
+
+class Endpoint(msgspec.Struct):
+    """How to reach the running instance; it holds no secret."""
+
+    nats: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """One data folder, whether or not there is anything in it yet."""
+
+    root: Path
+
+    @property
+    def secrets_folder(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def bus(self) -> Path:
+        return self.root / "bus"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    def database(self, service: str) -> Path:
+        return self.root / "db" / f"{service}.db"
+
+    # ---- made once, opened ever after ---------------------------------------------------------------------------------
+
+    @property
+    def is_made(self) -> bool:
+        return (self.root / "instance.json").exists()
+
+    def about(self) -> About:
+        """Raises Failure `data.missing`, `data.newer` or `data.damaged`."""
+        path = self.root / "instance.json"
+        try:
+            text = path.read_bytes()
+            version = msgspec.json.decode(text, type=dict[str, object]).get("format")
+            if isinstance(version, int) and version > FORMAT:
+                raise Failure(
+                    "data.newer",
+                    f"{self.root} has format {version}, and this program knows {FORMAT}.",
+                    "Start the newer program that made it, or choose another folder with --data.",
+                )
+            return msgspec.json.decode(text, type=About)
+        except FileNotFoundError:
+            raise Failure("data.missing", f"{self.root} holds no instance.", f"`vekha up --data {self.root}` makes one.") from None
+        except msgspec.MsgspecError:
+            raise Failure("data.damaged", f"{path} cannot be read.", "Put it back from a backup.") from None
+        except OSError as error:
+            raise _not_permitted(path, error, "read") from error
+
+    def make(self, clock_at: datetime | None) -> None:
+        """Makes the instance's files, with a manual clock where a time is given. The lock is held (`hold`)."""
+        from eventkit.tokens import Actor, Tokens  # signing, which no client has to wait for
+
+        if any(entry.name not in ("run", "secrets", "secrets.new", "demo") for entry in self.root.iterdir()):
+            raise Failure("data.not-ours", f"{self.root} is not empty and holds no instance.", "Choose another folder with --data.")
+        try:
+            # What a first start that was cut off has left is of no use to anybody: no instance has run on it.
+            for leftover in (self.secrets_folder, self.root / "secrets.new"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            secrets = Secrets.make(self.root / "secrets.new")
+            token = Tokens(OPERATOR, secrets.signing_key(OPERATOR), secrets.public_keys(), RealClock())
+            _write(secrets.folder / "operator.token", token.mint(Actor(Role.OPERATOR), lifetime_s=None).encode() + b"\n")
+            secrets.folder.rename(self.secrets_folder)
+            self.database("").parent.mkdir(mode=0o700, exist_ok=True)
+            if clock_at is not None:
+                self._keep_time(clock_at)
+            about = About(FORMAT, "real" if clock_at is None else "manual", rfc3339(datetime.now(UTC)))
+            _write(self.root / "instance.json", msgspec.json.encode(about) + b"\n")
+        except OSError as error:
+            raise _not_permitted(self.root, error, "written") from error
+
+    def secrets(self) -> Secrets:
+        """Raises SecretMissing where one of those that the first start made is gone."""
+        self.operator_token()
+        return Secrets(self.secrets_folder)
+
+    def operator_token(self) -> str:
+        path = self.secrets_folder / "operator.token"
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            text = f"{path} is missing. Put the file back from where the instance's secrets are kept."
+            raise Failure("secret.missing", text) from None
+        except OSError as error:
+            raise _not_permitted(path, error, "read") from error
+
+    def clock(self) -> Clock:
+        """The instance's clock; a manual one keeps each new time on disk before anybody sees it pass."""
+        return RealClock() if self.about().clock == "real" else ManualClock(self.time(), self._keep_time)
+
+    def time(self) -> datetime:
+        """Where the instance's clock stands."""
+        if self.about().clock == "real":
+            return datetime.now(UTC)
+        path = self.root / "clock"
+        try:
+            return moment(path.read_text().strip())
+        except (OSError, ValueError):
+            raise Failure("data.damaged", f"{path} does not say where the clock stands.", "Put it back from a backup.") from None
+
+    def _keep_time(self, now: datetime) -> None:
+        _write(self.root / "clock", rfc3339(now).encode() + b"\n")
+
+    # ---- while it runs ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def hold(self) -> Generator[None]:
+        """Makes the folder where it is missing, and keeps everybody else from starting on it. Raises Failure `data.in-use`."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.run.mkdir(mode=0o700, exist_ok=True)
+            lock = (self.run / "lock").open("ab")
+        except OSError as error:
+            raise _not_permitted(self.root, error, "written") from error
+        with lock:
+            deadline = time.monotonic() + _LOCK_PATIENCE_S
+            while not _locks(lock, fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    text = f"An instance runs on {self.root} already."
+                    raise Failure("data.in-use", text, "Stop it, or choose another folder with --data.")
+                time.sleep(0.05)
+            yield
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an instance runs here, or is starting or stopping."""
+        try:
+            with (self.run / "lock").open("rb") as lock:
+                return not _locks(lock, fcntl.LOCK_SH)
+        except OSError:
+            return False
+
+    def check_writable(self) -> None:
+        """Raises Failure `data.not-writable` where this user may not write what a start has to write."""
+        folders = [self.root, self.run, self.bus, self.database("").parent]
+        files = [self.database(service) for service in SERVICES]
+        for path in (*folders, *files):
+            if path.exists() and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+                raise _not_permitted(path, PermissionError(0, "permission denied"), "written")
+
+    def publish_endpoint(self, nats: str) -> None:
+        _write(self.run / "endpoint.json", msgspec.json.encode(Endpoint(nats, os.getpid())) + b"\n")
+
+    def forget_endpoint(self) -> None:
+        (self.run / "endpoint.json").unlink(missing_ok=True)
+
+    def endpoint(self) -> Endpoint | None:
+        """How to reach the instance that runs here; None while none does."""
+        if not self.is_held:
+            return None
+        try:
+            return msgspec.json.decode((self.run / "endpoint.json").read_bytes(), type=Endpoint)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+
+def moment_of(text: str) -> datetime:
+    """A moment from RFC 3339, or from a date: the beginning of that day in Moscow; without offset, Moscow time. Raises ValueError."""
+    if len(text) == len("2015-08-17"):
+        return start_of_day(date.fromisoformat(text))
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(DEFAULT_ZONE))
+
+
+def _not_permitted(path: Path, error: OSError, done: Literal["read", "written"]) -> Failure:
+    code = "data.not-writable" if done == "written" else "data.not-readable"
+    text = f"{path} cannot be {done}: {(error.strerror or type(error).__name__).lower()}."
+    return Failure(code, text, "Give this user the right, or choose another folder with --data.")
+
+
+def _locks(file: IO[bytes], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The whole content or what stood there before, whenever the power goes."""
+    new = path.with_name(f"{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        new.unlink()
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,210 @@
+"""`vekha import`: hands a roster file to the school's roster, follows the job, and brings the rejected rows back as a file."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import os
+import secrets
+import zipfile
+from itertools import count
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from contracts.roster import IMPORT, IMPORT_STATUS, UPLOAD, ImportJob, ImportRoster, ImportStatus, LegalBasis, UploadPart
+from vekha import output
+from vekha.client import Client, Target, connected
+from vekha.failures import Exit, Failure
+from vekha.options import as_option, json_option, target_options
+
+_PART_BYTES = 256 * 1024
+_MAX_PARTS = 512
+_ASK_EVERY_S = 0.1
+_ONEROSTER_FILES = {"manifest.csv", "orgs.csv", "users.csv", "enrollments.csv"}
+
+
+def _legal_basis(_context: click.Context, _parameter: click.Parameter, value: str | None) -> LegalBasis | None:
+    if value is None:
+        return None
+    code, _, reference = value.partition(":")
+    try:
+        return LegalBasis.model_validate({"code": code, "reference": reference})
+    except ValidationError:
+        raise click.BadParameter("CODE:REF, e.g. law:273-FZ; codes are law, contract, court-order and guardianship-authority") from None
+
+
+@click.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--school", metavar="ID", required=True)
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
+@click.option("--legal-basis", metavar="CODE:REF", callback=_legal_basis, help="Another ground than consent, for rows without one.")
+@as_option
+@target_options
+@json_option
+def import_roster(
+    target: Target, path: Path, school: str, dry_run: bool, legal_basis: LegalBasis | None, acting_as: str | None, as_json: bool
+) -> int:
+    """Import pupils, staff or classes from our xlsx or csv template, or from a folder or zip of such csv files.
+
+    Good rows are entered. Rejected ones are listed, and written to a file beside PATH that can be corrected and imported again; then
+    this ends with 3.
+    """
+    name, content = read(path)
+    return asyncio.run(_import(target, path, name, content, school, legal_basis, acting_as, dry_run=dry_run, as_json=as_json))
+
+
+async def _import(
+    target: Target,
+    path: Path,
+    name: str,
+    content: bytes,
+    school: str,
+    legal_basis: LegalBasis | None,
+    acting_as: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    async with connected(target) as client:
+        with output.progress() as progress:
+            task = progress.add_task(name, total=None)
+            status = await run(
+                client,
+                school,
+                name,
+                content,
+                as_=acting_as,
+                dry_run=dry_run,
+                legal_basis=legal_basis,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
+            )
+    rejected_file = _write_beside(path, base64.b64decode(status.rejected_file)) if status.rejected_file else None
+    for warning in status.warnings:
+        output.remark(warning)
+    if as_json:
+        output.print_json(
+            {
+                "job": status.job,
+                "created": status.created,
+                "updated": status.updated,
+                "unchanged": status.unchanged,
+                "review": status.review,
+                "rejected": [cell.model_dump() for cell in status.rejected],
+                "rejected_file": None if rejected_file is None else str(rejected_file),
+            }
+        )
+    else:
+        _tell(status, rejected_file, dry_run=dry_run)
+    return Exit.INVALID if status.rejected or status.rejected_rows else Exit.OK
+
+
+def read(path: Path) -> tuple[str, bytes]:
+    """The name and the bytes to upload; a folder goes as one archive of its csv files. Raises Failure with exit code 3."""
+    try:
+        if path.is_dir():
+            name, content = f"{path.resolve().name}.zip", _zipped(path)
+        else:
+            name, content = path.name, path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise _file_failure("file.unreadable", f"{path} cannot be opened: {reason}.", "Check the path and the permissions.") from error
+    if _is_oneroster(content):
+        raise _file_failure("file.oneroster", "OneRoster files are not supported yet.", "Use our template for pupils, staff and classes.")
+    if len(content) > _PART_BYTES * _MAX_PARTS:
+        raise _file_failure("file.too-large", f"{path} is too large.", "Split it into several files.")
+    return name, content
+
+
+async def run(
+    client: Client,
+    school: str,
+    name: str,
+    content: bytes,
+    *,
+    as_: str | None = None,
+    dry_run: bool = False,
+    legal_basis: LegalBasis | None = None,
+    on_progress: output.OnProgress,
+) -> ImportStatus:
+    """Uploads a file in parts, starts its import and follows it to its end. Raises Failure where nothing of it was entered."""
+    upload = f"u-{secrets.token_hex(10)}"
+    parts = [content[at : at + _PART_BYTES] for at in range(0, len(content), _PART_BYTES)] or [b""]
+    try:
+        for number, part in enumerate(parts, 1):
+            text = base64.b64encode(part).decode()
+            await client.ask(
+                UPLOAD,
+                UploadPart(school=school, upload=upload, part=number, parts=len(parts), file_name=name, content=text),
+                as_=as_,
+                timeout_s=30.0,
+            )
+        request = ImportRoster(school=school, upload=upload, dry_run=dry_run, legal_basis=legal_basis)
+        status = (await client.ask(IMPORT, request, as_=as_, timeout_s=60.0)).reply
+        while status.state == "running":
+            on_progress(status.done_rows, status.total_rows)
+            await asyncio.sleep(_ASK_EVERY_S)
+            status = (await client.ask(IMPORT_STATUS, ImportJob(school=school, job=status.job), as_=as_, timeout_s=30.0)).reply
+    except Failure as failure:
+        if failure.code.startswith("file."):
+            failure.exit_code = Exit.INVALID
+        raise
+    on_progress(status.done_rows, status.total_rows)
+    if status.state == "failed":
+        code = status.error_code or "import.failed"
+        exit_code = Exit.INVALID if code.startswith("file.") else Exit.FAILED
+        raise Failure(code, status.error_text or f"The import {status.job} failed.", exit_code=exit_code)
+    return status
+
+
+def _tell(status: ImportStatus, rejected_file: Path | None, *, dry_run: bool) -> None:
+    for cell in status.rejected:
+        place = " ".join(part for part in (cell.file, cell.sheet, f"row {cell.row}" if cell.row else None, cell.column) if part)
+        click.echo(f"{place}: {cell.code}: {cell.hint}")
+    rejected = status.rejected_rows or len({(cell.file, cell.sheet, cell.row) for cell in status.rejected})
+    counts = {"created": status.created, "updated": status.updated, "unchanged": status.unchanged, "to review": status.review}
+    words = "would be " if dry_run else ""
+    click.echo(", ".join(f"{number} {words}{what}" for what, number in counts.items()) + f", {rejected} rejected.")
+    if rejected_file is not None:
+        click.echo(f"Correct the rejected rows in {rejected_file}, then import that file.")
+
+
+def _write_beside(path: Path, content: bytes) -> Path | None:
+    """Writes the rejected rows, for their owner's eyes alone. An earlier file may be half corrected: it is left as it is."""
+    suffix = ".zip" if content.startswith(b"PK") else ".csv"
+    for number in count(1):
+        beside = path.resolve().with_name(f"{path.resolve().stem}-rejected{'' if number == 1 else f'-{number}'}{suffix}")
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            output.remark(f"The rejected rows cannot be written to {beside}: {(error.strerror or type(error).__name__).lower()}.")
+            return None
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        return beside
+    return None
+
+
+def _zipped(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.suffix.casefold() == ".csv":
+                archive.write(path, path.name)
+    return packed.getvalue()
+
+
+def _is_oneroster(content: bytes) -> bool:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any(Path(name).name.casefold() in _ONEROSTER_FILES for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+
+
+def _file_failure(code: str, text: str, hint: str) -> Failure:
+    return Failure(code, text, hint, exit_code=Exit.INVALID)

@@ -1,0 +1,129 @@
+"""Everything in one process: the broker, the five services on one clock, and one database file for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import structlog
+from sqlalchemy.engine import URL
+
+import consent.app
+import identity.app
+import notifier.app
+import plan_tracker.app
+import roster.app
+from eventkit import jetstream
+from eventkit.broker import BrokerError, EmbeddedBroker
+from eventkit.database import sqlite_url
+from eventkit.instance import Build, Instance
+from eventkit.log import NewerSchema
+from eventkit.provision import provision
+from vekha.failures import Failure
+from vekha.folder import DataFolder
+
+BUILDS: dict[str, Build] = {
+    "roster": roster.app.build,
+    "consent": consent.app.build,
+    "identity": identity.app.build,
+    "plan": plan_tracker.app.build,
+    "notifier": notifier.app.build,
+}
+
+_THREADS = 32  # five services read and write their databases in threads, a write waiting for its turn among them
+_DEATHS_LIMIT = 3
+_DEATHS_WITHIN_S = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Launched:
+    """A running instance. `failed` ends, with the reason, when it cannot go on."""
+
+    def __init__(self, url: str, failed: asyncio.Task[Failure]) -> None:
+        self.url = url
+        self.failed = failed
+
+
+@asynccontextmanager
+async def launched(folder: DataFolder, *, port: int | None = None, clock_at: datetime | None = None) -> AsyncGenerator[Launched]:
+    """Runs the instance of a data folder; where there is none yet, makes one, with a manual clock if a time is given for it."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="work"))
+    production = os.environ.get("VEKHA_PRODUCTION", "") == "1"
+    with folder.hold():
+        _make_or_check(folder, clock_at, production=production)
+        secrets = folder.secrets()
+        async with EmbeddedBroker(folder.bus, folder.run, secrets.broker_password_file, port) as broker:
+            instance = Instance(
+                BUILDS,
+                nats_url=broker.url,
+                nats_credential=broker.credential,
+                secrets=secrets,
+                clock=folder.clock(),
+                database_url=lambda service: _database(folder, service),
+                production=production,
+                smtp_url=os.environ.get("VEKHA_SMTP_URL"),
+                mail_from=os.environ.get("VEKHA_MAIL_FROM"),
+            )
+            keeping = asyncio.create_task(_keep(broker, instance), name="broker")
+            try:
+                await _start(instance)
+                folder.publish_endpoint(broker.url)
+                yield Launched(broker.url, keeping)
+            finally:
+                folder.forget_endpoint()
+                keeping.cancel()
+                await instance.stop()
+
+
+async def _start(instance: Instance) -> None:
+    try:
+        await instance.start()
+    except NewerSchema as error:
+        text = f"{str(error).capitalize()}."
+        raise Failure("database.newer", text, "Start the newer program that wrote it.") from error
+
+
+def _make_or_check(folder: DataFolder, clock_at: datetime | None, *, production: bool) -> None:
+    folder.check_writable()
+    if not folder.is_made:
+        if clock_at is not None and production:
+            raise Failure("clock.manual-in-production", "A production instance runs on the real clock.", "Leave --manual-clock out.")
+        folder.make(clock_at)
+        return
+    about = folder.about()
+    if clock_at is not None:
+        hint = "Move a manual clock with `vekha clock`." if about.clock == "manual" else "Choose another folder with --data."
+        raise Failure("clock.fixed", f"{folder.root} was made with a {about.clock} clock, and that stays.", hint)
+    if about.clock == "manual" and production:
+        raise Failure("clock.manual-in-production", f"{folder.root} has a manual clock.", "Choose a folder that was made with a real one.")
+
+
+def _database(folder: DataFolder, service: str) -> URL:
+    return sqlite_url(folder.database(service))
+
+
+async def _keep(broker: EmbeddedBroker, instance: Instance) -> Failure:
+    """Starts the broker again whenever it dies. The services wait meanwhile; what they commit is published afterwards."""
+    deaths: deque[float] = deque(maxlen=_DEATHS_LIMIT)
+    while True:
+        code = await broker.exited()
+        deaths.append(asyncio.get_running_loop().time())
+        _log.error("broker.died", exit_code=code)
+        if len(deaths) == _DEATHS_LIMIT and deaths[-1] - deaths[0] < _DEATHS_WITHIN_S:
+            return Failure("broker.dies", f"The broker keeps dying. Its log says: {broker.log_tail(1)}")
+        try:
+            await broker.start()
+            nc = await jetstream.connect(broker.url, broker.credential, name="launcher")
+            try:
+                await provision(nc, durables=[durable for service in instance.services.values() for durable in service.durables])
+            finally:
+                await jetstream.disconnect(nc)
+        except (BrokerError, jetstream.BusError) as error:
+            return Failure(error.code, f"The broker died and does not start again: {error}")
+        _log.warning("broker.started-again")

@@ -1,0 +1,47 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from vekha.client import Target
+from vekha.folder import DEFAULT, DataFolder
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), default=DEFAULT, show_default=True, help="The data folder of the instance."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+
+def as_json_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Accepts --json where there is nothing but JSON to print."""
+
+    @click.option("--json", "as_json", is_flag=True, expose_value=False, help="Report a failure as JSON on stdout.")
+    @wraps(command)
+    def accepting(*args: P.args, **kwargs: P.kwargs) -> R:
+        return command(*args, **kwargs)
+
+    return accepting
+
+
+def target_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Adds --data and --server; the command gets them as `target`."""
+
+    @data_option
+    @click.option("--server", metavar="URL", help="Where the instance's broker listens, instead of what the data folder says.")
+    @wraps(command)
+    def with_target(*, data: Path, server: str | None, **others: Any) -> R:
+        return command(target=Target(DataFolder(data), server), **others)
+
+    return with_target
+
+
+as_option = click.option("--as", "acting_as", metavar="ROLE[:SCOPE]", help="Whom to act as, e.g. director:school-7; else the operator.")

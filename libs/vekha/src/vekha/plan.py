@@ -1,0 +1,143 @@
+"""`vekha plan`: starts a school's plan, shows the board of its 21 steps, and explains one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, datetime
+from typing import Any, get_args
+
+import click
+
+from contracts.plan import ADOPT_PLAN, EXPLAIN, STATUS, AdoptPlan, AnchorReading, Board, ExplainRequest, StatusRequest
+from vekha import board, output
+from vekha.client import Client, Target, connected
+from vekha.options import as_option, json_option, target_options
+
+_SCHOOL_FIELDS = ("school", "plan", "revision", "rules", "as_of", "at", "calendar", "incomplete", "steps")
+_REGION_FIELDS = ("as_of", "at", "schools", "incomplete", "steps")
+_STATUS_TIMEOUT_S = 30.0
+
+
+class _Day(click.ParamType[date]):
+    name = "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail("give a date like 2015-08-17", param, ctx)
+
+
+def _known_at(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    try:
+        if value is not None:
+            datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("give RFC 3339, like 2015-08-17T09:00:00+03:00; without offset it is the school's time") from None
+    return value
+
+
+@click.group()
+def plan() -> None:
+    """Start a school's plan, show its board, explain a step."""
+
+
+@plan.command()
+@click.option("--school", metavar="ID", required=True)
+@click.option("--start", type=_Day(), required=True, help="The day on which the plan starts.")
+@click.option("--week", type=click.Choice(["5", "6"]), default="5", show_default=True, help="How many days the school's week has.")
+@click.option("--anchor", type=click.Choice(get_args(AnchorReading)), default="after_predecessors", show_default=True)
+@click.option("--plan", "name", metavar="NAME", default="mo-2015-school-portal", show_default=True)
+@as_option
+@target_options
+@json_option
+def adopt(target: Target, school: str, start: date, week: str, anchor: str, name: str, acting_as: str | None, as_json: bool) -> None:
+    """Start a plan in a school: due dates are computed and frozen."""
+    request = AdoptPlan.model_validate({"school": school, "start": start, "week": int(week), "anchor": anchor, "plan": name})
+    asyncio.run(_adopt(target, request, acting_as, as_json=as_json))
+
+
+@plan.command()
+@click.option("--school", metavar="ID", help="By default the region: how many schools stand where.")
+@click.option("--as-of", type=_Day(), help="The board at the end of that day.")
+@click.option("--known-at", metavar="TIME", callback=_known_at, help="The board as far as it was known then.")
+@click.option("--by-school", is_flag=True, help="The region, and each school's board.")
+@as_option
+@target_options
+@json_option
+def status(
+    target: Target, school: str | None, as_of: date | None, known_at: str | None, by_school: bool, acting_as: str | None, as_json: bool
+) -> None:
+    """Show the board: a school's 21 rows or, without a school, the region's."""
+    if school is not None and by_school:
+        raise click.UsageError("--by-school shows the region: leave --school out.")
+    request = StatusRequest(school=school, as_of=as_of, known_at=known_at, by_school=by_school)
+    asyncio.run(_status(target, request, acting_as, as_json=as_json))
+
+
+@plan.command()
+@click.option("--school", metavar="ID", required=True)
+@click.option("--step", type=click.IntRange(1, 99), required=True)
+@click.option("--as-of", type=_Day(), help="At the end of that day.")
+@as_option
+@target_options
+@json_option
+def explain(target: Target, school: str, step: int, as_of: date | None, acting_as: str | None, as_json: bool) -> None:
+    """Say why a step stands where it stands: what counts, who is missing, what the deadline was computed from."""
+    request = ExplainRequest(school=school, step=step, as_of=as_of)
+    asyncio.run(_explain(target, request, acting_as, as_json=as_json))
+
+
+async def _adopt(target: Target, request: AdoptPlan, acting_as: str | None, *, as_json: bool) -> None:
+    async with connected(target) as client:
+        answer = await client.ask(ADOPT_PLAN, request, as_=acting_as)
+    if as_json:
+        output.print_json({"reply": answer.reply.model_dump(), "at": answer.at, "command_id": answer.command_id})
+    else:
+        console = output.console()
+        console.print(board.baseline_table(request, answer.reply, console.width))
+
+
+async def _status(target: Target, request: StatusRequest, acting_as: str | None, *, as_json: bool) -> None:
+    async with connected(target) as client:
+        found = await whole_board(client, request, as_=acting_as)
+    if as_json:
+        output.print_json(board_json(found))
+        return
+    console = output.console()
+    console.print(board.board_table(found, console.width))
+    for school in found.by_school or ():
+        console.print(board.board_table(school, console.width))
+    if found.incomplete:
+        output.remark("Some events could not be taken in, so this is incomplete. See: vekha parked list")
+
+
+async def _explain(target: Target, request: ExplainRequest, acting_as: str | None, *, as_json: bool) -> None:
+    async with connected(target) as client:
+        found = (await client.ask(EXPLAIN, request, as_=acting_as, timeout_s=_STATUS_TIMEOUT_S)).reply
+    if as_json:
+        output.print_json(found.model_dump())
+    else:
+        output.console().print(board.explanation(found))
+
+
+async def whole_board(client: Client, request: StatusRequest, *, as_: str | None = None) -> Board:
+    """The board with all pages of its schools."""
+    found = (await client.ask(STATUS, request, as_=as_, timeout_s=_STATUS_TIMEOUT_S)).reply
+    schools = page = list(found.by_school or ())
+    while page:
+        following = request.model_copy(update={"after_school": page[-1].school})
+        page = list((await client.ask(STATUS, following, as_=as_, timeout_s=_STATUS_TIMEOUT_S)).reply.by_school or ())
+        schools = schools + page
+    return found.model_copy(update={"by_school": tuple(schools)}) if request.by_school else found
+
+
+def board_json(found: Board) -> dict[str, Any]:
+    """A board as scripts read it: what belongs to the region does not stand in a school's, and the other way round."""
+    fields = found.model_dump()
+    shown = {name: fields[name] for name in (_SCHOOL_FIELDS if found.school is not None else _REGION_FIELDS)}
+    if found.parked:
+        shown["parked"] = fields["parked"]
+    if found.by_school is not None:
+        shown["by_school"] = [board_json(school) for school in found.by_school]
+    return shown

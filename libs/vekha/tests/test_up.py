@@ -1,0 +1,182 @@
+"""The launcher: what it prints, what it refuses, and what is left when it ends, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from vekha.testing import Up, Vekha, run_binary, running
+
+OPEN = '{"school": "school-7", "name": "Школа", "municipality": "mytishchi"}'
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of an instance that ran, and stopped. Who damages it takes a copy."""
+    data = tmp_path_factory.mktemp("stopped") / "data"
+    with running(data) as up:
+        assert up.ready == {"ready": True, "nats": up.ready["nats"], "data": str(data)}
+        assert up.end() == 0
+    return data
+
+
+def test_up_prints_one_line_when_ready_and_answers_a_second_shell_in_another_folder(instance: Up, tmp_path: Path) -> None:
+    assert instance.ready["ready"] is True
+    assert instance.ready["nats"].startswith("nats://127.0.0.1:")
+    there = run_binary("call", "instance.clock", "--data", instance.data, "--json", cwd=tmp_path)
+    assert (there.code, there.json["reply"]["kind"]) == (0, "manual")
+    server = run_binary("call", "instance.clock", "--data", instance.data, "--server", instance.ready["nats"], "--json")
+    assert server.json == there.json
+
+
+def test_what_a_clean_stop_leaves_is_private_and_names_no_endpoint(stopped: Path) -> None:
+    assert stopped.stat().st_mode & 0o777 == 0o700
+    assert (stopped / "secrets").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (stopped / "secrets").iterdir()} == {0o600}
+    assert json.loads((stopped / "instance.json").read_text())["format"] == 1
+    assert not (stopped / "run" / "endpoint.json").exists()
+
+
+def test_a_second_instance_on_one_folder_is_refused(instance: Up) -> None:
+    second = run_binary("up", "--data", instance.data, "--json")
+    assert (second.code, second.error["code"]) == (1, "data.in-use")
+
+
+def test_a_port_in_use_is_refused_and_the_folder_can_be_used_afterwards(instance: Up, tmp_path: Path) -> None:
+    port = instance.ready["nats"].rpartition(":")[2]
+    refused = run_binary("up", "--data", tmp_path / "data", "--port", port, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "port.in-use")
+    with running(tmp_path / "data") as up:
+        assert up.ready["ready"] is True
+
+
+def test_without_the_right_to_write_the_start_is_refused(vekha: Vekha, tmp_path: Path) -> None:
+    import vekha.launcher
+
+    tmp_path.chmod(0o555)
+    with _as_nobody():
+        refused = vekha("up", "--data", tmp_path / "data", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "data.not-writable")
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def _as_nobody() -> Generator[None]:
+    """Root may write everywhere, so it has to be somebody else for a moment."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_of_a_newer_version_is_refused_by_everything_that_would_read_it(vekha: Vekha, tmp_path: Path) -> None:
+    (tmp_path / "instance.json").write_text('{"format": 2, "clock": "sundial"}')
+    for command in (["up"], ["audit", "verify"], ["events", "--offline"]):
+        refused = vekha(*command, "--data", tmp_path, "--json")
+        assert (refused.code, refused.error["code"]) == (1, "data.newer")
+    assert {path.name for path in tmp_path.iterdir()} == {"instance.json", "run"}
+
+
+def test_a_database_of_a_newer_version_is_refused(vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]) -> None:
+    data = copy_of(stopped)
+    with sqlite3.connect(data / "db" / "consent.db") as database:
+        database.execute("UPDATE head SET schema_version = schema_version + 1")
+    database.close()
+    refused = vekha("up", "--data", data, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "database.newer")
+
+
+@pytest.mark.parametrize("name", ["master.key", "operator.token", "broker.password", "signing-consent.key"])
+def test_a_missing_secret_stops_the_start_and_is_not_made_anew(
+    vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path], name: str
+) -> None:
+    data = copy_of(stopped)
+    (data / "secrets" / name).unlink()
+    refused = vekha("up", "--data", data, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "secret.missing")
+    assert name in refused.error["text"]
+    assert not (data / "secrets" / name).exists()
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(vekha: Vekha, tmp_path: Path) -> None:
+    (tmp_path / "diploma.txt").write_text("mine")
+    refused = vekha("up", "--data", tmp_path, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "data.not-ours")
+    assert (tmp_path / "diploma.txt").read_text() == "mine"
+
+
+def test_the_kind_of_clock_is_fixed_when_the_folder_is_made(vekha: Vekha, stopped: Path) -> None:
+    refused = vekha("up", "--data", stopped, "--manual-clock", "2015-08-17", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "clock.fixed")
+
+
+def test_a_production_instance_has_no_manual_clock(tmp_path: Path, vekha: Vekha, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VEKHA_PRODUCTION", "1")
+    refused = vekha("up", "--data", tmp_path / "data", "--manual-clock", "2015-08-17", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "clock.manual-in-production")
+
+
+def test_a_manual_clock_stands_after_a_kill_where_it_was_moved_to_and_nobody_is_left_behind(vekha: Vekha, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data, "--manual-clock", "2015-08-17") as up:
+        assert (
+            vekha("clock", "advance", "--days", "2", "--hours", "3", "--data", data, "--json").json["now"] == "2015-08-19T00:00:00.000000Z"
+        )
+        broker = up.broker_pid
+        assert up.end(signal.SIGKILL) == -signal.SIGKILL
+        gone = vekha("call", "instance.clock", "--data", data, "--json")
+        assert (gone.code, gone.error["code"]) == (5, "instance.not-running")
+        assert f"vekha up --data {data}" in gone.error["hint"]
+        _until(lambda: not _is_alive(broker))
+    with running(data):
+        assert vekha("call", "instance.clock", "--data", data, "--json").json["reply"]["now"] == "2015-08-19T00:00:00.000000Z"
+        backwards = vekha("clock", "set", "2015-08-18", "--data", data, "--json")
+        assert (backwards.code, backwards.error["code"]) == (1, "clock.backwards")
+
+
+def test_a_broker_that_dies_is_started_again_and_what_was_recorded_meanwhile_is_published(vekha: Vekha, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data) as up:
+        os.kill(up.broker_pid, signal.SIGKILL)
+        _until(lambda: vekha("call", "roster.open-school", OPEN, "--command-id", "c-1", "--data", data).code == 0)
+        _until(lambda: vekha("call", "plan.status", "--data", data).code == 0)
+        assert vekha("audit", "verify", "--data", data, "--json").json["heads"]["roster"] == 1
+        assert up.end(signal.SIGINT) == 0
+    assert vekha("audit", "verify", "--data", data).code == 0
+
+
+def test_a_broker_that_keeps_dying_ends_the_instance_with_the_reason(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as up:
+        for _ in range(3):
+            broker = up.broker_pid
+            os.kill(broker, signal.SIGKILL)
+            _until(lambda broker=broker: up.process.poll() is not None or (up.broker_pid != broker and _is_alive(up.broker_pid)))
+        assert up.process.wait(30) == 1
+        assert "broker.dies" in up.log.read_text()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

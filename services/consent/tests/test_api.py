@@ -1,0 +1,424 @@
+"""Decisions recorded by call, on a real bus: for seats and for people, alone and in lists, within what the caller may do."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from consent.app import build
+from contracts import consent
+from contracts.call import Role
+from contracts.consent import Decision, RecordDecision, RecordDecisions, StatusQuery, SubjectKind, Withdraw
+from contracts.event import Event
+from contracts.roster import (
+    ClassDeclared,
+    GuardianLinked,
+    Position,
+    PupilAssignedToClass,
+    PupilEnrolled,
+    Relation,
+    SchoolOpened,
+    Seat,
+    SeatHolder,
+    StaffHired,
+)
+from eventkit.database import sqlite_url
+from eventkit.decider import Decider, Refused
+from eventkit.event import Origin, Recorded, decode
+from eventkit.harness import System, administrator, running
+from eventkit.service import Service
+from eventkit.store import Transaction
+from eventkit.tokens import Actor
+
+DAY = date(2015, 8, 17)
+ADMINISTRATOR = administrator("school-7")
+TEACHER_OF_5A = Actor(Role.CLASS_TEACHER, "5a", "school-7")
+
+
+def _say(event: Event, state: None) -> Sequence[Event]:
+    return [event]
+
+
+SAYING: Decider[Event, None] = Decider("saying", None, _say, lambda state, event: None)
+
+
+@dataclass
+class Town:
+    """Two schools on one instance: school-7 with classes 5a and 5b and the teacher p-teacher, and school-8 with class 9x."""
+
+    system: System
+
+    async def roster_says(self, *events: Event, school: str = "school-7") -> None:
+        def work(tx: Transaction) -> None:
+            for event in events:
+                tx.decide(SAYING, school, event, school=school, happened_on=DAY)
+
+        await self.system.instance.services["roster"].store.carry_out(work, Origin("operator", "told", "told"))
+        await self.system.settled()
+
+    async def recorded(self) -> list[Recorded]:
+        """All that consent has recorded."""
+        return [decode(data) for _, _, data in await self.system.instance.services["consent"].store.read(0, 1000)]
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    async with running(tmp_path, {"roster": Service, "consent": build}) as system:
+        town = Town(system)
+        await fill(town)
+        yield town
+
+
+async def fill(town: Town) -> None:
+    for school in ("school-7", "school-8"):
+        await town.roster_says(SchoolOpened(school=school, municipality="m-1", timezone="Europe/Moscow"), school=school)
+    await town.roster_says(
+        ClassDeclared(class_id="5a", grade=5, letter="А", academic_year="2015/2016"),
+        ClassDeclared(class_id="5b", grade=5, letter="Б", academic_year="2015/2016"),
+        StaffHired(person="p-teacher", position=Position.TEACHER, hired_on=DAY),
+    )
+    await town.roster_says(ClassDeclared(class_id="9x", grade=9, letter="А", academic_year="2015/2016"), school="school-8")
+
+
+def seat(number: int, holder: SeatHolder = SeatHolder.PUPIL, class_id: str = "5a") -> Seat:
+    return Seat(class_id=class_id, number=number, holder=holder)
+
+
+def pupil(place: int, *, granted: bool = True, class_id: str = "5a", **more: Any) -> Decision:
+    return Decision(granted=granted, seat=seat(place, class_id=class_id), subject_kind=SubjectKind.PUPIL, **more)
+
+
+def guardian(place: int, *, class_id: str = "5a", **more: Any) -> Decision:
+    return Decision(granted=True, seat=seat(place, SeatHolder.GUARDIAN_1, class_id), subject_kind=SubjectKind.GUARDIAN, **more)
+
+
+def staff(person: str, *, granted: bool = True, **more: Any) -> Decision:
+    return Decision(granted=granted, person=person, subject_kind=SubjectKind.STAFF, **more)
+
+
+async def record(
+    town: Town, decision: Decision, *, school: str = "school-7", as_: Actor = ADMINISTRATOR, happened_on: date | None = None
+) -> consent.DecisionRecorded:
+    request = RecordDecision(school=school, decision=decision, happened_on=happened_on)
+    return await town.system.call(consent.RECORD_DECISION, request, as_=as_)
+
+
+async def refusal(town: Town, decision: Decision, *, school: str = "school-7", as_: Actor | None = None) -> str:
+    with pytest.raises(Refused) as refused:
+        await record(town, decision, school=school, as_=as_ or administrator(school))
+    return refused.value.code
+
+
+async def states(town: Town, subject: str) -> list[str]:
+    status = await town.system.call(consent.STATUS, StatusQuery(school="school-7", subject=subject), as_=ADMINISTRATOR)
+    return [card.state for card in status.consents]
+
+
+# Seats and people.
+
+
+async def test_a_decision_for_a_seat_makes_the_person_known_by_a_random_id(town: Town):
+    recorded = await record(town, pupil(1))
+    assert recorded.subject.startswith("p-")
+    assert len(recorded.subject) == len("p-") + 20
+    assert (recorded.state, recorded.recorded_before) == ("granted", False)
+    [event] = await town.recorded()
+    assert event.type == "consent.consent-granted.v1"
+    assert event.facts()[1]["subject"] == recorded.subject
+
+
+async def test_a_new_decision_for_a_seat_is_about_the_same_subject(town: Town):
+    first = await record(town, pupil(1, granted=False))
+    second = await record(town, pupil(1))
+    assert second.subject == first.subject
+    assert await states(town, first.subject) == ["superseded", "granted"]
+
+
+async def test_the_same_decision_for_a_seat_said_twice_is_recorded_once(town: Town):
+    first = await record(town, pupil(1))
+    again = await record(town, pupil(1))
+    assert again == first.model_copy(update={"recorded_before": True})
+    assert len(await town.recorded()) == 1
+
+
+async def test_a_pupil_and_the_guardians_of_one_seat_are_different_people(town: Town):
+    father = Decision(granted=True, seat=seat(1, SeatHolder.GUARDIAN_2), subject_kind=SubjectKind.GUARDIAN)
+    subjects = {(await record(town, decision)).subject for decision in (pupil(1), guardian(1), father)}
+    assert len(subjects) == 3
+
+
+async def test_a_member_of_staff_decides_under_the_own_id(town: Town):
+    assert (await record(town, staff("p-teacher"))).subject == "p-teacher"
+
+
+async def test_whoever_was_entered_without_a_consent_decides_under_the_own_id(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"))
+    mother = Decision(granted=True, person="p-mother", subject_kind=SubjectKind.GUARDIAN)
+    child = Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL)
+    assert [(await record(town, decision)).subject for decision in (mother, child)] == ["p-mother", "p-child"]
+
+
+async def test_somebody_known_by_a_seat_alone_can_decide_again_by_id(town: Town):
+    first = await record(town, pupil(1))
+    again = Decision(granted=False, person=first.subject, subject_kind=SubjectKind.PUPIL)
+    assert (await record(town, again)).subject == first.subject
+    assert await states(town, first.subject) == ["superseded", "refused"]
+
+
+async def test_what_does_not_exist_is_refused_and_nothing_is_recorded(town: Town):
+    assert await refusal(town, pupil(1), school="school-9") == "school.unknown"
+    assert await refusal(town, pupil(1, class_id="5z")) == "class.unknown"
+    assert await refusal(town, pupil(1, class_id="9x")) == "class.unknown"  # another school's
+    assert await refusal(town, staff("p-nobody")) == "person.unknown"
+    assert await refusal(town, staff("p-teacher"), school="school-8") == "person.unknown"
+    assert await town.recorded() == []
+
+
+async def test_a_decision_says_whose_it_is(town: Town):
+    nobody = Decision(granted=True, subject_kind=SubjectKind.PUPIL)
+    both = Decision(granted=True, seat=seat(1), person="p-teacher", subject_kind=SubjectKind.PUPIL)
+    guardian_on_a_pupils_seat = Decision(granted=True, seat=seat(1), subject_kind=SubjectKind.GUARDIAN)
+    codes = [await refusal(town, decision) for decision in (nobody, both, guardian_on_a_pupils_seat)]
+    assert codes == ["decision.subject-unclear", "decision.subject-unclear", "seat.other-kind"]
+
+
+# Days.
+
+
+async def test_a_decision_happened_when_it_was_signed_else_on_the_acts_day_else_today(town: Town):
+    await record(town, pupil(1, decided_on=date(2015, 8, 10)), happened_on=date(2015, 8, 15))
+    await record(town, pupil(2), happened_on=date(2015, 8, 15))
+    await record(town, pupil(3))
+    assert [event.happenedon for event in await town.recorded()] == ["2015-08-10", "2015-08-15", "2015-08-17"]
+    assert [event.facts()[1]["signed_on"] for event in await town.recorded()] == ["2015-08-10", "2015-08-15", "2015-08-17"]
+
+
+async def test_nothing_was_signed_tomorrow(town: Town):
+    assert await refusal(town, pupil(1, decided_on=date(2015, 8, 18))) == "date.in-future"
+
+
+# Numbers.
+
+
+async def test_the_same_number_again_is_the_same_consent(town: Town):
+    first = await record(town, pupil(1, number="12/7", decided_on=date(2015, 8, 10)))
+    again = await record(town, pupil(1, number=" 12/7 "))
+    assert again == first.model_copy(update={"recorded_before": True})
+    assert len(await town.recorded()) == 1
+
+
+async def test_a_siblings_guardian_is_known_by_the_number_on_both_seats(town: Town):
+    first = await record(town, guardian(1, number="12/7"))
+    again = await record(town, guardian(4, class_id="5b", number="12/7"))
+    assert (again.consent_id, again.subject, again.recorded_before) == (first.consent_id, first.subject, True)
+    assert len(await town.recorded()) == 1
+    later = Decision(granted=False, seat=seat(4, SeatHolder.GUARDIAN_1, "5b"), subject_kind=SubjectKind.GUARDIAN)
+    assert (await record(town, later)).subject == first.subject
+
+
+async def test_a_known_number_names_its_own_subject_whoever_is_named_with_it(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"))
+    first = await record(town, guardian(1, number="12/7"))
+    mother = Decision(granted=True, person="p-mother", subject_kind=SubjectKind.GUARDIAN, number="12/7")
+    assert (await record(town, mother)).subject == first.subject
+
+
+async def test_a_number_counts_in_its_own_school(town: Town):
+    here = await record(town, pupil(1, number="12/7"))
+    there = await record(town, pupil(1, class_id="9x", number="12/7"), school="school-8", as_=administrator("school-8"))
+    assert there.subject != here.subject
+    assert there.recorded_before is False
+
+
+async def test_a_number_given_later_belongs_to_the_decision_that_stands(town: Town):
+    first = await record(town, pupil(1))
+    numbered = await record(town, pupil(1, number="12/7"))
+    assert (numbered.consent_id, numbered.recorded_before) == (first.consent_id, True)
+    elsewhere = await record(town, pupil(2, number="12/7"))
+    assert elsewhere.subject == first.subject
+
+
+async def test_one_number_is_not_two_different_papers(town: Town):
+    await record(town, pupil(1, number="12/7"))
+    assert await refusal(town, guardian(1, number="12/7")) == "consent.number-taken"
+    assert await refusal(town, pupil(1, granted=False, number="12/7")) == "consent.number-taken"
+    assert await refusal(town, staff("p-teacher", number="12/7")) == "consent.number-taken"
+
+
+async def test_a_number_stands_nowhere_in_clear(town: Town, tmp_path: Path):
+    await record(town, pupil(1, number="СОГЛ-4711"))
+    await town.system.settled()
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"4711" not in stored
+
+
+# Lists.
+
+
+async def test_each_decision_of_a_list_is_recorded_or_refused_for_itself(town: Town):
+    decisions = (
+        pupil(1, number="1"),
+        pupil(2, class_id="5z"),
+        guardian(1, number="2"),
+        guardian(3, number="2"),
+        pupil(1, number="1"),
+        pupil(4, decided_on=date(2015, 8, 18)),
+        pupil(5, granted=False),
+    )
+    request = RecordDecisions(school="school-7", decisions=decisions)
+    reply = await town.system.call(consent.RECORD_DECISIONS, request, as_=ADMINISTRATOR)
+    assert [(outcome.code, outcome.recorded_before) for outcome in reply.outcomes] == [
+        (None, False),
+        ("class.unknown", False),
+        (None, False),
+        (None, True),
+        (None, True),
+        ("date.in-future", False),
+        (None, False),
+    ]
+    assert reply.outcomes[3].subject == reply.outcomes[2].subject
+    assert reply.outcomes[4].consent_id == reply.outcomes[0].consent_id
+    events = await town.recorded()
+    assert [event.type.split(".")[1] for event in events] == ["consent-granted", "consent-granted", "consent-refused"]
+    assert len({event.commandid for event in events}) == 1
+
+
+async def test_a_list_sent_twice_is_recorded_once(town: Town):
+    request = RecordDecisions(school="school-7", decisions=tuple(pupil(place, number=f"n-{place}") for place in range(1, 60)))
+    first = await town.system.call(consent.RECORD_DECISIONS, request, as_=ADMINISTRATOR)
+    again = await town.system.call(consent.RECORD_DECISIONS, request, as_=ADMINISTRATOR)
+    assert [one.subject for one in again.outcomes] == [one.subject for one in first.outcomes]
+    assert all(one.recorded_before for one in again.outcomes)
+    assert len(await town.recorded()) == 59
+
+
+async def test_a_later_decision_of_a_list_is_about_the_subject_of_an_earlier_one(town: Town):
+    request = RecordDecisions(school="school-7", decisions=(pupil(1), pupil(1, granted=False)))
+    reply = await town.system.call(consent.RECORD_DECISIONS, request, as_=ADMINISTRATOR)
+    assert reply.outcomes[0].subject == reply.outcomes[1].subject
+    assert await states(town, reply.outcomes[0].subject or "") == ["superseded", "refused"]
+
+
+# The class teacher.
+
+
+def entered(child: str, mother: str, class_id: str = "5a") -> tuple[Event, ...]:
+    pupil_enrolled = PupilEnrolled(
+        person=child, seat=seat(9, class_id=class_id), consent_id=None, legal_basis=None, enrolled_on=date(2015, 8, 17)
+    )
+    linked = GuardianLinked(
+        pupil=child, guardian=mother, relation=Relation.MOTHER, legal_representative=True, consent_id=None, legal_basis=None
+    )
+    return pupil_enrolled, linked
+
+
+async def test_a_class_teacher_records_the_decisions_of_the_own_class(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"))
+    by_seat = await record(town, pupil(1), as_=TEACHER_OF_5A)
+    mother = Decision(granted=True, person="p-mother", subject_kind=SubjectKind.GUARDIAN)
+    child = Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL)
+    seated = Decision(granted=False, person=by_seat.subject, subject_kind=SubjectKind.PUPIL)
+    subjects = [(await record(town, decision, as_=TEACHER_OF_5A)).subject for decision in (mother, child, seated)]
+    assert subjects == ["p-mother", "p-child", by_seat.subject]
+
+
+async def test_a_class_teacher_records_nobody_elses(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother", "5b"))
+    others = [
+        pupil(1, class_id="5b"),
+        staff("p-teacher"),
+        Decision(granted=True, person="p-mother", subject_kind=SubjectKind.GUARDIAN),
+        Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL),
+    ]
+    assert {await refusal(town, decision, as_=TEACHER_OF_5A) for decision in others} == {"access.other-class"}
+
+
+async def test_a_class_teacher_follows_a_pupil_who_changes_classes(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother", "5b"), PupilAssignedToClass(pupil="p-child", class_id="5a"))
+    child = Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL)
+    assert (await record(town, child, as_=TEACHER_OF_5A)).subject == "p-child"
+
+
+# Withdrawing.
+
+
+async def test_a_consent_is_withdrawn_and_stays_so(town: Town):
+    recorded = await record(town, pupil(1))
+    for _ in range(2):
+        request = Withdraw(school="school-7", consent_id=recorded.consent_id)
+        withdrawn = await town.system.call(consent.WITHDRAW, request, as_=ADMINISTRATOR)
+        assert withdrawn.subject == recorded.subject
+    assert await states(town, recorded.subject) == ["withdrawn"]
+    assert [event.type.split(".")[1] for event in await town.recorded()] == ["consent-granted", "consent-withdrawn"]
+
+
+async def test_people_withdraw_their_own_consent_and_nobody_elses(town: Town):
+    recorded = await record(town, staff("p-teacher"))
+    request = Withdraw(school="school-7", consent_id=recorded.consent_id)
+    for other in (Actor(Role.STAFF, "p-other", "school-7"), Actor(Role.GUARDIAN, "p-mother", "school-7")):
+        with pytest.raises(Refused) as refused:
+            await town.system.call(consent.WITHDRAW, request, as_=other)
+        assert refused.value.code == "access.other-person"
+    await town.system.call(consent.WITHDRAW, request, as_=Actor(Role.STAFF, "p-teacher", "school-7"))
+    assert await states(town, "p-teacher") == ["withdrawn"]
+
+
+async def test_only_a_consent_of_the_school_can_be_withdrawn(town: Town):
+    elsewhere = await record(town, pupil(1, class_id="9x"), school="school-8", as_=administrator("school-8"))
+    for consent_id in ("c-nothing", elsewhere.consent_id):
+        with pytest.raises(Refused) as refused:
+            await town.system.call(consent.WITHDRAW, Withdraw(school="school-7", consent_id=consent_id), as_=ADMINISTRATOR)
+        assert refused.value.code == "consent.unknown"
+
+
+# The other engine.
+
+
+async def test_the_whole_way_is_the_same_on_postgresql(tmp_path: Path, fresh_postgres: str):
+    def database_url(service: str) -> str | URL:
+        return fresh_postgres if service == "consent" else sqlite_url(tmp_path / "db" / f"{service}.db")
+
+    async with running(tmp_path, {"roster": Service, "consent": build}, database_url=database_url) as system:
+        town = Town(system)
+        await fill(town)
+        await town.roster_says(*entered("p-child", "p-mother"))
+        decisions = (pupil(1, number="1"), guardian(1, number="2"), guardian(3, number="2"), staff("p-teacher"), pupil(1, number="1"))
+        request = RecordDecisions(school="school-7", decisions=decisions)
+        reply = await system.call(consent.RECORD_DECISIONS, request, as_=ADMINISTRATOR)
+        assert [outcome.recorded_before for outcome in reply.outcomes] == [False, False, True, False, True]
+        again = await record(town, pupil(1, granted=False), as_=TEACHER_OF_5A)
+        assert again.subject == reply.outcomes[0].subject
+        mother = Decision(granted=True, person="p-mother", subject_kind=SubjectKind.GUARDIAN)
+        assert (await record(town, mother, as_=TEACHER_OF_5A)).subject == "p-mother"
+        withdrawal = Withdraw(school="school-7", consent_id=reply.outcomes[3].consent_id or "")
+        assert (await system.call(consent.WITHDRAW, withdrawal, as_=ADMINISTRATOR)).subject == "p-teacher"
+        assert await states(town, again.subject) == ["superseded", "refused"]
+
+
+# Status.
+
+
+async def test_the_status_of_one_consent_is_that_consents_alone(town: Town):
+    first = await record(town, pupil(1, granted=False))
+    second = await record(town, pupil(1))
+    status = await town.system.call(consent.STATUS, StatusQuery(school="school-7", consent_id=first.consent_id), as_=ADMINISTRATOR)
+    [card] = status.consents
+    assert (card.consent_id, card.state, card.seat, card.decided_on) == (first.consent_id, "superseded", seat(1), date(2015, 8, 17))
+    assert second.consent_id != first.consent_id
+
+
+async def test_of_a_stranger_or_another_schools_subject_there_is_no_status(town: Town):
+    elsewhere = await record(town, pupil(1, class_id="9x"), school="school-8", as_=administrator("school-8"))
+    assert await states(town, "p-nobody") == []
+    assert await states(town, elsewhere.subject) == []
+
+
+async def test_a_status_is_asked_for_a_subject_or_a_consent(town: Town):
+    for query in (StatusQuery(school="school-7"), StatusQuery(school="school-7", subject="p-1", consent_id="c-1")):
+        with pytest.raises(Refused) as refused:
+            await town.system.call(consent.STATUS, query, as_=ADMINISTRATOR)
+        assert refused.value.code == "status.subject-unclear"

@@ -1,0 +1,215 @@
+"""What follows from each decision on a subject, and which are none."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from consent.domain import CONSENTS, Consents, Decide, Withdraw
+from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, ConsentWithdrawn, Decision, SubjectKind, Terms
+from contracts.roster import Seat, SeatHolder
+from eventkit.decider import Refused
+from eventkit.testing import given
+
+SEAT = Seat(class_id="class-5a", number=7, holder=SeatHolder.PUPIL)
+DAY = date(2015, 8, 24)
+NEXT_DAY = date(2015, 8, 25)
+
+YES = Decision(granted=True, seat=SEAT, subject_kind=SubjectKind.PUPIL)
+NO = Decision(granted=False, seat=SEAT, subject_kind=SubjectKind.PUPIL)
+
+
+def decided(consent_id: str, decision: Decision = YES, on: date = DAY) -> Decide:
+    return Decide(consent_id, "p-1", decision, on)
+
+
+def granted(consent_id: str = "c-1", supersedes: str | None = None, on: date = DAY, **changes: Any) -> ConsentGranted:
+    event = ConsentGranted(
+        consent_id=consent_id,
+        supersedes=supersedes,
+        subject="p-1",
+        subject_kind=SubjectKind.PUPIL,
+        seat=SEAT,
+        age_band=AgeBand.UNDER_14,
+        grantor=None,
+        capacity=Capacity.LEGAL_REPRESENTATIVE,
+        terms=Terms(),
+        form="paper",
+        evidence_sha256=None,
+        signed_on=on,
+        valid_from=on,
+        valid_until=None,
+    )
+    return event.model_copy(update=changes)
+
+
+def refused(consent_id: str = "c-1", supersedes: str | None = None, on: date = DAY) -> ConsentRefused:
+    return ConsentRefused(
+        consent_id=consent_id, supersedes=supersedes, subject="p-1", subject_kind=SubjectKind.PUPIL, seat=SEAT, decided_on=on
+    )
+
+
+def withdrawn(consent_id: str = "c-1") -> ConsentWithdrawn:
+    return ConsentWithdrawn(consent_id=consent_id, subject="p-1", subject_kind=SubjectKind.PUPIL)
+
+
+# Decisions.
+
+
+def test_a_consent_is_granted_for_a_seat():
+    given(CONSENTS).when(decided("c-1")).then(granted())
+
+
+def test_a_refusal_is_a_decision_too():
+    given(CONSENTS).when(decided("c-1", NO)).then(refused())
+
+
+def test_the_same_decision_said_again_is_recorded_once():
+    given(CONSENTS, granted()).when(decided("c-1")).then_nothing_happens()
+
+
+def test_the_same_decision_under_another_id_says_nothing_new():
+    given(CONSENTS, granted()).when(decided("c-2")).then_nothing_happens()
+
+
+def test_a_decision_of_another_day_supersedes_the_one_before():
+    given(CONSENTS, granted()).when(decided("c-2", on=NEXT_DAY)).then(granted("c-2", supersedes="c-1", on=NEXT_DAY))
+
+
+def test_a_refusal_supersedes_a_consent():
+    given(CONSENTS, granted()).when(decided("c-2", NO)).then(refused("c-2", supersedes="c-1"))
+
+
+def test_a_consent_supersedes_a_refusal():
+    given(CONSENTS, refused()).when(decided("c-2")).then(granted("c-2", supersedes="c-1"))
+
+
+def test_a_consent_after_a_withdrawal_supersedes_nothing():
+    given(CONSENTS, granted(), withdrawn()).when(decided("c-2")).then(granted("c-2"))
+
+
+def test_a_superseded_decision_said_again_under_its_own_id_changes_nothing():
+    given(CONSENTS, granted(), refused("c-2", supersedes="c-1")).when(decided("c-1")).then_nothing_happens()
+
+
+def test_a_subject_stays_of_one_kind():
+    for_staff = Decision(granted=True, person="p-1", subject_kind=SubjectKind.STAFF)
+    given(CONSENTS, granted()).when(decided("c-2", for_staff)).then_refused("subject.other-kind")
+
+
+# Who decides.
+
+
+def test_a_pupil_of_unknown_age_counts_as_under_14_and_is_represented():
+    [event] = CONSENTS.decide(decided("c-1"), ())
+    assert isinstance(event, ConsentGranted)
+    assert (event.age_band, event.capacity) == (AgeBand.UNDER_14, Capacity.LEGAL_REPRESENTATIVE)
+
+
+def test_an_adult_pupil_decides_alone():
+    adult = YES.model_copy(update={"age_band": AgeBand.ADULT})
+    given(CONSENTS).when(decided("c-1", adult)).then(granted(age_band=AgeBand.ADULT, capacity=Capacity.SELF))
+
+
+@pytest.mark.parametrize(
+    ("kind", "age_band", "capacity"),
+    [
+        (SubjectKind.PUPIL, AgeBand.UNDER_14, Capacity.SELF),
+        (SubjectKind.PUPIL, AgeBand.FROM_14_TO_17, Capacity.SELF),
+        (SubjectKind.PUPIL, AgeBand.ADULT, Capacity.LEGAL_REPRESENTATIVE),
+        (SubjectKind.GUARDIAN, None, Capacity.LEGAL_REPRESENTATIVE),
+        (SubjectKind.STAFF, None, Capacity.LEGAL_REPRESENTATIVE),
+    ],
+)
+def test_the_wrong_person_cannot_decide(kind: SubjectKind, age_band: AgeBand | None, capacity: Capacity):
+    decision = Decision(granted=True, person="p-1", subject_kind=kind, age_band=age_band, capacity=capacity)
+    given(CONSENTS).when(decided("c-1", decision)).then_refused("consent.wrong-capacity")
+
+
+# How long it holds.
+
+
+@pytest.mark.parametrize(
+    ("birthday", "ends"),
+    [
+        (date(2016, 3, 15), date(2016, 2, 29)),
+        (date(2016, 3, 1), date(2016, 2, 29)),
+        (date(2016, 1, 9), date(2015, 12, 31)),
+        (date(2016, 6, 30), date(2016, 6, 30)),
+    ],
+)
+def test_a_consent_ends_with_a_month_so_that_it_gives_no_birth_date_away(birthday: date, ends: date):
+    until = YES.model_copy(update={"valid_until": birthday})
+    given(CONSENTS).when(decided("c-1", until)).then(granted(valid_until=ends))
+
+
+def test_a_consent_that_would_have_ended_before_it_was_signed_is_refused():
+    until = YES.model_copy(update={"valid_until": date(2015, 8, 30)})
+    given(CONSENTS).when(decided("c-1", until)).then_refused("consent.expired")
+
+
+# Withdrawals.
+
+
+def test_a_granted_consent_is_withdrawn():
+    given(CONSENTS, granted()).when(Withdraw("c-1", NEXT_DAY)).then(withdrawn())
+
+
+def test_a_consent_is_withdrawn_once():
+    given(CONSENTS, granted(), withdrawn()).when(Withdraw("c-1", NEXT_DAY)).then_nothing_happens()
+
+
+def test_a_refusal_cannot_be_withdrawn():
+    given(CONSENTS, refused()).when(Withdraw("c-1", NEXT_DAY)).then_refused("consent.not-granted")
+
+
+def test_a_superseded_consent_cannot_be_withdrawn():
+    later = granted("c-2", supersedes="c-1", on=NEXT_DAY)
+    given(CONSENTS, granted(), later).when(Withdraw("c-1", NEXT_DAY)).then_refused("consent.superseded")
+
+
+def test_a_consent_cannot_end_before_it_was_signed():
+    given(CONSENTS, granted(on=NEXT_DAY)).when(Withdraw("c-1", DAY)).then_refused("consent.not-yet-granted")
+
+
+def test_a_consent_that_was_never_given_cannot_be_withdrawn():
+    given(CONSENTS).when(Withdraw("c-1", DAY)).then_refused("consent.unknown")
+
+
+# Laws.
+
+commands = st.one_of(
+    st.builds(
+        Decide,
+        consent_id=st.sampled_from(["c-1", "c-2", "c-3", "c-4"]),
+        subject=st.just("p-1"),
+        decision=st.sampled_from([YES, NO, YES.model_copy(update={"form": "electronic"})]),
+        on=st.sampled_from([DAY, NEXT_DAY]),
+    ),
+    st.builds(Withdraw, consent_id=st.sampled_from(["c-1", "c-2", "c-3", "c-4"]), on=st.sampled_from([DAY, NEXT_DAY])),
+)
+
+
+def carry_out(history: list[Decide | Withdraw]) -> Consents:
+    consents: Consents = ()
+    for command in history:
+        try:
+            consents = CONSENTS.fold(CONSENTS.decide(command, consents), consents)
+        except Refused:
+            continue
+    return consents
+
+
+@for_all(history=st.lists(commands), command=commands)
+def test_saying_it_twice_is_saying_it_once(history: list[Decide | Withdraw], command: Decide | Withdraw):
+    once = carry_out([*history, command])
+    assert carry_out([*history, command, command]) == once
+
+
+@for_all(history=st.lists(commands))
+def test_only_the_last_decision_can_stand(history: list[Decide | Withdraw]):
+    consents = carry_out(history)
+    assert all(consent.state in ("superseded", "withdrawn") for consent in consents[:-1])
+    assert len({consent.decided.consent_id for consent in consents}) == len(consents)

@@ -1,0 +1,147 @@
+"""The calls that identity answers: codes issued, handed over and used, how far an account is, and tokens to act with."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from contextlib import suppress
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from contracts import identity, operations
+from contracts.call import Role
+from eventkit import log
+from eventkit.answering import Caller
+from eventkit.calls import CallFailed
+from eventkit.clock import local_day
+from eventkit.decider import Refused
+from eventkit.service import Service, happened_on
+from eventkit.store import Transaction
+from eventkit.tokens import Actor
+from identity import codes, credentials, scopes
+from identity.credentials import Credential
+from identity.domain import ACCOUNTS, Activate, HandOver, Issue, Person, check_consent, check_entered, check_own_class
+from identity.projections import Rows, people_of, timezone
+
+CODE_LIFETIME_DAYS = 90
+TOKEN_LIFETIME_S = 300
+
+_NO_DIGEST = "0" * 64
+
+
+def register(service: Service) -> None:
+    @service.command(identity.ISSUE_CREDENTIALS)
+    def issue_credentials(request: identity.IssueCredentials, tx: Transaction, caller: Caller) -> identity.CredentialsIssuedReply:
+        zone = timezone(tx.rows, request.school)
+        day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
+        expires_on = today + timedelta(days=CODE_LIFETIME_DAYS)
+        people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
+        logins = credentials.logins_of(tx, people)
+        free = iter(credentials.free_logins(tx, len(people) - len(logins)))
+        issued: list[Credential] = []
+        answers: list[identity.IssuedCredential] = []
+        for person, known in people.items():
+            credential, code = _new_id("k"), codes.new_code()
+            try:
+                _check_reach(caller.actor, known)
+                kind = check_entered(known)
+                check_consent(known)
+                command = Issue(person, kind, _new_id("a"), credential, today, expires_on, request.reissue)
+                tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
+            except Refused as refusal:
+                answers.append(identity.IssuedCredential(person=person, refused=refusal.code, text=refusal.text))
+                continue
+            login, digest = logins.get(person) or next(free), codes.digest(service.secrets, credential, code)
+            issued.append(Credential(person, request.school, login, credential, digest))
+            answers.append(identity.IssuedCredential(person=person, credential=credential, login=login, code=code))
+        first = [one for one in issued if one.person not in logins]
+        credentials.keep(tx, first, replaced=[one for one in issued if one.person in logins])
+        return identity.CredentialsIssuedReply(credentials=tuple(answers))
+
+    @service.command(identity.HAND_OVER)
+    def hand_over(request: identity.HandOver, tx: Transaction, caller: Caller) -> identity.HandedOver:
+        day = happened_on(request.happened_on, tx.now, timezone(tx.rows, request.school))
+        people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
+        if request.receiver is not None and len(people) > 1:
+            raise Refused("receiver.for-one-only", "One receiver cannot be named for several people: record each of them alone.")
+        refused: dict[str, str] = {}
+        for person, known in people.items():
+            receiver = request.receiver or person
+            try:
+                _check_reach(caller.actor, known)
+                if known.kind is None:
+                    raise Refused("credentials.not-issued", "There is nobody under this id in this school.")
+                if receiver not in (person, *known.guardians):
+                    raise Refused("receiver.not-guardian", "A code goes to its owner, or a pupil's to one of the guardians.")
+                command = HandOver(day, request.channel, receiver)
+                tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
+            except Refused as refusal:
+                refused[person] = refusal.code
+        return identity.HandedOver(handed_over=len(people) - len(refused), refused=refused)
+
+    @service.command(identity.ACTIVATE)
+    def activate(request: identity.Activate, tx: Transaction, caller: Caller) -> identity.Activated:
+        # The same work and the same answer whatever is wrong, so that nobody learns which logins there are.
+        found = credentials.by_login(tx, codes.meant_login(request.login))
+        shown = codes.digest(service.secrets, found.credential if found else "", request.code)
+        right = codes.same(shown, found.digest if found else _NO_DIGEST)
+        if found is None or not right:
+            raise Refused("activation.wrong", "Login or code is wrong. Type both as they are printed.")
+        zone = timezone(tx.rows, found.school)
+        day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
+        tx.decide(ACCOUNTS, found.person, Activate(found.credential, today), school=found.school, happened_on=day)
+        return identity.Activated(account=tx.state(ACCOUNTS, found.person).account, person=found.person)
+
+    @service.query(identity.ACCOUNT)
+    async def account(request: identity.AccountQuery, caller: Caller) -> identity.AccountCard:
+        return await service.read(lambda connection: _account(connection, request))
+
+    @service.query(identity.TOKEN)
+    async def token(request: identity.TokenRequest, caller: Caller) -> identity.Token:
+        """Only the operator of an embedded instance has a right that covers every role; elsewhere people sign in."""
+        if caller.actor.role is not Role.OPERATOR:
+            raise Refused("token.operator-only", "Only the operator of an embedded instance may act as somebody else.")
+        if service.settings.production:
+            raise Refused("token.production", "On a production instance nobody acts as somebody else.")
+        actor = await _actor(service, request.acting_as, principal=str(caller.actor))
+        return identity.Token(token=service.tokens.mint(actor, lifetime_s=TOKEN_LIFETIME_S), expires_in_s=TOKEN_LIFETIME_S)
+
+
+def _check_reach(actor: Actor, person: Person) -> None:
+    if actor.role is Role.CLASS_TEACHER:
+        check_own_class(person, actor.scope or "")
+
+
+def _account(connection: Connection, request: identity.AccountQuery) -> identity.AccountCard:
+    rows = _rows(connection)
+    timezone(rows, request.school)
+    history = [recorded for recorded in log.history(connection, ACCOUNTS.stream(request.person)) if recorded.school == request.school]
+    if not history and people_of(rows, request.school, [request.person])[request.person].kind is None:
+        raise Refused("person.unknown", f"There is nobody with the id {request.person} in this school.")
+    account = ACCOUNTS.fold(recorded.event() for recorded in history)
+    return identity.AccountCard(person=request.person, account=account.account or None, state=account.state)
+
+
+async def _actor(service: Service, acting_as: str, *, principal: str) -> Actor:
+    """Who somebody wants to be. Whoever was entered a moment ago counts too: a stranger is looked for again in all that roster has."""
+
+    def find(connection: Connection) -> Actor:
+        return scopes.actor(_rows(connection), acting_as, principal=principal)
+
+    try:
+        return await service.read(find)
+    except Refused as refusal:
+        if refusal.code == "role.unknown":
+            raise
+    with suppress(CallFailed):
+        head = (await service.calls.call(operations.HEAD["roster"], operations.Nothing())).reply
+        await service.caught_up({"roster": head.position})
+    return await service.read(find)
+
+
+def _rows(connection: Connection) -> Rows:
+    return lambda statement: connection.execute(statement).all()
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}-{randomness.token_hex(10)}"

@@ -1,0 +1,564 @@
+"""Codes issued, handed over and used by call, on a real bus, and accounts blocked by what roster and consent record."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from contracts import identity
+from contracts.call import Role
+from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, ConsentWithdrawn, SubjectKind, Terms
+from contracts.event import Event
+from contracts.identity import Activate, HandOver, IssueCredentials, IssuedCredential, TokenRequest
+from contracts.roster import (
+    ClassDeclared,
+    CoordinatorAppointed,
+    GuardianLinked,
+    LegalBasis,
+    Position,
+    PupilAssignedToClass,
+    PupilEnrolled,
+    PupilLeft,
+    Relation,
+    SchoolOpened,
+    Seat,
+    SeatHolder,
+    StaffDismissed,
+    StaffHired,
+)
+from eventkit.database import sqlite_url
+from eventkit.decider import Decider, Refused
+from eventkit.event import Origin, Recorded, decode
+from eventkit.harness import System, administrator, director, running
+from eventkit.service import Service, Settings
+from eventkit.store import Transaction
+from eventkit.tokens import Actor
+from identity.app import build
+
+DAY = date(2015, 8, 17)
+ADMINISTRATOR = administrator("school-7")
+TEACHER_OF_5A = Actor(Role.CLASS_TEACHER, "5a", "school-7")
+CONTRACT = LegalBasis(code="contract", reference="D-12/2015")
+
+
+def _say(event: Event, state: None) -> Sequence[Event]:
+    return [event]
+
+
+SAYING: Decider[Event, None] = Decider("saying", None, _say, lambda state, event: None)
+
+
+@dataclass
+class Town:
+    """school-7 with a pupil p-child of class 5a and the guardian p-mother, both of whom consented, and the director p-director."""
+
+    system: System
+
+    async def says(self, *events: Event, school: str = "school-7", settled: bool = True) -> None:
+        """Lets roster or consent, whichever they belong to, record events."""
+        for service, told in groupby(events, lambda event: event.type.split(".")[0]):
+            store = self.system.instance.services[service].store
+            await store.carry_out(partial(_record, events=list(told), school=school), Origin("operator", "told", "told"))
+        if settled:
+            await self.system.settled()
+
+    async def recorded(self) -> list[Recorded]:
+        """All that identity has recorded."""
+        return [decode(data) for _, _, data in await self.system.instance.services["identity"].store.read(0, 1000)]
+
+
+def _record(tx: Transaction, events: Sequence[Event], school: str) -> None:
+    for event in events:
+        tx.decide(SAYING, school, event, school=school, happened_on=DAY)
+
+
+def opened(school: str) -> SchoolOpened:
+    return SchoolOpened(school=school, municipality="m-1", timezone="Europe/Moscow")
+
+
+def enrolled(person: str, class_id: str = "5a", legal_basis: LegalBasis | None = None) -> PupilEnrolled:
+    seat = Seat(class_id=class_id, number=1, holder=SeatHolder.PUPIL)
+    return PupilEnrolled(person=person, seat=seat, consent_id=None, legal_basis=legal_basis, enrolled_on=DAY)
+
+
+def linked(child: str, mother: str, legal_basis: LegalBasis | None = None) -> GuardianLinked:
+    return GuardianLinked(
+        pupil=child, guardian=mother, relation=Relation.MOTHER, legal_representative=True, consent_id=None, legal_basis=legal_basis
+    )
+
+
+def hired(person: str, position: Position = Position.TEACHER) -> StaffHired:
+    return StaffHired(person=person, position=position, hired_on=DAY)
+
+
+def granted(subject: str, consent_id: str | None = None) -> ConsentGranted:
+    return ConsentGranted(
+        consent_id=consent_id or f"c-{subject}",
+        supersedes=None,
+        subject=subject,
+        subject_kind=SubjectKind.PUPIL,
+        seat=None,
+        age_band=AgeBand.UNDER_14,
+        grantor=None,
+        capacity=Capacity.LEGAL_REPRESENTATIVE,
+        terms=Terms(),
+        form="paper",
+        evidence_sha256=None,
+        signed_on=DAY,
+        valid_from=DAY,
+        valid_until=None,
+    )
+
+
+def refused(subject: str) -> ConsentRefused:
+    return ConsentRefused(
+        consent_id=f"c-{subject}", supersedes=None, subject=subject, subject_kind=SubjectKind.PUPIL, seat=None, decided_on=DAY
+    )
+
+
+def withdrawn(subject: str) -> ConsentWithdrawn:
+    return ConsentWithdrawn(consent_id=f"c-{subject}", subject=subject, subject_kind=SubjectKind.PUPIL)
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    async with running(tmp_path, {"roster": Service, "consent": Service, "identity": build}) as system:
+        town = Town(system)
+        await town.says(
+            opened("school-7"),
+            ClassDeclared(class_id="5a", grade=5, letter="А", academic_year="2015/2016"),
+            hired("p-director", Position.DIRECTOR),
+            enrolled("p-child"),
+            linked("p-child", "p-mother"),
+            granted("p-child"),
+            granted("p-mother"),
+        )
+        yield town
+
+
+async def issue(
+    town: Town, *people: str, as_: Actor = ADMINISTRATOR, command_id: str | None = None, **more: Any
+) -> tuple[IssuedCredential, ...]:
+    request = IssueCredentials(school="school-7", people=people, **more)
+    return (await town.system.call(identity.ISSUE_CREDENTIALS, request, as_=as_, command_id=command_id)).credentials
+
+
+async def hand_over(town: Town, *people: str, as_: Actor = ADMINISTRATOR, **more: Any) -> identity.HandedOver:
+    return await town.system.call(identity.HAND_OVER, HandOver(school="school-7", people=people, **more), as_=as_)
+
+
+async def activate(town: Town, login: str | None, code: str | None, **more: Any) -> identity.Activated:
+    """Without a token: who knows login and code needs none."""
+    calls = town.system.instance.calls(None)
+    return (await calls.call(identity.ACTIVATE, Activate(login=login or "", code=code or "", **more))).reply
+
+
+async def refusal_of_activation(town: Town, login: str | None, code: str | None, **more: Any) -> tuple[str, str]:
+    with pytest.raises(Refused) as found:
+        await activate(town, login, code, **more)
+    return found.value.code, found.value.text
+
+
+async def state(town: Town, person: str) -> str:
+    request = identity.AccountQuery(school="school-7", person=person)
+    return (await town.system.call(identity.ACCOUNT, request, as_=ADMINISTRATOR)).state
+
+
+async def types(town: Town) -> list[str]:
+    return [event.type.removeprefix("identity.").removesuffix(".v1") for event in await town.recorded()]
+
+
+# Issuing.
+
+
+async def test_codes_are_issued_to_whoever_passed_the_gates(town: Town):
+    child, mother = await issue(town, "p-child", "p-mother")
+    assert child.code is not None
+    assert len(child.code) == 14
+    assert len({child.login, mother.login, child.code, mother.code}) == 4
+    assert await types(town) == ["account-provisioned", "credentials-issued"] * 2
+    assert [event.facts()[1]["kind"] for event in await town.recorded() if "kind" in event.facts()[1]] == ["pupil", "guardian"]
+
+
+async def test_a_code_is_valid_for_ninety_days_of_the_instances_clock(town: Town):
+    await issue(town, "p-child", happened_on=date(2015, 8, 10))
+    [_, event] = await town.recorded()
+    assert event.happenedon == "2015-08-10"
+    assert event.facts()[1]["expires_on"] == "2015-11-15"
+
+
+async def test_each_person_of_a_call_is_refused_for_itself(town: Town):
+    await town.says(
+        hired("p-teacher"),
+        hired("p-no"),
+        enrolled("p-orphan"),
+        granted("p-orphan"),
+        enrolled("p-gone"),
+        linked("p-gone", "p-mother"),
+        granted("p-gone"),
+        PupilLeft(person="p-gone"),
+        refused("p-no"),
+    )
+    credentials = await issue(town, "p-nobody", "p-orphan", "p-gone", "p-teacher", "p-no", "p-director", "p-child")
+    assert {one.person: one.refused for one in credentials} == {
+        "p-nobody": "person.not-entered",
+        "p-orphan": "person.not-entered",
+        "p-gone": "person.not-entered",
+        "p-teacher": "consent.missing",
+        "p-no": "consent.refused",
+        "p-director": None,
+        "p-child": None,
+    }
+    assert all((one.code is None) == (one.refused is not None) and (one.text is None) == (one.refused is None) for one in credentials)
+    assert await types(town) == ["account-provisioned", "credentials-issued"] * 2
+
+
+async def test_another_legal_basis_and_the_coordinators_office_stand_for_a_consent(town: Town):
+    await town.says(
+        enrolled("p-ward", legal_basis=CONTRACT),
+        linked("p-ward", "p-guardian", CONTRACT),
+        hired("p-coordinator"),
+        CoordinatorAppointed(person="p-coordinator"),
+    )
+    assert [one.refused for one in await issue(town, "p-ward", "p-guardian", "p-coordinator")] == [None, None, None]
+
+
+async def test_a_withdrawn_consent_is_no_ground_any_more(town: Town):
+    await town.says(withdrawn("p-child"))
+    assert [one.refused for one in await issue(town, "p-child")] == ["consent.withdrawn"]
+
+
+async def test_an_unknown_school_fails_the_call(town: Town):
+    with pytest.raises(Refused) as found:
+        await town.system.call(identity.ISSUE_CREDENTIALS, IssueCredentials(school="school-9", people=("p-child",)))
+    assert found.value.code == "school.unknown"
+
+
+async def test_a_live_code_is_replaced_only_on_demand_and_the_login_stays(town: Town):
+    [first] = await issue(town, "p-child")
+    [refused] = await issue(town, "p-child")
+    assert refused.refused == "credentials.already-issued"
+    [second] = await issue(town, "p-child", reissue=True)
+    assert second.login == first.login
+    assert second.code != first.code
+    await hand_over(town, "p-child")
+    assert (await refusal_of_activation(town, first.login, first.code))[0] == "activation.wrong"
+    assert (await activate(town, second.login, second.code)).person == "p-child"
+
+
+async def test_a_person_named_twice_gets_one_code(town: Town):
+    assert len(await issue(town, "p-child", "p-child", reissue=True)) == 1
+    assert await types(town) == ["account-provisioned", "credentials-issued"]
+
+
+async def test_a_code_is_told_once(town: Town):
+    [first] = await issue(town, "p-child", command_id="issue-1")
+    [again] = await issue(town, "p-child", command_id="issue-1")
+    assert again == first.model_copy(update={"code": None})
+    assert len(await town.recorded()) == 2
+
+
+async def test_a_code_stands_nowhere_in_clear(town: Town, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    [issued] = await issue(town, "p-child")
+    await hand_over(town, "p-child")
+    await activate(town, issued.login, issued.code)
+    await town.system.settled()
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert issued.code is not None
+    for shape in (issued.code, issued.code.replace("-", "")):
+        assert shape.encode() not in stored
+        assert shape not in "".join(capfd.readouterr())
+
+
+async def test_two_hundred_people_get_their_codes_in_one_call(town: Town):
+    people = [f"p-{number}" for number in range(200)]
+    await town.says(
+        *(event for person in people for event in (enrolled(person), linked(person, "p-mother"), granted(person))), settled=True
+    )
+    credentials = await issue(town, *people)
+    assert [one.refused for one in credentials] == [None] * 200
+    assert len({one.login for one in credentials}) == 200
+    assert (await hand_over(town, *people)).handed_over == 200
+    assert len({event.commandid for event in await town.recorded()}) == 2
+
+
+# The class teacher.
+
+
+async def test_a_class_teacher_gives_codes_to_the_own_class_alone(town: Town):
+    await town.says(
+        enrolled("p-other", "5b"),
+        linked("p-other", "p-father"),
+        hired("p-teacher"),
+        *(granted(person) for person in ("p-other", "p-father", "p-teacher")),
+    )
+    people = ("p-child", "p-mother", "p-other", "p-father", "p-teacher", "p-director", "p-nobody")
+    credentials = await issue(town, *people, as_=TEACHER_OF_5A)
+    assert [one.refused for one in credentials] == [None, None, *["access.other-class"] * 5]
+    await issue(town, "p-other")
+    handed_over = await hand_over(town, "p-child", "p-other", as_=TEACHER_OF_5A)
+    assert handed_over.refused == {"p-other": "access.other-class"}
+
+
+async def test_a_guardian_of_children_in_two_classes_is_in_reach_of_both_teachers(town: Town):
+    await town.says(enrolled("p-sister", "5b"), linked("p-sister", "p-mother"))
+    teacher_of_5b = Actor(Role.CLASS_TEACHER, "5b", "school-7")
+    assert [one.refused for one in await issue(town, "p-mother", as_=teacher_of_5b)] == [None]
+    assert [one.refused for one in await issue(town, "p-mother", as_=TEACHER_OF_5A)] == ["credentials.already-issued"]
+
+
+async def test_a_pupil_who_changes_classes_changes_teachers(town: Town):
+    await town.says(PupilAssignedToClass(pupil="p-child", class_id="5b"))
+    assert [one.refused for one in await issue(town, "p-child", as_=TEACHER_OF_5A)] == ["access.other-class"]
+
+
+# Handing over.
+
+
+async def test_codes_are_handed_over_to_those_who_have_one(town: Town):
+    await issue(town, "p-child")
+    first = await hand_over(town, "p-child", "p-mother")
+    assert (first.handed_over, first.refused) == (1, {"p-mother": "credentials.not-issued"})
+    second = await hand_over(town, "p-child", "p-mother")
+    assert second.handed_over == 0
+    assert second.refused == {"p-child": "credentials.already-handed-over", "p-mother": "credentials.not-issued"}
+    assert (await types(town)).count("credentials-handed-over") == 1
+
+
+async def test_a_school_hands_over_its_own_codes_alone(town: Town):
+    await town.says(opened("school-8"), school="school-8")
+    await issue(town, "p-child")
+    request = HandOver(school="school-8", people=("p-child",))
+    reply = await town.system.call(identity.HAND_OVER, request, as_=administrator("school-8"))
+    assert (reply.handed_over, reply.refused) == (0, {"p-child": "credentials.not-issued"})
+
+
+async def test_a_pupils_code_may_be_handed_to_a_guardian_and_to_no_stranger(town: Town):
+    await issue(town, "p-child")
+    assert (await hand_over(town, "p-child", receiver="p-director")).refused == {"p-child": "receiver.not-guardian"}
+    assert (await hand_over(town, "p-child", receiver="p-mother")).handed_over == 1
+    assert (await town.recorded())[-1].facts()[1]["receiver"] == "p-mother"
+
+
+async def test_one_receiver_takes_one_code(town: Town):
+    with pytest.raises(Refused) as found:
+        await hand_over(town, "p-child", "p-mother", receiver="p-mother")
+    assert found.value.code == "receiver.for-one-only"
+
+
+# Activating.
+
+
+async def test_an_account_is_activated_with_login_and_code_however_they_are_typed(town: Town):
+    [issued] = await issue(town, "p-child")
+    await hand_over(town, "p-child")
+    assert issued.login is not None
+    assert issued.code is not None
+    activated = await activate(town, f" {issued.login[:5]} {issued.login[5:]}", issued.code.lower().replace("-", " "))
+    assert activated.person == "p-child"
+    assert await state(town, "p-child") == "activated"
+
+
+async def test_a_wrong_login_and_a_wrong_code_get_the_same_answer(town: Town):
+    [issued] = await issue(town, "p-child")
+    [mothers] = await issue(town, "p-mother")
+    attempts = [
+        (issued.login, "DFGJ-LNRV-W234"),
+        (issued.login, mothers.code),
+        ("1234567890", issued.code),
+        ("?", "?"),
+        (mothers.login, "?"),
+    ]
+    answers = {await refusal_of_activation(town, login, code) for login, code in attempts}
+    assert answers == {("activation.wrong", "Login or code is wrong. Type both as they are printed.")}
+
+
+async def test_a_code_opens_nothing_before_it_was_handed_over(town: Town):
+    [issued] = await issue(town, "p-child")
+    assert (await refusal_of_activation(town, issued.login, issued.code))[0] == "activation.not-handed-over"
+
+
+async def test_a_code_opens_an_account_once(town: Town):
+    [issued] = await issue(town, "p-child")
+    await hand_over(town, "p-child")
+    await activate(town, issued.login, issued.code)
+    assert (await refusal_of_activation(town, issued.login, issued.code))[0] == "activation.used"
+
+
+async def test_an_expired_code_opens_nothing_even_if_the_act_is_dated_back(town: Town):
+    [issued] = await issue(town, "p-child")
+    await hand_over(town, "p-child")
+    await town.system.until("2015-11-15T23:59:59+03:00")
+    await town.system.until("2015-11-16T00:00:00+03:00")
+    assert (await refusal_of_activation(town, issued.login, issued.code))[0] == "activation.expired"
+    assert (await refusal_of_activation(town, issued.login, issued.code, happened_on=date(2015, 9, 1)))[0] == "activation.expired"
+    [again] = await issue(town, "p-child")
+    await hand_over(town, "p-child")
+    assert (await activate(town, again.login, again.code)).person == "p-child"
+
+
+# How far an account is.
+
+
+async def test_an_account_goes_from_none_to_activated(town: Town):
+    found = [await state(town, "p-child")]
+    [issued] = await issue(town, "p-child")
+    found.append(await state(town, "p-child"))
+    await hand_over(town, "p-child")
+    found.append(await state(town, "p-child"))
+    await activate(town, issued.login, issued.code)
+    found.append(await state(town, "p-child"))
+    assert found == ["none", "issued", "handed-over", "activated"]
+
+
+async def test_a_school_sees_its_own_accounts_alone(town: Town):
+    await town.says(opened("school-8"), school="school-8")
+    await issue(town, "p-child")
+    for school, code in (("school-8", "person.unknown"), ("school-9", "school.unknown")):
+        request = identity.AccountQuery(school=school, person="p-child")
+        with pytest.raises(Refused) as found:
+            await town.system.call(identity.ACCOUNT, request, as_=administrator(school))
+        assert found.value.code == code
+
+
+# Blocking.
+
+
+@pytest.mark.parametrize(
+    ("person", "event", "reason"),
+    [
+        ("p-mother", withdrawn("p-mother"), "consent-withdrawn"),
+        ("p-child", PupilLeft(person="p-child"), "left"),
+        ("p-director", StaffDismissed(person="p-director"), "dismissed"),
+    ],
+)
+async def test_an_account_is_blocked_when_its_ground_is_gone(town: Town, person: str, event: Event, reason: str):
+    [issued] = await issue(town, person)
+    await hand_over(town, person)
+    await town.says(event)
+    blocked = (await town.recorded())[-1]
+    assert (blocked.type, blocked.facts()[1]["reason"]) == ("identity.account-blocked.v1", reason)
+    assert (blocked.actor, blocked.correlationid, blocked.happenedon) == ("service:identity", "told", "2015-08-17")
+    assert await state(town, person) == "blocked"
+    assert (await refusal_of_activation(town, issued.login, issued.code))[0] == "account.blocked"
+
+
+async def test_what_blocks_an_account_stands_in_the_blocking(town: Town):
+    await issue(town, "p-mother")
+    await town.says(withdrawn("p-mother"))
+    cause = decode((await town.system.instance.services["consent"].store.read(2, 1))[0][2])
+    assert (await town.recorded())[-1].causationid == cause.id
+
+
+async def test_nobody_without_an_account_is_blocked(town: Town):
+    await town.says(withdrawn("p-mother"), PupilLeft(person="p-child"))
+    assert await town.recorded() == []
+
+
+async def test_a_consent_given_anew_opens_the_account_with_a_new_code(town: Town):
+    await issue(town, "p-mother")
+    await town.says(withdrawn("p-mother"))
+    await town.says(granted("p-mother", "c-new"))
+    assert [one.refused for one in await issue(town, "p-mother")] == [None]
+    assert await state(town, "p-mother") == "issued"
+
+
+# The other engine.
+
+
+async def test_the_whole_way_is_the_same_on_postgresql(tmp_path: Path, fresh_postgres: str):
+    def database_url(service: str) -> str | URL:
+        return fresh_postgres if service == "identity" else sqlite_url(tmp_path / "db" / f"{service}.db")
+
+    builds = {"roster": Service, "consent": Service, "identity": build}
+    async with running(tmp_path, builds, database_url=database_url) as system:
+        town = Town(system)
+        await town.says(opened("school-7"), enrolled("p-child"), linked("p-child", "p-mother"), granted("p-child"), granted("p-mother"))
+        [child, mother] = await issue(town, "p-child", "p-mother")
+        [child] = await issue(town, "p-child", reissue=True)
+        assert (await hand_over(town, "p-child", receiver="p-mother")).handed_over == 1
+        assert (await activate(town, child.login, child.code)).person == "p-child"
+        assert (await refusal_of_activation(town, mother.login, child.code))[0] == "activation.wrong"
+        await town.says(withdrawn("p-mother"))
+        assert [await state(town, person) for person in ("p-child", "p-mother")] == ["activated", "blocked"]
+        reply = await system.call(identity.TOKEN, TokenRequest(acting_as="guardian:p-mother"))
+        assert system.instance.services["identity"].tokens.verify(reply.token).school == "school-7"
+
+
+# Tokens.
+
+
+async def test_the_operator_acts_as_anybody_there_is(town: Town):
+    await town.says(hired("p-teacher"))
+    tokens = town.system.instance.services["identity"].tokens
+    found: dict[str, Actor] = {}
+    for acting_as in (
+        "director:school-7",
+        "administrator:school-7",
+        "class_teacher:5a",
+        "staff:p-teacher",
+        "pupil:p-child",
+        "guardian:p-mother",
+        "municipality:m-1",
+        "ministry",
+    ):
+        reply = await town.system.call(identity.TOKEN, TokenRequest(acting_as=acting_as))
+        assert reply.expires_in_s == 300
+        found[acting_as] = tokens.verify(reply.token)
+    assert {str(actor) for actor in found.values()} == set(found)
+    assert {actor.principal for actor in found.values()} == {"operator"}
+    assert [acting_as for acting_as, actor in found.items() if actor.school != "school-7"] == ["municipality:m-1", "ministry"]
+
+
+@pytest.mark.parametrize(
+    ("acting_as", "code"),
+    [
+        ("director:school-9", "school.unknown"),
+        ("class_teacher:9x", "class.unknown"),
+        ("staff:p-child", "person.unknown"),
+        ("pupil:p-mother", "person.unknown"),
+        ("guardian:p-child", "person.unknown"),
+        ("municipality:m-9", "municipality.unknown"),
+        ("operator", "role.unknown"),
+        ("service:roster", "role.unknown"),
+        ("king:france", "role.unknown"),
+        ("director", "role.unknown"),
+        ("ministry:m-1", "role.unknown"),
+    ],
+)
+async def test_nobody_acts_as_somebody_there_is_not(town: Town, acting_as: str, code: str):
+    with pytest.raises(Refused) as found:
+        await town.system.call(identity.TOKEN, TokenRequest(acting_as=acting_as))
+    assert found.value.code == code
+
+
+async def test_a_school_opened_a_moment_ago_counts(town: Town):
+    await town.says(opened("school-8"), school="school-8", settled=False)
+    reply = await town.system.call(identity.TOKEN, TokenRequest(acting_as="director:school-8"))
+    assert town.system.instance.services["identity"].tokens.verify(reply.token).school == "school-8"
+
+
+async def test_only_the_operator_acts_as_somebody_else(town: Town):
+    with pytest.raises(Refused) as found:
+        await town.system.call(identity.TOKEN, TokenRequest(acting_as="director:school-7"), as_=director("school-7"))
+    assert found.value.code == "access.role"
+    with pytest.raises(Refused) as found:
+        await town.system.instance.services["consent"].calls.call(identity.TOKEN, TokenRequest(acting_as="director:school-7"))
+    assert found.value.code == "token.operator-only"
+
+
+async def test_on_a_production_instance_nobody_acts_as_somebody_else(tmp_path: Path):
+    def in_production(settings: Settings) -> Service:
+        return build(replace(settings, production=True))
+
+    async with running(tmp_path, {"roster": Service, "consent": Service, "identity": in_production}) as system:
+        await Town(system).says(opened("school-7"))
+        with pytest.raises(Refused) as found:
+            await system.call(identity.TOKEN, TokenRequest(acting_as="director:school-7"))
+        assert found.value.code == "token.production"

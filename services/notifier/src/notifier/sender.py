@@ -1,0 +1,183 @@
+"""Sends what the outbox holds, one message a person, and records what the mail server said.
+
+What the server says about us (it is away, or will not have our login or sender) holds everything back for a growing while. What it says
+about one message concerns that message alone: taken, refused for good (5xx), or to be tried again (4xx). A connection lost after the text
+went out leaves the message `ambiguous`, and it is not repeated. A quarantined service sends nothing: what its record has forgotten may have
+been sent. Logs name messages and answers, never an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from aiosmtplib import SMTP, SMTPDataError, SMTPRecipientRefused, SMTPResponseException
+from sqlalchemy import Row
+
+from contracts.roster import PERSON, PersonQuery
+from eventkit.clock import local_day
+from eventkit.decider import Refused
+from eventkit.service import Service
+from eventkit.store import Transaction
+from eventkit.telemetry import trouble
+from notifier.domain import MESSAGES, Accept, Bounce
+from notifier.letter import Letter, deliverable, written
+from notifier.outbox import State, set_state, waiting
+from notifier.projections import timezone
+
+FIRST_DELAY_S = 1.0
+LONGEST_DELAY_S = 3600.0
+MOST_ATTEMPTS = 40  # with these delays more than a day of "later", which then means no
+_TIMEOUT_S = 30.0
+_AT_A_TIME = 200
+_LOOK_AGAIN_S = 30.0  # a wake-up is the rule; this finds what was queued before the service was cut off
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mail is handed over, and as whom. With credentials the connection is encrypted, or there is none."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None
+    sender: str
+
+    @classmethod
+    def configured(cls, smtp_url: str, mail_from: str | None) -> MailServer:
+        """From `smtp://[user:password@]host[:port]` and the address that mail comes from.
+
+        Raises Refused `mail.url-invalid` or `mail.sender-missing`.
+        """
+        try:
+            url = urlsplit(smtp_url)
+            port = url.port
+        except ValueError:
+            url, port = urlsplit(""), None
+        if url.scheme != "smtp" or not url.hostname or url.path not in ("", "/"):
+            # Without the text itself: it may hold a password.
+            raise Refused("mail.url-invalid", "The mail server's address is no smtp://[user:password@]host[:port].")
+        if mail_from is None or not deliverable(mail_from):
+            raise Refused("mail.sender-missing", "Say which address mail comes from, in ASCII: without it no server takes any.")
+        username = unquote(url.username) if url.username else None
+        password = unquote(url.password or "") if username else None
+        return cls(url.hostname, port or (587 if username else 25), username, password, mail_from)
+
+    def connection(self) -> SMTP:
+        return SMTP(
+            hostname=self.host,
+            port=self.port,
+            username=self.username,
+            password=self.password,
+            start_tls=True if self.username else None,
+            timeout=_TIMEOUT_S,
+        )
+
+
+class Sender:
+    """Works off the outbox beside the service. `wake` it when something was queued."""
+
+    def __init__(self, service: Service, server: MailServer) -> None:
+        self._service = service
+        self._server = server
+        self._woken = asyncio.Event()
+        self._rests: dict[str, float] = {}  # until when a message that was put off rests, by the loop's clock
+        self._failures = 0  # of the server, in a row
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Sends until cancelled."""
+        while True:
+            self._woken.clear()
+            try:
+                rest_s = await self._send_what_waits()
+                self._failures = 0
+            except Exception as error:  # noqa: BLE001 -- whatever it was, what is queued is tried again
+                self._failures += 1
+                status = {"status": error.code} if isinstance(error, SMTPResponseException) else {}
+                _log.warning("mail.held-back", failures=self._failures, **trouble(error), **status)
+                await asyncio.sleep(_delay_s(self._failures))
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(rest_s):
+                        await self._woken.wait()
+
+    async def _send_what_waits(self) -> float:
+        """Tries each message that is not resting; answers after how many seconds to look again."""
+        now = asyncio.get_running_loop().time()
+        found = await self._service.read(lambda connection: waiting(connection, _AT_A_TIME))
+        self._rests = {row.message: self._rests[row.message] for row in found if self._rests.get(row.message, now) > now}
+        messages = [row for row in found if row.message not in self._rests]
+        if messages and self._service.store.quarantine is None:
+            async with self._server.connection() as smtp:
+                for row in messages:
+                    if self._service.store.quarantine is not None:
+                        break
+                    await self._send(smtp, row)
+            if len(messages) == _AT_A_TIME:
+                return 0.0
+        return min([_LOOK_AGAIN_S, *(until - now for until in self._rests.values())])
+
+    async def _send(self, smtp: SMTP, row: Row[Any]) -> None:
+        """Sends one message. Raises what the server says about us; then nothing has been sent, or the message is ambiguous."""
+        try:
+            card = (await self._service.calls.call(PERSON, PersonQuery(school=row.school, person=row.recipient))).reply
+        except Refused as refused:
+            if refused.code == "person.unknown":
+                await self._note(row, "unaddressed")
+            else:
+                await self._put_off(row, refused.code)
+            return
+        address = card.details.email  # asked for each time, and kept nowhere
+        if not deliverable(address):
+            await self._note(row, "unaddressed")
+            return
+        letter = Letter(row.message, row.school, row.template, row.step, row.due)
+        mail = written(letter, sender=self._server.sender, address=address, at=self._service.clock.now())
+        await smtp.rset()
+        await smtp.mail(self._server.sender)
+        try:
+            await smtp.rcpt(address)
+            await self._note(row, "ambiguous")  # before the text goes out, so that whatever dies now, it is not sent again
+            await smtp.data(mail.as_bytes())
+        except (SMTPRecipientRefused, SMTPDataError) as refused:
+            await self._refused(row, refused.code)
+        else:
+            await self._settle(row, Accept(), "accepted")
+
+    async def _refused(self, row: Row[Any], status: int) -> None:
+        """The server will not have this message now (4xx) or ever (5xx); what is neither says nothing."""
+        if 400 <= status < 500 and row.attempts + 1 < MOST_ATTEMPTS:
+            await self._put_off(row, status)
+        elif 400 <= status < 600:
+            await self._settle(row, Bounce(status), "bounced")
+
+    async def _put_off(self, row: Row[Any], why: int | str) -> None:
+        await self._note(row, "queued")
+        self._rests[row.message] = asyncio.get_running_loop().time() + _delay_s(row.attempts + 1)
+        _log.info("mail.put-off", message=row.message, why=why, attempts=row.attempts + 1)
+
+    async def _note(self, row: Row[Any], state: State) -> None:
+        await self._service.write(lambda connection: connection.execute(set_state(row, state)).rowcount)
+
+    async def _settle(self, row: Row[Any], outcome: Accept | Bounce, state: State) -> None:
+        """Records what became of the message, for good."""
+
+        def work(tx: Transaction) -> None:
+            today = local_day(tx.now, timezone(tx.rows, row.school))
+            tx.decide(MESSAGES, row.message, outcome, school=row.school, happened_on=today)
+            tx.write(set_state(row, state))
+
+        await self._service.carry_out(self._service.as_itself(f"send-{row.message}"), work, part=state)
+
+
+def _delay_s(failures: int) -> float:
+    return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 30))

@@ -1,0 +1,179 @@
+"""Answers made of boards: a school's rows, the region's sums, and why a step stands where it stands.
+
+A municipality and the ministry see states and counts, and no count of people from which fewer than five could be told apart (DESIGN 3). The
+region that they see is the sum of the rows that they see, so that no number can be had by subtraction.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date, timedelta
+from itertools import islice
+from typing import get_args
+
+from contracts.call import Role
+from contracts.plan import (
+    Board,
+    CountingEvent,
+    DueReason,
+    Explanation,
+    RegionRow,
+    SkippedDay,
+    State,
+    StepRow,
+    TimelineEntry,
+)
+from eventkit.decider import Refused
+from eventkit.tokens import Actor
+from plan_tracker.boards import Look, Outline
+from plan_tracker.domain.board import SchoolBoard
+from plan_tracker.domain.deadlines import Due, baseline_with_reasons, skipped
+from plan_tracker.domain.evidence import evidence
+from plan_tracker.domain.facts import type_of
+from plan_tracker.domain.measures import OF_PEOPLE, RULES, SENTENCES
+from plan_tracker.domain.progress import Progress
+
+_LISTED = 100  # of missing people and of events; the totals stand beside them
+_PAGE = 50  # schools
+_SMALL_GROUP = 5
+_MONITORS = (Role.MUNICIPALITY, Role.MINISTRY)
+
+
+def school_board(look: Look, school: str, day: date, actor: Actor, known: Mapping[str, int] | None = None) -> Board:
+    """A school's rows at the end of a day, from all that is known or from what was known at some positions."""
+    board = look.board(school) if known is None else look.board_as_known(school, known)
+    if actor.role is Role.MUNICIPALITY and (board.place or ("",))[0] != actor.scope:
+        raise Refused("access.other-municipality", f"School {school} does not belong to municipality {actor.scope}.")
+    progress = _adopted(board, day)
+    rows = board.rows(day)
+    parked = look.parked(school)
+    return Board(
+        school=school,
+        plan=progress.adoption.plan.name,
+        revision=progress.adoption.revision,
+        rules=RULES,
+        as_of=day,
+        at=look.at if known is None else dict(known),
+        calendar=progress.adoption.calendar.digest,
+        incomplete=bool(parked),
+        parked=parked or None,
+        steps=tuple(_without_small_groups(progress, row) for row in rows) if actor.role in _MONITORS else rows,
+    )
+
+
+def region_board(look: Look, day: date, actor: Actor, known: Mapping[str, int] | None, page_after: str | None) -> Board:
+    """The sums over all schools with a plan, or over a municipality's; with `page_after` also the boards of the next schools after it."""
+    outlines = {
+        school: outline
+        for school, outline in (look.outlines() if known is None else look.outlines_as_known(known)).items()
+        if outline.progress.adoption.day <= day and (actor.role is not Role.MUNICIPALITY or outline.municipality == actor.scope)
+    }
+    page = None
+    if page_after is not None:
+        page = tuple(school_board(look, school, day, actor, known) for school in islice((s for s in outlines if s > page_after), _PAGE))
+    return Board(
+        rules=RULES,
+        as_of=day,
+        at=look.at if known is None else dict(known),
+        schools=len(outlines),
+        incomplete=sum(bool(look.parked(school)) for school in outlines),
+        steps=_sums(outlines, day, for_monitors=actor.role in _MONITORS),
+        by_school=page,
+    )
+
+
+def explanation(look: Look, school: str, n: int, day: date) -> Explanation:
+    """Why a step of a school stands where it stands at the end of a day."""
+    board = look.board(school)
+    progress = _adopted(board, day)
+    adoption = progress.adoption
+    if n not in progress.timelines:
+        raise Refused("step.unknown", f"The plan has no step {n}: it has {len(adoption.plan.steps)}.")
+    step = adoption.plan.step(n)
+    missing = board.missing(n, day)
+    events = evidence(step, look.documents(school), day)
+    frozen = baseline_with_reasons(adoption.plan, adoption.start, adoption.calendar, adoption.anchor)[n]
+    return Explanation(
+        school=school,
+        step=n,
+        title_ru=step.title_ru,
+        title_en=step.title_en,
+        rule=SENTENCES[step.measure],
+        row=next(row for row in board.rows(day) if row.step == n),
+        as_of=day,
+        at=look.at,
+        missing=tuple(missing[:_LISTED]),
+        missing_total=len(missing),
+        events=tuple(
+            CountingEvent(service=key.source, position=fact[1], type=type_of(key, fact), happened_on=date.fromordinal(fact[0]))
+            for key, fact in events[-_LISTED:]
+        ),
+        events_total=len(events),
+        baseline=_reason(progress, frozen._replace(day=adoption.baseline.get(n))),
+        live=_reason(progress, board.live(day)[n]),
+        timeline=tuple(
+            TimelineEntry(day=date.fromordinal(at), change=change) for at, change in progress.timelines[n].changes(day.toordinal())
+        ),
+    )
+
+
+def _adopted(board: SchoolBoard, day: date) -> Progress:
+    progress = board.progress()
+    if progress is None or progress.adoption.day > day:
+        when = "" if progress is None else f" by {day}: it did on {progress.adoption.day}"
+        raise Refused("plan.not-adopted", f"School {board.school} has not adopted a plan{when}.", "`vekha plan adopt` starts one.")
+    return progress
+
+
+def _without_small_groups(progress: Progress, row: StepRow) -> StepRow:
+    if row.done is None or row.total is None or progress.adoption.plan.step(row.step).measure not in OF_PEOPLE:
+        return row
+    if _is_small(row.done, row.total):
+        return row.model_copy(update={"done": None, "total": None, "late": None, "suppressed": True})
+    if row.late is not None and row.late > 0 and _is_small(row.late, row.total - row.done):
+        return row.model_copy(update={"late": None, "suppressed": True})
+    return row
+
+
+def _is_small(group: int, of: int) -> bool:
+    """Whether a group, or what it leaves, is so small that people could be told from it."""
+    return 0 < group < _SMALL_GROUP or 0 < of - group < _SMALL_GROUP
+
+
+def _sums(outlines: Mapping[str, Outline], day: date, *, for_monitors: bool) -> tuple[RegionRow, ...]:
+    states: dict[int, Counter[str]] = {}
+    sums: dict[int, list[int]] = {}
+    for outline in outlines.values():
+        for step, standing in zip(outline.progress.adoption.plan.steps, outline.on(day), strict=True):
+            states.setdefault(step.n, Counter())[standing.state] += 1
+            total = sums.setdefault(step.n, [0, 0, 0])
+            total[2] += standing.deadline == "overdue"
+            if for_monitors and step.measure in OF_PEOPLE and _is_small(standing.done, standing.total):
+                continue
+            total[0] += standing.done
+            total[1] += standing.total
+    return tuple(
+        RegionRow(
+            step=n,
+            states={state: states[n][state] for state in get_args(State) if states[n][state]},
+            done=sums[n][0],
+            total=sums[n][1],
+            overdue=sums[n][2],
+        )
+        for n in sorted(sums)
+    )
+
+
+def _reason(progress: Progress, due: Due) -> DueReason:
+    calendar, days = progress.adoption.calendar, []
+    if due.day is not None and due.anchor_day is not None:
+        after = due.anchor_day if due.working_days is not None else due.anchor_day - timedelta(days=1)
+        days = [SkippedDay(day=day, why=why) for day, why in skipped(calendar, after, due.day)]
+    return DueReason(
+        due=due.day,
+        rule=due.rule,
+        anchor_step=None if due.anchor == "start" else due.anchor,
+        anchor_day=due.anchor_day,
+        working_days=due.working_days,
+        calendar=calendar.digest if due.day is not None else None,
+        skipped=tuple(days),
+    )

@@ -1,0 +1,15 @@
+"""The plan tracker: built from its settings, run by whoever built it."""
+
+from eventkit.service import Service, Settings
+from plan_tracker import api, policies
+from plan_tracker.boards import Boards
+from plan_tracker.projections import BoardProjection
+
+
+def build(settings: Settings) -> Service:
+    """The plan tracker, not started yet."""
+    service, boards = Service(settings, policies.metadata), Boards()
+    service.projection(BoardProjection())
+    service.timer(policies.Announcements(service, boards))
+    api.register(service, boards)
+    return service

@@ -1,0 +1,179 @@
+"""What the tracker tells others of a school's plan: steps completed and reopened, dates that come near, dates that have passed.
+
+Announcements are consequences: no board is computed from them (DESIGN 2.5). What was announced is compared with the timeline as it is known
+now, so a fact that arrives late announces what it changes, and corrects what no longer holds.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Literal, NamedTuple
+
+from contracts.event import Event
+from contracts.plan import AnnouncementCorrected, DeadlineApproaching, StepBecameOverdue, StepCompleted, StepReopened
+from eventkit.decider import Decider
+from eventkit.event import Recorded
+from plan_tracker.domain.deadlines import Due
+from plan_tracker.domain.plan import FixedDate, MergedWith, Step, WorkdaysAfterAnchor, WorkdaysAfterOwnReceipt
+from plan_tracker.domain.progress import Progress
+
+Announcement = StepCompleted | StepReopened | DeadlineApproaching | StepBecameOverdue
+
+_DAY = timedelta(days=1)
+
+DIRECTORS_LEAD_WD = (5, 1)
+LEAD_WD = (3, 1)
+"""So many working days before its date a step is announced to be near: a director's step earlier than the others (DOMAIN 6)."""
+
+
+class Said(NamedTuple):
+    """What makes an announcement the same one: nothing is announced twice."""
+
+    kind: Literal["step-completed", "step-reopened", "deadline-approaching", "step-became-overdue"]
+    revision: int
+    step: int
+    day: date
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What was announced in one school, by the id of its event where it still holds, and how often each was corrected."""
+
+    holding: Mapping[Said, str] = field(default_factory=dict[Said, str])
+    corrected: Mapping[Said, int] = field(default_factory=dict[Said, int])
+
+    @classmethod
+    def read(cls, history: Iterable[Recorded]) -> "Announced":
+        """From the history of the school's announcements."""
+        holding: dict[Said, str] = {}
+        corrected: dict[Said, int] = {}
+        for recorded in history:
+            event = recorded.event()
+            if isinstance(event, AnnouncementCorrected):
+                gone = corrects(event)
+                holding.pop(gone, None)
+                corrected[gone] = corrected.get(gone, 0) + 1
+            elif isinstance(event, Announcement):
+                holding[said(event)] = recorded.id
+        return cls(holding, corrected)
+
+
+def said(event: Announcement) -> Said:
+    match event:
+        case StepCompleted():
+            return Said("step-completed", event.revision, event.step, event.day)
+        case StepReopened():
+            return Said("step-reopened", event.revision, event.step, event.day)
+        case DeadlineApproaching():
+            return Said("deadline-approaching", event.revision, event.step, event.day)
+        case StepBecameOverdue():
+            return Said("step-became-overdue", event.revision, event.step, event.day)
+
+
+def corrects(event: AnnouncementCorrected) -> Said:
+    return Said(event.kind, event.revision, event.step, event.day)
+
+
+# ---- What there is to say ---------------------------------------------------------------------------------------------
+
+
+def corrections(progress: Progress, announced: Announced, through: date) -> list[AnnouncementCorrected]:
+    """Completions and reopenings up to a day that were announced and, as is known now, did not happen on that day."""
+    true = {said(event) for event in changes(progress, through)}
+    return [
+        AnnouncementCorrected(corrects=event_id, step=one.step, revision=one.revision, kind=one.kind, day=one.day)
+        for one, event_id in sorted(announced.holding.items(), key=lambda item: (item[0].day, item[0].step))
+        if (one.kind == "step-completed" or one.kind == "step-reopened") and one.day <= through and one not in true
+    ]
+
+
+def changes(progress: Progress, through: date) -> list[StepCompleted | StepReopened]:
+    """Every completion and reopening from the plan's adoption through a day, in the order of days."""
+    adoption = progress.adoption
+    found: list[StepCompleted | StepReopened] = []
+    for n, timeline in progress.timelines.items():
+        for ordinal, change in timeline.changes(through.toordinal()):
+            day = date.fromordinal(ordinal)
+            if day < adoption.day:
+                continue  # what was done before the school had a plan is no news
+            event = StepCompleted if change == "completed" else StepReopened
+            found.append(event(step=n, revision=adoption.revision, day=day))
+    return sorted(found, key=lambda event: (event.day, event.step))
+
+
+def notices(progress: Progress, dues: Mapping[int, Due], day: date) -> Iterator[DeadlineApproaching | StepBecameOverdue]:
+    """The timed notices of a day, from the state at the end of the day before; `dues` are that day's live dates.
+
+    A step whose term has not begun has nothing to be reminded of, one that was ever done is judged already, and a date that had passed
+    when the plan was adopted is listed on the board and announced to nobody (DOMAIN 1). That a date has passed is said on every later day
+    in the same words, so it can be learned late, and is announced once.
+    """
+    adoption, yesterday = progress.adoption, day - _DAY
+    for step in adoption.plan.steps:
+        due = dues[step.n]
+        if due.day is None or due.day < adoption.day or progress.first_completed(step.n, yesterday) is not None:
+            continue
+        if not _term_runs(progress, step, due, yesterday):
+            continue
+        if due.day < day:
+            yield StepBecameOverdue(step=step.n, revision=adoption.revision, day=due.day + _DAY, due=due.day)
+        elif _is_near(progress, step, due, due.day, day):
+            left = adoption.calendar.between(day, due.day)
+            yield DeadlineApproaching(step=step.n, revision=adoption.revision, day=day, due=due.day, working_days=left)
+
+
+def needs_receipts(progress: Progress, day: date) -> bool:
+    """Whether a live date may depend on who received what is handed out, and when: a progress knows no person."""
+    by_receipt = [step for step in progress.adoption.plan.steps if isinstance(step.deadline, WorkdaysAfterOwnReceipt)]
+    return any(
+        progress.first_completed(step.n, day) is None and any(progress.timelines[n].at(day.toordinal())[0] for n in step.predecessors)
+        for step in by_receipt
+    )
+
+
+def _is_near(progress: Progress, step: Step, due: Due, due_on: date, day: date) -> bool:
+    """A step of one working day is announced as its term begins, all others so many working days before (DOMAIN 6)."""
+    adoption = progress.adoption
+    if due.working_days == 1 and due.anchor_day is not None:
+        return day == max(due.anchor_day, adoption.day) + _DAY
+    leads = DIRECTORS_LEAD_WD if "director" in step.responsible else LEAD_WD
+    return any(day == adoption.calendar.subtract(due_on, lead) for lead in leads)
+
+
+def _term_runs(progress: Progress, step: Step, due: Due, day: date) -> bool:
+    """Whether the step's live date waits for no other step any more; until then it moves on from day to day."""
+    adoption = progress.adoption
+    match step.deadline:
+        case MergedWith(step=other):
+            return _term_runs(progress, adoption.plan.step(other), due, day)
+        case FixedDate():
+            return True
+        case WorkdaysAfterAnchor(stated=False) if adoption.anchor == "plan_start":
+            return True
+        case WorkdaysAfterOwnReceipt() if due.anchor is None:
+            return True  # somebody has received, and that is what the date was computed from
+        case _:
+            return all(progress.first_completed(n, day) is not None for n in step.predecessors)
+
+
+# ---- Saying it --------------------------------------------------------------------------------------------------------
+
+
+def _decide(command: Announcement | AnnouncementCorrected, state: frozenset[Said]) -> Sequence[Event]:
+    if isinstance(command, AnnouncementCorrected):
+        return [command] if corrects(command) in state else []
+    return [] if said(command) in state else [command]
+
+
+def _evolve(state: frozenset[Said], event: Event) -> frozenset[Said]:
+    match event:
+        case AnnouncementCorrected():
+            return state - {corrects(event)}
+        case StepCompleted() | StepReopened() | DeadlineApproaching() | StepBecameOverdue():
+            return state | {said(event)}
+        case _:
+            return state
+
+
+announcements: Decider[Announcement | AnnouncementCorrected, frozenset[Said]] = Decider("announcements", frozenset(), _decide, _evolve)
+"""One school's announcements: the command is what is to be said, and the events are what was not said yet."""

@@ -1,0 +1,215 @@
+"""Measures: when a step counts a subject, and when that subject is satisfied. What the order's sentences mean, in days (DOMAIN 1).
+
+Each is a pure function of the join of one subject's documents: a seat, a person, a class or the school. All are causal, for they are made
+of nothing but sets of days.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from plan_tracker.domain.days import ALWAYS, NEVER, Days, Switch, at_least, both, either, without
+from plan_tracker.domain.documents import Account, Decisions, Guardian, Pupil, SchoolClass, Seat, Staff
+
+RULES: Final = 1
+"""Raised when the meaning of a measure changes, so that an answer says by which rules it was given."""
+
+SENTENCES: Final = {
+    "attested": "Somebody responsible has said that it is done.",
+    "active-coordinator": "At least one appointed coordinator is on the staff.",
+    "school-order": "The school's own order is registered and not revoked.",
+    "staff-decided": "Every active member of staff has decided: granted or refused. A withdrawal does not reopen it.",
+    "classes-created": "Every declared class that is not closed is created.",
+    "families-decided": "There is a decision, or another legal basis, for every pupil's seat and for every guardian linked or decided.",
+    "families-entered": "Every pupil's seat without refusal or withdrawal has a pupil entered, with a guardian or a reason for none.",
+    "pupils-assigned": "Every pupil's seat without refusal or withdrawal has a pupil assigned to an open class.",
+    "credentials-out": "Everybody with a consent or another basis has received the newest code, or has activated the account.",
+    "accounts-activated": "Everybody with a consent or another basis has activated the account.",
+}
+"""What each measure of a plan asks for, for people."""
+
+OF_MANY: Final = tuple(name for name in SENTENCES if name not in {"attested", "active-coordinator", "school-order"})
+"""The measures that count many subjects; the others look at the school as a whole."""
+
+OF_PEOPLE: Final = frozenset(
+    {"staff-decided", "families-decided", "families-entered", "pupils-assigned", "credentials-out", "accounts-activated"}
+)
+"""The measures that count people: small numbers of them are nobody's business outside the school (DESIGN 3)."""
+
+
+class Standing(NamedTuple):
+    """How one subject stands in one measure."""
+
+    counted: Days
+    satisfied: Days
+    """A subset of `counted`."""
+
+
+def standing(counted: Days, satisfied: Days) -> Standing:
+    return Standing(counted, both(counted, satisfied))
+
+
+# ---- The school, its staff and its classes ------------------------------------------------------------------------------
+
+
+def attested(day: int | None) -> Standing:
+    """Steps that no event proves: the school itself; satisfied from the day on which somebody responsible says so."""
+    return Standing(ALWAYS, NEVER if day is None else (day,))
+
+
+def active_coordinator(coordinators: Iterable[Days], threshold: int) -> Standing:
+    """Step 4: the school itself; satisfied while enough appointed coordinators are active staff."""
+    return Standing(ALWAYS, at_least(threshold, coordinators))
+
+
+def school_order(orders: Iterable[Days]) -> Standing:
+    """Step 6: the school itself; satisfied while an order is in force."""
+    return Standing(ALWAYS, at_least(1, orders))
+
+
+def staff_decided(member: Staff, decisions: Decisions) -> Standing:
+    """Step 8: active staff; satisfied from the first decision on."""
+    return standing(member.active, decisions.decided)
+
+
+def class_created(one: SchoolClass) -> Standing:
+    """Step 12: declared classes; satisfied once created."""
+    return standing(one.declared, one.created)
+
+
+# ---- Seats --------------------------------------------------------------------------------------------------------------
+
+
+class Holder(NamedTuple):
+    """Somebody who holds, or held, one seat."""
+
+    held: Days
+    """From a decision or from entering on, until leaving."""
+    willing: Days
+    """Held without a refusal or withdrawal that stands, or on another legal basis."""
+    decided: Days
+    """A decision or another legal basis."""
+    entered: Days
+    """Entered, with a guardian or a recorded reason for having none."""
+    assigned: Days
+    """Assigned to an open class."""
+
+
+def seats_held(pupil: Pupil, decisions: Decisions) -> tuple[dict[Seat, Days], dict[Seat, Days]]:
+    """On which days a person holds which seat, and which seats are gone because that person left and took them along.
+
+    A decision holds a seat before anybody has a name; entering adopts the decision's subject and says the seat again, and then roster's
+    word counts.
+    """
+    if len(decisions.seats) == 1 and len(pupil.moves) <= 1 and (not pupil.moves or pupil.moves[0][1] == decisions.seats[0][1]):
+        day, seat = decisions.seats[0]
+        return {seat: (min(day, pupil.moves[0][0]) if pupil.moves else day,)}, {}
+    held: dict[Seat, Switch] = {}
+    gone: dict[Seat, Switch] = {}
+    current: Seat | None = None
+    entered = False
+    for day, by_roster, seat in sorted(
+        [(day, False, seat) for day, seat in decisions.seats] + [(day, True, seat) for day, seat in pupil.moves],
+        key=lambda move: move[:2],
+    ):
+        if entered and not by_roster:
+            continue
+        if current is not None and current != seat:
+            held[current].turn(day, False)
+            if seat is None:
+                gone.setdefault(current, Switch()).turn(day, True)
+        if seat is not None:
+            held.setdefault(seat, Switch()).turn(day, True)
+        current, entered = seat, by_roster and seat is not None
+    return {seat: one.days for seat, one in held.items()}, {seat: one.days for seat, one in gone.items()}
+
+
+def vacant(reached: Days, holders: Sequence[Holder], gone: Iterable[Days]) -> Days:
+    """The days on which a seat of the headcount is nobody's yet. Who leaves takes the seat along: it is not vacant again."""
+    for holder in holders:
+        reached = without(reached, holder.held)
+    for days in gone:
+        reached = without(reached, days)
+    return reached
+
+
+def seat_decided(free: Days, holders: Sequence[Holder]) -> Standing:
+    """Step 13: the seats 1…headcount and any seat above with a decision or a pupil; satisfied when decided."""
+    counted, satisfied = free, NEVER
+    for holder in holders:
+        counted = either(counted, holder.held)
+        satisfied = either(satisfied, both(holder.held, holder.decided))
+    return Standing(counted, satisfied)
+
+
+def seat_entered(free: Days, holders: Sequence[Holder]) -> Standing:
+    """Step 14: the seats of step 13 less refused and withdrawn; satisfied when a pupil is entered, with a guardian or a reason for none."""
+    counted, satisfied = free, NEVER
+    for holder in holders:
+        counted = either(counted, holder.willing)
+        satisfied = either(satisfied, both(holder.willing, holder.entered))
+    return Standing(counted, satisfied)
+
+
+def seat_assigned(free: Days, holders: Sequence[Holder]) -> Standing:
+    """Step 15: the seats of step 14; satisfied when the pupil is assigned to an open class."""
+    counted, satisfied = free, NEVER
+    for holder in holders:
+        counted = either(counted, holder.willing)
+        satisfied = either(satisfied, both(holder.willing, holder.assigned))
+    return Standing(counted, satisfied)
+
+
+# ---- Guardians, and everybody with an account ------------------------------------------------------------------------------
+
+
+def linked(guardian: Guardian, left: Mapping[str, Days]) -> tuple[Days, Days]:
+    """The days on which a guardian is linked to a pupil of the school, and those on which only to pupils who have left."""
+    here = gone = NEVER
+    for pupil_id, days in guardian.links.items():
+        here = either(here, without(days, left.get(pupil_id, NEVER)))
+        gone = either(gone, both(days, left.get(pupil_id, NEVER)))
+    return here, without(gone, here)
+
+
+def guardian_decided(here: Days, gone: Days, basis: Days, decisions: Decisions) -> Standing:
+    """Step 13: guardians linked or decided, but those whose pupils have all left; satisfied when decided."""
+    decided = either(decisions.decided, basis)
+    return standing(either(here, without(decided, gone)), decided)
+
+
+def staff_entitled(member: Staff, decisions: Decisions) -> Days:
+    """Active staff who granted, and the director and coordinators, who are exempt under step 2."""
+    return both(member.active, either(decisions.granted, either(member.director, member.coordinator)))
+
+
+def guardian_entitled(here: Days, basis: Days, decisions: Decisions) -> Days:
+    return both(here, either(decisions.granted, basis))
+
+
+def pupil_entitled(held: Days, basis: Days, decisions: Decisions) -> Days:
+    """The pupils of step 14, entered or not, who granted or have another basis."""
+    return both(held, either(decisions.granted, basis))
+
+
+def with_account(entitled: Days, account: Account) -> Days:
+    """Steps 18 and 19: those entitled to an account, also before they have one, but the blocked.
+
+    Whoever becomes entitled anew after a block (a new consent, employed again) is waited for again, although no new account exists yet.
+    """
+    if not account.blocked:
+        return entitled
+    blocked = Switch()
+    free = {*account.blocked[1::2], *entitled[::2]}
+    for day, on in sorted([(day, False) for day in free] + [(day, True) for day in account.blocked[::2]]):
+        blocked.turn(day, on)
+    return without(entitled, blocked.days)
+
+
+def credential_out(counted: Days, account: Account) -> Standing:
+    """Step 18: satisfied while the newest code is handed over, or the account activated."""
+    return standing(counted, account.received)
+
+
+def account_activated(counted: Days, account: Account) -> Standing:
+    """Step 19: satisfied while the account is activated."""
+    return standing(counted, account.active)

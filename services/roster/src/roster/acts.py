@@ -1,0 +1,223 @@
+"""What is done in a school, one function an act: the calls of api and the rows of an import are carried out by the same ones.
+
+An act first decides, where it may be refused, and then changes the rows that follow from its events.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from contracts.consent import SubjectKind
+from contracts.roster import LegalBasis, NoGuardianReason, PersonName, Position, Relation
+from eventkit.decider import Refused
+from roster.book import Book, new_id, same_name
+from roster.domain.basis import Consent
+from roster.domain.classes import CLASS, AssignTeacher, Close, Create, Declare, DeclareHeadcount
+from roster.domain.pupil import PUPIL, Assign, Enrol, Leave, Link, RecordNoGuardian, Unlink
+from roster.domain.staff import STAFF, Appoint, Dismiss, Hire, Relieve
+from roster.vault import Details
+
+# On a keyboard left in Latin these stand for the Russian letters that look the same: two classes 7А would be one too many.
+_LOOK_ALIKES = str.maketrans("ABCEHKMOPTXY", "АВСЕНКМОРТХУ")
+
+
+def details_of(name: PersonName) -> Details:
+    """A person's details as the vault keeps them: text by field, without the blank ones."""
+    return {field: str(value) for field, value in name if value not in (None, "")}
+
+
+# ---- staff ------------------------------------------------------------------------------------------------------------
+
+
+def hire(book: Book, *, details: Details, position: Position, hired_on: date, external_id: str | None = None) -> str:
+    """Enters a member of staff, or somebody back who had been dismissed, and answers the person's id."""
+    person = book.by_external_id(SubjectKind.STAFF, external_id) or new_id("p")
+    _require_same_name(book, person, details)
+    if book.decide(STAFF, person, Hire(person, position, hired_on)):
+        book.enter(person, SubjectKind.STAFF, details)
+        book.bind(person, SubjectKind.STAFF, external_id)
+    else:
+        book.change_details(person, details)
+    return person
+
+
+def dismiss(book: Book, person: str) -> None:
+    if book.decide(STAFF, person, Dismiss(person)):
+        book.people.put(person=person, active=False)
+
+
+def appoint_coordinator(book: Book, person: str) -> None:
+    book.decide(STAFF, person, Appoint(person))
+
+
+def relieve_coordinator(book: Book, person: str) -> None:
+    book.decide(STAFF, person, Relieve(person))
+
+
+# ---- classes ----------------------------------------------------------------------------------------------------------
+
+
+def declare_class(book: Book, *, grade: int, letter: str, academic_year: str) -> str:
+    """Says that there is a class and answers its id, the same one for the same name in the same year."""
+    begins, ends = academic_year.split("/")
+    if int(ends) != int(begins) + 1:
+        raise Refused("class.year-malformed", f"{academic_year} is no academic year: name two years that follow each other.")
+    letter = letter.translate(_LOOK_ALIKES)
+    name = (academic_year, grade, letter)
+    class_id = book.class_ids().get(name) or new_id("c")
+    if book.decide(CLASS, class_id, Declare(class_id, grade, letter, academic_year)):
+        book.name_class(name, class_id)
+    return class_id
+
+
+def create_class(book: Book, class_id: str, shift: int) -> None:
+    if book.decide(CLASS, class_id, Create(class_id, shift)):
+        book.classes.put(class_id=class_id, shift=shift)
+
+
+def declare_headcount(book: Book, class_id: str, pupils: int) -> None:
+    if book.decide(CLASS, class_id, DeclareHeadcount(class_id, pupils)):
+        book.classes.put(class_id=class_id, headcount=pupils)
+
+
+def assign_class_teacher(book: Book, class_id: str, person: str) -> None:
+    if book.decide(CLASS, class_id, AssignTeacher(class_id, person, book.state(STAFF, person))):
+        book.classes.put(class_id=class_id, teacher=person)
+
+
+def close_class(book: Book, class_id: str) -> None:
+    if book.decide(CLASS, class_id, Close(class_id)):
+        book.classes.put(class_id=class_id, closed=True)
+
+
+# ---- pupils and guardians ---------------------------------------------------------------------------------------------
+
+
+def enrol(
+    book: Book,
+    *,
+    details: Details,
+    class_id: str,
+    enrolled_on: date,
+    consent_id: str | None = None,
+    legal_basis: LegalBasis | None = None,
+    external_id: str | None = None,
+    preferred_seat: int | None = None,
+) -> str:
+    """Enters a pupil under the id of the consent's subject (step 14) and answers that id.
+
+    The seat is the consent's, where it has one on this class's list, else the preferred or the next free one.
+    """
+    consent = _named_consent(book, consent_id)
+    person = _identity(book, SubjectKind.PUPIL, consent, external_id)
+    _require_same_name(book, person, details)
+    seat = book.seat_for(class_id, person, consent.seat if consent else None, preferred_seat)
+    enrolment = Enrol(person, seat, book.state(CLASS, class_id), consent, legal_basis, enrolled_on)
+    if book.decide(PUPIL, person, enrolment):
+        book.enter(person, SubjectKind.PUPIL, details)
+        book.take_seat(person, seat)
+    else:
+        book.change_details(person, details)
+    book.bind(person, SubjectKind.PUPIL, external_id)
+    return person
+
+
+def leave(book: Book, pupil: str) -> None:
+    if book.decide(PUPIL, pupil, Leave(pupil)):
+        book.people.put(person=pupil, active=False, class_id=None)
+
+
+def link_guardian(
+    book: Book,
+    *,
+    pupil: str,
+    relation: Relation,
+    legal_representative: bool,
+    guardian: str | None = None,
+    details: Details | None = None,
+    consent_id: str | None = None,
+    legal_basis: LegalBasis | None = None,
+    external_id: str | None = None,
+) -> str:
+    """Links a guardian to a pupil (step 14) and answers the guardian's id.
+
+    The guardian is who is named, else who has this external id, else the consent's subject, else somebody new. Where no
+    consent is named, the guardian's own granted one counts: the data of a guardian of two children are held on one.
+    """
+    consent = _named_consent(book, consent_id)
+    if guardian is not None:
+        if book.person(guardian, SubjectKind.GUARDIAN) is None:
+            raise Refused("guardian.unknown", f"There is no guardian {guardian} in this school. Give the details of a new one instead.")
+    else:
+        guardian = _identity(book, SubjectKind.GUARDIAN, consent, external_id)
+    known = book.person(guardian, SubjectKind.GUARDIAN) is not None
+    if not known and details is None:
+        raise Refused("guardian.details-missing", "Name a guardian who is entered already, or give the details of a new one.")
+    if details is not None:
+        _require_same_name(book, guardian, details)
+    link = Link(pupil, guardian, relation, legal_representative, consent or book.granted(guardian), legal_basis)
+    linked = book.decide(PUPIL, pupil, link)
+    if not known:
+        book.enter(guardian, SubjectKind.GUARDIAN, details or {})
+    elif details is not None:
+        book.change_details(guardian, details)
+    book.bind(guardian, SubjectKind.GUARDIAN, external_id)
+    if linked:
+        book.guardianships.put(
+            pupil=pupil,
+            guardian=guardian,
+            school=book.school,
+            relation=relation,
+            legal_representative=legal_representative,
+            linked=True,
+        )
+    return guardian
+
+
+def unlink_guardian(book: Book, pupil: str, guardian: str) -> None:
+    if book.decide(PUPIL, pupil, Unlink(pupil, guardian)):
+        book.guardianships.put(pupil=pupil, guardian=guardian, linked=False)
+
+
+def record_no_guardian(book: Book, pupil: str, reason: NoGuardianReason) -> None:
+    book.decide(PUPIL, pupil, RecordNoGuardian(pupil, reason))
+
+
+def assign_pupil(book: Book, pupil: str, class_id: str) -> None:
+    """Assigns an entered pupil to a created class (step 15)."""
+    if book.decide(PUPIL, pupil, Assign(pupil, class_id, book.state(CLASS, class_id))):
+        book.people.put(person=pupil, class_id=class_id)
+
+
+def _named_consent(book: Book, consent_id: str | None) -> Consent | None:
+    if consent_id is None:
+        return None
+    consent = book.consent(consent_id)
+    if consent is None:
+        raise Refused(
+            "consent.missing",
+            f"There is no consent {consent_id} in this school.",
+            "Record the decision first (consent.record-decision) and name the id that it answers with.",
+        )
+    return consent
+
+
+def _identity(book: Book, kind: SubjectKind, consent: Consent | None, external_id: str | None) -> str:
+    """Who somebody is: the consent's subject, whose id entering adopts, or who has the external id already, or somebody new."""
+    known = book.by_external_id(kind, external_id)
+    if consent is None:
+        return known or new_id("p")
+    if known not in (None, consent.subject):
+        raise Refused("external-id.taken", f"This external id is that of {known}, and consent {consent.consent_id} is another person's.")
+    return consent.subject
+
+
+def _require_same_name(book: Book, person: str, details: Details) -> None:
+    """Who is entered already is not entered again as somebody else, by a mistyped external id or a consent that was used before."""
+    before = book.details(person)
+    if before is not None and not same_name(before, details):
+        raise Refused(
+            "person.other-name",
+            f"This id or consent is that of {person}, who is entered under another name.",
+            "Look at the external id and the consent. A name is corrected by importing the person's row.",
+        )

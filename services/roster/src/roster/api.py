@@ -1,0 +1,271 @@
+"""The calls that roster answers. A command opens the school's book, does its act and writes the book; all rules are further in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import Connection, Select, func, insert, select
+
+from contracts import roster as calls
+from contracts.call import Call, Reply, Role
+from contracts.consent import SubjectKind
+from eventkit.answering import Caller
+from eventkit.decider import Refused
+from eventkit.event import rfc3339
+from eventkit.service import Service, happened_on
+from eventkit.store import Transaction
+from roster import acts
+from roster.book import Book, Books
+from roster.domain.school import SCHOOL, Open
+from roster.tables import class_table, guardianship_table, person_table, require_school, school_table
+from roster.vault import Sealed, journal_table, vault_table
+
+A = TypeVar("A", bound=calls.Act)
+P = TypeVar("P", bound=Reply)
+
+
+def register(service: Service, books: Books) -> None:
+    """Registers every call of roster but those of imports."""
+    _register_acts(service, books)
+    _register_queries(service, books)
+
+
+def _register_acts(service: Service, books: Books) -> None:
+    def act(call: Call[A, P]) -> Callable[[Callable[[Book, A], P]], Callable[[Book, A], P]]:
+        """An act in a school that is open: what it decided and changed is written when it has succeeded."""
+
+        def registering(function: Callable[[Book, A], P]) -> Callable[[Book, A], P]:
+            def handler(request: A, tx: Transaction, caller: Caller) -> P:
+                book = books.open(tx, request.school, request.happened_on)
+                reply = function(book, request)
+                book.write()
+                return reply
+
+            service.command(call)(handler)
+            return function
+
+        return registering
+
+    @service.command(calls.OPEN_SCHOOL)
+    def open_school(request: calls.OpenSchool, tx: Transaction, caller: Caller) -> calls.SchoolReply:
+        day = happened_on(request.happened_on, tx.now, _known_zone(request.timezone))
+        command = Open(request.school, request.municipality, request.timezone)
+        if tx.decide(SCHOOL, request.school, command, school=request.school, happened_on=day):
+            row = {"school": request.school, "name": request.name, "municipality": request.municipality, "timezone": request.timezone}
+            tx.write(insert(school_table), row)
+        elif tx.rows(select(school_table.c.name).where(school_table.c.school == request.school))[0].name != request.name:
+            raise Refused("school.exists", f"{request.school} is open already, under another name. Choose another id.")
+        return calls.SchoolReply(school=request.school)
+
+    @act(calls.HIRE_STAFF)
+    def hire_staff(book: Book, request: calls.HireStaff) -> calls.Person:
+        person = acts.hire(
+            book,
+            details=acts.details_of(request.details),
+            position=request.position,
+            hired_on=request.hired_on,
+            external_id=request.external_id,
+        )
+        return calls.Person(person=person)
+
+    @act(calls.DISMISS_STAFF)
+    def dismiss_staff(book: Book, request: calls.StaffAct) -> calls.Done:
+        acts.dismiss(book, request.person)
+        return calls.Done()
+
+    @act(calls.APPOINT_COORDINATOR)
+    def appoint_coordinator(book: Book, request: calls.StaffAct) -> calls.Done:
+        acts.appoint_coordinator(book, request.person)
+        return calls.Done()
+
+    @act(calls.RELIEVE_COORDINATOR)
+    def relieve_coordinator(book: Book, request: calls.StaffAct) -> calls.Done:
+        acts.relieve_coordinator(book, request.person)
+        return calls.Done()
+
+    @act(calls.DECLARE_CLASS)
+    def declare_class(book: Book, request: calls.DeclareClass) -> calls.ClassRef:
+        class_id = acts.declare_class(book, grade=request.grade, letter=request.letter, academic_year=request.academic_year)
+        return calls.ClassRef(class_id=class_id)
+
+    @act(calls.CREATE_CLASS)
+    def create_class(book: Book, request: calls.CreateClass) -> calls.Done:
+        acts.create_class(book, request.class_id, request.shift)
+        return calls.Done()
+
+    @act(calls.CLOSE_CLASS)
+    def close_class(book: Book, request: calls.CloseClass) -> calls.Done:
+        acts.close_class(book, request.class_id)
+        return calls.Done()
+
+    @act(calls.DECLARE_HEADCOUNT)
+    def declare_headcount(book: Book, request: calls.DeclareHeadcount) -> calls.Done:
+        acts.declare_headcount(book, request.class_id, request.pupils)
+        return calls.Done()
+
+    @act(calls.ASSIGN_CLASS_TEACHER)
+    def assign_class_teacher(book: Book, request: calls.AssignClassTeacher) -> calls.Done:
+        acts.assign_class_teacher(book, request.class_id, request.person)
+        return calls.Done()
+
+    @act(calls.ENROL_PUPIL)
+    def enrol_pupil(book: Book, request: calls.EnrolPupil) -> calls.Person:
+        person = acts.enrol(
+            book,
+            details=acts.details_of(request.details),
+            class_id=request.class_id,
+            enrolled_on=request.enrolled_on,
+            consent_id=request.consent_id,
+            legal_basis=request.legal_basis,
+            external_id=request.external_id,
+        )
+        return calls.Person(person=person)
+
+    @act(calls.PUPIL_LEFT)
+    def pupil_left(book: Book, request: calls.PupilAct) -> calls.Done:
+        acts.leave(book, request.pupil)
+        return calls.Done()
+
+    @act(calls.LINK_GUARDIAN)
+    def link_guardian(book: Book, request: calls.LinkGuardian) -> calls.Person:
+        guardian = acts.link_guardian(
+            book,
+            pupil=request.pupil,
+            relation=request.relation,
+            legal_representative=request.legal_representative,
+            guardian=request.guardian,
+            details=acts.details_of(request.details) if request.details else None,
+            consent_id=request.consent_id,
+            legal_basis=request.legal_basis,
+            external_id=request.external_id,
+        )
+        return calls.Person(person=guardian)
+
+    @act(calls.UNLINK_GUARDIAN)
+    def unlink_guardian(book: Book, request: calls.UnlinkGuardian) -> calls.Done:
+        acts.unlink_guardian(book, request.pupil, request.guardian)
+        return calls.Done()
+
+    @act(calls.RECORD_NO_GUARDIAN)
+    def record_no_guardian(book: Book, request: calls.RecordNoGuardian) -> calls.Done:
+        acts.record_no_guardian(book, request.pupil, request.reason)
+        return calls.Done()
+
+    @act(calls.ASSIGN_PUPIL)
+    def assign_pupil(book: Book, request: calls.AssignPupil) -> calls.Done:
+        acts.assign_pupil(book, request.pupil, request.class_id)
+        return calls.Done()
+
+
+def _register_queries(service: Service, books: Books) -> None:
+    @service.query(calls.SCHOOL)
+    async def school(request: calls.SchoolQuery, caller: Caller) -> calls.SchoolCard:
+        return await service.read(lambda connection: _school_card(connection, request.school))
+
+    @service.query(calls.PEOPLE)
+    async def people(request: calls.PeopleQuery, caller: Caller) -> calls.People:
+        if caller.actor.role is Role.CLASS_TEACHER and (request.class_id != caller.actor.scope or request.kind == SubjectKind.STAFF):
+            raise Refused("access.other-class", f"A class teacher asks for the pupils and guardians of {caller.actor.scope} alone.")
+
+        def read(connection: Connection) -> calls.People:
+            require_school(connection, request.school)
+            found = connection.execute(_people_asked_for(request)).scalars().all()
+            return calls.People(people=tuple(found))
+
+        return await service.read(read)
+
+    @service.query(calls.CLASSES)
+    async def classes(request: calls.ClassesQuery, caller: Caller) -> calls.Classes:
+        return await service.read(lambda connection: _classes(connection, request))
+
+    @service.query(calls.PERSON)
+    async def person(request: calls.PersonQuery, caller: Caller) -> calls.PersonCard:
+        at = rfc3339(service.clock.now())
+
+        def read_and_journal(connection: Connection) -> calls.PersonCard:
+            require_school(connection, request.school)
+            row = connection.execute(
+                select(vault_table).where(vault_table.c.person == request.person, vault_table.c.school == request.school)
+            ).first()
+            if row is None:
+                raise Refused("person.unknown", f"There is no person {request.person} in {request.school}.")
+            details = books.vault.open(request.person, Sealed(row.key, row.sealed))
+            entry = {"person": request.person, "reader": caller.origin.actor, "principal": caller.origin.principal, "at": at}
+            connection.execute(insert(journal_table), entry)
+            shown = {field: value for field, value in details.items() if field in calls.PersonName.model_fields}
+            return calls.PersonCard(person=request.person, kind=row.kind, details=calls.PersonName.model_validate(shown))
+
+        return await service.write(read_and_journal)
+
+
+def _known_zone(timezone: str) -> str:
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # no such name, no name at all, a folder of names
+        raise Refused("school.timezone-unknown", f"There is no time zone {timezone}. Name one like Europe/Moscow.") from error
+    return timezone
+
+
+def _school_card(connection: Connection, school: str) -> calls.SchoolCard:
+    row = require_school(connection, school)
+    kinds = select(person_table.c.kind, func.count().label("people")).where(person_table.c.school == school, person_table.c.active)
+    counts = {row.kind: row.people for row in connection.execute(kinds.group_by(person_table.c.kind))}
+    classes = select(func.count()).select_from(class_table).where(class_table.c.school == school, class_table.c.closed.is_(False))
+    guardians = select(func.count()).select_from(_guardians(school).subquery())
+    return calls.SchoolCard(
+        school=school,
+        name=row.name,
+        municipality=row.municipality,
+        timezone=row.timezone,
+        staff=counts.get(SubjectKind.STAFF, 0),
+        classes=connection.execute(classes).scalar_one(),
+        pupils=counts.get(SubjectKind.PUPIL, 0),
+        guardians=connection.execute(guardians).scalar_one(),
+    )
+
+
+def _people_asked_for(request: calls.PeopleQuery) -> Select[str]:
+    if request.kind == SubjectKind.GUARDIAN:
+        return _guardians(request.school, request.class_id)
+    people = person_table.c
+    wanted = select(people.person).where(people.school == request.school, people.kind == request.kind, people.active)
+    if request.class_id is not None:
+        wanted = wanted.where(_in_class(request.class_id))
+    return wanted.order_by(people.person)
+
+
+def _guardians(school: str, class_id: str | None = None) -> Select[str]:
+    """The guardians who are linked to pupils of the school, or of one class."""
+    links, pupil = guardianship_table.c, person_table.c
+    wanted = select(links.guardian).distinct().join(person_table, pupil.person == links.pupil)
+    wanted = wanted.where(links.school == school, links.linked, pupil.active)
+    return (wanted if class_id is None else wanted.where(_in_class(class_id))).order_by(links.guardian)
+
+
+def _in_class(class_id: str) -> Any:
+    """Pupils assigned to a class and, until they are assigned to any, those on its list."""
+    return func.coalesce(person_table.c.class_id, person_table.c.listed_in) == class_id
+
+
+def _classes(connection: Connection, request: calls.ClassesQuery) -> calls.Classes:
+    require_school(connection, request.school)
+    wanted = select(class_table).where(class_table.c.school == request.school, class_table.c.closed.is_(False))
+    if request.academic_year is not None:
+        wanted = wanted.where(class_table.c.academic_year == request.academic_year)
+    order = class_table.c.academic_year, class_table.c.grade, class_table.c.letter
+    return calls.Classes(
+        classes=tuple(
+            calls.ClassCard(
+                class_id=row.class_id,
+                grade=row.grade,
+                letter=row.letter,
+                academic_year=row.academic_year,
+                created=row.shift is not None,
+                headcount=row.headcount or 0,
+                teacher=row.teacher,
+            )
+            for row in connection.execute(wanted.order_by(*order))
+        )
+    )

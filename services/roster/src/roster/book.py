@@ -1,0 +1,340 @@
+"""A school's book: what is known of a school's people and classes, and what one act decides and changes of them.
+
+`Pages` only reads; a `Book` is open for one act on one day, inside a command's transaction. Rows are read with as many
+others as were announced, and written together at the end: so an act on one pupil and a part of an import that enters
+fifty are the same code.
+"""
+
+from __future__ import annotations
+
+import secrets as randomness
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+
+from contracts.consent import SubjectKind
+from contracts.event import Event
+from contracts.roster import Seat, SeatHolder
+from eventkit.decider import Decider, Refused
+from eventkit.secrets import Secrets
+from eventkit.service import happened_on
+from eventkit.store import Transaction
+from roster.domain.basis import Consent
+from roster.domain.facts import DETAILS, Change
+from roster.domain.school import SCHOOL
+from roster.files.words import folded
+from roster.projections import consent_of, consent_table
+from roster.sheet import Rows, Sheet
+from roster.tables import class_table, external_id_table, guardianship_table, likeness_table, number_table, person_table, seat_table
+from roster.vault import Details, Sealed, Vault, vault_table
+
+C = TypeVar("C")
+S = TypeVar("S")
+
+ClassName = tuple[str, int, str]
+"""Academic year, grade and letter."""
+
+LAST_SEAT = 99
+
+
+def new_id(letter: str) -> str:
+    """A random id, e.g. `p-` and 20 hex digits: it tells nothing of whom it stands for."""
+    return f"{letter}-{randomness.token_hex(10)}"
+
+
+def same_name(one: Details, other: Details) -> bool:
+    """Whether two people have the same last and first name; ё equals е, for comparing only (DOMAIN 4)."""
+    return all(folded(one.get(field, "")) == folded(other.get(field, "")) for field in ("last_name", "first_name"))
+
+
+class Digests:
+    """The keyed digests under which a school's personal data are found again without being kept."""
+
+    def __init__(self, secrets: Secrets, school: str) -> None:
+        self._secrets = secrets
+        self._school = school
+        self._made: dict[tuple[str, str], str] = {}
+
+    def external_id(self, kind: SubjectKind, external_id: str) -> str:
+        return self._digest("external-id", f"{kind}/{external_id}")
+
+    def consent_number(self, number: str) -> str:
+        return self._digest("imported-consent-number", number)
+
+    def likeness(self, details: Details) -> str | None:
+        """Of name and birth date; None for who has no birth date."""
+        if "birth_date" not in details:
+            return None
+        name = "/".join(folded(details.get(field, "")) for field in ("last_name", "first_name", "patronymic"))
+        return self._digest("likeness", f"{name}/{details['birth_date']}")
+
+    def _digest(self, purpose: str, text: str) -> str:
+        made = self._made.get((purpose, text))
+        if made is None:
+            made = self._made[purpose, text] = self._secrets.mac(purpose, f"{self._school}/{text}".encode())
+        return made
+
+
+class Pages:
+    """What is known of one school. Each row is read once."""
+
+    def __init__(self, rows: Rows, school: str, vault: Vault, digests: Digests) -> None:
+        self.school = school
+        self.people = Sheet(rows, person_table)
+        self.classes = Sheet(rows, class_table)
+        self.guardianships = Sheet(rows, guardianship_table)
+        self._rows = rows
+        self._vault = vault
+        self._digests = digests
+        self._sealed = Sheet(rows, vault_table)
+        self._external_ids = Sheet(rows, external_id_table)
+        self._likenesses = Sheet(rows, likeness_table)
+        self._seats = Sheet(rows, seat_table)
+        self._numbers = Sheet(rows, number_table)
+        self._consents: dict[str, Consent | None] = {}
+        self._of_subject: dict[str, list[Consent]] = {}
+        self._decided_numbers: dict[str, set[int]] = {}
+        self._granted_numbers: dict[str, set[int]] = {}
+        self._class_ids: dict[ClassName, str] | None = None
+
+    # ---- people -------------------------------------------------------------------------------------------------------
+
+    def expect_people(self, people: Iterable[str]) -> None:
+        """Announces of whom anything will be asked."""
+        people = list(people)
+        self.people.expect(people)
+        self._sealed.expect(people)
+        self.guardianships.expect(people)
+        self._expect_subjects(people)
+
+    def expect_external_ids(self, kind: SubjectKind, external_ids: Iterable[str]) -> None:
+        self._external_ids.expect(self._digests.external_id(kind, external_id) for external_id in external_ids)
+
+    def person(self, person: str, kind: SubjectKind) -> Mapping[str, Any] | None:
+        """The row of somebody who was ever entered in this school as this kind."""
+        row = self.people.get(person)
+        return row if row is not None and (row["school"], row["kind"]) == (self.school, kind) else None
+
+    def by_external_id(self, kind: SubjectKind, external_id: str | None) -> str | None:
+        if external_id is None:
+            return None
+        row = self._external_ids.get(self._digests.external_id(kind, external_id))
+        return None if row is None else row["person"]
+
+    def likeness(self, details: Details) -> str | None:
+        """What a pupil has in common with who has the same name and birth date, and with nobody else."""
+        return self._digests.likeness(details)
+
+    def expect_alike(self, likenesses: Iterable[str | None]) -> None:
+        self._likenesses.expect(likeness for likeness in likenesses if likeness is not None)
+
+    def alike(self, likeness: str | None) -> list[str]:
+        """The pupils of this likeness."""
+        return [] if likeness is None else [row["person"] for row in self._likenesses.all(likeness)]
+
+    def details(self, person: str) -> dict[str, str] | None:
+        """What the vault holds of a person. Raises vault.Damaged."""
+        row = self._sealed.get(person)
+        return None if row is None else self._vault.open(person, Sealed(row["key"], row["sealed"]))
+
+    def guardians(self, pupil: str) -> list[str]:
+        """Who is linked with a pupil now."""
+        return [row["guardian"] for row in self.guardianships.all(pupil) if row["linked"]]
+
+    # ---- consents -----------------------------------------------------------------------------------------------------
+
+    def expect_consents(self, consent_ids: Iterable[str]) -> None:
+        missing = [consent_id for consent_id in dict.fromkeys(consent_ids) if consent_id not in self._consents]
+        if missing:
+            self._consents |= dict.fromkeys(missing)
+            self._read_consents(consent_table.c.consent_id.in_(missing))
+
+    def consent(self, consent_id: str) -> Consent | None:
+        """A decision of this school that roster has heard of."""
+        self.expect_consents((consent_id,))
+        return self._consents[consent_id]
+
+    def decisions(self, person: str) -> Sequence[Consent]:
+        """Every decision on a person's data, those that stand no longer too."""
+        self._expect_subjects((person,))
+        return self._of_subject[person]
+
+    def granted(self, person: str) -> Consent | None:
+        """The consent of a person that holds, if there is one."""
+        return next((consent for consent in self.decisions(person) if consent.state == "granted"), None)
+
+    def expect_numbers(self, numbers: Iterable[str]) -> None:
+        self._numbers.expect(self._digests.consent_number(number) for number in numbers)
+
+    def is_recorded(self, number: str) -> bool:
+        """Whether an import has recorded the consent of this number, and entered whom it is of."""
+        return self._numbers.get(self._digests.consent_number(number)) is not None
+
+    def _expect_subjects(self, people: Iterable[str]) -> None:
+        missing = [person for person in dict.fromkeys(people) if person not in self._of_subject]
+        if missing:
+            self._of_subject |= {person: [] for person in missing}
+            for consent in self._read_consents(consent_table.c.subject.in_(missing)):
+                self._of_subject[consent.subject].append(consent)
+
+    def _read_consents(self, condition: Any) -> list[Consent]:
+        found = self._rows(select(consent_table).where(consent_table.c.school == self.school, condition))
+        consents = [consent_of(row) for row in found]
+        self._consents |= {consent.consent_id: consent for consent in consents}
+        return consents
+
+    # ---- classes and their lists --------------------------------------------------------------------------------------
+
+    def class_ids(self) -> Mapping[ClassName, str]:
+        """The open classes by name."""
+        if self._class_ids is None:
+            rows = self._rows(select(class_table).where(class_table.c.school == self.school, class_table.c.closed.is_(False)))
+            self._class_ids = {(row.academic_year, row.grade, row.letter): row.class_id for row in rows}
+        return self._class_ids
+
+    def expect_lists(self, classes: Iterable[str]) -> None:
+        """Announces on which classes' lists seats will be asked for."""
+        missing = [class_id for class_id in dict.fromkeys(classes) if class_id not in self._decided_numbers]
+        if not missing:
+            return
+        self._seats.expect(missing)
+        self._granted_numbers |= {class_id: set() for class_id in missing}
+        self._decided_numbers |= {class_id: set() for class_id in missing}
+        seat = consent_table.c
+        wanted = select(seat.class_id, seat.seat_number, seat.state).where(
+            seat.school == self.school, seat.class_id.in_(missing), seat.seat_holder == SeatHolder.PUPIL
+        )
+        for row in self._rows(wanted):
+            self._decided_numbers[row.class_id].add(row.seat_number)
+            if row.state == "granted":
+                self._granted_numbers[row.class_id].add(row.seat_number)
+
+    def taken_numbers(self, class_id: str) -> set[int]:
+        """The numbers of a class's list that are a pupil's, or on which somebody has decided."""
+        self.expect_lists((class_id,))
+        return {row["number"] for row in self._seats.all(class_id)} | self._decided_numbers[class_id]
+
+    def promised_numbers(self, class_id: str) -> set[int]:
+        """The numbers on which a consent was granted and nobody is entered yet."""
+        self.expect_lists((class_id,))
+        return self._granted_numbers[class_id] - {row["number"] for row in self._seats.all(class_id)}
+
+    def seat_for(self, class_id: str, person: str, decided: Seat | None, preferred: int | None = None) -> Seat:
+        """A pupil's seat on a class's list: the one held before, else the one decided on, else the preferred or next free one.
+
+        Raises Refused `class.full` where the list has no free seat any more.
+        """
+        held = next((row["number"] for row in self._seats.all(class_id) if row["person"] == person), None)
+        number = held or self._decided_number(class_id, decided) or self._free_number(class_id, preferred)
+        return Seat(class_id=class_id, number=number, holder=SeatHolder.PUPIL)
+
+    def _decided_number(self, class_id: str, decided: Seat | None) -> int | None:
+        if decided is None or (decided.class_id, decided.holder) != (class_id, SeatHolder.PUPIL):
+            return None
+        return decided.number if self._seats.get(class_id, decided.number) is None else None
+
+    def _free_number(self, class_id: str, preferred: int | None) -> int:
+        taken = self.taken_numbers(class_id)
+        if preferred is not None and preferred not in taken:
+            return preferred
+        for number in range(1, LAST_SEAT + 1):
+            if number not in taken:
+                return number
+        raise Refused("class.full", f"The list of {class_id} has no free seat up to {LAST_SEAT}. Name another class.")
+
+
+class Book(Pages):
+    """One school's book, open for one act on one day. Its events are the transaction's at once, its rows with `write`."""
+
+    def __init__(self, tx: Transaction, school: str, day: date, vault: Vault, digests: Digests) -> None:
+        super().__init__(tx.rows, school, vault, digests)
+        self.day = day
+        self._tx = tx
+
+    def write(self) -> None:
+        for sheet in (self.people, self.classes, self.guardianships, self._sealed):
+            sheet.write(self._tx)
+        for sheet in (self._external_ids, self._likenesses, self._seats, self._numbers):
+            sheet.write(self._tx)
+
+    def state(self, decider: Decider[Any, S], identifier: str) -> S:
+        return self._tx.state(decider, self._stream_id(identifier))
+
+    def decide(self, decider: Decider[C, S], identifier: str, command: C) -> Sequence[Event]:
+        return self._tx.decide(decider, self._stream_id(identifier), command, school=self.school, happened_on=self.day)
+
+    def _stream_id(self, identifier: str) -> str:
+        # The school is part of it, so that an id of another school's is simply not there.
+        return f"{self.school}.{identifier}"
+
+    def enter(self, person: str, kind: SubjectKind, details: Details) -> None:
+        """Makes the rows of somebody new; lets in again who had left."""
+        if self.person(person, kind) is not None:
+            self.people.put(person=person, active=True)
+            self.change_details(person, details)
+            return
+        self.people.put(person=person, school=self.school, kind=kind, active=True)
+        sealed = self._vault.seal(person, details)
+        self._sealed.put(person=person, school=self.school, kind=kind, key=sealed.key, sealed=sealed.sealed)
+        self._remember_likeness(person, kind, details)
+
+    def bind(self, person: str, kind: SubjectKind, external_id: str | None) -> None:
+        """Finds the person under this external id from now on."""
+        if external_id is not None and self.by_external_id(kind, external_id) is None:
+            self._external_ids.put(digest=self._digests.external_id(kind, external_id), person=person)
+
+    def change_details(self, person: str, details: Details) -> tuple[str, ...]:
+        """Merges details into the vault, records which fields differ and answers them; what is blank leaves the value."""
+        row = self._sealed.get(person)
+        if row is None:
+            raise Refused("person.unknown", f"The vault holds nothing of {person}. Enter the person again.")
+        before = Sealed(row["key"], row["sealed"])
+        old = self._vault.open(person, before)
+        fields = changed_fields(old, details)
+        if fields:
+            new = {**old, **details}
+            self._sealed.put(person=person, sealed=self._vault.seal(person, new, before).sealed)
+            self._remember_likeness(person, row["kind"], new)
+            self.decide(DETAILS, person, Change(person, fields))
+        return fields
+
+    def mark_recorded(self, number: str) -> None:
+        self._numbers.put(digest=self._digests.consent_number(number))
+
+    def take_seat(self, person: str, seat: Seat) -> None:
+        self._seats.put(class_id=seat.class_id, number=seat.number, person=person)
+        self.people.put(person=person, listed_in=seat.class_id, seat_number=seat.number)
+
+    def name_class(self, name: ClassName, class_id: str) -> None:
+        self._class_ids = {**self.class_ids(), name: class_id}
+        academic_year, grade, letter = name
+        self.classes.put(class_id=class_id, school=self.school, grade=grade, letter=letter, academic_year=academic_year, closed=False)
+
+    def _remember_likeness(self, person: str, kind: str, details: Details) -> None:
+        if kind == SubjectKind.PUPIL and (likeness := self.likeness(details)) is not None:
+            self._likenesses.put(digest=likeness, person=person)
+
+
+def changed_fields(old: Details, new: Details) -> tuple[str, ...]:
+    """The names of the fields that a merge would change."""
+    return tuple(sorted(field for field, value in new.items() if old.get(field) != value))
+
+
+class Books:
+    """Opens schools' books. It knows the instance's keys and no school."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self.vault = Vault(secrets.key("vault"))
+        self._secrets = secrets
+
+    def open(self, tx: Transaction, school: str, day: date | None = None) -> Book:
+        """The book of a school on a day, today where none is given. Raises Refused `school.unknown` or `date.in-future`."""
+        timezone = tx.state(SCHOOL, school).timezone
+        if timezone is None:
+            raise Refused("school.unknown", f"There is no school {school}.")
+        return Book(tx, school, happened_on(day, tx.now, timezone), self.vault, Digests(self._secrets, school))
+
+    def read(self, rows: Rows, school: str) -> Pages:
+        return Pages(rows, school, self.vault, Digests(self._secrets, school))

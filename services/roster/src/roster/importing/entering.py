@@ -1,0 +1,230 @@
+"""Carries the rows of a plan out, some fifty a command. A row that is refused is told of, the others go on.
+
+Each piece of work answers the troubles that it met, as plain values without anything personal: they are kept with the
+command, so that a job that is taken up again hears of them a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypeAlias, TypeVar
+
+from contracts.consent import DecisionOutcome, SubjectKind
+from contracts.roster import LegalBasis, Seat
+from eventkit.decider import Refused
+from eventkit.store import Transaction
+from roster import acts
+from roster.book import Book, Books, ClassName
+from roster.files import Finding, Place
+from roster.files.rows import Kind
+from roster.importing.decisions import Outcomes
+from roster.importing.plan import PlannedClass, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
+
+ROWS_PER_COMMAND = 50
+
+Trouble: TypeAlias = list[Any]
+"""Index of the row in its piece of work, field, guardian (0 where it is none's), code and text."""
+
+Work = Callable[[Transaction], list[Trouble]]
+
+R = TypeVar("R")
+
+_KINDS: Mapping[type[PlannedRow], Kind] = {PlannedClass: "classes", PlannedStaff: "staff", PlannedPupil: "pupils"}
+
+
+def findings(troubles: Sequence[Trouble], rows: Sequence[PlannedRow]) -> list[Finding]:
+    """The troubles of a piece of work on these rows, with their places."""
+    found: list[Finding] = []
+    for index, field, guardian, code, text in troubles:
+        row = rows[int(index)]
+        found.append(finding(row.place, _KINDS[type(row)], field, code, text, guardian or None))
+    return found
+
+
+class _Troubles:
+    """The troubles of one row."""
+
+    def __init__(self, index: int, all_of_them: list[Trouble]) -> None:
+        self._index = index
+        self._all = all_of_them
+
+    def add(self, field: str, code: str, text: str, guardian: int = 0) -> None:
+        self._all.append([self._index, field, guardian, code, text])
+
+    @contextmanager
+    def told(self, fields: Mapping[str, str], guardian: int = 0) -> Generator[None]:
+        """Takes a refusal down under the column that its code's noun points to; "" is for all others."""
+        try:
+            yield
+        except Refused as refused:
+            noun = refused.code.split(".", 1)[0]
+            self.add(fields.get(noun, fields[""]), refused.code, refused.text, guardian)
+
+    def outcome(self, outcome: DecisionOutcome | None, guardian: int = 0) -> bool:
+        """Takes down that consent refused to record a decision; whether it did."""
+        if outcome is None or outcome.code is None:
+            return False
+        self.add("consent_number", outcome.code, outcome.text or "", guardian)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Entering:
+    """Makes the pieces of work of one job. `done` is told, within each, how many rows it has finished."""
+
+    books: Books
+    school: str
+    day: date
+    legal_basis: LegalBasis | None
+    done: Callable[[Transaction, int], None]
+
+    def classes(self, rows: Sequence[PlannedClass]) -> Work:
+        """Declares and creates classes (step 12) and says how many pupils they have."""
+
+        def enter(book: Book, row: PlannedClass, troubles: _Troubles) -> None:
+            academic_year, grade, letter = row.name
+            with troubles.told({"": "letter"}):
+                class_id = acts.declare_class(book, grade=grade, letter=letter, academic_year=academic_year)
+                acts.create_class(book, class_id, row.shift)
+                acts.declare_headcount(book, class_id, row.headcount)
+
+        return self._work(rows, enter)
+
+    def staff(self, rows: Sequence[PlannedStaff]) -> Work:
+        """Enters staff. A role in the file appoints no coordinator: that is the director's act."""
+
+        def enter(book: Book, row: PlannedStaff, troubles: _Troubles) -> None:
+            with troubles.told({"": "external_id"}):
+                if row.person is not None:
+                    book.change_details(row.person, row.details)
+                else:
+                    acts.hire(book, details=row.details, position=row.position, hired_on=row.hired_on, external_id=row.external_id)
+
+        return self._work(rows, enter)
+
+    def teachers(self, rows: Sequence[PlannedClass | PlannedStaff]) -> Work:
+        """Names class teachers, once the classes and the staff of the file are there."""
+
+        def assign(book: Book, name: ClassName, external_id: str) -> None:
+            class_id, person = book.class_ids().get(name), book.by_external_id(SubjectKind.STAFF, external_id)
+            if class_id is not None and person is not None:
+                acts.assign_class_teacher(book, class_id, person)
+
+        def enter(book: Book, row: PlannedClass | PlannedStaff, troubles: _Troubles) -> None:
+            if isinstance(row, PlannedClass) and row.teacher is not None:
+                with troubles.told({"": "class_teacher_id"}):
+                    assign(book, row.name, row.teacher)
+            elif isinstance(row, PlannedStaff) and row.homeroom is not None:
+                with troubles.told({"": "homeroom"}):
+                    assign(book, row.homeroom, row.external_id)
+
+        return self._work(rows, enter, counted=False)
+
+    def staff_decisions(self, rows: Sequence[PlannedStaff], outcomes: Outcomes) -> Work:
+        """Remembers which decisions of staff are recorded."""
+
+        def enter(book: Book, row: PlannedStaff, troubles: _Troubles) -> None:
+            outcome = outcomes.get((row.place, 0))
+            if row.consent is not None and outcome is not None and not troubles.outcome(outcome):
+                book.mark_recorded(row.consent.number)
+
+        return self._work(rows, enter, counted=False)
+
+    def pupils(self, rows: Sequence[PlannedPupil], outcomes: Outcomes, seats: Mapping[Place, Seat]) -> Work:
+        """Enters pupils with their guardians (step 14) and assigns them to the classes that the rows name (step 15)."""
+
+        def expect(book: Book) -> None:
+            guardians = [guardian for row in rows for guardian in row.guardians]
+            mentions = [(row.place, number) for row in rows for number in (0, 1, 2)]
+            known = [outcome for mention in mentions if (outcome := outcomes.get(mention)) is not None]
+            book.expect_external_ids(SubjectKind.PUPIL, (row.external_id for row in rows))
+            book.expect_external_ids(SubjectKind.GUARDIAN, (one.external_id for one in guardians if one.external_id is not None))
+            book.expect_people([one.person for one in (*rows, *guardians) if one.person] + [one.subject for one in known if one.subject])
+            book.expect_consents(one.consent_id for one in known if one.consent_id is not None)
+            book.expect_lists(class_id for row in rows if (class_id := book.class_ids().get(row.name)) is not None)
+            book.expect_numbers(one.consent.number for one in (*rows, *guardians) if one.consent is not None)
+            book.expect_alike(book.likeness(row.details) for row in rows)
+
+        def enter(book: Book, row: PlannedPupil, troubles: _Troubles) -> None:
+            if troubles.outcome(outcomes.get((row.place, 0))):
+                return
+            seat = seats.get(row.place)
+            with troubles.told(_PUPILS_FIELDS):
+                person = self._pupil(book, row, outcomes.get((row.place, 0)), seat.number if seat else None)
+                for guardian in row.guardians:
+                    outcome = outcomes.get((row.place, guardian.number))
+                    if not troubles.outcome(outcome, guardian.number):
+                        with troubles.told(_GUARDIANS_FIELDS, guardian.number):
+                            self._guardian(book, person, guardian, outcome)
+                acts.assign_pupil(book, person, book.class_ids()[row.name])
+
+        return self._work(rows, enter, expect=expect)
+
+    def _pupil(self, book: Book, row: PlannedPupil, outcome: DecisionOutcome | None, seat_number: int | None) -> str:
+        person = row.person
+        if person is not None:
+            book.change_details(person, row.details)
+        elif row.name not in book.class_ids():
+            raise Refused("class.not-declared", "This class could not be made: correct its row first.")
+        else:
+            person = acts.enrol(
+                book,
+                details=row.details,
+                class_id=book.class_ids()[row.name],
+                enrolled_on=row.enrolled_on,
+                consent_id=outcome.consent_id if outcome is not None else None,
+                legal_basis=self.legal_basis,
+                external_id=row.external_id,
+                preferred_seat=seat_number,
+            )
+        if row.consent is not None:
+            book.mark_recorded(row.consent.number)
+        return person
+
+    def _guardian(self, book: Book, pupil: str, guardian: PlannedGuardian, outcome: DecisionOutcome | None) -> None:
+        # A brother's or sister's row may have entered the guardian meanwhile; then the own consent recorded there counts.
+        known = guardian.person or book.by_external_id(SubjectKind.GUARDIAN, guardian.external_id)
+        acts.link_guardian(
+            book,
+            pupil=pupil,
+            relation=guardian.relation,
+            legal_representative=guardian.legal_representative,
+            guardian=known,
+            details=guardian.details if known is None else None,
+            consent_id=outcome.consent_id if known is None and outcome is not None else None,
+            legal_basis=self.legal_basis,
+            external_id=guardian.external_id,
+        )
+        if known is not None:
+            book.change_details(known, guardian.details)
+        if guardian.consent is not None:
+            book.mark_recorded(guardian.consent.number)
+
+    def _work(
+        self,
+        rows: Sequence[R],
+        enter: Callable[[Book, R, _Troubles], None],
+        *,
+        expect: Callable[[Book], None] | None = None,
+        counted: bool = True,
+    ) -> Work:
+        def work(tx: Transaction) -> list[Trouble]:
+            book = self.books.open(tx, self.school, self.day)
+            if expect is not None:
+                expect(book)
+            troubles: list[Trouble] = []
+            for index, row in enumerate(rows):
+                enter(book, row, _Troubles(index, troubles))
+            book.write()
+            if counted:
+                self.done(tx, len(rows))
+            return troubles
+
+        return work
+
+
+_PUPILS_FIELDS = {"consent": "consent_number", "class": "class_label", "": "external_id"}
+_GUARDIANS_FIELDS = {"consent": "consent_number", "": "external_id"}

@@ -1,0 +1,95 @@
+"""Files on their way in: parts that may come in any order and more than once. They hold personal data, so they are sealed and expire."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select
+
+from contracts.roster import UploadPart
+from eventkit.decider import Refused
+from eventkit.event import rfc3339
+from roster.vault import Box
+
+LIFETIME = timedelta(days=30)
+PART_BYTES = 256 * 1024
+
+metadata = MetaData()
+
+upload_table = Table(
+    "upload",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("upload", Text, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("parts", Integer, nullable=False),
+    Column("file_name", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("expires_at", Text, nullable=False, index=True),
+)
+
+
+def take(connection: Connection, box: Box, part: UploadPart, now: datetime) -> tuple[int, ...]:
+    """Keeps one part and answers the numbers of those that are missing.
+
+    Raises Refused `upload.malformed`, `upload.part-too-large` or `upload.other-parts`.
+    """
+    content = _content(part)
+    if part.part > part.parts:
+        raise Refused("upload.malformed", f"There is no part {part.part} of {part.parts}. Number the parts from 1.")
+    here = (upload_table.c.school == part.school) & (upload_table.c.upload == part.upload)
+    counts = connection.execute(select(upload_table.c.parts).where(here).limit(1)).scalar()
+    if counts not in (None, part.parts):
+        raise Refused("upload.other-parts", f"{part.upload} was begun with {counts} parts. Begin a new upload under another id.")
+    connection.execute(delete(upload_table).where(here, upload_table.c.part == part.part))
+    context = _context(part.school, part.upload, part.part)
+    row = {
+        "school": part.school,
+        "upload": part.upload,
+        "part": part.part,
+        "parts": part.parts,
+        "file_name": box.seal(part.file_name.encode(), context),
+        "content": box.seal(content, context),
+        "expires_at": rfc3339(now + LIFETIME),
+    }
+    connection.execute(insert(upload_table), row)
+    return missing(connection, part.school, part.upload)
+
+
+def missing(connection: Connection, school: str, upload: str) -> tuple[int, ...]:
+    """The numbers of the parts that have not come. Raises Refused `upload.unknown` where none has."""
+    wanted = select(upload_table.c.part, upload_table.c.parts)
+    rows = connection.execute(wanted.where(upload_table.c.school == school, upload_table.c.upload == upload)).all()
+    if not rows:
+        raise Refused("upload.unknown", f"There is no upload {upload}. Uploads are kept for {LIFETIME.days} days: send the file again.")
+    there = {row.part for row in rows}
+    return tuple(part for part in range(1, rows[0].parts + 1) if part not in there)
+
+
+def whole(connection: Connection, box: Box, school: str, upload: str) -> tuple[str, bytes]:
+    """The file's name and content. Raises Refused `upload.unknown` or `upload.incomplete`."""
+    if parts := missing(connection, school, upload):
+        raise incomplete(upload, parts)
+    wanted = select(upload_table).where(upload_table.c.school == school, upload_table.c.upload == upload)
+    rows = connection.execute(wanted.order_by(upload_table.c.part)).all()
+    content = b"".join(box.open(row.content, _context(school, upload, row.part)) for row in rows)
+    return box.open(rows[0].file_name, _context(school, upload, 1)).decode(), content
+
+
+def incomplete(upload: str, parts: tuple[int, ...]) -> Refused:
+    return Refused("upload.incomplete", f"Of {upload} these parts are missing: {', '.join(map(str, parts))}. Send them, then import.")
+
+
+def _content(part: UploadPart) -> bytes:
+    try:
+        content = base64.b64decode(part.content, validate=True)
+    except ValueError as error:
+        raise Refused("upload.malformed", f"Part {part.part} is no base64. Encode it and send it again.") from error
+    if len(content) > PART_BYTES:
+        raise Refused("upload.part-too-large", f"Part {part.part} is over {PART_BYTES // 1024} KiB. Cut the file into smaller parts.")
+    return content
+
+
+def _context(school: str, upload: str, part: int) -> str:
+    return f"upload/{school}/{upload}/{part}"

@@ -1,0 +1,72 @@
+"""The rows of one table as one command sees them: each read once, changed in memory, written together at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Executable, Table, bindparam, insert, select, update
+
+from eventkit.store import Transaction
+
+Row = dict[str, Any]
+Rows: TypeAlias = Callable[[Executable], Sequence[Any]]
+"""Reads rows: from a command's transaction, or from a view that is only looked at."""
+
+
+class Sheet:
+    """Rows by primary key. They are read by the key's first column, all that share its value together."""
+
+    def __init__(self, rows: Rows, table: Table) -> None:
+        self._read = rows
+        self._table = table
+        self._columns = [column.name for column in table.columns]
+        self._key = [column.name for column in table.primary_key.columns]
+        self._rows: dict[str, dict[tuple[Any, ...], Row]] = {}
+        self._stored: set[tuple[Any, ...]] = set()
+        self._changed: dict[tuple[Any, ...], None] = {}
+
+    def expect(self, firsts: Iterable[str]) -> None:
+        """Reads the rows of these first values at once, so that asking for them costs nothing later."""
+        missing = [first for first in dict.fromkeys(firsts) if first not in self._rows]
+        if not missing:
+            return
+        for first in missing:
+            self._rows[first] = {}
+        for found in self._read(select(self._table).where(self._table.c[self._key[0]].in_(missing))):
+            row = dict(zip(self._columns, found, strict=True))
+            key = self._key_of(row)
+            self._rows[key[0]][key] = row
+            self._stored.add(key)
+
+    def all(self, first: str) -> Sequence[Mapping[str, Any]]:
+        """The rows whose key begins with this value."""
+        if first not in self._rows:
+            self.expect((first,))
+        return list(self._rows[first].values())
+
+    def get(self, *key: Any) -> Mapping[str, Any] | None:
+        if key[0] not in self._rows:
+            self.expect((key[0],))
+        return self._rows[key[0]].get(key)
+
+    def put(self, **values: Any) -> None:
+        """Changes these columns of a row, or makes it; what is not named stays as it is, and empty in a new row."""
+        key = self._key_of(values)
+        before = self.get(*key) or dict.fromkeys(self._columns)
+        self._rows[key[0]][key] = {**before, **values}
+        self._changed[key] = None
+
+    def write(self, tx: Transaction) -> None:
+        """Writes what was put since, with one statement for the new rows and one for the changed ones."""
+        rows = [(key, self._rows[key[0]][key]) for key in self._changed]
+        if new := [row for key, row in rows if key not in self._stored]:
+            tx.write(insert(self._table), new)
+        if changed := [{**row, **{f"the_{name}": row[name] for name in self._key}} for key, row in rows if key in self._stored]:
+            this = [column == bindparam(f"the_{column.name}") for column in self._table.primary_key.columns]
+            tx.write(update(self._table).where(*this), changed)
+        self._stored |= self._changed.keys()
+        self._changed.clear()
+
+    def _key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple([row[name] for name in self._key])

@@ -1,0 +1,621 @@
+"""Imports: small files on a real bus with the real consent service, what becomes of each row, and jobs that are cut off."""
+
+import asyncio
+import base64
+import csv
+import io
+import itertools
+import zipfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from consent.app import build as build_consent
+from contracts import consent, roster
+from contracts.call import Call
+from contracts.consent import Decision, SubjectKind
+from contracts.event import Event
+from contracts.roster import ImportStatus, LegalBasis, Seat, SeatHolder
+from eventkit.database import sqlite_url
+from eventkit.decider import Refused
+from eventkit.event import Recorded, decode
+from eventkit.harness import System, administrator, running
+from eventkit.service import Service
+from roster.app import build
+from roster.files import read_roster
+
+BUILDS = {"roster": build, "consent": build_consent}
+ADMINISTRATOR = administrator("school-7")
+LAW = LegalBasis(code="law", reference="273-FZ")
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+Cells = Mapping[str, str]
+
+_uploads = itertools.count(1)
+
+
+@dataclass
+class School:
+    """school-7 on an instance, and files for it."""
+
+    system: System
+    answers: list[ImportStatus] = field(default_factory=list[ImportStatus])
+
+    async def call(self, call: Call[Any, Any], **body: Any) -> Any:
+        return await self.system.call(call, call.request.model_validate({"school": "school-7", **body}), as_=ADMINISTRATOR)
+
+    async def refusal(self, call: Call[Any, Any], **body: Any) -> str:
+        with pytest.raises(Refused) as refused:
+            await self.call(call, **body)
+        return refused.value.code
+
+    async def upload(self, content: bytes, name: str = "school.csv", part_bytes: int = 200_000) -> str:
+        upload = f"u-{next(_uploads)}"
+        pieces = [content[first : first + part_bytes] for first in range(0, len(content), part_bytes)]
+        for number, piece in enumerate(pieces, 1):
+            body = {"part": number, "parts": len(pieces), "file_name": name, "content": base64.b64encode(piece).decode()}
+            await self.call(roster.UPLOAD, upload=upload, **body)
+        return upload
+
+    async def begin(self, content: bytes, name: str = "school.csv", **more: Any) -> ImportStatus:
+        return await self.call(roster.IMPORT, upload=await self.upload(content, name), **more)
+
+    async def ended(self, job: str) -> ImportStatus:
+        status = await self.call(roster.IMPORT_STATUS, job=job)
+        while status.state == "running":
+            await asyncio.sleep(0.01)
+            status = await self.call(roster.IMPORT_STATUS, job=job)
+        return status
+
+    async def imported(self, content: bytes, name: str = "school.csv", **more: Any) -> ImportStatus:
+        status = await self.ended((await self.begin(content, name, **more)).job)
+        assert status.state == "done", status.error_code
+        return status
+
+    async def decide(self, seat: Seat, number: str, *, granted: bool = True) -> str:
+        kind = SubjectKind.PUPIL if seat.holder is SeatHolder.PUPIL else SubjectKind.GUARDIAN
+        decision = Decision(granted=granted, seat=seat, subject_kind=kind, number=number)
+        return (await self.call(consent.RECORD_DECISION, decision=decision)).subject
+
+    async def class_id(self, letter: str = "А") -> str:
+        cards = (await self.call(roster.CLASSES)).classes
+        return next(card.class_id for card in cards if card.letter == letter)
+
+    async def people(self, kind: str) -> set[str]:
+        return set((await self.call(roster.PEOPLE, kind=kind)).people)
+
+    async def names(self, kind: str) -> list[str]:
+        cards = [await self.call(roster.PERSON, person=person) for person in await self.people(kind)]
+        return sorted(f"{card.details.last_name} {card.details.first_name}" for card in cards)
+
+    async def recorded(self, service: str = "roster") -> list[Recorded]:
+        return [decode(data) for _, _, data in await self.system.instance.services[service].store.read(0, 100_000)]
+
+    async def events(self, kind: type[Event], service: str = "roster") -> list[Any]:
+        return [recorded.event() for recorded in await self.recorded(service) if recorded.type == kind.type]
+
+
+async def open_school(school: School) -> None:
+    await school.system.call(roster.OPEN_SCHOOL, roster.OpenSchool(school="school-7", name="Школа № 7", municipality="dubna"))
+    await school.system.settled()
+
+
+@pytest.fixture
+async def school(tmp_path: Path) -> AsyncIterator[School]:
+    async with running(tmp_path, BUILDS) as system:
+        school = School(system)
+        await open_school(school)
+        yield school
+
+
+@pytest.fixture
+async def with_class(school: School) -> School:
+    """The school with class 5А of 25 pupils."""
+    await school.imported(csv_of([klass()]))
+    await school.system.settled()
+    return school
+
+
+def csv_of(rows: Sequence[Cells]) -> bytes:
+    columns = list(dict.fromkeys(title for row in rows for title in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, delimiter=";")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def zip_of(**files: Sequence[Cells]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, rows in files.items():
+            archive.writestr(f"{name}.csv", csv_of(rows))
+    return content.getvalue()
+
+
+def klass(letter: str = "А", pupils: str = "25", **more: str) -> Cells:
+    return {"Параллель": "5", "Литера": letter, "Учебный год": "2015/2016", "Заявлено учеников": pupils, **more}
+
+
+def member(number: str = "17", last_name: str = "Кузнецова", **more: str) -> Cells:
+    cells = {"Табельный №": number, "Фамилия": last_name, "Имя": "Ольга", "Должность": "Учитель математики", "Роль": "Учитель"}
+    return {**cells, "Дата приёма": "01.09.2010", **more}
+
+
+def child(number: int, last_name: str = "Иванов", first_name: str = "", consent_number: str = "С-{}", **more: str) -> Cells:
+    cells = {
+        "ID": f"У-{number}",
+        "Фамилия": last_name,
+        "Имя": first_name or "Пётр" + "а" * number,
+        "Дата рождения": "01.03.2005",
+        "Класс": "5А",
+        "Дата зачисления": "01.09.2012",
+    }
+    if consent_number:
+        cells |= {"Согласие №": consent_number.format(number), "Дата согласия": "14.08.2015"}
+    return {**cells, **more}
+
+
+def parent(guardian: int, identifier: str = "Р-1", consent_number: str = "М-1", first_name: str = "Жанна", **more: str) -> Cells:
+    cells = {"ID": identifier, "Фамилия": "Иванова", "Имя": first_name, "Степень родства": "мать", "Законный представитель": "да"}
+    if consent_number:
+        cells |= {"Согласие №": consent_number, "Дата согласия": "14.08.2015"}
+    return {f"Родитель {guardian}: {title}": cell for title, cell in {**cells, **more}.items()}
+
+
+def seat(class_id: str, number: int, holder: SeatHolder = SeatHolder.PUPIL) -> Seat:
+    return Seat(class_id=class_id, number=number, holder=holder)
+
+
+def outcome(status: ImportStatus) -> tuple[int, int, int, int, int]:
+    return (status.created, status.updated, status.unchanged, status.review, status.rejected_rows)
+
+
+def codes(status: ImportStatus) -> list[tuple[int | None, str | None, str]]:
+    return [(cell.row, cell.column, cell.code) for cell in status.rejected]
+
+
+# -- a whole school ------------------------------------------------------------------------------------------------------------------------
+
+SCHOOL = {
+    "classes": [klass(pupils="3"), klass("Б", pupils="3", **{"ID классного руководителя": "17"})],
+    "staff": [
+        member("17", **{"Согласие №": "П-1", "Дата": "14.08.2015"}),
+        member("18", "Смирнова", **{"Классное руководство": "5А", "Роль": "Администратор"}),
+    ],
+    "pupils": [
+        {**child(1), **parent(1), **parent(2, "Р-2", "М-2", "Сергей", **{"Степень родства": "отец"})},
+        {**child(2), **parent(1)},
+        {**child(3), "Класс": "5 «Б»"},
+    ],
+}
+
+
+async def test_a_school_is_entered_with_its_classes_its_staff_and_its_families(school: School):
+    status = await school.imported(zip_of(**SCHOOL))
+    assert (outcome(status), status.total_rows, status.done_rows, status.warnings) == ((7, 0, 0, 0, 0), 7, 7, ())
+    assert await school.names("staff") == ["Кузнецова Ольга", "Смирнова Ольга"]
+    assert len(await school.people("pupil")) == 3
+    assert await school.names("guardian") == ["Иванова Жанна", "Иванова Сергей"]
+    cards = (await school.call(roster.CLASSES)).classes
+    assert [(card.letter, card.created, card.headcount, card.teacher is None) for card in cards] == [
+        ("А", True, 3, False),
+        ("Б", True, 3, False),
+    ]
+    assert {card.teacher for card in cards} == await school.people("staff")
+    first, second = cards
+    assert [event.seat for event in await school.events(roster.PupilEnrolled)] == [
+        seat(first.class_id, 1),
+        seat(first.class_id, 2),
+        seat(second.class_id, 1),
+    ]
+    assert [event.class_id for event in await school.events(roster.PupilAssignedToClass)] == [first.class_id] * 2 + [second.class_id]
+    assert await school.events(roster.CoordinatorAppointed) == []
+    assert await school.events(roster.RosterImportCompleted) == [
+        roster.RosterImportCompleted(import_id=status.job, created=7, updated=0, unchanged=0, review=0, rejected=0)
+    ]
+
+
+async def test_people_are_entered_under_the_ids_of_their_consents(school: School):
+    await school.imported(zip_of(**SCHOOL))
+    granted = {event.consent_id: event for event in await school.events(consent.ConsentGranted, "consent")}
+    for enrolled in await school.events(roster.PupilEnrolled):
+        assert granted[enrolled.consent_id].subject == enrolled.person
+        assert granted[enrolled.consent_id].seat == enrolled.seat
+    for linked in await school.events(roster.GuardianLinked):
+        assert granted[linked.consent_id].subject == linked.guardian
+    kinds = sorted(event.subject_kind for event in granted.values())
+    assert kinds == ["guardian", "guardian", "pupil", "pupil", "pupil", "staff"]
+
+
+async def test_the_same_file_again_changes_nothing(school: School):
+    await school.imported(zip_of(**SCHOOL))
+    before, decided = len(await school.recorded()), len(await school.recorded("consent"))
+    status = await school.imported(zip_of(**SCHOOL))
+    assert outcome(status) == (0, 0, 7, 0, 0)
+    assert [recorded.type for recorded in (await school.recorded())[before:]] == ["roster.import-completed.v1"]
+    assert len(await school.recorded("consent")) == decided
+
+
+async def test_a_preview_tells_what_an_import_would_do_and_does_nothing(school: School):
+    before = len(await school.recorded())
+    preview = await school.begin(zip_of(**SCHOOL), dry_run=True)
+    assert (preview.state, outcome(preview)) == ("done", (7, 0, 0, 0, 0))
+    assert len(await school.recorded()) == before
+    assert await school.recorded("consent") == []
+
+
+async def test_one_upload_can_be_previewed_and_then_imported(school: School):
+    upload = await school.upload(zip_of(**SCHOOL))
+    preview = await school.call(roster.IMPORT, upload=upload, dry_run=True)
+    begun = await school.call(roster.IMPORT, upload=upload)
+    assert outcome(await school.ended(begun.job)) == outcome(preview)
+    assert await school.refusal(roster.IMPORT, upload=upload, dry_run=True, happened_on="2015-08-16") == "upload.unknown"
+
+
+async def test_the_same_request_finds_the_job_that_it_began(school: School):
+    upload = await school.upload(zip_of(**SCHOOL))
+    first = await school.call(roster.IMPORT, upload=upload)
+    ended = await school.ended(first.job)
+    assert await school.call(roster.IMPORT, upload=upload) == ended
+    assert len(await school.events(roster.RosterImportCompleted)) == 1
+
+
+# -- changes -------------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_changed_details_are_merged_and_a_blank_cell_leaves_the_value(with_class: School):
+    await with_class.imported(csv_of([{**child(1, **{"E-mail": "old@family.example", "Отчество": "Ильич"}), **parent(1)}]))
+    changed = {**child(1, **{"E-mail": "new@family.example", "Отчество": ""}), **parent(1, Телефон="+7 000 123-45-67")}
+    assert outcome(await with_class.imported(csv_of([changed]))) == (0, 1, 0, 0, 0)
+    (pupil,), (guardian,) = await with_class.people("pupil"), await with_class.people("guardian")
+    assert await with_class.events(roster.PersonDetailsChanged) == [
+        roster.PersonDetailsChanged(person=pupil, fields=("email",)),
+        roster.PersonDetailsChanged(person=guardian, fields=("phone",)),
+    ]
+    details = (await with_class.call(roster.PERSON, person=pupil)).details
+    assert (details.email, details.patronymic) == ("new@family.example", "Ильич")
+
+
+async def test_a_row_that_names_another_class_moves_the_pupil(with_class: School):
+    await with_class.imported(zip_of(classes=[klass("Б")], pupils=[child(1)]))
+    assert outcome(await with_class.imported(csv_of([{**child(1), "Класс": "5Б"}]))) == (0, 1, 0, 0, 0)
+    moves = [event.class_id for event in await with_class.events(roster.PupilAssignedToClass)]
+    assert moves == [await with_class.class_id("А"), await with_class.class_id("Б")]
+
+
+async def test_a_new_headcount_updates_the_class_and_a_shift_stays(with_class: School):
+    assert outcome(await with_class.imported(csv_of([klass(pupils="26")]))) == (0, 1, 0, 0, 0)
+    status = await with_class.imported(csv_of([klass(pupils="26", Смена="2")]))
+    assert codes(status) == [(2, "Смена", "class.other-shift")]
+
+
+async def test_a_new_consent_number_of_who_is_entered_is_a_new_decision(with_class: School):
+    await with_class.imported(csv_of([child(1)]))
+    assert outcome(await with_class.imported(csv_of([child(1, consent_number="С-1 бис")]))) == (0, 1, 0, 0, 0)
+    first, second = await with_class.events(consent.ConsentGranted, "consent")
+    assert (second.supersedes, second.subject) == (first.consent_id, first.subject)
+
+
+async def test_a_teacher_who_comes_later_gets_the_class_with_the_next_import(school: School):
+    classes = [klass(**{"ID классного руководителя": "17"})]
+    status = await school.imported(csv_of(classes))
+    assert status.created == 1
+    assert "staff.unknown" in status.warnings[0]
+    await school.imported(csv_of([member("17")]))
+    assert outcome(await school.imported(csv_of(classes))) == (0, 1, 0, 0, 0)
+    (card,) = (await school.call(roster.CLASSES)).classes
+    assert {card.teacher} == await school.people("staff")
+    assert outcome(await school.imported(csv_of(classes))) == (0, 0, 1, 0, 0)
+
+
+# -- who is who ----------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_guardian_of_two_children_is_one_person_even_with_a_paper_for_each(with_class: School):
+    rows = [{**child(1), **parent(1)}, {**child(2), **parent(1, consent_number="М-2")}]
+    assert outcome(await with_class.imported(csv_of(rows))) == (2, 0, 0, 0, 0)
+    assert len(await with_class.people("guardian")) == 1
+    first, second = await with_class.events(roster.GuardianLinked)
+    assert (first.guardian, first.consent_id) == (second.guardian, second.consent_id)
+    assert outcome(await with_class.imported(csv_of(rows))) == (0, 0, 2, 0, 0)
+
+
+async def test_a_guardian_without_an_id_is_known_by_the_name_beside_the_child(with_class: School):
+    row = {**child(1), **parent(1, identifier="")}
+    await with_class.imported(csv_of([row]))
+    assert outcome(await with_class.imported(csv_of([row]))) == (0, 0, 1, 0, 0)
+    assert len(await with_class.people("guardian")) == 1
+
+
+async def test_the_same_name_and_birth_date_under_another_id_goes_to_review(with_class: School):
+    await with_class.imported(csv_of([child(1, "Ёлкин", "Пётр")]))
+    status = await with_class.imported(csv_of([child(2, "Елкин", "Петр")]))
+    assert outcome(status) == (0, 0, 0, 1, 0)
+    assert "row 2" in status.warnings[0]
+    assert len(await with_class.people("pupil")) == 1
+
+
+async def test_two_of_the_same_name_and_birth_date_in_one_file_are_not_both_entered(with_class: School):
+    rows = [child(1, "Ёлкин", "Пётр"), child(2, "Ёлкин", "Пётр"), child(3, "Ёлкин", "Павел")]
+    assert outcome(await with_class.imported(csv_of(rows))) == (2, 0, 0, 1, 0)
+    assert outcome(await with_class.imported(csv_of(rows))) == (0, 0, 2, 1, 0)
+
+
+async def test_who_has_left_goes_to_review(with_class: School):
+    await with_class.imported(zip_of(staff=[member()], pupils=[child(1)]))
+    (pupil,), (person,) = await with_class.people("pupil"), await with_class.people("staff")
+    await with_class.call(roster.PUPIL_LEFT, pupil=pupil)
+    await with_class.system.call(roster.DISMISS_STAFF, roster.StaffAct(school="school-7", person=person))
+    assert outcome(await with_class.imported(zip_of(staff=[member()], pupils=[child(1)]))) == (0, 0, 0, 2, 0)
+
+
+# -- seats and decisions taken before ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_row_takes_the_seat_that_holds_its_consent_number(with_class: School):
+    class_id = await with_class.class_id()
+    subject = await with_class.decide(seat(class_id, 9), "С-1")
+    mother = await with_class.decide(seat(class_id, 9, SeatHolder.GUARDIAN_1), "М-1")
+    await with_class.imported(csv_of([{**child(1), **parent(1)}]))
+    (enrolled,) = await with_class.events(roster.PupilEnrolled)
+    assert (enrolled.person, enrolled.seat) == (subject, seat(class_id, 9))
+    assert await with_class.people("guardian") == {mother}
+    assert len(await with_class.events(consent.ConsentGranted, "consent")) == 2
+
+
+async def test_rows_follow_the_classes_list_and_pass_over_the_seats_of_those_who_refused(with_class: School):
+    class_id = await with_class.class_id()
+    await with_class.decide(seat(class_id, 2), "О-2", granted=False)
+    father = await with_class.decide(seat(class_id, 3, SeatHolder.GUARDIAN_2), "О-3", granted=False)
+    rows = [child(1), {**child(2), **parent(1)}, child(3)]
+    await with_class.imported(csv_of(rows))
+    assert [event.seat.number for event in await with_class.events(roster.PupilEnrolled)] == [1, 3, 4]
+    refused = await with_class.events(consent.ConsentRefused, "consent")
+    assert father in {event.subject for event in refused}
+    assert all(event.supersedes is None for event in await with_class.events(consent.ConsentGranted, "consent"))
+
+
+async def test_numbers_known_before_do_not_push_a_new_one_beyond_the_headcount(school: School):
+    await school.imported(csv_of([klass(pupils="4")]))
+    await school.system.settled()
+    class_id = await school.class_id()
+    for number in (1, 2, 4):
+        await school.decide(seat(class_id, number), f"С-{number}")
+    await school.imported(csv_of([child(1), child(2), child(4), child(7)]))
+    assert [event.seat.number for event in await school.events(roster.PupilEnrolled)] == [1, 2, 4, 3]
+
+
+async def test_more_pupils_than_declared_are_entered_beyond_the_headcount(school: School):
+    await school.imported(zip_of(classes=[klass(pupils="1")], pupils=[child(1), child(2)]))
+    assert [event.seat.number for event in await school.events(roster.PupilEnrolled)] == [1, 2]
+
+
+async def test_a_number_whose_consent_was_withdrawn_enters_nobody(with_class: School):
+    class_id = await with_class.class_id()
+    await with_class.decide(seat(class_id, 1), "С-1")
+    (granted,) = await with_class.events(consent.ConsentGranted, "consent")
+    await with_class.call(consent.WITHDRAW, consent_id=granted.consent_id)
+    status = await with_class.imported(csv_of([child(1), child(2)]))
+    assert (outcome(status), codes(status)) == ((1, 0, 0, 0, 1), [(2, "Согласие №", "consent.missing")])
+
+
+# -- rejected rows -------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_row_without_a_consent_needs_another_legal_basis(with_class: School):
+    rows = [{**child(1, consent_number=""), **parent(1, consent_number="")}]
+    status = await with_class.imported(csv_of(rows))
+    assert (outcome(status), codes(status)) == ((0, 0, 0, 0, 1), [(2, "Согласие №", "consent.missing")])
+    assert outcome(await with_class.imported(csv_of(rows), legal_basis=LAW)) == (1, 0, 0, 0, 0)
+    (enrolled,), (linked,) = await with_class.events(roster.PupilEnrolled), await with_class.events(roster.GuardianLinked)
+    assert (enrolled.consent_id, enrolled.legal_basis, linked.legal_basis) == (None, LAW, LAW)
+
+
+async def test_a_guardian_without_a_consent_keeps_no_child_out(with_class: School):
+    status = await with_class.imported(csv_of([{**child(1), **parent(1), **parent(2, "Р-2", "", "Сергей")}]))
+    assert (outcome(status), codes(status)) == ((0, 0, 0, 0, 1), [(2, "Родитель 2: Согласие №", "consent.missing")])
+    assert await with_class.names("guardian") == ["Иванова Жанна"]
+    assert len(await with_class.people("pupil")) == 1
+
+
+async def test_rejected_rows_come_back_and_can_be_imported_once_they_are_corrected(with_class: School):
+    bad = {**child(2), "Дата рождения": "31.02.2005"}
+    status = await with_class.imported(csv_of([child(1), bad]), "5А.csv")
+    assert outcome(status) == (1, 0, 0, 0, 1)
+    assert status.rejected_file is not None
+    returned = base64.b64decode(status.rejected_file)
+    assert [finding.row for finding in read_roster(returned, "rejected.csv").errors] == [2]
+    corrected = returned.decode("utf-8-sig").replace("31.02.2005", "28.02.2005").encode()
+    assert outcome(await with_class.imported(corrected)) == (1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "code"),
+    [
+        ({**child(1), "Класс": "9Я"}, "Класс", "class.not-declared"),
+        ({**child(1), "Класс": "5Б"}, "Класс", "class.not-created"),
+        ({**child(1), "Дата согласия": "18.08.2015"}, "Дата согласия", "date.in-future"),
+    ],
+)
+async def test_a_row_that_cannot_be_entered_says_which_cell_is_wrong(with_class: School, row: Cells, column: str, code: str):
+    await with_class.call(roster.DECLARE_CLASS, grade=5, letter="Б", academic_year="2015/2016")
+    preview = await with_class.begin(csv_of([row]), dry_run=True)
+    status = await with_class.imported(csv_of([row]))
+    assert codes(status) == codes(preview) == [(2, column, code)]
+    assert await with_class.people("pupil") == set()
+
+
+async def test_a_consent_number_that_stands_for_another_decision_is_told_of(with_class: School):
+    await with_class.decide(seat(await with_class.class_id(), 9), "С-1", granted=False)
+    status = await with_class.imported(csv_of([child(1), child(2)]))
+    assert (outcome(status), codes(status)) == ((1, 0, 0, 0, 1), [(2, "Согласие №", "consent.number-taken")])
+
+
+async def test_every_row_has_one_outcome(with_class: School):
+    await with_class.imported(csv_of([child(1), child(2)]))
+    rows = [
+        child(1),
+        {**child(2), "E-mail": "new@family.example"},
+        child(3),
+        child(9, first_name="Петра"),  # the name of the first
+        child(4, consent_number=""),
+        {**child(5), **parent(1, consent_number="")},
+        {**child(6), "Фамилия": ""},
+    ]
+    status = await with_class.imported(csv_of(rows))
+    assert (outcome(status), status.total_rows) == ((1, 1, 1, 1, 3), 7)
+
+
+# -- uploads and jobs ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_parts_come_in_any_order_and_more_than_once(school: School):
+    content = zip_of(**SCHOOL)
+    half = len(content) // 2
+    pieces = {1: content[:half], 2: content[half:]}
+    missing: list[tuple[int, ...]] = []
+    for number in (2, 2, 1):
+        body = {"upload": "u-x", "part": number, "parts": 2, "file_name": "a.zip", "content": base64.b64encode(pieces[number]).decode()}
+        if number == 1:
+            assert await school.refusal(roster.IMPORT, upload="u-x") == "upload.incomplete"
+        missing.append((await school.call(roster.UPLOAD, **body)).missing)
+    assert missing == [(1,), (1,), ()]
+    assert outcome(await school.ended((await school.call(roster.IMPORT, upload="u-x")).job)) == (7, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"content": "это не base64"}, "upload.malformed"),
+        ({"part": 3}, "upload.malformed"),
+        ({"parts": 3}, "upload.other-parts"),
+        ({"content": base64.b64encode(bytes(256 * 1024 + 1)).decode()}, "upload.part-too-large"),
+    ],
+)
+async def test_a_part_that_makes_no_sense_is_refused(school: School, change: dict[str, Any], code: str):
+    body = {"upload": "u-x", "part": 1, "parts": 2, "file_name": "a.csv", "content": ""}
+    await school.call(roster.UPLOAD, **body)
+    assert await school.refusal(roster.UPLOAD, **{**body, **change}) == code
+
+
+async def test_uploads_and_jobs_expire_on_the_instances_clock(school: School):
+    upload = await school.upload(zip_of(**SCHOOL))
+    preview = await school.call(roster.IMPORT, upload=upload, dry_run=True)
+    await school.system.until("2015-09-16T08:00:00+03:00")
+    assert (await school.call(roster.IMPORT_STATUS, job=preview.job)).state == "done"
+    await school.system.until("2015-09-16T10:00:00+03:00")
+    assert await school.refusal(roster.IMPORT_STATUS, job=preview.job) == "import.unknown"
+    assert await school.refusal(roster.IMPORT, upload=upload) == "upload.unknown"
+
+
+async def test_a_job_is_its_own_schools(school: School):
+    await school.system.call(roster.OPEN_SCHOOL, roster.OpenSchool(school="school-8", name="Школа № 8", municipality="dubna"))
+    job = (await school.imported(csv_of([klass()]))).job
+    with pytest.raises(Refused) as refused:
+        await school.system.call(roster.IMPORT_STATUS, roster.ImportJob(school="school-8", job=job))
+    assert refused.value.code == "import.unknown"
+
+
+async def test_a_file_that_cannot_be_read_fails_the_job_and_may_be_begun_again(school: School):
+    upload = await school.upload(b"PK\x03\x04 cut off")
+    before = len(await school.recorded())
+    for _ in range(2):
+        status = await school.ended((await school.call(roster.IMPORT, upload=upload)).job)
+        assert (status.state, status.error_code) == ("failed", "file.unreadable")
+    assert len(await school.recorded()) == before
+
+
+async def test_nothing_of_a_file_stands_in_the_database_in_clear(with_class: School, tmp_path: Path):
+    rows = [{**child(1), **parent(1)}, child(2, consent_number="", Отчество="Аристархович")]
+    status = await with_class.imported(csv_of(rows), "Список Ивановых.csv")
+    assert status.rejected_rows == 1
+    files = b"".join(path.read_bytes() for path in (tmp_path / "db").glob("*.db*"))
+    assert status.job.encode() in files
+    for text in ("Иванов", "Пётр", "Жанна", "01.03.2005", "2005-03-01", "У-1", "Р-1", "С-1", "М-1", "Аристархович", "Список"):
+        assert text.encode() not in files, text
+
+
+# -- jobs that are cut off -----------------------------------------------------------------------------------------------------------------
+
+MANY = zip_of(
+    classes=[klass(pupils="60")],
+    pupils=[{**child(number), **parent(1, f"Р-{number}", f"М-{number}", f"Жанна{'а' * number}")} for number in range(1, 61)],
+)
+
+
+@pytest.mark.parametrize("part", ["classes-0", "pupils-0", "pupils-50", "complete"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_job_that_is_cut_off_is_taken_up_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, when: str):
+    reached = asyncio.Event()
+    carry_out = Service.carry_out
+
+    async def stuck(self: Service, *arguments: Any, **named: Any) -> Any:
+        if named["part"] != part:
+            return await carry_out(self, *arguments, **named)
+        if when == "after":
+            await carry_out(self, *arguments, **named)
+        reached.set()
+        return await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Service, "carry_out", stuck)
+        async with running(tmp_path, BUILDS) as system:
+            school = School(system)
+            await open_school(school)
+            job = (await school.begin(MANY)).job
+            await reached.wait()
+    async with running(tmp_path, BUILDS) as system:
+        school = School(system)
+        status = await school.ended(job)
+        assert (outcome(status), status.done_rows) == ((61, 0, 0, 0, 0), 61)
+        assert len(await school.events(roster.PupilEnrolled)) == len(await school.people("pupil")) == 60
+        assert len(await school.events(roster.GuardianLinked)) == len(await school.people("guardian")) == 60
+        assert len(await school.events(consent.ConsentGranted, "consent")) == 120
+        assert len(await school.events(roster.RosterImportCompleted)) == 1
+        assert sorted(event.seat.number for event in await school.events(roster.PupilEnrolled)) == list(range(1, 61))
+
+
+async def test_an_import_waits_for_consent_to_come_back(tmp_path: Path):
+    async with running(tmp_path, {"roster": build}) as system:
+        school = School(system)
+        await open_school(school)
+        await school.imported(csv_of([klass()]))
+        job = (await school.begin(csv_of([child(1)]))).job
+        await asyncio.sleep(0.1)  # long enough to have asked in vain
+        assert (await school.call(roster.IMPORT_STATUS, job=job)).state == "running"
+    async with running(tmp_path, BUILDS) as system:
+        assert outcome(await School(system).ended(job)) == (1, 0, 0, 0, 0)
+
+
+async def test_an_import_is_the_same_on_postgresql(tmp_path: Path, fresh_postgres: str):
+    def database_url(service: str) -> str | URL:
+        return fresh_postgres if service == "roster" else sqlite_url(tmp_path / "db" / f"{service}.db")
+
+    async with running(tmp_path, BUILDS, database_url=database_url) as system:
+        school = School(system)
+        await open_school(school)
+        assert outcome(await school.imported(zip_of(**SCHOOL))) == (7, 0, 0, 0, 0)
+        assert outcome(await school.imported(zip_of(**SCHOOL))) == (0, 0, 7, 0, 0)
+        await school.system.until("2015-09-17T10:00:00+03:00")
+        assert len(await school.people("guardian")) == 2
+
+
+async def test_the_sample_school_is_entered_whole(tmp_path: Path):
+    async with running(tmp_path, BUILDS, now="2015-09-01T09:00:00+03:00") as system:
+        school = School(system)
+        await open_school(school)
+        created: list[int] = []
+        for name in ("school-classes.xlsx", "school-staff.xlsx", "school-pupils.xlsx", "school-pupils-late.xlsx"):
+            status = await school.imported((SAMPLES / name).read_bytes(), name)
+            assert status.rejected_rows == status.review == 0
+            created.append(status.created)
+        again = await school.imported((SAMPLES / "school-pupils.xlsx").read_bytes(), "school-pupils.xlsx")
+        assert (created, outcome(again)) == ([25, 60, 603, 10], (0, 0, 603, 0, 0))
+        card = await school.call(roster.SCHOOL)
+        assert (card.staff, card.classes, card.pupils, card.guardians) == (60, 25, 613, 1079)
+        assert all(klass.teacher is not None for klass in (await school.call(roster.CLASSES)).classes)
