@@ -9,15 +9,15 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import append
+from bench import append, rebuild
 from bench.measuring import Figure, Scale
 from bench.report import keep, machine, table
 
 # Each is given a scale and yields its figures as they come.
 BENCHES: dict[str, Callable[[Scale], list[Figure]]] = {
     "append": append.figures,
+    "rebuild": rebuild.figures,
     # Those that need running services stand here, each a module like `append`:
-    #   "rebuild"   the plan tracker from 200,000 events
     #   "latency"   a fact recorded until it is visible in plan status
     #   "call"      an internal call with an empty decide
     #   "start"     `vekha up` until ready, and the memory of all five

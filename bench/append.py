@@ -3,17 +3,19 @@
 Ours is the whole way of a command: from a coroutine through the append queue, decided, stamped, chained, written with its command id
 and the head, committed, and answered. The peer is measured at its fastest: its recorder is handed bytes that are ready, without
 deciding or encoding anything, in plain threads; on PostgreSQL through its database functions. Both sync every commit to the disk.
+For a lone client the way from a coroutine to a thread and back shows, so the peer is measured with it too.
 """
 
 import asyncio
 import tempfile
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -30,8 +32,8 @@ from eventkit.event import Origin
 from eventkit.store import CommandKey, Store, Transaction
 from eventkit.testing_servers import new_database, running_postgres
 
-OURS, PEER, BARE = "eventkit", "eventsourcing", "a bare one-row commit"
-CLIENTS, BATCH = 32, 100
+OURS, PEER, FROM_COROUTINE, BARE = "eventkit", "eventsourcing", "eventsourcing called from a coroutine", "a bare one-row commit"
+LONE, CLIENTS, BATCH = 3_000, 32, 100
 Side = Callable[[str], float]  # takes the URL of an empty database and answers how many events a second went into it
 STATE = b"x" * 500  # about what an event of ours takes without its stream, version and type, which the peer stores beside it
 
@@ -55,39 +57,47 @@ def figures(scale: Scale) -> list[Figure]:
             f"{_postgres_version(server)}, psycopg", lambda stack: stack.enter_context(new_database(server)), _peer_on_postgres
         )
         sqlite = Engine("SQLite (WAL, FULL), sqlite3", _new_file, _peer_on_sqlite)
-        return [figure for engine in (postgres, sqlite) for figure in _on(engine, scale, bare=engine is postgres)]
+        lone = _lone(postgres, scale, to_reach=1.0, others={BARE: lambda url: _bare_commits(url, scale.count(LONE))})
+        return [
+            *(lone, _many(postgres, scale, to_reach=5.0), _batches(postgres, scale, to_reach=1.5)),
+            *(_lone(sqlite, scale), _many(sqlite, scale), _batches(sqlite, scale)),
+        ]
 
 
-def _on(engine: Engine, scale: Scale, *, bare: bool) -> list[Figure]:
-    lone, many, batches = scale.count(3_000), scale.count(19_200), scale.count(300)
-    goals = (1.0, 5.0, 1.5) if bare else (None, None, None)
+def _lone(engine: Engine, scale: Scale, to_reach: float | None = None, others: Mapping[str, Side] = MappingProxyType({})) -> Figure:
+    count = scale.count(LONE)
+    sides: dict[str, Side] = {
+        OURS: lambda url: _ours(url, clients=1, commands=count, events=1),
+        PEER: lambda url: _peer(engine, url, clients=1, commands=count, events=1),
+        FROM_COROUTINE: lambda url: _peer(engine, url, clients=1, commands=count, events=1, from_coroutine=True),
+    }
+    return _figure("one client, one event a command", engine, scale, {**sides, **others}, to_reach)
 
-    def figure(what: str, to_reach: float | None, ours: Side, peer: Side, others: Mapping[str, Side] = {}) -> Figure:
-        sides = {OURS: ours, PEER: peer, **others}
-        runs = side_by_side(scale.rounds, {name: lambda side=side: _in_an_empty(engine, side) for name, side in sides.items()})
-        return Figure(f"append, {what}", engine.name, "events/s", runs, to_reach)
 
-    return [
-        figure(
-            "one client, one event a command",
-            goals[0],
-            lambda url: _ours(url, clients=1, commands=lone, events=1),
-            lambda url: _peer(engine, url, clients=1, commands=lone, events=1),
-            {BARE: lambda url: _bare_commits(url, lone)} if bare else {},
-        ),
-        figure(
-            f"{CLIENTS} clients, one event a command",
-            goals[1],
-            lambda url: _ours(url, clients=CLIENTS, commands=many, events=1),
-            lambda url: _peer(engine, url, clients=CLIENTS, commands=many // 4, events=1),
-        ),
-        figure(
-            f"one client, {BATCH} events a command",
-            goals[2],
-            lambda url: _ours(url, clients=1, commands=batches, events=BATCH),
-            lambda url: _peer(engine, url, clients=1, commands=batches, events=BATCH),
-        ),
-    ]
+def _many(engine: Engine, scale: Scale, to_reach: float | None = None) -> Figure:
+    count = scale.count(19_200)
+    sides: dict[str, Side] = {
+        OURS: lambda url: _ours(url, clients=CLIENTS, commands=count, events=1),
+        PEER: lambda url: _peer(engine, url, clients=CLIENTS, commands=count // 4, events=1),
+    }
+    return _figure(f"{CLIENTS} clients, one event a command", engine, scale, sides, to_reach)
+
+
+def _batches(engine: Engine, scale: Scale, to_reach: float | None = None) -> Figure:
+    count = scale.count(300)
+    sides: dict[str, Side] = {
+        OURS: lambda url: _ours(url, clients=1, commands=count, events=BATCH),
+        PEER: lambda url: _peer(engine, url, clients=1, commands=count, events=BATCH),
+    }
+    return _figure(f"one client, {BATCH} events a command", engine, scale, sides, to_reach)
+
+
+def _figure(what: str, engine: Engine, scale: Scale, sides: Mapping[str, Side], to_reach: float | None) -> Figure:
+    def measured(side: Side) -> Callable[[], float]:
+        return lambda: _in_an_empty(engine, side)
+
+    runs = side_by_side(scale.rounds, {name: measured(side) for name, side in sides.items()})
+    return Figure(f"append, {what}", engine.name, "events/s", runs, to_reach)
 
 
 def _in_an_empty(engine: Engine, side: Side) -> float:
@@ -137,25 +147,38 @@ def _run(runner: asyncio.Runner, work: Coroutine[Any, Any, None], done: int) -> 
 # The peer
 
 
-def _peer(engine: Engine, url: str, *, clients: int, commands: int, events: int) -> float:
+def _peer(engine: Engine, url: str, *, clients: int, commands: int, events: int, from_coroutine: bool = False) -> float:
     with engine.peer(url, clients) as factory, ThreadPoolExecutor(clients) as threads:
         recorder = factory.application_recorder()
 
         def clients_on(count: int) -> int:
-            done = [threads.submit(_client, recorder, count, events) for _ in range(clients)]
-            return sum(future.result() for future in done)
+            if from_coroutine:
+                asyncio.run(_coroutine(threads, _inserts(recorder, count, events)))
+            else:
+                for done in [threads.submit(_thread, _inserts(recorder, count, events)) for _ in range(clients)]:
+                    done.result()
+            return clients * count * events
 
         clients_on(10)
         return rate(lambda: clients_on(commands // clients))
 
 
-def _client(recorder: ApplicationRecorder, commands: int, events: int) -> int:
-    """One client on a stream of its own."""
-    stream, version = uuid.uuid4(), 0
-    for _ in range(commands):
-        recorder.insert_events([StoredEvent(stream, version + n, ClassHeadcountDeclared.type, STATE) for n in range(1, events + 1)])
-        version += events
-    return commands * events
+def _inserts(recorder: ApplicationRecorder, commands: int, events: int) -> Iterator[Callable[[], object]]:
+    """What one client has to do, on a stream of its own."""
+    stream = uuid.uuid4()
+    for first in range(1, commands * events + 1, events):
+        stored = [StoredEvent(stream, version, ClassHeadcountDeclared.type, STATE) for version in range(first, first + events)]
+        yield lambda stored=stored: recorder.insert_events(stored)
+
+
+def _thread(inserts: Iterator[Callable[[], object]]) -> None:
+    for insert in inserts:
+        insert()
+
+
+async def _coroutine(threads: ThreadPoolExecutor, inserts: Iterator[Callable[[], object]]) -> None:
+    for insert in inserts:
+        await asyncio.get_running_loop().run_in_executor(threads, insert)
 
 
 def _peer_on_postgres(url: str, clients: int) -> InfrastructureFactory[Any]:

@@ -312,6 +312,25 @@ def test_an_event_of_no_school_that_fails_halts_its_source_and_no_other(database
     assert taken(database, "roster") == [1, 2, 3, 4]
 
 
+def test_a_school_that_is_parked_does_not_make_the_others_come_one_by_one(database: Database) -> None:
+    class Counted(Board):
+        batches = 0
+
+        def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+            self.batches += 1
+            super().apply(connection, events)
+
+    counted = Counted("roster")
+    checkpointed = Checkpointed(database, counted)
+    checkpointed.create()
+    deliver(checkpointed, *(event("roster", n, f"school-{n % 9}", poison=n == 700) for n in range(1, 1001)))
+    assert len(taken(database, "roster")) == 1000 - len([n for n in range(700, 1001) if n % 9 == 700 % 9])
+    assert counted.batches < 25  # the halves on the way to the one that fails
+    counted.batches = 0
+    deliver(checkpointed, *(event("roster", n, f"school-{n % 9}") for n in range(1001, 2001)))
+    assert counted.batches == 1
+
+
 def test_trouble_of_the_database_is_no_fault_of_the_event(database: Database) -> None:
     class Unlucky(Board):
         def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
@@ -377,7 +396,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Recorded], list[list[Recorded]]]:
 
 
 @given(deliveries())
-@settings(max_examples=60)
+@settings(max_examples=50)
 def test_however_the_logs_are_interleaved_and_cut_the_rows_and_what_is_parked_are_the_same(
     both: tuple[list[Recorded], list[list[Recorded]]],
 ) -> None:

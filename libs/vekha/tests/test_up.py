@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -59,8 +60,7 @@ def test_a_port_in_use_is_refused_and_the_folder_can_be_used_afterwards(instance
 
 
 def test_without_the_right_to_write_the_start_is_refused(vekha: Vekha, tmp_path: Path) -> None:
-    import vekha.launcher
-
+    importlib.import_module("vekha.launcher")  # while we may still read the disk
     tmp_path.chmod(0o555)
     with _as_nobody():
         refused = vekha("up", "--data", tmp_path / "data", "--json")

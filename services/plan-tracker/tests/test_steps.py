@@ -385,6 +385,13 @@ def test_the_empty_seats_of_a_closed_class_are_gone_and_its_pupils_stay(school: 
     assert [school.count(13, aug(20)), school.count(13, aug(24))] == [(1, 3), (1, 1)]
 
 
+def test_once_a_pupil_is_entered_the_roster_says_which_seat_it_is(school: School) -> None:
+    a_class(school, aug(19), pupils=2)
+    school.happened(aug(20), granted("p1", at=seat("1a", 1)), enrolled("p1", "1a", 2))
+    school.happened(aug(21), granted("p1", at=seat("1a", 1), consent_id="c-2"))
+    assert school.missing(13, aug(21)) == ["1a/1"]
+
+
 # Step 14: pupils and guardians entered.
 
 
@@ -480,6 +487,17 @@ def test_a_class_that_is_only_declared_is_not_open(school: School) -> None:
     school.happened(aug(20), assigned("p1", "1a"))
     school.happened(aug(21), created("1a"))
     assert school.states(15, aug(20), aug(21)) == ["not_started", "done"]
+
+
+def test_a_class_that_is_closed_later_concerns_pupils_with_a_seat_in_another(school: School) -> None:
+    a_class(school, aug(19), pupils=1)
+    a_class(school, aug(19), "1b", pupils=0)
+    a_family(school, aug(20), "p1", 1)
+    school.happened(aug(20), assigned("p1", "1b"))
+    board = school.board()
+    school.happened(aug(26), ClassClosed(class_id="1b"))
+    board.replace({key: facts for key, facts in documents_of("school-1", school.logs.all()).items() if key.subject == "1b"})
+    assert [row.state for row in board.rows(aug(26)) if row.step == 15] == ["reopened"]
 
 
 # Step 18: codes handed out.

@@ -53,16 +53,16 @@ class School:
             await self.call(call, **body)
         return refused.value.code
 
-    async def upload(self, content: bytes, name: str = "school.csv", part_bytes: int = 200_000) -> str:
-        upload = f"u-{next(_uploads)}"
+    async def upload(self, content: bytes, name: str = "school.csv", upload: str = "", part_bytes: int = 200_000) -> str:
+        upload = upload or f"u-{next(_uploads)}"
         pieces = [content[first : first + part_bytes] for first in range(0, len(content), part_bytes)]
         for number, piece in enumerate(pieces, 1):
             body = {"part": number, "parts": len(pieces), "file_name": name, "content": base64.b64encode(piece).decode()}
             await self.call(roster.UPLOAD, upload=upload, **body)
         return upload
 
-    async def begin(self, content: bytes, name: str = "school.csv", **more: Any) -> ImportStatus:
-        return await self.call(roster.IMPORT, upload=await self.upload(content, name), **more)
+    async def begin(self, content: bytes, name: str = "school.csv", upload: str = "", **more: Any) -> ImportStatus:
+        return await self.call(roster.IMPORT, upload=await self.upload(content, name, upload), **more)
 
     async def ended(self, job: str) -> ImportStatus:
         status = await self.call(roster.IMPORT_STATUS, job=job)
@@ -260,9 +260,24 @@ async def test_one_upload_can_be_previewed_and_then_imported(school: School):
 async def test_the_same_request_finds_the_job_that_it_began(school: School):
     upload = await school.upload(zip_of(**SCHOOL))
     first = await school.call(roster.IMPORT, upload=upload)
+    assert (await school.call(roster.IMPORT, upload=upload)).job == first.job
     ended = await school.ended(first.job)
     assert await school.call(roster.IMPORT, upload=upload) == ended
     assert len(await school.events(roster.RosterImportCompleted)) == 1
+
+
+async def test_a_file_that_is_sent_again_under_the_same_id_is_imported_again(school: School):
+    first = await school.imported(zip_of(**SCHOOL), upload="u-same")
+    again = await school.imported(zip_of(**SCHOOL), upload="u-same")
+    assert (outcome(first), outcome(again)) == ((7, 0, 0, 0, 0), (0, 0, 7, 0, 0))
+
+
+async def test_a_preview_is_made_anew_each_time(school: School):
+    upload = await school.upload(csv_of([klass()]))
+    assert outcome(await school.call(roster.IMPORT, upload=upload, dry_run=True)) == (1, 0, 0, 0, 0)
+    class_id = (await school.call(roster.DECLARE_CLASS, grade=5, letter="А", academic_year="2015/2016")).class_id
+    await school.call(roster.CREATE_CLASS, class_id=class_id)
+    assert outcome(await school.call(roster.IMPORT, upload=upload, dry_run=True)) == (0, 1, 0, 0, 0)
 
 
 # -- changes -------------------------------------------------------------------------------------------------------------------------------
@@ -323,6 +338,25 @@ async def test_a_guardian_of_two_children_is_one_person_even_with_a_paper_for_ea
     first, second = await with_class.events(roster.GuardianLinked)
     assert (first.guardian, first.consent_id) == (second.guardian, second.consent_id)
     assert outcome(await with_class.imported(csv_of(rows))) == (0, 0, 2, 0, 0)
+
+
+async def test_a_consent_in_one_childs_row_holds_for_the_guardian_in_the_others(with_class: School):
+    rows = [{**child(1), **parent(1, consent_number="")}, {**child(2), **parent(1)}, {**child(3), **parent(1, consent_number="")}]
+    assert outcome(await with_class.imported(csv_of(rows))) == (3, 0, 0, 0, 0)
+    assert len(await with_class.events(roster.GuardianLinked)) == 3
+    assert len(await with_class.people("guardian")) == 1
+    assert outcome(await with_class.imported(csv_of(rows))) == (0, 0, 3, 0, 0)
+
+
+async def test_a_guardian_who_was_unlinked_by_hand_is_not_linked_again(with_class: School):
+    row = {**child(1), **parent(1)}
+    await with_class.imported(csv_of([row]))
+    (pupil,), (guardian,) = await with_class.people("pupil"), await with_class.people("guardian")
+    await with_class.call(roster.UNLINK_GUARDIAN, pupil=pupil, guardian=guardian)
+    status = await with_class.imported(csv_of([row]))
+    assert outcome(status) == (0, 0, 1, 0, 0)
+    assert "guardian.unlinked" in status.warnings[0]
+    assert await with_class.people("guardian") == set()
 
 
 async def test_a_guardian_without_an_id_is_known_by_the_name_beside_the_child(with_class: School):

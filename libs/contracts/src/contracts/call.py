@@ -39,7 +39,7 @@ class Role(StrEnum):
 class Request(BaseModel):
     """What a caller asks. Unknown fields are refused, so that a misspelt one is never silently ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class SchoolRequest(Request):

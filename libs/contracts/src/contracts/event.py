@@ -31,7 +31,7 @@ _TYPE = re.compile(r"(roster|consent|identity|plan|notifier)\.([a-z0-9]+(?:-[a-z
 class Value(BaseModel):
     """An immutable value that admits no unknown field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Event(Value):

@@ -58,20 +58,33 @@ class Database:
             yield connection
 
     @contextmanager
-    def single_statements(self) -> Generator[Connection]:
-        """A connection on which each statement is a transaction of its own: one round trip on PostgreSQL.
+    def unbegun(self) -> Generator[Connection]:
+        """A connection on which each statement is a transaction of its own, until `transaction_on` begins one.
 
-        It is kept for the next time, unless something went wrong: for a lone append, taking one from the pool would be noticeable.
+        It is kept for the next time: a lone append would feel it if one had to be taken from the pool.
         """
         connection, self._kept = self._kept or self._beginning_nothing.connect(), None
         try:
             yield connection
-        except BaseException:
-            if getattr(connection.connection.driver_connection, "closed", False):  # the server is gone, or has cut us off
-                connection.invalidate()
-            connection.close()
-            raise
-        self._kept = connection
+        finally:
+            if connection.invalidated or getattr(connection.connection.driver_connection, "closed", False):
+                connection.invalidate()  # the server is gone, or has cut us off
+                connection.close()
+            else:
+                self._kept = connection
+
+    @contextmanager
+    def transaction_on(self, unbegun: Connection) -> Generator[None]:
+        """Makes one transaction of what follows: committed at the end of the block, rolled back if it raises."""
+        driver: Any = unbegun.connection.driver_connection
+        with self._write_lock if self.is_sqlite else nullcontext():
+            driver.execute("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
+            try:
+                yield
+            except BaseException:
+                driver.rollback()
+                raise
+            driver.commit()
 
     def close(self) -> None:
         if self._kept is not None:
@@ -109,8 +122,7 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None) -> E
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction] -- SQLAlchemy calls it
-        driver: Any = connection.connection.driver_connection
         if begin is not None:
-            driver.execute(begin)
+            connection.exec_driver_sql(begin)
 
     return engine

@@ -26,10 +26,11 @@ START = "2015-08-17T09:00:00+03:00"
 
 
 class System:
-    """A running instance, and calls to it as anybody."""
+    """A running instance on a broker of its own, and calls to it as anybody."""
 
-    def __init__(self, instance: Instance, clock: ManualClock, secrets: Secrets) -> None:
+    def __init__(self, instance: Instance, broker: EmbeddedBroker, clock: ManualClock, secrets: Secrets) -> None:
         self.instance = instance
+        self.broker = broker
         self.clock = clock
         self._operator = instance.calls(instance.operator_token())
         self._identity = Tokens("identity", secrets.signing_key("identity"), secrets.public_keys(), clock)
@@ -91,6 +92,6 @@ async def running(
         )
         try:
             await instance.start()
-            yield System(instance, clock, secrets)
+            yield System(instance, broker, clock, secrets)
         finally:
             await instance.stop()

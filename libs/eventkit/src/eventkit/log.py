@@ -38,6 +38,8 @@ SCHEMA_VERSION = 1
 
 metadata = MetaData()
 
+_Position = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's INTEGER has 64 bits too, and as a key costs no index beside the table
+
 head_table = Table(
     "head",
     metadata,
@@ -53,7 +55,7 @@ head_table = Table(
 log_table = Table(
     "log",
     metadata,
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", _Position, primary_key=True, autoincrement=False),
     Column("stream", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("type", Text, nullable=False),
@@ -74,6 +76,7 @@ command_table = Table(
     Column("digest", Text, nullable=False),
     Column("last_position", BigInteger, nullable=False),
     Column("reply", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 _EPOCH = "1970-01-01T00:00:00.000000Z"
@@ -196,9 +199,13 @@ _MOVE_HEAD = "UPDATE head SET position = {0}, hash = {0}, recorded_at = {0} WHER
 
 
 def _run(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> Any:
-    if _is_postgres(connection):
-        return _driver(connection).execute(_marked(statement, "%b"), parameters, prepare=True, binary=True)
-    return _driver(connection).execute(_marked(statement, "?"), parameters)
+    if not _is_postgres(connection):
+        return _driver(connection).execute(_marked(statement, "?"), parameters)
+    # One cursor for each connection of the driver: to make it takes psycopg as long as to use it.
+    cursor: Any = connection.info.get("cursor")
+    if cursor is None:
+        cursor = connection.info["cursor"] = _driver(connection).cursor(binary=True)
+    return cursor.execute(_marked(statement, "%b"), parameters, prepare=True)
 
 
 @cache

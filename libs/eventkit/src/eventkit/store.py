@@ -338,7 +338,7 @@ class _Session:
 
     def connection(self) -> Connection:
         if self._connection is None:
-            self._connection = self._stack.enter_context(self._database.single_statements())
+            self._connection = self._stack.enter_context(self._database.unbegun())
         return self._connection
 
     def start_at(self, remembered: log.Head | None) -> log.Head:
@@ -350,8 +350,8 @@ class _Session:
         """Begins the transaction that alone may append, and answers where. The service's own tables are written under this lock, too:
         two writers that both took it first cannot end up waiting for each other. Raises HeadMoved where the batch began elsewhere."""
         if self._locked_at is None:
-            self._connection = self._stack.enter_context(self._database.writing())
-            self._locked_at = log.head(self._connection, lock=True)
+            self._stack.enter_context(self._database.transaction_on(self.connection()))
+            self._locked_at = log.head(self.connection(), lock=True)
             if self._base not in (None, self._locked_at):
                 raise log.HeadMoved
         return self._locked_at

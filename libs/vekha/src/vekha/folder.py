@@ -39,7 +39,7 @@ FORMAT = 1
 
 DEFAULT = ".vekha"
 
-_LOCK_PATIENCE_S = 2.0  # somebody who only looks whether the lock is held holds it for a moment
+_LOCK_PATIENCE_S = 0.5  # somebody who only looks whether the lock is held holds it for a moment
 
 
 class About(msgspec.Struct):

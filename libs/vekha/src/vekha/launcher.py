@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 import structlog
+from nats import errors
 from sqlalchemy.engine import URL
 
 import consent.app
@@ -38,6 +39,7 @@ BUILDS: dict[str, Build] = {
 _THREADS = 32  # five services read and write their databases in threads, a write waiting for its turn among them
 _DEATHS_LIMIT = 3
 _DEATHS_WITHIN_S = 60.0
+_PROVISION_TIMEOUT_S = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -119,11 +121,22 @@ async def _keep(broker: EmbeddedBroker, instance: Instance) -> Failure:
             return Failure("broker.dies", f"The broker keeps dying. Its log says: {broker.log_tail(1)}")
         try:
             await broker.start()
-            nc = await jetstream.connect(broker.url, broker.credential, name="launcher")
-            try:
-                await provision(nc, durables=[durable for service in instance.services.values() for durable in service.durables])
-            finally:
-                await jetstream.disconnect(nc)
-        except (BrokerError, jetstream.BusError) as error:
+        except BrokerError as error:
             return Failure(error.code, f"The broker died and does not start again: {error}")
-        _log.warning("broker.started-again")
+        try:
+            await _provision(broker, instance)
+        except (TimeoutError, jetstream.BusError, errors.Error, OSError) as error:
+            # It has most likely died again, which the next round sees.
+            _log.error("broker.not-provisioned", error=type(error).__name__)
+        else:
+            _log.warning("broker.started-again")
+
+
+async def _provision(broker: EmbeddedBroker, instance: Instance) -> None:
+    """Makes the streams and durables that the broker has lost with its files, if it has."""
+    async with asyncio.timeout(_PROVISION_TIMEOUT_S):
+        nc = await jetstream.connect(broker.url, broker.credential, name="launcher")
+        try:
+            await provision(nc, durables=[durable for service in instance.services.values() for durable in service.durables])
+        finally:
+            await jetstream.disconnect(nc)

@@ -4,7 +4,7 @@ A municipality and the ministry see states and counts, and no count of people fr
 region that they see is the sum of the rows that they see, so that no number can be had by subtraction.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import islice
@@ -140,12 +140,12 @@ def _is_small(group: int, of: int) -> bool:
 
 
 def _sums(outlines: Mapping[str, Outline], day: date, *, for_monitors: bool) -> tuple[RegionRow, ...]:
-    states: dict[int, Counter[str]] = {}
-    sums: dict[int, list[int]] = {}
+    states = defaultdict[int, Counter[str]](Counter)
+    sums = defaultdict[int, list[int]](lambda: [0, 0, 0])
     for outline in outlines.values():
         for step, standing in zip(outline.progress.adoption.plan.steps, outline.on(day), strict=True):
-            states.setdefault(step.n, Counter())[standing.state] += 1
-            total = sums.setdefault(step.n, [0, 0, 0])
+            states[step.n][standing.state] += 1
+            total = sums[step.n]
             total[2] += standing.deadline == "overdue"
             if for_monitors and step.measure in OF_PEOPLE and _is_small(standing.done, standing.total):
                 continue

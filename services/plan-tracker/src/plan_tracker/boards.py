@@ -51,7 +51,7 @@ class Boards:
         self._turn = threading.Lock()
         self.kept: OrderedDict[str, tuple[Reach, SchoolBoard]] = OrderedDict()
         self.outlines: dict[str, Outline] = {}
-        self.outlined_at: dict[str, int] = {}
+        self.outlined: Reach = {}
 
     @contextmanager
     def look(self, connection: Connection) -> Generator["Look"]:
@@ -101,21 +101,22 @@ class Look:
 
     def outlines(self) -> Mapping[str, Outline]:
         """The outline of every school that has adopted a plan, by school in order."""
-        kept, since = self._boards.outlines, self._boards.outlined_at
-        if any(self.at[source] < position for source, position in since.items()):
-            kept.clear()
-            since.clear()
-        moved = select(reach_table.c.school, reach_table.c.source, reach_table.c.position)
-        changed = {row.school for row in self._connection.execute(moved) if row.position > since.get(row.source, 0)}
+        table, boards = reach_table, self._boards
+        found = self._connection.execute(select(table.c.school, table.c.source, table.c.position))
+        # School by school, not against the checkpoint: what was parked is applied behind it.
+        reach = {(row.school, row.source): row.position for row in found}
+        if any(reach.get(key, 0) < position for key, position in boards.outlined.items()):
+            boards.outlines, boards.outlined = {}, {}
+        changed = {school for (school, source), position in reach.items() if boards.outlined.get((school, source)) != position}
         for school in sorted(changed - {NO_SCHOOL}):
             board = self.board(school)
             progress, place = board.progress(), board.place
             if progress is not None and place is not None:
-                kept[school] = Outline(place[0], progress)
+                boards.outlines[school] = Outline(place[0], progress)
         if changed:
-            self._boards.outlines = dict(sorted(kept.items()))
-        self._boards.outlined_at = dict(self.at)
-        return self._boards.outlines
+            boards.outlines = dict(sorted(boards.outlines.items()))
+            boards.outlined = reach
+        return boards.outlines
 
     def outlines_as_known(self, known: Mapping[str, int]) -> Mapping[str, Outline]:
         """As `outlines`, from no more than was recorded up to some positions. Every board is made for this one answer."""

@@ -20,6 +20,7 @@ class Logs:
 
     def __init__(self) -> None:
         self.events: dict[str, list[Recorded]] = {source: [] for source in SERVICES}
+        self._pinned: set[str] = set()
 
     def record(self, school: str, day: date, *events: Event) -> None:
         """Records what happened in a school on a day. What is recorded later may have happened earlier."""
@@ -45,7 +46,9 @@ class Logs:
         loaded, day = load_plan(plan), on or start
         calendar = russian_calendar(years_to_pin(loaded, start, day), week)
         dues = baseline(loaded, start, calendar, anchor)
-        self.record(NO_SCHOOL, day, CalendarPinned(calendar=CalendarTable(digest=calendar.digest, table=calendar.table())))
+        if calendar.digest not in self._pinned:
+            self._pinned.add(calendar.digest)
+            self.record(NO_SCHOOL, day, CalendarPinned(calendar=CalendarTable(digest=calendar.digest, table=calendar.table())))
         self.record(
             school,
             day,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from eventkit.service import Service, Settings
 from roster import api, tables, vault
 from roster.book import Books
-from roster.importing import jobs, uploads
+from roster.importing import job, jobs, uploads
 from roster.projections import Consents
 
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, tables.metadata, vault.metadata, uploads.metadata, jobs.metadata)
+    service = Service(settings, tables.metadata, vault.metadata, uploads.metadata, job.metadata)
     books = Books(settings.secrets)
     service.projection(Consents())
     api.register(service, books)

@@ -28,11 +28,8 @@ class SchoolClass(NamedTuple):
     created: Days
     headcount: tuple[tuple[int, int], ...]
     """From which day how many pupils; none once it is closed."""
-
-    @property
-    def seats(self) -> int:
-        """The most seats that it ever had."""
-        return max((count for _, count in self.headcount), default=0)
+    seats: int
+    """The most pupils that were ever declared."""
 
     def seat(self, number: int) -> Days:
         """The days on which the headcount reaches a seat."""
@@ -93,7 +90,7 @@ class Account(NamedTuple):
 
 
 NO_STAFF = Staff(NEVER, NEVER, NEVER)
-NO_CLASS = SchoolClass(NEVER, NEVER, NEVER, ())
+NO_CLASS = SchoolClass(NEVER, NEVER, NEVER, (), 0)
 NO_PUPIL = Pupil(NEVER, NEVER, NEVER, NEVER, {}, ())
 NO_GUARDIAN = Guardian({}, NEVER)
 NO_DECISIONS = Decisions(NEVER, NEVER, NEVER, ())
@@ -122,7 +119,7 @@ def staff(facts: Iterable[Fact]) -> Staff:
 def school_class(facts: Iterable[Fact]) -> SchoolClass:
     declared, created, is_open = Switch(), Switch(), Switch()
     headcount: list[tuple[int, int]] = []
-    closed = False
+    seats, closed = 0, False
     for day, _, what, *values in facts:
         if what == "class-declared":
             declared.turn(day, not closed)
@@ -130,12 +127,13 @@ def school_class(facts: Iterable[Fact]) -> SchoolClass:
             created.turn(day, True)
         elif what == "class-headcount-declared":
             headcount.append((day, 0 if closed else values[0]))
+            seats = max(seats, values[0])
         elif what == "class-closed":
             closed = True
             declared.turn(day, False)
             headcount.append((day, 0))
         is_open.turn(day, created.on and not closed)
-    return SchoolClass(declared.days, is_open.days, created.days, tuple(headcount))
+    return SchoolClass(declared.days, is_open.days, created.days, tuple(headcount), seats)
 
 
 def pupil(facts: Iterable[Fact]) -> Pupil:

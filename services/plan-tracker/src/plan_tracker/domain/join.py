@@ -15,6 +15,8 @@ from plan_tracker.domain.measures import Holder
 from plan_tracker.domain.timeline import Tally
 from workdays import Calendar
 
+_calendars: dict[str, Calendar] = {}
+
 
 class Member(NamedTuple):
     """Somebody who has, or may come to have, an account."""
@@ -124,7 +126,10 @@ class Join:
         touched.people.add(person)
 
     def _take_calendar(self, digest: str, facts: Sequence[Fact], touched: _Touched) -> None:
-        self.calendars[digest] = Calendar.from_table(facts[0][3])
+        # A table is its digest's for ever, so all boards share one calendar.
+        if digest not in _calendars:
+            _calendars[digest] = Calendar.from_table(facts[0][3])
+        self.calendars[digest] = _calendars[digest]
 
     def _take_opening(self, _: str, facts: Sequence[Fact], touched: _Touched) -> None:
         self.opening = facts

@@ -16,7 +16,7 @@ from contracts.consent import AgeBand, Decision, DecisionOutcome, SubjectKind
 from contracts.roster import Seat, SeatHolder
 from roster.book import LAST_SEAT, Pages
 from roster.files import Place
-from roster.importing.plan import PlannedConsent, PlannedPupil, PlannedStaff
+from roster.importing.plan import PlannedConsent, PlannedGuardian, PlannedPupil, PlannedStaff
 
 Record = Callable[[Sequence[Decision]], Awaitable[Sequence[DecisionOutcome]]]
 """Records decisions and answers what became of each, in their order."""
@@ -140,22 +140,35 @@ async def decide_guardians(
 ) -> dict[Mention, DecisionOutcome]:
     """The decisions of guardians: on who is linked with the pupil already, else on the guardian's seat beside the pupil's.
 
-    A guardian of two children may have signed a paper for each: the second one is its own seat's, and does no harm.
+    A guardian of two children may have signed a paper for each: the second one is its own seat's, and does no harm. Where
+    a child's row states none, that of a brother's or sister's row holds.
     """
-    mentions: list[Mention] = []
+    mentions: list[tuple[Mention, PlannedGuardian]] = []
     decisions: list[Decision] = []
+    without: list[tuple[Mention, PlannedGuardian]] = []
     for pupil in pupils:
         seat = seats.get(pupil.place)
         for guardian in pupil.guardians:
-            if guardian.consent is None or seat is None:
-                continue
-            mentions.append((pupil.place, guardian.number))
-            if guardian.person is not None and pupil.person is not None and linked(pupil.person, guardian.person):
-                decisions.append(_decision(SubjectKind.GUARDIAN, guardian.consent, person=guardian.person))
-            else:
-                beside = Seat(class_id=seat.class_id, number=seat.number, holder=_HOLDERS[guardian.number])
-                decisions.append(_decision(SubjectKind.GUARDIAN, guardian.consent, seat=beside))
-    return dict(zip(mentions, await record(decisions), strict=True))
+            mention = (pupil.place, guardian.number)
+            if guardian.consent is None:
+                without.append((mention, guardian))
+            elif seat is not None:
+                mentions.append((mention, guardian))
+                if guardian.person is not None and pupil.person is not None and linked(pupil.person, guardian.person):
+                    decisions.append(_decision(SubjectKind.GUARDIAN, guardian.consent, person=guardian.person))
+                else:
+                    beside = Seat(class_id=seat.class_id, number=seat.number, holder=_HOLDERS[guardian.number])
+                    decisions.append(_decision(SubjectKind.GUARDIAN, guardian.consent, seat=beside))
+    outcomes: dict[Mention, DecisionOutcome] = {}
+    of_siblings: dict[str, DecisionOutcome] = {}
+    for (mention, guardian), outcome in zip(mentions, await record(decisions), strict=True):
+        outcomes[mention] = outcome
+        if guardian.external_id is not None and outcome.code is None:
+            of_siblings.setdefault(guardian.external_id, outcome)
+    for mention, guardian in without:
+        if guardian.external_id in of_siblings:
+            outcomes[mention] = of_siblings[guardian.external_id]
+    return outcomes
 
 
 async def decide_staff(staff: Iterable[tuple[PlannedStaff, str]], record: Record) -> dict[Mention, DecisionOutcome]:

@@ -151,38 +151,35 @@ class Entering:
         def enter(book: Book, row: PlannedPupil, troubles: _Troubles) -> None:
             if troubles.outcome(outcomes.get((row.place, 0))):
                 return
-            seat = seats.get(row.place)
             with troubles.told(_PUPILS_FIELDS):
-                person = self._pupil(book, row, outcomes.get((row.place, 0)), seat.number if seat else None)
+                class_id = book.class_ids().get(row.name)
+                if class_id is None:
+                    raise Refused("class.not-declared", "This class could not be made: correct its row first.")
+                person = row.person or self._enrol(book, row, class_id, outcomes.get((row.place, 0)), seats.get(row.place))
+                if row.person is not None:
+                    book.change_details(person, row.details)
+                if row.consent is not None:
+                    book.mark_recorded(row.consent.number)
                 for guardian in row.guardians:
                     outcome = outcomes.get((row.place, guardian.number))
                     if not troubles.outcome(outcome, guardian.number):
                         with troubles.told(_GUARDIANS_FIELDS, guardian.number):
                             self._guardian(book, person, guardian, outcome)
-                acts.assign_pupil(book, person, book.class_ids()[row.name])
+                acts.assign_pupil(book, person, class_id)
 
         return self._work(rows, enter, expect=expect)
 
-    def _pupil(self, book: Book, row: PlannedPupil, outcome: DecisionOutcome | None, seat_number: int | None) -> str:
-        person = row.person
-        if person is not None:
-            book.change_details(person, row.details)
-        elif row.name not in book.class_ids():
-            raise Refused("class.not-declared", "This class could not be made: correct its row first.")
-        else:
-            person = acts.enrol(
-                book,
-                details=row.details,
-                class_id=book.class_ids()[row.name],
-                enrolled_on=row.enrolled_on,
-                consent_id=outcome.consent_id if outcome is not None else None,
-                legal_basis=self.legal_basis,
-                external_id=row.external_id,
-                preferred_seat=seat_number,
-            )
-        if row.consent is not None:
-            book.mark_recorded(row.consent.number)
-        return person
+    def _enrol(self, book: Book, row: PlannedPupil, class_id: str, outcome: DecisionOutcome | None, seat: Seat | None) -> str:
+        return acts.enrol(
+            book,
+            details=row.details,
+            class_id=class_id,
+            enrolled_on=row.enrolled_on,
+            consent_id=outcome.consent_id if outcome is not None else None,
+            legal_basis=self.legal_basis,
+            external_id=row.external_id,
+            preferred_seat=seat.number if seat is not None else None,
+        )
 
     def _guardian(self, book: Book, pupil: str, guardian: PlannedGuardian, outcome: DecisionOutcome | None) -> None:
         # A brother's or sister's row may have entered the guardian meanwhile; then the own consent recorded there counts.

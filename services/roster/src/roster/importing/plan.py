@@ -1,8 +1,4 @@
-"""The import plan: what each row of a file asks for, decided once, before anything is done.
-
-A preview shows it and a commit carries it out; a job that was cut off takes up the same one. Rows match by external id
-alone. Who has the same name and birth date under another id goes to review and is never merged (twins!). A blank cell
-leaves the value, a missing row deletes nothing, and a row that asks for nothing new is `unchanged` (DOMAIN 4).
+"""The import plan: what each row of a file asks for. A preview shows it, a commit carries it out, and neither changes it.
 
 A row has one outcome. If only a guardian's part of it cannot be entered, the rest is, and the row counts as rejected:
 it comes back in the file of rejected rows, to be corrected and imported again.
@@ -13,44 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Literal
 
-from contracts.consent import SubjectKind
 from contracts.event import Value
 from contracts.roster import LegalBasis, Position, Relation
-from roster.book import ClassName, Pages, changed_fields, same_name
-from roster.files import ClassLabel, ClassRow, Finding, GuardianRow, Place, PupilRow, RosterFile, StaffRow
+from roster.book import ClassName
+from roster.files import Finding, Place
 from roster.files.headers import TITLES
 from roster.files.rows import Kind
 
 Outcome = Literal["created", "updated"]
-
-# What the template says of a job and of kinship is finer than what an event needs to say.
-_POSITIONS: Mapping[str, Position] = {
-    "director": Position.DIRECTOR,
-    "administrator": Position.ADMINISTRATOR,
-    "class_teacher": Position.TEACHER,
-    "teacher": Position.TEACHER,
-}
-_RELATIONS: Mapping[str, Relation] = {
-    "mother": Relation.MOTHER,
-    "father": Relation.FATHER,
-    "grandparent": Relation.GRANDPARENT,
-    "guardian": Relation.GUARDIAN,
-    "trustee": Relation.GUARDIAN,
-}
-_DETAILS = (
-    "last_name",
-    "first_name",
-    "patronymic",
-    "email",
-    "phone",
-    "snils",
-    "sex",
-    "order_number",
-    "position",
-    "subjects",
-)
 
 
 class PlannedConsent(Value):
@@ -134,8 +102,8 @@ class Plan(Value):
 
     def outcomes(self, rejected: Iterable[Finding]) -> Mapping[str, int]:
         """How many rows are created, updated and rejected in the end, each counted once."""
-        bad = {_row(error) for error in rejected if error.row is not None}
-        return Counter(row.outcome for row in self.rows if _row(row.place) not in bad) + Counter(rejected=len(bad))
+        bad = {row_of(error) for error in rejected if error.row is not None}
+        return Counter(row.outcome for row in self.rows if row_of(row.place) not in bad) + Counter(rejected=len(bad))
 
 
 def finding(place: Place, kind: Kind, field: str, code: str, hint: str, guardian: int | None = None) -> Finding:
@@ -143,280 +111,6 @@ def finding(place: Place, kind: Kind, field: str, code: str, hint: str, guardian
     return Finding(place.file, place.sheet, place.row, TITLES.get((kind, field, guardian)), code, hint)
 
 
-def plan_import(file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date) -> Plan:
-    """Plans a file against what is known of the school on a day there. Changes nothing."""
-    return _Planning(file, pages, legal_basis, today).plan()
-
-
-class _Planning:
-    def __init__(self, file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date) -> None:
-        self._file = file
-        self._pages = pages
-        self._legal_basis = legal_basis
-        self._today = today
-        self._rejected = list(file.errors)
-        self._warnings = [f"{_where(warning)}: {warning.hint} ({warning.code})" for warning in file.warnings]
-        self._unchanged: list[Place] = []
-        self._without_teacher: list[Place] = []
-        self._review = 0
-        self._new_staff = {row.external_id for row in file.staff}
-        self._with_teacher: set[ClassName] = {_name(row) for row in file.classes if row.class_teacher_id is not None}
-        self._new_classes = {_name(row) for row in file.classes}
-        # A label says no year: it means the newest class that bears it.
-        self._newest = {ClassLabel(*name[1:]): name for name in sorted({*pages.class_ids(), *self._new_classes})}
-        self._seen: set[str] = set()
-        self._read_ahead()
-
-    def plan(self) -> Plan:
-        classes = [planned for row in self._file.classes if (planned := self._class(row)) is not None]
-        staff = [planned for row in self._file.staff if (planned := self._member(row)) is not None]
-        pupils = [planned for row in self._file.pupils if (planned := self._pupil(row)) is not None]
-        if self._without_teacher:
-            first, count = _where(self._without_teacher[0]), len(self._without_teacher)
-            self._warnings.append(
-                f"{first}: the class teacher is not entered yet, as in {count} rows; import the staff too (staff.unknown)"
-            )
-        rejected = {_row(error) for error in self._rejected}
-        return Plan(
-            legal_basis=self._legal_basis,
-            classes=tuple(classes),
-            staff=tuple(staff),
-            pupils=tuple(pupils),
-            unchanged=sum(_row(place) not in rejected for place in self._unchanged),
-            review=self._review,
-            rejected=tuple(self._rejected),
-            warnings=tuple(self._warnings),
-            total_rows=sum(table.rows for table in self._file.detected),
-        )
-
-    def _read_ahead(self) -> None:
-        """Whatever the rows will ask for, a table at a time."""
-        pages, file = self._pages, self._file
-        ids = {
-            SubjectKind.STAFF: {row.external_id for row in file.staff} | {row.class_teacher_id for row in file.classes},
-            SubjectKind.PUPIL: {row.external_id for row in file.pupils},
-            SubjectKind.GUARDIAN: {guardian.external_id for row in file.pupils for guardian in row.guardians},
-        }
-        known: dict[SubjectKind, list[str]] = {}
-        for kind, external_ids in ids.items():
-            given = [external_id for external_id in external_ids if external_id is not None]
-            pages.expect_external_ids(kind, given)
-            known[kind] = [person for external_id in given if (person := pages.by_external_id(kind, external_id)) is not None]
-        pages.guardianships.expect(known[SubjectKind.PUPIL])
-        linked = [guardian for pupil in known[SubjectKind.PUPIL] for guardian in pages.guardians(pupil)]
-        pages.expect_people([*(person for people in known.values() for person in people), *linked])
-        pages.classes.expect(pages.class_ids().values())
-        pages.expect_alike(pages.likeness(_details(row)) for row in file.pupils)
-        people = [*file.staff, *file.pupils, *(guardian for row in file.pupils for guardian in row.guardians)]
-        pages.expect_numbers(row.consent_number for row in people if row.consent_number is not None)
-
-    # ---- classes ------------------------------------------------------------------------------------------------------
-
-    def _class(self, row: ClassRow) -> PlannedClass | None:
-        name = _name(row)
-        known = self._known_class(name)
-        teacher = row.class_teacher_id
-        person = self._pages.by_external_id(SubjectKind.STAFF, teacher)
-        if teacher is not None and person is None and teacher not in self._new_staff:
-            self._without_teacher.append(row.place)
-            teacher = None
-        if known is not None and row.shift is not None and known["shift"] not in (None, row.shift):
-            hint = f"the class is created in shift {known['shift']} already: leave that shift"
-            return self._reject(row.place, "classes", "shift", "class.other-shift", hint)
-        teaches = teacher is None or (known is not None and person is not None and known["teacher"] == person)
-        if known is not None and known["shift"] is not None and known["headcount"] == row.declared_pupils and teaches:
-            return self._leave(row.place)
-        return PlannedClass(
-            place=row.place,
-            outcome="created" if known is None else "updated",
-            name=name,
-            shift=row.shift or (known["shift"] if known else None) or 1,
-            headcount=row.declared_pupils,
-            teacher=teacher,
-        )
-
-    def _known_class(self, name: ClassName) -> Mapping[str, Any] | None:
-        class_id = self._pages.class_ids().get(name)
-        return None if class_id is None else self._pages.classes.get(class_id)
-
-    # ---- staff --------------------------------------------------------------------------------------------------------
-
-    def _member(self, row: StaffRow) -> PlannedStaff | None:
-        details = _details(row)
-        person = self._pages.by_external_id(SubjectKind.STAFF, row.external_id)
-        if person is not None and not self._is_active(person):
-            return self._put_aside(row.place, "this member of staff was dismissed: to take the person back, use roster.hire-staff")
-        if self._is_signed_later(row, row.place, "staff"):
-            return None
-        homeroom = self._homeroom(row, person)
-        consent = self._consent(row, person)
-        if person is not None and homeroom is None and consent is None and not self._differs(person, details):
-            return self._leave(row.place)
-        return PlannedStaff(
-            place=row.place,
-            outcome="created" if person is None else "updated",
-            person=person,
-            external_id=row.external_id,
-            position=_POSITIONS.get(row.role, Position.OTHER),
-            hired_on=row.hired_on,
-            details=details,
-            consent=consent,
-            homeroom=homeroom,
-        )
-
-    def _homeroom(self, row: StaffRow, person: str | None) -> ClassName | None:
-        """The class that the person is to be given; None where that is done, or another row before this one names its teacher."""
-        if row.homeroom is None:
-            return None
-        name = self._newest.get(row.homeroom)
-        if name is None:
-            self._warn(row.place, f"there is no class {row.homeroom} to be class teacher of (class.not-declared)")
-            return None
-        if name in self._with_teacher:
-            return None
-        self._with_teacher.add(name)
-        known = self._known_class(name)
-        given = known is not None and person is not None and known["teacher"] == person
-        return None if given else name
-
-    # ---- pupils -------------------------------------------------------------------------------------------------------
-
-    def _pupil(self, row: PupilRow) -> PlannedPupil | None:
-        details = _details(row)
-        person = self._pages.by_external_id(SubjectKind.PUPIL, row.external_id)
-        if person is None and self._has_a_like(details):
-            return self._put_aside(row.place, "a pupil of this name and birth date is entered under another ID: compare the two")
-        if person is not None and not self._is_active(person):
-            return self._put_aside(row.place, "this pupil has left: to take the pupil back, use roster.enrol-pupil")
-        name = self._newest.get(row.class_label)
-        if name is None:
-            hint = "a class of this school: import the classes first"
-            return self._reject(row.place, "pupils", "class_label", "class.not-declared", hint)
-        known = self._known_class(name)
-        if name not in self._new_classes and known is not None and known["shift"] is None:
-            hint = "a class that is created (step 12): pupils are assigned to no other"
-            return self._reject(row.place, "pupils", "class_label", "class.not-created", hint)
-        if self._is_signed_later(row, row.place, "pupils"):
-            return None
-        consent = self._consent(row, person)
-        if person is None and consent is None and self._legal_basis is None:
-            return self._reject(row.place, "pupils", "consent_number", *_NO_BASIS)
-        guardians = [planned for guardian in row.guardians if (planned := self._guardian(row, guardian, person)) is not None]
-        if person is not None and consent is None and not guardians and not self._differs(person, details):
-            assigned = self._pages.people.get(person)
-            if known is not None and assigned is not None and assigned["class_id"] == known["class_id"]:
-                return self._leave(row.place)
-        return PlannedPupil(
-            place=row.place,
-            outcome="created" if person is None else "updated",
-            person=person,
-            external_id=row.external_id,
-            name=name,
-            birth_date=row.born_on,
-            enrolled_on=row.enrolled_on,
-            details=details,
-            consent=consent,
-            guardians=tuple(guardians),
-        )
-
-    def _guardian(self, row: PupilRow, guardian: GuardianRow, pupil: str | None) -> PlannedGuardian | None:
-        """What the row asks of one guardian; None where that is nothing, or cannot be done."""
-        if self._is_signed_later(guardian, row.place, "pupils", guardian.number):
-            return None
-        details = _details(guardian)
-        person = self._guardian_known(guardian, details, pupil)
-        relation = _RELATIONS.get(guardian.kinship, Relation.OTHER)
-        consent = self._consent(guardian, person)
-        link = self._pages.guardianships.get(pupil, person) if pupil and person else None
-        stands = (relation, guardian.legal_representative, True)
-        linked = link is not None and (link["relation"], link["legal_representative"], link["linked"]) == stands
-        if not linked and consent is None and self._legal_basis is None and (person is None or self._pages.granted(person) is None):
-            code, hint = _NO_BASIS
-            return self._reject(row.place, "pupils", "consent_number", code, hint, guardian.number)
-        if linked and consent is None and person is not None and not self._differs(person, details):
-            return None
-        return PlannedGuardian(
-            number=guardian.number,
-            person=person,
-            external_id=guardian.external_id,
-            relation=relation,
-            legal_representative=guardian.legal_representative,
-            details=details,
-            consent=consent,
-        )
-
-    def _guardian_known(self, guardian: GuardianRow, details: Mapping[str, str], pupil: str | None) -> str | None:
-        """By external id; a guardian without one is who of that name is linked with the same pupil."""
-        if guardian.external_id is not None:
-            return self._pages.by_external_id(SubjectKind.GUARDIAN, guardian.external_id)
-        linked = self._pages.guardians(pupil) if pupil is not None else []
-        return next((person for person in linked if same_name(self._pages.details(person) or {}, details)), None)
-
-    def _has_a_like(self, details: Mapping[str, str]) -> bool:
-        """Whether somebody of this name and birth date is entered, or comes before in the same file."""
-        likeness = self._pages.likeness(details)
-        if likeness is None:
-            return False
-        if likeness in self._seen or self._pages.alike(likeness):
-            return True
-        self._seen.add(likeness)
-        return False
-
-    # ---- what rows of people have in common ---------------------------------------------------------------------------
-
-    def _consent(self, row: PupilRow | GuardianRow | StaffRow, person: str | None) -> PlannedConsent | None:
-        """The row's consent, unless an import has recorded it for an entered person before."""
-        if row.consent_number is None or row.consent_date is None:
-            return None
-        if person is not None and self._pages.is_recorded(row.consent_number):
-            return None
-        return PlannedConsent(number=row.consent_number, signed_on=row.consent_date)
-
-    def _is_signed_later(self, row: PupilRow | GuardianRow | StaffRow, place: Place, kind: Kind, guardian: int | None = None) -> bool:
-        if row.consent_date is None or row.consent_date <= self._today:
-            return False
-        self._reject(place, kind, "consent_date", "date.in-future", f"a day that has come: it is {self._today:%d.%m.%Y}", guardian)
-        return True
-
-    def _is_active(self, person: str) -> bool:
-        row = self._pages.people.get(person)
-        return row is not None and bool(row["active"])
-
-    def _differs(self, person: str, details: Mapping[str, str]) -> bool:
-        return bool(changed_fields(self._pages.details(person) or {}, details))
-
-    def _leave(self, place: Place) -> None:
-        self._unchanged.append(place)
-
-    def _put_aside(self, place: Place, why: str) -> None:
-        self._review += 1
-        self._warn(place, f"{why} (row.review)")
-
-    def _reject(self, place: Place, kind: Kind, field: str, code: str, hint: str, guardian: int | None = None) -> None:
-        self._rejected.append(finding(place, kind, field, code, hint, guardian))
-
-    def _warn(self, place: Place, text: str) -> None:
-        self._warnings.append(f"{_where(place)}: {text}")
-
-
-_NO_BASIS = ("consent.missing", "the number of a consent, or import with a legal basis for rows without one (gate 13→14)")
-
-
-def _name(row: ClassRow) -> ClassName:
-    return (f"{row.school_year}/{row.school_year + 1}", row.grade, row.letter)
-
-
-def _details(row: PupilRow | GuardianRow | StaffRow) -> dict[str, str]:
-    """What the vault keeps of a row, the blank cells left out."""
-    cells = vars(row)
-    details = {field: str(value) for field in _DETAILS if (value := cells.get(field)) is not None}
-    return {**details, "birth_date": row.born_on.isoformat()} if isinstance(row, PupilRow) else details
-
-
-def _row(place: Place | Finding) -> tuple[str, str | None, int | None]:
+def row_of(place: Place | Finding) -> tuple[str, str | None, int | None]:
+    """Which row of which table a place or a finding speaks of."""
     return (place.file, place.sheet, place.row)
-
-
-def _where(place: Place | Finding) -> str:
-    table = place.sheet or place.file
-    return table if place.row is None else f"{table}, row {place.row}"

@@ -54,27 +54,32 @@ def take(connection: Connection, box: Box, part: UploadPart, now: datetime) -> t
         "expires_at": rfc3339(now + LIFETIME),
     }
     connection.execute(insert(upload_table), row)
-    return missing(connection, part.school, part.upload)
+    return missing(connection, part.school, part.upload) or ()
 
 
-def missing(connection: Connection, school: str, upload: str) -> tuple[int, ...]:
-    """The numbers of the parts that have not come. Raises Refused `upload.unknown` where none has."""
+def missing(connection: Connection, school: str, upload: str) -> tuple[int, ...] | None:
+    """The numbers of the parts that have not come; None where none has, or the upload is not kept any more."""
     wanted = select(upload_table.c.part, upload_table.c.parts)
     rows = connection.execute(wanted.where(upload_table.c.school == school, upload_table.c.upload == upload)).all()
-    if not rows:
-        raise Refused("upload.unknown", f"There is no upload {upload}. Uploads are kept for {LIFETIME.days} days: send the file again.")
     there = {row.part for row in rows}
-    return tuple(part for part in range(1, rows[0].parts + 1) if part not in there)
+    return tuple(part for part in range(1, rows[0].parts + 1) if part not in there) if rows else None
 
 
 def whole(connection: Connection, box: Box, school: str, upload: str) -> tuple[str, bytes]:
     """The file's name and content. Raises Refused `upload.unknown` or `upload.incomplete`."""
-    if parts := missing(connection, school, upload):
+    parts = missing(connection, school, upload)
+    if parts is None:
+        raise unknown(upload)
+    if parts:
         raise incomplete(upload, parts)
     wanted = select(upload_table).where(upload_table.c.school == school, upload_table.c.upload == upload)
     rows = connection.execute(wanted.order_by(upload_table.c.part)).all()
     content = b"".join(box.open(row.content, _context(school, upload, row.part)) for row in rows)
     return box.open(rows[0].file_name, _context(school, upload, 1)).decode(), content
+
+
+def unknown(upload: str) -> Refused:
+    return Refused("upload.unknown", f"There is no upload {upload}. Uploads are kept for {LIFETIME.days} days: send the file again.")
 
 
 def incomplete(upload: str, parts: tuple[int, ...]) -> Refused:

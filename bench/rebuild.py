@@ -1,0 +1,229 @@
+"""Rebuilding the plan tracker's board from the bus, and reading the bus alone, beside FastStream's own batch subscriber.
+
+Two dozen invented schools stand in five real logs; the relay carries them to a real nats-server, and from there the real projection reads
+them into an empty database. Each rebuild must end in the same digest, or it was not worth measuring.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from faststream.security import SASLPlaintext
+from nats.aio.client import Client
+
+from bench.measuring import Figure, Scale, side_by_side
+from bench.schools import opened_logs, write_logs
+from contracts.event import SERVICES
+from eventkit import jetstream
+from eventkit.broker import EmbeddedBroker
+from eventkit.clock import RealClock
+from eventkit.database import Database, sqlite_url
+from eventkit.jetstream import BusMessage, BusReader, JetStream
+from eventkit.projection import ProjectionRunner, delivered, parked_schools
+from eventkit.provision import provision
+from eventkit.relay import Quarantine, Relay
+from eventkit.store import Store
+from eventkit.testing_servers import make_broker, new_database, running_postgres
+from plan_tracker.projections import BoardProjection, digest
+
+OURS, DECODED, PEER = "BusReader", "BusReader, decoded", "FastStream"
+EVENTS, QUICK_EVENTS = 200_000, 10_000
+TO_REACH = 40_000.0  # a second: a million in 25 s
+PEER_BATCH = 500  # with which it was fastest
+READ_STREAM = "IDENTITY"  # the longest one
+TIMEOUT_S = 300.0
+
+
+def figures(scale: Scale) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="vekha-bench-") as scratch, asyncio.Runner() as runner:
+        folder = Path(scratch)
+        heads = write_logs(folder, QUICK_EVENTS if scale.quick else EVENTS)
+        with _running_broker(folder) as broker, running_postgres() as postgres:
+            bus = runner.run(_connected(broker))
+            try:
+                bench = _Bench(runner, broker, bus, heads)
+                return [
+                    bench.relay(folder),
+                    bench.rebuild("PostgreSQL, SQLAlchemy and psycopg", lambda: new_database(postgres), scale, TO_REACH),
+                    bench.rebuild("SQLite (WAL, FULL), SQLAlchemy and sqlite3", _new_file, scale, None),
+                    bench.reading(scale),
+                ]
+            finally:
+                runner.run(jetstream.disconnect(bus))
+
+
+@dataclass
+class _Bench:
+    """All that is measured on one broker; `heads` is where the five logs end."""
+
+    runner: asyncio.Runner
+    broker: EmbeddedBroker
+    bus: Client
+    heads: Mapping[str, int]
+    found: str | None = None
+    """The digest that the first rebuild ended in."""
+
+    @property
+    def events(self) -> int:
+        return sum(self.heads.values())
+
+    def relay(self, folder: Path) -> Figure:
+        """Fills the bus streams, once: they cannot be emptied for another round."""
+        took_s = self._timed(lambda: _relay_all(self.bus, folder, self.heads))
+        engine = "SQLite to nats-server, nats-py"
+        return Figure(f"relay of five logs to the bus, {self.events:,} events", engine, "events/s", {"Relay": [self.events / took_s]})
+
+    def rebuild(
+        self, engine: str, empty: Callable[[], contextlib.AbstractContextManager[str]], scale: Scale, to_reach: float | None
+    ) -> Figure:
+        def once() -> float:
+            with empty() as url:
+                return self.events / self._rebuilt(url)
+
+        runs = side_by_side(scale.rounds, {"BoardProjection": once})
+        return Figure(f"rebuild of the board from the bus, {self.events:,} events", engine, "events/s", runs, to_reach)
+
+    def reading(self, scale: Scale) -> Figure:
+        count = (
+            self.heads[READ_STREAM.lower()] // PEER_BATCH * PEER_BATCH
+        )  # full batches: FastStream waits for its time-out with the last one
+        sides: dict[str, Callable[[], Awaitable[None]]] = {
+            OURS: lambda: _read(self.bus, count, lambda batch: len(batch)),
+            PEER: lambda: _read_with_faststream(self.broker, self.bus, count),
+            DECODED: lambda: _read(self.bus, count, _decoded),
+        }
+        runs = side_by_side(scale.rounds, {name: lambda side=side: count / self._timed(side) for name, side in sides.items()})
+        return Figure(f"reading one bus stream, {count:,} events", "nats-server, nats-py", "events/s", runs, to_reach=3.0)
+
+    def _rebuilt(self, url: str) -> float:
+        database = Database(url, "plan")
+        reader = ProjectionRunner(self.bus, database, BoardProjection(), "plan-board", _no_owner)
+        took_s = self._timed(lambda: _follow(reader, self.heads))
+        with database.reading() as connection:
+            found, parked = digest(connection), parked_schools(connection, BoardProjection.name)
+        database.close()
+        self.found = self.found or found
+        if parked or found != self.found:
+            raise RuntimeError(f"this rebuild is not like the others: {len(parked)} schools are parked")
+        return took_s
+
+    def _timed(self, work: Callable[[], Awaitable[None]]) -> float:
+        """How many seconds it took."""
+
+        async def limited() -> None:
+            async with asyncio.timeout(TIMEOUT_S):
+                await work()
+
+        started = time.perf_counter()
+        self.runner.run(limited())
+        return time.perf_counter() - started
+
+
+# The bus
+
+
+@contextlib.contextmanager
+def _running_broker(folder: Path) -> Generator[EmbeddedBroker]:
+    broker = make_broker(folder)
+    asyncio.run(broker.start())
+    try:
+        yield broker
+    finally:
+        asyncio.run(broker.stop())
+
+
+async def _connected(broker: EmbeddedBroker) -> Client:
+    bus = await jetstream.connect(broker.url, broker.credential, name="bench")
+    readers = [(service.upper(), "plan-board") for service in SERVICES]
+    await provision(bus, durables=[*readers, (READ_STREAM, "ours"), (READ_STREAM, "faststream")])
+    return bus
+
+
+async def _relay_all(bus: Client, folder: Path, heads: Mapping[str, int]) -> None:
+    logs = opened_logs(folder)
+    relays = [Relay(service, service.upper(), Store(log, RealClock()), bus, _contradicted) for service, log in logs.items()]
+    tasks = [asyncio.create_task(relay.run()) for relay in relays]
+    await asyncio.gather(*(relay.published(heads[relay.service]) for relay in relays))
+    await _cancelled(tasks)
+    for log in logs.values():
+        log.close()
+
+
+async def _contradicted(quarantine: Quarantine) -> None:
+    raise RuntimeError(quarantine.text)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# The readers
+
+
+async def _follow(reader: ProjectionRunner, heads: Mapping[str, int]) -> None:
+    following = asyncio.create_task(reader.run())
+    reached = await reader.reach(heads, TIMEOUT_S)
+    await _cancelled([following])
+    if not reached:
+        raise TimeoutError("the projection did not reach the heads")
+
+
+async def _no_owner(source: str, after: int, limit: int) -> Sequence[BusMessage]:
+    raise RuntimeError(f"a gap in {source} after {after}")
+
+
+async def _read(bus: Client, count: int, take: Callable[[Sequence[BusMessage]], int]) -> None:
+    taken = 0
+    async with contextlib.aclosing(BusReader(bus, READ_STREAM, "ours").batches(0)) as batches:
+        async for batch in batches:
+            taken += take(batch)
+            if taken >= count:
+                return
+
+
+def _decoded(batch: Sequence[BusMessage]) -> int:
+    return sum(delivered(READ_STREAM.lower(), message).event is not None for message in batch)
+
+
+async def _read_with_faststream(broker: EmbeddedBroker, bus: Client, count: int) -> None:
+    """At its fastest: it acknowledges nothing, and hands over bytes instead of decoding them."""
+    await JetStream(bus).ask(f"CONSUMER.RESET.{READ_STREAM}.faststream", {"seq": 1})
+    taken, done = 0, asyncio.Event()
+
+    async def verbatim(message: NatsMessage) -> object:
+        return message.body
+
+    async def take(batch: list[bytes]) -> None:
+        nonlocal taken
+        taken += len(batch)
+        if taken >= count:
+            done.set()
+
+    security = SASLPlaintext(username=broker.credential.user, password=broker.credential.password, use_ssl=False)
+    faststream = NatsBroker(broker.url, security=security, logger=None)
+    subscriber = faststream.subscriber(
+        f"evt.{READ_STREAM.lower()}.>",
+        stream=JStream(name=READ_STREAM, declare=False),
+        durable="faststream",
+        pull_sub=PullSub(batch_size=PEER_BATCH, timeout=1.0, batch=True),
+        ack_policy=AckPolicy.MANUAL,
+        decoder=verbatim,
+    )
+    subscriber(take)
+    await faststream.start()
+    await done.wait()
+    await faststream.stop()
+
+
+@contextlib.contextmanager
+def _new_file() -> Generator[str]:
+    with tempfile.TemporaryDirectory(prefix="vekha-bench-") as folder:
+        yield str(sqlite_url(Path(folder) / "plan.db"))

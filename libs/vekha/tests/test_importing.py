@@ -1,0 +1,85 @@
+"""`vekha import`: files handed in, rows handed back, and files that are none."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vekha.story import samples
+from vekha.testing import Vekha
+
+CLASSES = "Параллель;Литера;Учебный год;Заявлено учеников\n1;А;2015/2016;20\n1;Б;2015/2016;21\n"
+
+
+@pytest.fixture
+def school(open_school: Callable[[str], str], request: pytest.FixtureRequest) -> str:
+    name = request.node.name  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] -- pytest leaves it open
+    return open_school(f"import-{abs(hash(name))}")
+
+
+def test_an_import_counts_what_it_did_and_the_same_file_again_changes_nothing(ask: Vekha, school: str, tmp_path: Path) -> None:
+    file = tmp_path / "classes.csv"
+    file.write_text(CLASSES)
+    preview = ask("import", file, "--school", school, "--dry-run")
+    assert (preview.code, preview.json["created"]) == (0, 2)
+    done = ask("import", file, "--school", school)
+    job = done.json["job"]
+    expected = {"job": job, "created": 2, "updated": 0, "unchanged": 0, "review": 0, "rejected": [], "rejected_file": None}
+    assert (done.code, done.json) == (0, expected)
+    again = ask("import", file, "--school", school, "--as", f"administrator:{school}").json
+    assert (again["created"], again["unchanged"]) == (0, 2)
+
+
+def test_bad_rows_come_back_as_a_file_with_their_places_and_the_good_ones_are_entered(ask: Vekha, school: str, tmp_path: Path) -> None:
+    for name in ("school-classes.xlsx", "school-pupils-broken.csv"):
+        shutil.copy(samples() / name, tmp_path)
+    assert ask("import", tmp_path / "school-classes.xlsx", "--school", school).code == 0
+    ended = ask("import", tmp_path / "school-pupils-broken.csv", "--school", school)
+    assert ended.code == 3
+    found = {(cell["row"], cell["column"], cell["code"]) for cell in ended.json["rejected"]}
+    assert {(3, "Дата рождения", "date.unreadable"), (5, "СНИЛС", "snils.checksum")} <= found
+    assert {cell["file"] for cell in ended.json["rejected"]} == {"school-pupils-broken.csv"}
+    assert ended.json["created"] == 10 - len({cell["row"] for cell in ended.json["rejected"]})
+    rejected = Path(ended.json["rejected_file"])
+    assert rejected == tmp_path / "school-pupils-broken-rejected.csv"
+    assert rejected.stat().st_mode & 0o777 == 0o600
+    assert len(rejected.read_text("utf-8-sig").splitlines()) == 1 + len({cell["row"] for cell in ended.json["rejected"]})
+    rejected.write_text("half corrected")
+    again = ask("import", tmp_path / "school-pupils-broken.csv", "--school", school)
+    assert again.json["rejected_file"] == str(tmp_path / "school-pupils-broken-rejected-2.csv")
+    assert rejected.read_text() == "half corrected"
+
+
+def test_a_folder_of_csv_files_is_one_import(ask: Vekha, school: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    (tmp_path / "staff.csv").write_text("Табельный №;Фамилия;Имя;Должность;Роль;Дата приёма\n1;Ёлкина;Анна;директор;директор;01.09.2010\n")
+    assert ask("import", tmp_path, "--school", school).json["created"] == 3
+
+
+def test_files_that_are_none_are_refused_as_a_whole(ask: Vekha, school: str, tmp_path: Path) -> None:
+    (tmp_path / "columns.csv").write_text("Параллель;Учебный год;Заявлено учеников\n1;2015/2016;20\n")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    (tmp_path / "empty.csv").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "oneroster.zip", "w") as archive:
+        archive.writestr("manifest.csv", "propertyName,value\n")
+    codes = {"columns.csv": "file.column-missing", "missing.csv": "file.unreadable", "oneroster.zip": "file.oneroster"}
+    for name in ("columns.csv", "picture.png", "empty.csv", "missing.csv", "oneroster.zip"):
+        ended = ask("import", tmp_path / name, "--school", school)
+        assert ended.code == 3
+        assert ended.error["code"].startswith("file.")
+        assert ended.error["code"] == codes.get(name, ended.error["code"])
+
+
+def test_an_unknown_school_or_a_wrong_role_imports_nothing(ask: Vekha, school: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    unknown = ask("import", tmp_path / "classes.csv", "--school", "nowhere")
+    assert (unknown.code, unknown.error["code"]) == (1, "school.unknown")
+    role = ask("import", tmp_path / "classes.csv", "--school", school, "--as", "ministry")
+    assert (role.code, role.error["code"]) == (1, "access.role")
+    basis = ask("import", tmp_path / "classes.csv", "--school", school, "--legal-basis", "whim:7")
+    assert basis.code == 2
+    assert ask("call", "roster.classes", f'{{"school": "{school}"}}').json["reply"]["classes"] == []

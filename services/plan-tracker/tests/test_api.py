@@ -1,0 +1,339 @@
+"""The plan tracker's calls on a real bus: plans are adopted, steps attested, boards read and explained, by whom they may be."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from contracts import plan
+from contracts.call import Role
+from contracts.consent import ConsentRefused, SubjectKind
+from contracts.event import Event
+from contracts.plan import (
+    ADOPT_PLAN,
+    ATTEST_STEP,
+    EXPLAIN,
+    REGISTER_ORDER,
+    REVOKE_ORDER,
+    STATUS,
+    AdoptPlan,
+    AttestStep,
+    Board,
+    ExplainRequest,
+    RegionRow,
+    RegisterOrder,
+    RevokeOrder,
+    StatusRequest,
+    StepRow,
+)
+from contracts.roster import CoordinatorAppointed, Position, SchoolOpened, StaffHired
+from eventkit.decider import Decider, Refused
+from eventkit.event import Origin, Recorded, decode
+from eventkit.harness import System, administrator, director, running
+from eventkit.instance import Build
+from eventkit.service import Service
+from eventkit.store import Transaction
+from eventkit.tokens import Actor
+from plan_tracker.app import build
+
+GOLDEN = json.loads(Path(__file__).with_name("golden-2015-08-17.json").read_text(encoding="utf-8"))
+MONDAY = date(2015, 8, 17)
+BUILDS: Mapping[str, Build] = {"roster": Service, "consent": Service, "identity": Service, "notifier": Service, "plan": build}
+DIRECTOR = director("school-1")
+MINISTRY = Actor(Role.MINISTRY)
+
+
+def municipality(code: str) -> Actor:
+    return Actor(Role.MUNICIPALITY, code)
+
+
+def _say(event: Event, state: None) -> Sequence[Event]:
+    return [event]
+
+
+SAYING: Decider[Event, None] = Decider("saying", None, _say, lambda state, event: None)
+
+
+@dataclass
+class Region:
+    """school-1 and school-2 in municipality m-1, school-3 in m-2. Nobody has adopted a plan yet."""
+
+    system: System
+
+    async def say(self, service: str, *events: Event, school: str = "school-1", on: date = MONDAY) -> None:
+        def work(tx: Transaction) -> None:
+            for event in events:
+                tx.decide(SAYING, uuid.uuid4().hex, event, school=school, happened_on=on)
+
+        await self.system.instance.services[service].store.carry_out(work, Origin("operator", "told", "told"))
+        await self.system.settled()
+
+    async def adopt(self, school: str = "school-1") -> None:
+        await self.system.call(ADOPT_PLAN, AdoptPlan(school=school, start=MONDAY))
+        await self.system.settled()
+
+    async def staff(self, count: int, decided: int, school: str = "school-1") -> None:
+        await self.say("roster", *(hired(f"{school}-{n}") for n in range(count)), school=school)
+        await self.say("consent", *(refused(f"{school}-{n}") for n in range(decided)), school=school)
+
+    async def status(self, school: str | None = "school-1", *, as_: Actor | None = None, **asked: object) -> Board:
+        request = StatusRequest.model_validate({"school": school, **asked})
+        return await self.system.call(STATUS, request, as_=as_)
+
+    async def recorded(self) -> list[Recorded]:
+        found = await self.system.instance.services["plan"].store.read(0, 1000)
+        events = [decode(data) for _, _, data in found]
+        return [event for event in events if not event.stream.startswith("announcements-")]
+
+
+def hired(person: str, position: Position = Position.TEACHER) -> StaffHired:
+    return StaffHired(person=person, position=position, hired_on=MONDAY)
+
+
+def refused(person: str) -> ConsentRefused:
+    return ConsentRefused(
+        consent_id=f"c-{person}", supersedes=None, subject=person, subject_kind=SubjectKind.STAFF, seat=None, decided_on=MONDAY
+    )
+
+
+def school_row(board: Board, step: int) -> StepRow:
+    found = next(row for row in board.steps if row.step == step)
+    assert isinstance(found, StepRow)
+    return found
+
+
+def region_row(board: Board, step: int) -> RegionRow:
+    found = next(row for row in board.steps if row.step == step)
+    assert isinstance(found, RegionRow)
+    return found
+
+
+async def code_of(call: Awaitable[object]) -> str:
+    with pytest.raises(Refused) as no:
+        await call
+    return no.value.code
+
+
+@pytest.fixture
+async def region(tmp_path: Path) -> AsyncIterator[Region]:
+    async with running(tmp_path, BUILDS) as system:
+        here = Region(system)
+        for school, code in (("school-1", "m-1"), ("school-2", "m-1"), ("school-3", "m-2")):
+            await here.say("roster", SchoolOpened(school=school, municipality=code, timezone="Europe/Moscow"), school=school)
+        yield here
+
+
+# Adopting, attesting, the school's own order.
+
+
+@pytest.mark.parametrize("week", [5, 6])
+async def test_adopting_freezes_the_golden_dates_on_a_pinned_calendar(region: Region, week: plan.Week) -> None:
+    reply = await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-1", start=MONDAY, week=week), as_=DIRECTOR)
+    assert {n: due and due.isoformat() for n, due in reply.baseline.items()} == GOLDEN[f"after_predecessors/{week}d"]
+    pinned, adopted = await region.recorded()
+    assert (pinned.type, pinned.school, pinned.stream) == ("plan.calendar-pinned.v1", "_", f"calendar-{reply.calendar}")
+    assert (adopted.type, adopted.school, adopted.stream, adopted.actor) == (
+        "plan.plan-adopted.v1",
+        "school-1",
+        "plan-school-1",
+        "director:school-1",
+    )
+    await region.system.settled()
+    board = await region.status()
+    assert (board.plan, board.revision, board.rules, board.calendar) == ("mo-2015-school-portal", 1, 1, reply.calendar)
+    assert {str(row.step): isinstance(row, StepRow) and row.due for row in board.steps} == reply.baseline
+
+
+async def test_adopting_the_same_again_changes_nothing_and_another_plan_is_refused(region: Region) -> None:
+    first = await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-1", start=MONDAY))
+    assert await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-1", start=MONDAY)) == first
+    assert len(await region.recorded()) == 2
+    other = AdoptPlan(school="school-1", start=MONDAY, week=6)
+    assert await code_of(region.system.call(ADOPT_PLAN, other)) == "plan.already-adopted"
+    assert len(await region.recorded()) == 2
+
+
+async def test_two_schools_share_one_pinned_calendar(region: Region) -> None:
+    await region.adopt("school-1")
+    await region.adopt("school-2")
+    assert [event.type for event in await region.recorded()].count("plan.calendar-pinned.v1") == 1
+
+
+async def test_what_cannot_be_adopted_is_refused_and_records_nothing(region: Region) -> None:
+    for request, code in (
+        (AdoptPlan(school="school-9", start=MONDAY), "school.unknown"),
+        (AdoptPlan(school="school-1", start=MONDAY, plan="no-such-plan"), "plan.unknown"),
+        (AdoptPlan(school="school-1", start=date(2051, 8, 17)), "plan.start-too-far"),
+    ):
+        assert await code_of(region.system.call(ADOPT_PLAN, request)) == code
+    assert await region.recorded() == []
+
+
+async def test_only_a_step_that_no_event_proves_can_be_attested_and_only_in_a_running_plan(region: Region) -> None:
+    attest = AttestStep(school="school-1", step=7)
+    assert await code_of(region.system.call(ATTEST_STEP, attest)) == "plan.not-adopted"
+    await region.adopt()
+    await region.system.call(ATTEST_STEP, attest, as_=administrator("school-1"))
+    await region.system.call(ATTEST_STEP, attest)
+    assert await code_of(region.system.call(ATTEST_STEP, AttestStep(school="school-1", step=8))) == "step.derived"
+    assert await code_of(region.system.call(ATTEST_STEP, AttestStep(school="school-1", step=22))) == "step.unknown"
+    tomorrow = AttestStep(school="school-1", step=9, happened_on=date(2015, 8, 18))
+    assert await code_of(region.system.call(ATTEST_STEP, tomorrow)) == "date.in-future"
+    assert [event.type for event in await region.recorded()].count("plan.step-attested.v1") == 1
+    await region.system.settled()
+    assert school_row(await region.status(), 7).state == "done"
+
+
+async def test_the_school_s_order_is_registered_once_and_can_be_revoked(region: Region) -> None:
+    await region.adopt()
+    first = await region.system.call(REGISTER_ORDER, RegisterOrder(school="school-1"), as_=DIRECTOR)
+    assert await region.system.call(REGISTER_ORDER, RegisterOrder(school="school-1")) == first
+    await region.system.settled()
+    assert school_row(await region.status(), 6).state == "done"
+    for _ in range(2):
+        await region.system.call(REVOKE_ORDER, RevokeOrder(school="school-1", order=first.order))
+    await region.system.settled()
+    assert school_row(await region.status(), 6).state == "not_started"  # it did not hold at the end of any day
+    assert await code_of(region.system.call(REVOKE_ORDER, RevokeOrder(school="school-1", order="o-9"))) == "order.unknown"
+    again = await region.system.call(REGISTER_ORDER, RegisterOrder(school="school-1"))
+    assert again.order != first.order
+    assert [event.type.split(".")[1] for event in (await region.recorded())[2:]] == [
+        "implementation-order-registered",
+        "implementation-order-revoked",
+        "implementation-order-registered",
+    ]
+
+
+# The board.
+
+
+async def test_the_board_has_21_rows_and_the_positions_that_it_was_read_at(region: Region) -> None:
+    await region.adopt()
+    await region.staff(6, 5)
+    board = await region.status(as_=DIRECTOR)
+    assert [row.step for row in board.steps] == list(range(1, 22))
+    assert board.at == {"roster": 9, "consent": 5, "identity": 0, "plan": 2, "notifier": 0}
+    assert (board.school, board.as_of, board.incomplete, board.parked) == ("school-1", MONDAY, False, None)
+    assert (school_row(board, 8).done, school_row(board, 8).total, school_row(board, 8).suppressed) == (5, 6, False)
+
+
+async def test_a_board_that_cannot_be_read_is_refused_with_a_reason(region: Region) -> None:
+    assert await code_of(region.status("school-9")) == "school.unknown"
+    assert await code_of(region.status()) == "plan.not-adopted"
+    await region.adopt()
+    assert await code_of(region.status(as_of="2015-08-18")) == "as-of.in-future"
+    assert await code_of(region.status(as_of="2015-08-16")) == "plan.not-adopted"
+    assert await code_of(region.status("school-2", as_=DIRECTOR)) == "access.other-school"
+    assert await code_of(region.status(None, as_=DIRECTOR)) == "access.other-school"
+    assert await code_of(region.status("school-1", as_=municipality("m-2"))) == "access.other-municipality"
+    assert await code_of(region.status(as_=Actor(Role.PUPIL, "p-1", "school-1"))) == "access.role"
+
+
+async def test_as_of_shows_the_board_of_that_day_and_known_at_what_was_known_then(region: Region) -> None:
+    await region.adopt()
+    await region.say("roster", hired("anna"))
+    await region.system.until("2015-08-20T09:00:00+03:00")
+    await region.say("roster", CoordinatorAppointed(person="anna"), on=date(2015, 8, 19))
+    await region.system.until("2015-08-21T09:00:00+03:00")
+    await region.say("roster", CoordinatorAppointed(person="anna"), on=date(2015, 8, 18))  # learned late
+    assert [school_row(await region.status(as_of=f"2015-08-{day}"), 4).state for day in (17, 18, 21)] == ["not_started", "done", "done"]
+    assert school_row(await region.status(as_of="2015-08-21"), 4).first_completed_on == date(2015, 8, 18)
+    then = await region.status(known_at="2015-08-20T12:00:00")
+    assert (then.as_of, then.at["roster"]) == (date(2015, 8, 20), 5)
+    assert school_row(then, 4).first_completed_on == date(2015, 8, 19)
+    assert school_row(await region.status(known_at="2015-08-20T08:59:00+03:00"), 4).state == "not_started"
+    assert await region.status(known_at="2015-08-20T12:00:00", as_of="2015-08-20") == then
+    assert await code_of(region.status(known_at="2015-08-20T12:00:00", as_of="2015-08-21")) == "as-of.in-future"
+    assert await code_of(region.status(known_at="2015-08-22T12:00:00")) == "known-at.in-future"
+    assert await code_of(region.status(known_at="yesterday")) == "known-at.unreadable"
+
+
+async def test_the_region_is_the_sum_of_its_schools(region: Region) -> None:
+    for school in ("school-1", "school-2", "school-3"):
+        await region.adopt(school)
+        await region.staff(6, 5 if school == "school-1" else 6, school)
+    board = await region.status(None)
+    assert (board.school, board.schools, board.incomplete, board.by_school) == (None, 3, 0, None)
+    assert region_row(board, 8) == RegionRow(step=8, states={"in_progress": 1, "done": 2}, done=17, total=18, overdue=0)
+    await region.system.until("2015-08-26T09:00:00+03:00")
+    assert region_row(await region.status(None), 8).overdue == 1
+    assert region_row(await region.status(None, as_of="2015-08-25"), 8).overdue == 0
+    assert region_row(await region.status(None, known_at="2015-08-17T12:00:00"), 8).done == 17
+
+
+async def test_the_region_s_schools_come_in_pages(region: Region) -> None:
+    for school in ("school-1", "school-3"):
+        await region.adopt(school)
+    everybody = (await region.status(None, by_school=True)).by_school
+    assert everybody is not None
+    assert [board.school for board in everybody] == ["school-1", "school-3"]
+    assert everybody[1] == await region.status("school-3")
+    rest = (await region.status(None, by_school=True, after_school="school-1")).by_school
+    assert rest is not None
+    assert [board.school for board in rest] == ["school-3"]
+
+
+async def test_a_municipality_sees_its_own_schools_and_no_small_groups(region: Region) -> None:
+    for school in ("school-1", "school-2", "school-3"):
+        await region.adopt(school)
+    await region.staff(20, 10, "school-1")
+    await region.staff(20, 17, "school-2")
+    board = await region.status(None, as_=municipality("m-1"), by_school=True)
+    assert board.schools == 2
+    assert (region_row(board, 8).done, region_row(board, 8).total) == (10, 20)  # school-2 has three who have not decided
+    assert board.by_school is not None
+    assert [school_row(one, 8).suppressed for one in board.by_school] == [False, True]
+    hidden = school_row(board.by_school[1], 8)
+    assert (hidden.done, hidden.total, hidden.late, hidden.state) == (None, None, None, "in_progress")
+    assert school_row(board.by_school[1], 12).total == 0
+    assert (await region.status(None, as_=MINISTRY)).schools == 3
+    assert (await region.status(None, as_=municipality("m-3"))).schools == 0
+
+
+# Why.
+
+
+async def test_explaining_names_who_is_missing_the_events_that_count_and_where_the_date_comes_from(region: Region) -> None:
+    await region.adopt()
+    await region.say("roster", hired("anna"), hired("boris"), CoordinatorAppointed(person="anna"))
+    await region.say("consent", refused("anna"))
+    why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=8), as_=DIRECTOR)
+    assert (why.missing, why.missing_total) == (("boris",), 1)
+    assert [(event.service, event.position, event.type) for event in why.events] == [
+        ("roster", 4, "roster.staff-hired.v1"),
+        ("roster", 5, "roster.staff-hired.v1"),
+        ("consent", 1, "consent.consent-refused.v1"),
+    ]
+    assert (why.row.done, why.row.total, why.row.blocked_by) == (1, 2, (6,))
+    assert (why.title_en, why.events_total) == ("Collect staff consents to personal-data processing", 3)
+    assert (why.baseline.anchor_step, why.baseline.anchor_day, why.baseline.working_days) == (4, date(2015, 8, 18), 5)
+    assert [(skipped.day.day, skipped.why) for skipped in why.baseline.skipped] == [(22, "weekend"), (23, "weekend")]
+    assert (why.live.due, why.live.anchor_step) == (date(2015, 8, 25), 6)
+    assert why.timeline == ()
+
+
+async def test_explaining_tells_when_a_step_was_completed_and_reopened(region: Region) -> None:
+    await region.adopt()
+    first = await region.system.call(REGISTER_ORDER, RegisterOrder(school="school-1"))
+    await region.system.until("2015-08-19T09:00:00+03:00")
+    await region.system.call(REVOKE_ORDER, RevokeOrder(school="school-1", order=first.order))
+    await region.system.settled()
+    why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=6))
+    assert [(entry.day.day, entry.change) for entry in why.timeline] == [(17, "completed"), (19, "reopened")]
+    assert why.missing == ("school-1",)
+    before = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=6, as_of=MONDAY))
+    assert [(entry.day.day, entry.change) for entry in before.timeline] == [(17, "completed")]
+    assert (before.missing, before.events_total) == ((), 1)
+
+
+async def test_what_cannot_be_explained_is_refused_with_a_reason(region: Region) -> None:
+    explain = ExplainRequest(school="school-1", step=8)
+    assert await code_of(region.system.call(EXPLAIN, explain)) == "plan.not-adopted"
+    await region.adopt()
+    assert await code_of(region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=22))) == "step.unknown"
+    assert await code_of(region.system.call(EXPLAIN, ExplainRequest(school="school-9", step=8))) == "school.unknown"
+    assert await code_of(region.system.call(EXPLAIN, explain, as_=municipality("m-1"))) == "access.role"

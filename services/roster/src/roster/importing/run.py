@@ -1,0 +1,242 @@
+"""Carries one import job out: the plan, then classes, staff, decisions, pupils, and what is told of it in the end.
+
+Every step is a command whose id follows from the job's, so a step that was carried out before is only heard of again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import delete, select, update
+
+from contracts.consent import RECORD_DECISIONS, Decision, DecisionOutcome, RecordDecisions, SubjectKind
+from contracts.operations import HEAD, Nothing
+from contracts.roster import ImportStatus, RejectedCell, RosterImportCompleted, Seat
+from eventkit.calls import CallFailed
+from eventkit.decider import Refused
+from eventkit.service import Service
+from eventkit.store import Conflict, Transaction
+from roster.book import Books, Pages
+from roster.domain.facts import IMPORT, Complete
+from roster.files import Finding, Place, read_roster, write_rejected
+from roster.importing import uploads
+from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, seat_lists, seats_of
+from roster.importing.entering import ROWS_PER_COMMAND, Entering, Work, findings
+from roster.importing.job import Job, job_table
+from roster.importing.plan import Plan, PlannedRow
+from roster.importing.planning import plan_import
+from roster.vault import Box
+
+_DECISIONS_A_CALL = 200
+_TOLD_CELLS = 200
+_REJECTED_FILE_BYTES = 240_000  # an answer stays well under the bus's limit, base64 included
+_FIRST_DELAY_S = 0.05
+_LONGEST_DELAY_S = 30.0
+
+R = TypeVar("R", bound=PlannedRow)
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class Run:
+    """One job being carried out."""
+
+    def __init__(self, service: Service, books: Books, box: Box, job: Job) -> None:
+        self._service = service
+        self._books = books
+        self._box = box
+        self._job = job
+        self._heard: dict[str, int] = {}  # the positions that the answers of consent knew of
+
+    async def carry_out(self) -> None:
+        plan = await self._stored_plan() or await self._make_plan()
+        if self._job.request.dry_run:
+            status = await self._status(plan, plan.rejected)
+            await self._service.write(lambda connection: connection.execute(self._job.ended(status, self._box)))
+            return
+        found = [*plan.rejected, *await self._enter(plan)]
+        await self._complete(plan, found)
+
+    # ---- the plan -----------------------------------------------------------------------------------------------------
+
+    async def _stored_plan(self) -> Plan | None:
+        wanted = select(job_table.c.plan).where(job_table.c.job == self._job.job)
+        sealed = await self._service.read(lambda connection: connection.execute(wanted).scalar())
+        return None if sealed is None else Plan.model_validate_json(self._box.open(sealed, self._job.context))
+
+    async def _make_plan(self) -> Plan:
+        """Reads the file and plans it, once: a job that is taken up again does what this plan says."""
+        name, content = await self._upload()
+        file = await asyncio.to_thread(read_roster, content, name)
+        plan = await self._look(lambda pages: plan_import(file, pages, self._job.request.legal_basis, self._job.day))
+        sealed = self._box.seal(plan.model_dump_json().encode(), self._job.context)
+        values = {"plan": sealed, "total_rows": plan.total_rows, "done_rows": plan.total_rows - len(plan.rows)}
+        await self._service.write(
+            lambda connection: connection.execute(update(job_table).where(job_table.c.job == self._job.job).values(values))
+        )
+        return plan
+
+    async def _upload(self) -> tuple[str, bytes]:
+        request = self._job.request
+        return await self._service.read(lambda connection: uploads.whole(connection, self._box, request.school, request.upload))
+
+    # ---- the rows -----------------------------------------------------------------------------------------------------
+
+    async def _enter(self, plan: Plan) -> list[Finding]:
+        """Classes, staff, class teachers, then the decisions of the consent columns, then the pupils and their guardians."""
+        entering = Entering(self._books, self._job.school, self._job.day, plan.legal_basis, self._progress)
+        found = await self._in_parts("classes", plan.classes, entering.classes)
+        found += await self._in_parts("staff", plan.staff, entering.staff)
+        teaching = [row for row in plan.classes if row.teacher is not None], [row for row in plan.staff if row.homeroom is not None]
+        found += await self._in_parts("teachers", [*teaching[0], *teaching[1]], entering.teachers)
+        staff = [row for row in plan.staff if row.consent is not None]
+        people = await self._look(lambda pages: {row.place: pages.by_external_id(SubjectKind.STAFF, row.external_id) for row in staff})
+        entered = [(row, person) for row in staff if (person := people[row.place]) is not None]
+        outcomes = await decide_staff(entered, self._record)
+        found += await self._in_parts("staff-decisions", staff, lambda rows: entering.staff_decisions(rows, outcomes))
+        seats, outcomes = await self._decide_families(plan)
+        return found + await self._in_parts("pupils", plan.pupils, lambda rows: entering.pupils(rows, outcomes, seats))
+
+    async def _decide_families(self, plan: Plan) -> tuple[Mapping[Place, Seat], Mapping[Mention, DecisionOutcome]]:
+        """Records the decisions of pupils, then of their guardians, whose seats are beside the pupils'."""
+        if any(one.consent is not None for row in plan.pupils for one in (row, *row.guardians)):
+            await self._hear_consent()
+        lists = await self._look(lambda pages: seat_lists(pages, plan.pupils))
+        outcomes = await decide_pupils(lists, plan.pupils, self._record)
+        await self._insist(lambda: self._service.caught_up(self._heard))
+        seats, linked = await self._look(lambda pages: (seats_of(pages, plan.pupils, outcomes), _linked(pages, plan)))
+        guardians = await decide_guardians(plan.pupils, seats, lambda pupil, guardian: (pupil, guardian) in linked, self._record)
+        await self._insist(lambda: self._service.caught_up(self._heard))
+        return seats, {**outcomes, **guardians}
+
+    async def _in_parts(self, name: str, rows: Sequence[R], make: Callable[[Sequence[R]], Work]) -> list[Finding]:
+        found: list[Finding] = []
+        for first in range(0, len(rows), ROWS_PER_COMMAND):
+            part = rows[first : first + ROWS_PER_COMMAND]
+            work = make(part)
+            troubles = await self._insist(
+                lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{name}-{first}")
+            )
+            found += findings(troubles, part)
+        return found
+
+    def _progress(self, tx: Transaction, rows: int) -> None:
+        tx.write(update(job_table).where(job_table.c.job == self._job.job).values(done_rows=job_table.c.done_rows + rows))
+
+    # ---- consent ------------------------------------------------------------------------------------------------------
+
+    async def _record(self, decisions: Sequence[Decision]) -> Sequence[DecisionOutcome]:
+        """Has consent record decisions, in lists, on behalf of who began the import."""
+        lists = [decisions[first : first + _DECISIONS_A_CALL] for first in range(0, len(decisions), _DECISIONS_A_CALL)]
+        answers = await asyncio.gather(*(self._record_list(part) for part in lists))
+        return [outcome for answer in answers for outcome in answer]
+
+    async def _record_list(self, decisions: Sequence[Decision]) -> Sequence[DecisionOutcome]:
+        request = RecordDecisions(school=self._job.school, happened_on=self._job.day, decisions=tuple(decisions))
+        # The id follows from the body: taken up again, a job may have to give another seat, and then it is another command.
+        digest = self._service.secrets.mac("import-decisions", request.model_dump_json().encode())
+        roster = {"roster": await self._service.store.head()}
+        answer = await self._insist(
+            lambda: self._service.calls.call(
+                RECORD_DECISIONS, request, origin=self._job.origin, command_id=f"{self._job.job}.{digest[:20]}", after=roster
+            )
+        )
+        for service, position in answer.at.items():
+            self._heard[service] = max(position, self._heard.get(service, 0))
+        return answer.reply.outcomes
+
+    async def _hear_consent(self) -> None:
+        """Waits until whatever was decided before is known here: a seat that somebody has decided on is not free."""
+        head = await self._insist(lambda: self._service.calls.call(HEAD["consent"], Nothing()))
+        await self._insist(lambda: self._service.caught_up({"consent": head.reply.position}))
+
+    # ---- the end ------------------------------------------------------------------------------------------------------
+
+    async def _complete(self, plan: Plan, found: Sequence[Finding]) -> None:
+        status = await self._status(plan, found)
+        job, request = self._job, self._job.request
+        completed = RosterImportCompleted(
+            import_id=job.job,
+            created=status.created,
+            updated=status.updated,
+            unchanged=status.unchanged,
+            review=status.review,
+            rejected=status.rejected_rows,
+        )
+        here = (uploads.upload_table.c.school == request.school) & (uploads.upload_table.c.upload == request.upload)
+
+        def complete(tx: Transaction) -> None:
+            tx.decide(IMPORT, f"{job.school}.{job.job}", Complete(completed), school=job.school, happened_on=job.day)
+            tx.write(job.ended(status, self._box))
+            tx.write(delete(uploads.upload_table).where(here))
+
+        await self._insist(lambda: self._service.carry_out(job.caller, complete, part="complete"))
+        _log.info("import.completed", job=job.job, school=job.school, created=status.created, rejected=status.rejected_rows)
+
+    async def _status(self, plan: Plan, found: Sequence[Finding]) -> ImportStatus:
+        counts = plan.outcomes(found)
+        warnings = plan.warnings[:_TOLD_CELLS]
+        rejected_file = None
+        if found:
+            name, content = await self._upload()
+            rejected = await asyncio.to_thread(write_rejected, content, found, name)
+            if rejected is not None and len(rejected.content) <= _REJECTED_FILE_BYTES:
+                rejected_file = base64.b64encode(rejected.content).decode()
+            else:
+                warnings = (*warnings, "The rejected rows are too many to come back as a file: look for them by their numbers.")
+        return ImportStatus(
+            job=self._job.job,
+            state="done",
+            done_rows=plan.total_rows,
+            total_rows=plan.total_rows,
+            created=counts["created"],
+            updated=counts["updated"],
+            unchanged=plan.unchanged,
+            review=plan.review,
+            rejected=tuple(
+                RejectedCell(file=one.file, sheet=one.sheet, row=one.row, column=one.column, code=one.code, hint=one.hint)
+                for one in sorted(found, key=lambda one: (one.file, one.sheet or "", one.row or 0))[:_TOLD_CELLS]
+            ),
+            rejected_rows=counts["rejected"],
+            rejected_file=rejected_file,
+            warnings=warnings,
+        )
+
+    async def _look(self, function: Callable[[Pages], T]) -> T:
+        """Looks something up in the school's book, on one view of the database."""
+        school = self._job.school
+        return await self._service.read(
+            lambda connection: function(self._books.read(lambda query: connection.execute(query).all(), school))
+        )
+
+    async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Tries until it is done or the domain says no: a service that is away comes back, and nothing is done twice."""
+        delay_s = _FIRST_DELAY_S
+        while True:
+            try:
+                return await attempt()
+            except Refused as refused:
+                if refused.code != "reader.not-caught-up":
+                    raise
+                why = refused.code
+            except CallFailed as failed:
+                if failed.kind == "invalid":
+                    raise
+                why = failed.code
+            except Conflict:
+                why = "stream.conflict"
+            _log.info("import.waits", job=self._job.job, reason=why)
+            await asyncio.sleep(delay_s)
+            delay_s = min(_LONGEST_DELAY_S, delay_s * 2)
+
+
+def _linked(pages: Pages, plan: Plan) -> set[tuple[str, str]]:
+    """The pairs of pupil and guardian in the plan who are linked already."""
+    pupils = [row.person for row in plan.pupils if row.person is not None]
+    pages.guardianships.expect(pupils)
+    return {(pupil, guardian) for pupil in pupils for guardian in pages.guardians(pupil)}

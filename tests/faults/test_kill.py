@@ -1,0 +1,211 @@
+"""`kill -9` of a whole `vekha up` at any moment (DESIGN 2.1–2.4): nothing acknowledged is lost, nothing happens twice, and all copies agree."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from contracts import operations, roster
+from roster.files import read_roster
+from tests.conftest import Lived
+from tests.load import Load, check_running, check_stopped
+from tests.school import SCHOOL, START
+from vekha import importing
+from vekha.client import Client, Target, connected
+from vekha.failures import Exit, Failure
+from vekha.folder import DataFolder
+from vekha.story import samples
+from vekha.testing import BINARY, Up, run_binary
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+
+POINTS = [
+    "log.before-commit",
+    "log.after-commit",
+    "relay.before-publish",
+    "relay.after-publish",
+    "projection.before-checkpoint",
+    "projection.after-checkpoint",
+]
+
+
+@pytest.mark.parametrize("arrival", [1, 9])
+@pytest.mark.parametrize("point", POINTS)
+async def test_after_a_death_at_a_named_point_everything_acknowledged_is_there_once(
+    lived: Lived, tmp_path: Path, point: str, arrival: int
+) -> None:
+    data = lived.copy(tmp_path / "data", of_first_day=True)
+    up = Up(data, environment={"VEKHA_FAULT": f"{point}:{arrival}"})
+    async with _client(data) as client:
+        load = await Load.on(client)
+        await load.run_until(client, _death(up))
+    assert up.process.returncode == -signal.SIGKILL
+    await _check_the_next_start(data, load, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_after_deaths_at_random_moments_everything_acknowledged_is_there_once(lived: Lived, tmp_path: Path, seed: int) -> None:
+    """In the middle of calls, in the middle of the start after that, and while the clock moves from timer to timer."""
+    random = Random(seed)
+    data = lived.copy(tmp_path / "data", of_first_day=True)
+
+    up = Up(data)
+    async with _client(data) as client:
+        load = await Load.on(client)
+        await load.run_until(client, _killed_after(up, random.uniform(0.0, 1.5)))
+    load.check(data)
+
+    _kill_while_starting(data, random.uniform(0.3, 3.0))
+    load.check(data)
+
+    up = Up(data)
+    async with _client(data) as client:
+        death = _killed_after(up, random.uniform(0.5, 4.0))
+        for calls in itertools.count(len(load.acknowledged), 16):
+            acting = asyncio.create_task(_calls_and_a_day(client, load, calls))
+            await asyncio.wait([death, acting], return_when=asyncio.FIRST_COMPLETED)
+            if death.done():
+                acting.cancel()
+                await asyncio.gather(acting, return_exceptions=True)
+                break
+            await acting
+    await _check_the_next_start(data, load, tmp_path)
+
+
+@pytest.mark.parametrize("delay_s", [0.2, 0.6, 1.0, 1.4, 1.8, 2.2])
+def test_a_first_start_that_was_killed_is_made_anew(tmp_path: Path, delay_s: float) -> None:
+    data = tmp_path / "data"
+    _kill_while_starting(data, delay_s, "--manual-clock", START)
+    arguments = () if DataFolder(data).is_made else ("--manual-clock", START)
+    up = Up(data, *arguments)
+    assert up.ready["ready"] is True
+    assert up.end() == 0
+    assert run_binary("audit", "verify", "--data", data, "--json").json["ok"] is True
+    assert _processes(data) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_an_import_that_was_cut_off_twice_enters_everybody_once(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    data = tmp_path / "data"
+    up = Up(data, "--manual-clock", "2015-08-24T10:00:00+03:00")
+    async with _client(data) as client:
+        await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
+        await _finished(client, await _begin_import(client, "school-classes.xlsx"))
+        job = await _begin_import(client, "school-pupils.xlsx")
+        await _killed_after(up, random.uniform(0.0, 1.5))
+    _until(lambda: _processes(data) == [])
+    await _killed_after(Up(data), random.uniform(0.0, 1.5))
+    _until(lambda: _processes(data) == [])
+    up = Up(data)
+    pupils = read_roster(samples() / "school-pupils.xlsx").pupils
+    guardians = {guardian.external_id for pupil in pupils for guardian in pupil.guardians}
+    async with _client(data) as client:
+        done = await _finished(client, job)
+        assert (done.state, done.created, done.rejected) == ("done", len(pupils), ())
+        school = (await client.ask(roster.SCHOOL, roster.SchoolQuery(school=SCHOOL))).reply
+        assert (school.pupils, school.guardians) == (len(pupils), len(guardians))
+        await check_running(client, data)
+    assert up.end() == 0
+    check_stopped(data, tmp_path)
+
+
+async def _check_the_next_start(data: Path, load: Load, scratch: Path) -> None:
+    _until(lambda: _processes(data) == [])
+    load.check(data)
+    up = Up(data)
+    async with _client(data) as client:
+        await load.repeat(client)
+        await check_running(client, data)
+        load.check(data)
+        live = await asyncio.to_thread(run_binary, "audit", "verify", "--data", data, "--json")
+        assert (live.code, live.json["findings"]) == (0, [])
+    assert up.end() == 0
+    assert _processes(data) == []
+    stopped = run_binary("audit", "verify", "--data", data, "--json")
+    assert (stopped.code, stopped.json["findings"]) == (0, [])
+    assert stopped.json["heads"] == live.json["heads"]
+    check_stopped(data, scratch)
+
+
+async def _calls_and_a_day(client: Client, load: Load, calls: int) -> None:
+    await load.run(client, limit=calls + 16)
+    try:
+        await client.ask(operations.ADVANCE_CLOCK, operations.AdvanceClock(days=1), timeout_s=60.0)
+    except Failure as failure:
+        assert failure.exit_code == Exit.UNREACHABLE, failure
+
+
+async def _begin_import(client: Client, file: str) -> str:
+    """Hands a sample file in, and answers the id of its import, which is under way then."""
+    name, content = importing.read(samples() / file)
+    part = roster.UploadPart(
+        school=SCHOOL, upload=f"u-{len(content)}", part=1, parts=1, file_name=name, content=base64.b64encode(content).decode()
+    )
+    await client.ask(roster.UPLOAD, part)
+    return (await client.ask(roster.IMPORT, roster.ImportRoster(school=SCHOOL, upload=part.upload))).reply.job
+
+
+async def _finished(client: Client, job: str) -> roster.ImportStatus:
+    while True:
+        status = (await client.ask(roster.IMPORT_STATUS, roster.ImportJob(school=SCHOOL, job=job))).reply
+        if status.state != "running":
+            return status
+        await asyncio.sleep(0.1)
+
+
+def _client(data: Path) -> AbstractAsyncContextManager[Client]:
+    return connected(Target(DataFolder(data)))
+
+
+def _death(up: Up) -> asyncio.Task[int]:
+    return asyncio.create_task(asyncio.to_thread(up.process.wait, 120))
+
+
+def _killed_after(up: Up, delay_s: float) -> asyncio.Task[int]:
+    async def kill() -> int:
+        await asyncio.sleep(delay_s)
+        return await asyncio.to_thread(up.end, signal.SIGKILL)
+
+    return asyncio.create_task(kill())
+
+
+def _kill_while_starting(data: Path, delay_s: float, *arguments: str) -> None:
+    with (data.parent / "killed.log").open("ab") as log:
+        process = subprocess.Popen([BINARY, "up", "--data", data, *arguments], stdout=log, stderr=log, start_new_session=True)
+    time.sleep(delay_s)
+    process.kill()
+    process.wait()
+    _until(lambda: _processes(data) == [])
+
+
+def _processes(data: Path) -> list[str]:
+    """The command lines of all processes that were started for a data folder."""
+    found: list[str] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:  # it has ended meanwhile
+                continue
+            if str(data) in line:
+                found.append(line.replace("\0", " "))
+    return found
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

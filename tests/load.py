@@ -1,0 +1,240 @@
+"""Calls from several clients at once, with a ledger of how each was answered: what a fault must not lose, nor double."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from contracts import consent, identity, operations, plan, roster
+from contracts.call import Call, Request
+from contracts.consent import ConsentGranted, Decision, SubjectKind
+from contracts.identity import AccountProvisioned, CredentialsIssued
+from contracts.plan import ImplementationOrderRegistered
+from contracts.roster import PersonName, Position, Seat, SeatHolder, StaffHired
+from eventkit.answering import kept
+from eventkit.calls import Answer
+from tests import record
+from tests.school import SCHOOL, digest
+from vekha.client import Client
+from vekha.failures import Exit, Failure
+
+_AT_ONCE = 8
+_LATE_ANSWERS_S = 0.2
+_TIMEOUT_S = 5.0
+_PAUSE_S = 0.05  # after a call that nobody answered
+
+_KINDS = {
+    SeatHolder.PUPIL: SubjectKind.PUPIL,
+    SeatHolder.GUARDIAN_1: SubjectKind.GUARDIAN,
+    SeatHolder.GUARDIAN_2: SubjectKind.GUARDIAN,
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, and the types of the events that it records when it is carried out."""
+
+    call: Call[Any, Any]
+    request: Request
+    command_id: str
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A command that was answered."""
+
+    command: Command
+    answer: Answer[Any]
+
+
+class Load:
+    """Commands to four services in turn, as many as are wanted, each a new one.
+
+    `pending` are those that have no answer, or one that says that the outcome is not known.
+    """
+
+    def __init__(self, classes: Sequence[str], people: Sequence[str]) -> None:
+        self.acknowledged: dict[str, Acknowledged] = {}
+        self.pending: dict[str, Command] = {}
+        self.troubles: list[str] = []
+        self._commands = self._endless(classes, people)
+
+    @classmethod
+    async def on(cls, client: Client) -> Load:
+        """For the small school as it is on its first evening."""
+        classes = (await client.ask(roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).reply.classes
+        people: list[str] = []
+        for kind in ("pupil", "guardian", "staff"):
+            query = roster.PeopleQuery.model_validate({"school": SCHOOL, "kind": kind})
+            people += (await client.ask(roster.PEOPLE, query)).reply.people
+        with_consent: list[str] = []
+        for person in people:
+            status = await client.ask(consent.STATUS, consent.StatusQuery(school=SCHOOL, subject=person))
+            if status.reply.consents:
+                with_consent.append(person)
+        return cls([card.class_id for card in classes], with_consent)
+
+    # ---- while it runs ------------------------------------------------------------------------------------------------
+
+    async def run(self, client: Client, *, limit: int) -> None:
+        """Makes calls until so many were answered, or one is not."""
+        await asyncio.gather(*(self._worker(client, limit) for _ in range(_AT_ONCE)))
+
+    async def run_until(self, client: Client, end: asyncio.Task[Any]) -> None:
+        """Makes calls until something has come to its end; an answer that is on its way then still counts."""
+        working = asyncio.gather(*(self._worker(client, None) for _ in range(_AT_ONCE)))
+        await asyncio.wait([end, working], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working], timeout=_LATE_ANSWERS_S)
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+        await end
+
+    async def repeat(self, client: Client) -> None:
+        """Sends everything that is pending again, under its id, and some of what was answered: the answers must be the same."""
+        for command in list(self.pending.values()):
+            await self._ask(client, command)
+        assert not self.pending, self.troubles
+        for before in list(self.acknowledged.values())[-40:]:
+            command = before.command
+            again = await client.ask(command.call, command.request, command_id=command.command_id)
+            assert kept(again.reply) == kept(before.answer.reply)
+            assert again.at == before.answer.at
+
+    async def _worker(self, client: Client, limit: int | None) -> None:
+        while limit is None or len(self.acknowledged) < limit:
+            await self._ask(client, next(self._commands))
+
+    async def _ask(self, client: Client, command: Command) -> None:
+        self.pending[command.command_id] = command
+        try:
+            answer = await client.ask(command.call, command.request, command_id=command.command_id, timeout_s=_TIMEOUT_S)
+        except Failure as failure:
+            # A refusal would be wrong, since every command is in order; and silence must say that the outcome is not known.
+            assert failure.exit_code == Exit.UNREACHABLE, failure
+            assert failure.command_id == command.command_id
+            self.troubles.append(failure.code)
+            await asyncio.sleep(_PAUSE_S)
+            return
+        del self.pending[command.command_id]
+        self.acknowledged[command.command_id] = Acknowledged(command, answer)
+
+    # ---- afterwards ---------------------------------------------------------------------------------------------------
+
+    def check(self, data: Path) -> None:
+        """Every acknowledged command is in the record exactly once, whole, and every other one once or not at all."""
+        found: dict[str, list[str]] = {}
+        logs = record.logs(data)
+        for messages in logs.values():
+            for event in record.events(messages):
+                found.setdefault(event.commandid, []).append(event.type)
+        for before in self.acknowledged.values():
+            command = before.command
+            assert tuple(found.get(command.command_id, ())) == command.types
+            service = command.call.service
+            position = before.answer.at[service]
+            assert 0 < position <= len(logs[service])
+        for command in self.pending.values():
+            assert tuple(found.get(command.command_id, ())) in ((), command.types)
+
+    # ---- what is sent -------------------------------------------------------------------------------------------------
+
+    def _endless(self, classes: Sequence[str], people: Sequence[str]) -> Iterator[Command]:
+        seats = (
+            Seat(class_id=class_id, number=number, holder=holder) for number in range(5, 100) for class_id in classes for holder in _KINDS
+        )
+        unissued = iter(people)
+        for number in itertools.count(1):
+            command_id = f"load-{number}"
+            match number % 5:
+                case 0:
+                    decision = _granted(next(seats))
+                    request = consent.RecordDecision(school=SCHOOL, decision=decision)
+                    yield Command(consent.RECORD_DECISION, request, command_id, (ConsentGranted.type,))
+                case 1:
+                    request = roster.HireStaff(
+                        school=SCHOOL,
+                        details=PersonName(last_name="Срочных", first_name=f"Имя-{number}"),
+                        position=Position.OTHER,
+                        hired_on=date(2015, 8, 17),
+                        external_id=f"L-{number}",
+                    )
+                    yield Command(roster.HIRE_STAFF, request, command_id, (StaffHired.type,))
+                case 2 if (person := next(unissued, None)) is not None:
+                    request = identity.IssueCredentials(school=SCHOOL, people=(person,))
+                    yield Command(identity.ISSUE_CREDENTIALS, request, command_id, (AccountProvisioned.type, CredentialsIssued.type))
+                case 3:
+                    decisions = tuple(_granted(seat) for seat in itertools.islice(seats, 3))
+                    request = consent.RecordDecisions(school=SCHOOL, decisions=decisions)
+                    yield Command(consent.RECORD_DECISIONS, request, command_id, (ConsentGranted.type,) * 3)
+                case _:
+                    request = plan.RegisterOrder(school=SCHOOL, evidence_sha256=digest(command_id))
+                    yield Command(plan.REGISTER_ORDER, request, command_id, (ImplementationOrderRegistered.type,))
+
+
+def _granted(seat: Seat) -> Decision:
+    return Decision(granted=True, seat=seat, subject_kind=_KINDS[seat.holder])
+
+
+# ---- a whole instance ---------------------------------------------------------------------------------------------------------
+
+
+async def settle(client: Client) -> None:
+    """Returns when everything recorded is on the bus, and was taken in by every reader and every reaction (manual clock)."""
+    now = (await client.ask(operations.CLOCK, operations.Nothing())).reply.now
+    await client.ask(operations.SET_CLOCK, operations.SetClock(to=now), timeout_s=60.0)
+
+
+async def check_running(client: Client, data: Path) -> None:
+    """The streams equal the logs byte for byte, position n at sequence n, and every reader stands at the heads."""
+    await settle(client)
+    logs = record.logs(data)
+    assert await record.streams(client.nc) == logs
+    for service, messages in logs.items():
+        assert [position for position, _, _ in messages] == list(range(1, len(messages) + 1))
+        health = (await client.ask(operations.HEALTH[service], operations.Nothing())).reply
+        assert (health.position, health.published, health.quarantined) == (len(messages), len(messages), None)
+        for reader in health.readers:
+            assert reader.positions == {source: len(logs[source]) for source in reader.positions}
+            assert (reader.parked, reader.halted) == (0, ())
+
+
+def check_stopped(data: Path, scratch: Path) -> None:
+    """Projections equal a rebuild, each service's own tables agree with its events, and nothing was announced or queued twice."""
+    logs = record.logs(data)
+    for service, projection in record.PROJECTIONS.items():
+        assert record.projected(data, service) == record.rebuilt(projection, logs, scratch / f"rebuilt-{service}.db"), service
+    facts = {service: [(event, *event.facts()) for event in record.events(messages)] for service, messages in logs.items()}
+
+    entered = {fact["person"] for _, type_name, fact in facts["roster"] if type_name in _ENTERED}
+    entered |= {fact["guardian"] for _, type_name, fact in facts["roster"] if type_name == "roster.guardian-linked.v1"}
+    assert _column(data, "roster", "SELECT person FROM vault") == Counter(entered)
+    decided = [fact["consent_id"] for _, type_name, fact in facts["consent"] if type_name in _DECIDED]
+    assert _column(data, "consent", "SELECT consent_id FROM consent") == Counter(decided)
+    newest = {fact["person"]: fact["credential"] for _, type_name, fact in facts["identity"] if type_name == CredentialsIssued.type}
+    assert _column(data, "identity", "SELECT credential FROM credential") == Counter(newest.values())
+    queued = [fact["message"] for _, type_name, fact in facts["notifier"] if type_name == "notifier.message-queued.v1"]
+    assert _column(data, "notifier", "SELECT message FROM outbox") == Counter(queued)
+
+    assert max(Counter((fact["cause"], fact["recipient"]) for _, _, fact in facts["notifier"]).values(), default=1) == 1
+    said = Counter((event.school, type_name, fact["step"], fact["day"]) for event, type_name, fact in facts["plan"] if type_name in _ANNOUNCED)
+    assert max(said.values(), default=1) == 1
+
+
+_ENTERED = ("roster.staff-hired.v1", "roster.pupil-enrolled.v1")
+_DECIDED = ("consent.consent-granted.v1", "consent.consent-refused.v1")
+_ANNOUNCED = tuple(f"plan.{kind}.v1" for kind in ("step-completed", "step-reopened", "deadline-approaching", "step-became-overdue"))
+
+
+def _column(data: Path, service: str, statement: str) -> Counter[str]:
+    with closing(sqlite3.connect(f"file:{data / 'db' / f'{service}.db'}?mode=ro", uri=True)) as database:
+        return Counter(value for (value,) in database.execute(statement))

@@ -1,0 +1,101 @@
+"""What an instance holds, read from outside: its logs, its bus streams, and its projections beside their rebuilds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nats.aio.client import Client as Nats
+from sqlalchemy import Connection, select
+
+import consent.projections
+import identity.projections
+import notifier.projections
+import plan_tracker.projections
+import roster.projections
+from contracts import SERVICES
+from eventkit import log
+from eventkit.database import Database, sqlite_url
+from eventkit.event import Recorded, decode
+from eventkit.jetstream import BusMessage, JetStream
+from eventkit.projection import Checkpointed, Projection, delivered, positions
+from vekha import bus
+from vekha.client import Target
+from vekha.folder import DataFolder
+from vekha.records import reading
+
+Messages = dict[str, list[BusMessage]]
+"""Position, subject and bytes of everything that each service has recorded, in order."""
+
+Rows = dict[str, list[tuple[Any, ...]]]
+"""Every row of a projection's tables and its checkpoint, in an order that no insertion has a say in."""
+
+PROJECTIONS: Mapping[str, Projection] = {
+    "roster": roster.projections.Consents(),
+    "consent": consent.projections.People(),
+    "identity": identity.projections.People(),
+    "plan": plan_tracker.projections.BoardProjection(),
+    "notifier": notifier.projections.Officers(),
+}
+"""The one projection that each service keeps beside the inboxes of its reactions."""
+
+_BATCH = 500
+
+
+def logs(data: Path) -> Messages:
+    found: Messages = {}
+    for service in SERVICES:
+        with reading(DataFolder(data), service) as connection:
+            found[service] = log.read(connection, 0, log.head(connection).position)
+    return found
+
+
+def events(messages: Sequence[BusMessage]) -> list[Recorded]:
+    return [decode(data) for _, _, data in messages]
+
+
+async def streams(nc: Nats) -> Messages:
+    """What the bus streams of a running instance hold."""
+    api = JetStream(nc)
+    found: Messages = {service: [] for service in SERVICES}
+    for service, messages in found.items():
+        async for batch in api.read_range(service.upper(), 1, await api.last_sequence(service.upper())):
+            messages += batch
+    return found
+
+
+async def stored_streams(data: Path) -> Messages:
+    """What the bus streams of a stopped instance hold."""
+    async with bus.opened(Target(DataFolder(data))) as opened:
+        assert opened.nc is not None
+        return await streams(opened.nc)
+
+
+def projected(data: Path, service: str) -> Rows:
+    """What a service's projection holds of the logs."""
+    with reading(DataFolder(data), service) as connection:
+        return rows(connection, PROJECTIONS[service])
+
+
+def rebuilt(projection: Projection, messages: Messages, scratch: Path) -> Rows:
+    """What a projection makes of the logs from the beginning, one source after another."""
+    database = Database(sqlite_url(scratch), "plan")
+    try:
+        checkpointed = Checkpointed(database, projection)
+        checkpointed.create()
+        for source in projection.sources:
+            deliveries = [delivered(source, message) for message in messages[source]]
+            for first in range(0, len(deliveries), _BATCH):
+                checkpointed.apply(deliveries[first : first + _BATCH])
+        with database.reading() as connection:
+            return rows(connection, projection)
+    finally:
+        database.close()
+
+
+def rows(connection: Connection, projection: Projection) -> Rows:
+    found: Rows = {"checkpoint": sorted(positions(connection, projection.name).items())}
+    for table in projection.tables.sorted_tables:
+        found[table.name] = sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
+    return found

@@ -1,0 +1,217 @@
+"""A small school that lives through its plan's first weeks, by real calls: two classes, six pupils with their guardians, four staff.
+
+`found` is its first day. `weeks` are the days after it, with what a year brings on paper: refusals, a withdrawal, codes issued anew,
+facts that arrive late, a pupil who leaves, a class that is closed. Between them every command that the contracts declare is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+from typing import Protocol, TypeVar
+
+from contracts import consent, identity, operations, plan, roster
+from contracts.call import Call, Reply, Request
+from contracts.consent import Decision, SubjectKind
+from contracts.roster import LegalBasis, NoGuardianReason, PersonName, Position, Relation, Seat, SeatHolder
+from eventkit.calls import Answer
+
+SCHOOL = "school-7"
+START = "2015-08-17T09:00:00+03:00"
+END = "2015-09-09T09:00:00+03:00"
+
+_DIRECTOR = f"director:{SCHOOL}"
+_ADMINISTRATOR = f"administrator:{SCHOOL}"
+_YEAR = "2015/2016"
+_PUPILS_A_CLASS = 3
+
+P = TypeVar("P", bound=Reply)
+Q = TypeVar("Q", bound=Request)
+
+
+class Ask(Protocol):
+    """Makes a call, as the operator or in another role."""
+
+    async def __call__(
+        self, call: Call[Q, P], request: Q, *, as_: str | None = None, after: Mapping[str, int] | None = None
+    ) -> Answer[P]: ...
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """Who sits where; `consent` is the pupil's own."""
+
+    person: str
+    guardian: str
+    class_id: str
+    consent: str
+
+
+@dataclass
+class School:
+    """What those who work at the school know of it. `heads` are the last positions that an answer told, by service."""
+
+    ask: Ask
+    heads: dict[str, int] = field(default_factory=dict[str, int])
+    classes: list[str] = field(default_factory=list[str])
+    staff: list[str] = field(default_factory=list[str])
+    pupils: list[Pupil] = field(default_factory=list[Pupil])
+
+    async def act(self, call: Call[Q, P], request: Q, as_: str | None = None) -> P:
+        """Makes a call that sees all that was answered before it."""
+        answer = await self.ask(call, request, as_=as_, after=self.heads)
+        if call.command:
+            self.heads |= answer.at
+        return answer.reply
+
+
+async def found(ask: Ask) -> School:
+    """The first day: the school opens, adopts the plan, and enters its staff and pupils on their consents."""
+    school = School(ask)
+    await school.act(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа № 7", municipality="mytishchi"))
+    await school.act(plan.ADOPT_PLAN, plan.AdoptPlan(school=SCHOOL, start=date(2015, 8, 17)), _DIRECTOR)
+    for number, position in enumerate((Position.DIRECTOR, Position.ADMINISTRATOR, Position.TEACHER, Position.TEACHER)):
+        hiring = roster.HireStaff(
+            school=SCHOOL,
+            details=PersonName(last_name="Сотрудников", first_name=f"Имя-{number}"),
+            position=position,
+            hired_on=date(2010, 9, 1),
+            external_id=f"T-{number}",
+        )
+        school.staff.append((await school.act(roster.HIRE_STAFF, hiring, _ADMINISTRATOR)).person)
+    coordinator = roster.StaffAct(school=SCHOOL, person=school.staff[1])
+    await school.act(roster.APPOINT_COORDINATOR, coordinator, _DIRECTOR)
+    for grade, letter, teacher in ((7, "А", school.staff[2]), (8, "Б", school.staff[3])):
+        declaring = roster.DeclareClass(school=SCHOOL, grade=grade, letter=letter, academic_year=_YEAR)
+        class_id = (await school.act(roster.DECLARE_CLASS, declaring, _DIRECTOR)).class_id
+        await school.act(roster.CREATE_CLASS, roster.CreateClass(school=SCHOOL, class_id=class_id), _ADMINISTRATOR)
+        headcount = roster.DeclareHeadcount(school=SCHOOL, class_id=class_id, pupils=_PUPILS_A_CLASS + 1)
+        await school.act(roster.DECLARE_HEADCOUNT, headcount, _DIRECTOR)
+        teaching = roster.AssignClassTeacher(school=SCHOOL, class_id=class_id, person=teacher)
+        await school.act(roster.ASSIGN_CLASS_TEACHER, teaching, _DIRECTOR)
+        school.classes.append(class_id)
+    signed = tuple(Decision(granted=True, person=person, subject_kind=SubjectKind.STAFF) for person in school.staff[:3])
+    await school.act(consent.RECORD_DECISIONS, consent.RecordDecisions(school=SCHOOL, decisions=signed), _ADMINISTRATOR)
+    for class_id in school.classes:
+        for number in range(1, _PUPILS_A_CLASS + 1):
+            school.pupils.append(await _enter(school, class_id, number))
+    return school
+
+
+async def _enter(school: School, class_id: str, number: int) -> Pupil:
+    """A pupil and the mother, on consents that were recorded for their seats."""
+    seats = (SeatHolder.PUPIL, SubjectKind.PUPIL), (SeatHolder.GUARDIAN_1, SubjectKind.GUARDIAN)
+    decisions = tuple(
+        Decision(granted=True, seat=Seat(class_id=class_id, number=number, holder=holder), subject_kind=kind) for holder, kind in seats
+    )
+    recorded = await school.act(consent.RECORD_DECISIONS, consent.RecordDecisions(school=SCHOOL, decisions=decisions), _ADMINISTRATOR)
+    pupils_consent, guardians_consent = (str(outcome.consent_id) for outcome in recorded.outcomes)
+    enrolling = roster.EnrolPupil(
+        school=SCHOOL,
+        details=PersonName(last_name="Учеников", first_name=f"Имя-{number}", birth_date=date(2002, 5, number)),
+        class_id=class_id,
+        consent_id=pupils_consent,
+        enrolled_on=date(2014, 9, 1),
+    )
+    pupil = (await school.act(roster.ENROL_PUPIL, enrolling, _ADMINISTRATOR)).person
+    linking = roster.LinkGuardian(
+        school=SCHOOL,
+        pupil=pupil,
+        details=PersonName(last_name="Родителева", first_name=f"Имя-{number}"),
+        relation=Relation.MOTHER,
+        consent_id=guardians_consent,
+    )
+    guardian = (await school.act(roster.LINK_GUARDIAN, linking, _ADMINISTRATOR)).person
+    await school.act(roster.ASSIGN_PUPIL, roster.AssignPupil(school=SCHOOL, pupil=pupil, class_id=class_id), _ADMINISTRATOR)
+    return Pupil(pupil, guardian, class_id, pupils_consent)
+
+
+async def weeks(school: School) -> None:
+    """The days from 18 August to 9 September, through every timer on the way."""
+    first, second, third, *others = school.pupils
+
+    await _until(school, "2015-08-18T12:00")
+    for step in (2, 7):
+        await school.act(plan.ATTEST_STEP, plan.AttestStep(school=SCHOOL, step=step), _DIRECTOR)
+    order = (await school.act(plan.REGISTER_ORDER, plan.RegisterOrder(school=SCHOOL, evidence_sha256=digest("order 1")), _DIRECTOR)).order
+
+    await _until(school, "2015-08-21T12:00")
+    for step in (9, 10, 11):  # a day late
+        await school.act(plan.ATTEST_STEP, plan.AttestStep(school=SCHOOL, step=step, happened_on=date(2015, 8, 20)), _DIRECTOR)
+    refused = Decision(granted=False, person=school.staff[3], subject_kind=SubjectKind.STAFF)
+    await school.act(consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=refused), _ADMINISTRATOR)
+    for class_id in school.classes:
+        seat = Seat(class_id=class_id, number=_PUPILS_A_CLASS + 1, holder=SeatHolder.PUPIL)
+        refused = Decision(granted=False, seat=seat, subject_kind=SubjectKind.PUPIL)
+        request = consent.RecordDecision(school=SCHOOL, decision=refused, happened_on=date(2015, 8, 19))
+        await school.act(consent.RECORD_DECISION, request, _ADMINISTRATOR)
+    await school.act(plan.REVOKE_ORDER, plan.RevokeOrder(school=SCHOOL, order=order), _DIRECTOR)
+
+    await _until(school, "2015-08-24T12:00")
+    await school.act(plan.REGISTER_ORDER, plan.RegisterOrder(school=SCHOOL, evidence_sha256=digest("order 2")), _DIRECTOR)
+    codes = await issue(school, [*school.staff, *(one for pupil in school.pupils for one in (pupil.person, pupil.guardian))])
+    codes |= await issue(school, [second.person], reissue=True)
+    some = (first.person, first.guardian, second.person, second.guardian, school.staff[0], school.staff[2])
+    await school.act(identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=some), _ADMINISTRATOR)
+
+    await _until(school, "2015-08-26T12:00")
+    for person in (first.person, first.guardian, second.person, school.staff[2]):
+        await school.act(identity.ACTIVATE, identity.Activate(login=codes[person][0], code=codes[person][1]))
+    await school.act(consent.WITHDRAW, consent.Withdraw(school=SCHOOL, consent_id=first.consent), _ADMINISTRATOR)
+
+    await _until(school, "2015-08-28T12:00")
+    rest = tuple(one for pupil in (third, *others) for one in (pupil.person, pupil.guardian))
+    late = identity.HandOver(school=SCHOOL, people=rest, happened_on=date(2015, 8, 25))
+    await school.act(identity.HAND_OVER, late, _ADMINISTRATOR)
+    again = Decision(granted=True, person=first.person, subject_kind=SubjectKind.PUPIL, decided_on=date(2015, 8, 27))
+    await school.act(consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=again), _ADMINISTRATOR)
+    await issue(school, [first.person], reissue=True)
+    declaring = roster.DeclareClass(school=SCHOOL, grade=9, letter="В", academic_year=_YEAR, happened_on=date(2015, 8, 17))
+    forgotten = (await school.act(roster.DECLARE_CLASS, declaring, _DIRECTOR)).class_id  # so step 12 was not done on its first day
+
+    await _until(school, "2015-09-01T12:00")
+    creating = roster.CreateClass(school=SCHOOL, class_id=forgotten, happened_on=date(2015, 8, 31))
+    await school.act(roster.CREATE_CLASS, creating, _ADMINISTRATOR)
+    leaving, staying = others[0], others[1]
+    await school.act(roster.PUPIL_LEFT, roster.PupilAct(school=SCHOOL, pupil=leaving.person), _DIRECTOR)
+    unlinking = roster.UnlinkGuardian(school=SCHOOL, pupil=staying.person, guardian=staying.guardian)
+    await school.act(roster.UNLINK_GUARDIAN, unlinking, _ADMINISTRATOR)
+    absence = roster.RecordNoGuardian(school=SCHOOL, pupil=staying.person, reason=NoGuardianReason.REFUSED)
+    await school.act(roster.RECORD_NO_GUARDIAN, absence, _ADMINISTRATOR)
+    for pupil in others[1:]:
+        moving = roster.AssignPupil(school=SCHOOL, pupil=pupil.person, class_id=school.classes[0])
+        await school.act(roster.ASSIGN_PUPIL, moving, _ADMINISTRATOR)
+    await school.act(roster.CLOSE_CLASS, roster.CloseClass(school=SCHOOL, class_id=school.classes[1]), _ADMINISTRATOR)
+    newcomer = roster.EnrolPupil(
+        school=SCHOOL,
+        details=PersonName(last_name="Новичков", first_name="Имя"),
+        class_id=school.classes[0],
+        legal_basis=LegalBasis(code="law", reference="273-FZ"),
+        enrolled_on=date(2015, 9, 1),
+    )
+    await school.act(roster.ENROL_PUPIL, newcomer, _ADMINISTRATOR)
+
+    await _until(school, "2015-09-03T12:00")
+    await school.act(roster.RELIEVE_COORDINATOR, roster.StaffAct(school=SCHOOL, person=school.staff[1]), _DIRECTOR)
+    dismissal = roster.StaffAct(school=SCHOOL, person=school.staff[2], happened_on=date(2015, 9, 2))
+    await school.act(roster.DISMISS_STAFF, dismissal, _DIRECTOR)
+    await _until(school, END)
+
+
+async def issue(school: School, people: list[str], *, reissue: bool = False) -> dict[str, tuple[str, str]]:
+    """Login and code, by person, of those who may have one."""
+    request = identity.IssueCredentials(school=SCHOOL, people=tuple(people), reissue=reissue)
+    issued = (await school.act(identity.ISSUE_CREDENTIALS, request, _ADMINISTRATOR)).credentials
+    return {one.person: (one.login, one.code) for one in issued if one.login and one.code}
+
+
+async def _until(school: School, at: str) -> None:
+    to = at if at == END else f"{at}:00+03:00"
+    await school.act(operations.SET_CLOCK, operations.SetClock(to=to))
+
+
+def digest(text: str) -> str:
+    """The digest under which a paper is evidence."""
+    return sha256(text.encode()).hexdigest()
