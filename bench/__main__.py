@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import append, rebuild
+from bench import append, latency, rebuild, startup
 from bench.measuring import Figure, Scale
 from bench.report import keep, machine, table
 
@@ -17,10 +17,8 @@ from bench.report import keep, machine, table
 BENCHES: dict[str, Callable[[Scale], list[Figure]]] = {
     "append": append.figures,
     "rebuild": rebuild.figures,
-    # Those that need running services stand here, each a module like `append`:
-    #   "latency"   a fact recorded until it is visible in plan status
-    #   "call"      an internal call with an empty decide
-    #   "start"     `vekha up` until ready, and the memory of all five
+    "latency": latency.figures,
+    "startup": startup.figures,
 }
 
 

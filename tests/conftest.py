@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from contracts.call import Call, Reply, Request
 from contracts.plan import EXPLAIN, STATUS, ExplainRequest, StatusRequest
@@ -21,6 +22,8 @@ from tests.school import SCHOOL, START, P, Q
 from vekha.client import Client, Target, connected
 from vekha.folder import DataFolder
 from vekha.launcher import launched
+from vekha.main import main
+from vekha.testing import Outcome, Vekha
 
 DAYS = [date(2015, 8, day) for day in (17, 19, 21, 24, 26, 28, 31)] + [date(2015, 9, day) for day in (1, 3, 8, 9)]
 
@@ -77,6 +80,19 @@ async def instance(data: Path) -> AsyncGenerator[Client]:
         yield client
 
 
+@pytest.fixture
+def vekha(capsys: pytest.CaptureFixture[str]) -> Iterator[Vekha]:
+    """Runs a command inside this process, which is quicker than a program."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Outcome(code, *capsys.readouterr())
+
+    yield run
+    structlog.reset_defaults()  # the command has set the logs to go where only this test can see them
+
+
 @pytest.fixture(scope="session")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     """The weeks of a small school. Whoever changes anything takes a copy."""
@@ -93,9 +109,15 @@ async def _live(result: Lived) -> None:
     async with instance(result.data) as client:
         known.ask = Recorder(client, result.commands).ask
         await school.weeks(known)
-        for day in DAYS:
-            reply = (await client.ask(STATUS, StatusRequest(school=SCHOOL, as_of=day))).reply
-            result.boards[day] = reply.model_dump_json()
+        result.boards = await boards(client)
         for step in range(1, 22):
             explained = await client.ask(EXPLAIN, ExplainRequest(school=SCHOOL, step=step))
             result.explanations.append(explained.reply.model_dump_json())
+
+
+async def boards(client: Client) -> dict[date, str]:
+    """The school's board on several days, as JSON."""
+    shown: dict[date, str] = {}
+    for day in DAYS:
+        shown[day] = (await client.ask(STATUS, StatusRequest(school=SCHOOL, as_of=day))).reply.model_dump_json()
+    return shown

@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -87,16 +87,18 @@ class Load:
 
     async def run(self, client: Client, *, limit: int) -> None:
         """Makes calls until so many were answered, or one is not."""
-        await asyncio.gather(*(self._worker(client, limit) for _ in range(_AT_ONCE)))
+        await asyncio.gather(*(self._worker(client, lambda: len(self.acknowledged) >= limit) for _ in range(_AT_ONCE)))
 
     async def run_until(self, client: Client, end: asyncio.Task[Any]) -> None:
         """Makes calls until something has come to its end; an answer that is on its way then still counts."""
-        working = asyncio.gather(*(self._worker(client, None) for _ in range(_AT_ONCE)))
-        await asyncio.wait([end, working], return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait([working], timeout=_LATE_ANSWERS_S)
-        working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
+        workers = [asyncio.create_task(self._worker(client, end.done)) for _ in range(_AT_ONCE)]
+        await asyncio.wait([end, *workers], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(workers, timeout=_LATE_ANSWERS_S)
+        for worker in workers:
+            worker.cancel()
+        for ended in await asyncio.gather(*workers, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
         await end
 
     async def repeat(self, client: Client) -> None:
@@ -110,8 +112,8 @@ class Load:
             assert kept(again.reply) == kept(before.answer.reply)
             assert again.at == before.answer.at
 
-    async def _worker(self, client: Client, limit: int | None) -> None:
-        while limit is None or len(self.acknowledged) < limit:
+    async def _worker(self, client: Client, enough: Callable[[], bool]) -> None:
+        while not enough():
             await self._ask(client, next(self._commands))
 
     async def _ask(self, client: Client, command: Command) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,14 @@ import pytest
 
 from contracts import SERVICES, consent, identity, operations, plan, roster
 from contracts.call import Call, Request
-from contracts.consent import Decision, SubjectKind
-from contracts.plan import STATUS, StatusRequest
 from contracts.roster import PersonName, Position
 from tests import record
-from tests.conftest import Lived, instance
+from tests.conftest import Lived, boards, instance
 from tests.load import check_running, check_stopped
 from tests.school import SCHOOL, digest
 from vekha.client import Client
 from vekha.failures import Exit, Failure
-from vekha.testing import Up, run_binary, running
+from vekha.testing import Outcome, run_binary, running
 
 
 def lose_the_bus(data: Path, lived: Lived) -> None:
@@ -28,8 +27,100 @@ def lose_the_bus(data: Path, lived: Lived) -> None:
 
 
 def put_an_older_bus_back(data: Path, lived: Lived) -> None:
-    shutil.rmtree(data / "bus")
+    lose_the_bus(data, lived)
     shutil.copytree(lived.first_day / "bus", data / "bus")
+
+
+@pytest.mark.parametrize("damage", [lose_the_bus, put_an_older_bus_back])
+async def test_a_bus_that_was_lost_or_is_older_is_refilled_with_the_same_bytes_at_the_same_sequences(
+    lived: Lived, tmp_path: Path, damage: Callable[[Path, Lived], None]
+) -> None:
+    data = lived.copy(tmp_path / "data")
+    before = await record.stored_streams(data)
+    damage(data, lived)
+    async with instance(data) as client:
+        await check_running(client, data)
+        assert await record.streams(client.nc) == before
+        assert await boards(client) == lived.boards
+    assert await record.stored_streams(data) == before
+    assert record.logs(data) == record.logs(lived.data)
+    check_stopped(data, tmp_path)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("damage", [lose_the_bus, put_an_older_bus_back])
+def test_the_record_verifies_while_a_lost_bus_is_still_missing_and_when_it_is_refilled(
+    lived: Lived, tmp_path: Path, damage: Callable[[Path, Lived], None]
+) -> None:
+    data = lived.copy(tmp_path / "data")
+    damage(data, lived)
+    behind = _verify(data)
+    assert behind.code == 0
+    assert {finding["kind"] for finding in behind.json["findings"]} == {"lag"}
+    with running(data):
+        refilled = _verify(data)
+        assert (refilled.code, refilled.json["heads"]) == (0, behind.json["heads"])
+        assert run_binary("doctor", "--data", data, "--json").code == 0
+    assert _verify(data).json["findings"] == []
+
+
+async def test_services_whose_databases_are_older_than_their_streams_answer_reads_and_refuse_to_record(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    for service in SERVICES:
+        put_an_older_database_back(data, lived, service)
+    older, streams = record.logs(data), await record.stored_streams(lived.data)
+    for _ in range(2):  # it is said at every start anew
+        async with instance(data) as client:
+            for service in SERVICES:
+                health = (await client.ask(operations.HEALTH[service], operations.Nothing())).reply
+                assert health.quarantined is not None
+                assert f"ends at {len(streams[service])}" in health.quarantined
+                assert health.position == len(older[service])
+            for call, request in APPENDS.values():
+                await _is_refused(client, call, request)
+            assert len((await client.ask(roster.PEOPLE, roster.PeopleQuery(school=SCHOOL, kind="pupil"))).reply.people) == 6
+            assert (await client.ask(consent.STATUS, consent.StatusQuery(school=SCHOOL, subject="p-1"))).reply.consents == ()
+            # Timers, announcements and mail stop as well: a week passes, and nobody records anything.
+            await client.ask(operations.ADVANCE_CLOCK, operations.AdvanceClock(days=7))
+            assert await record.streams(client.nc) == streams
+        assert record.logs(data) == older
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_whose_database_is_older_is_quarantined_alone_until_the_newer_one_is_back(
+    lived: Lived, tmp_path: Path, service: str
+) -> None:
+    data = lived.copy(tmp_path / "data")
+    put_an_older_database_back(data, lived, service)
+    head = len(record.logs(data)[service])
+    found = _verify(data)
+    assert found.code == 4
+    assert found.json["findings"] == [{"service": service, "position": head + 1, "kind": "stream-ahead"}]
+    with running(data) as up:
+        for other, (call, request) in APPENDS.items():
+            outcome = run_binary("call", call.name, request.model_dump_json(exclude_unset=True), "--data", data, "--json")
+            if other == service:
+                assert (outcome.code, outcome.error["code"]) == (1, "service.quarantined")
+                assert "doctor" in outcome.error["hint"]
+            else:
+                assert outcome.code == 0 or outcome.error["code"] == "consent.unknown"
+        doctor = run_binary("doctor", "--data", data, "--json")
+        assert doctor.code == 1
+        wrong = [check for check in doctor.json["checks"] if check["state"] == "finding"]
+        assert [check["check"] for check in wrong] == [f"service {service}"]
+        assert "quarantine" in wrong[0]["text"]
+        assert wrong[0]["hint"]
+        assert run_binary("call", "plan.status", f'{{"school": "{SCHOOL}"}}', "--data", data).code == 0
+        assert up.end() == 0
+    assert len(record.logs(data)[service]) == head
+    assert _verify(data).code == 4
+    for file in (data / "db").glob(f"{service}.db*"):
+        file.unlink()
+    shutil.copy(lived.data / "db" / f"{service}.db", data / "db")
+    with running(data):
+        assert run_binary("doctor", "--data", data, "--json").code == 0
+    assert _verify(data).json["findings"] == []
 
 
 def put_an_older_database_back(data: Path, lived: Lived, service: str) -> None:
@@ -39,11 +130,24 @@ def put_an_older_database_back(data: Path, lived: Lived, service: str) -> None:
         shutil.copy(file, data / "db")
 
 
+async def _is_refused(client: Client, call: Call[Any, Any], request: Request) -> None:
+    with pytest.raises(Failure) as refused:
+        await client.ask(call, request)
+    assert (refused.value.code, refused.value.exit_code) == ("service.quarantined", Exit.FAILED)
+
+
+def _verify(data: Path) -> Outcome:
+    return run_binary("audit", "verify", "--data", data, "--json")
+
+
 APPENDS: dict[str, tuple[Call[Any, Any], Request]] = {
     "roster": (
         roster.HIRE_STAFF,
         roster.HireStaff(
-            school=SCHOOL, details=PersonName(last_name="Новых", first_name="Имя"), position=Position.OTHER, hired_on="2015-09-01"
+            school=SCHOOL,
+            details=PersonName(last_name="Новых", first_name="Имя"),
+            position=Position.OTHER,
+            hired_on=date(2015, 9, 1),
         ),
     ),
     "consent": (consent.WITHDRAW, consent.Withdraw(school=SCHOOL, consent_id="c-1")),

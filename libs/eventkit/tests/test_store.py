@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,10 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text, update
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from contracts.event import Event
@@ -32,6 +34,7 @@ DAY = date(2015, 8, 17)
 
 OWN = MetaData()
 numbers = Table("number", OWN, Column("number", Text, primary_key=True), Column("class_id", Text, nullable=False))
+copies = Table("copy", OWN, Column("of", Text, ForeignKey(numbers.c.number, deferrable=True, initially="DEFERRED")))
 tally = Table("tally", OWN, Column("only", Integer, primary_key=True), Column("value", Integer, nullable=False))
 
 
@@ -367,6 +370,17 @@ async def test_an_error_of_the_database_in_a_batch_reaches_its_own_caller_alone(
     assert recorded(store.database) == [("7a", 1, 26), ("7a", 2, 27)]
 
 
+async def test_a_question_that_the_database_cannot_answer_does_not_spoil_the_next_one(store: Store) -> None:
+    await send(store, take_number("12/7", lambda _: 0))
+    error, rows = await in_one_batch(
+        store,
+        outcome(send(store, lambda tx: tx.rows(text("SELECT * FROM nowhere")))),
+        outcome(send(store, lambda tx: [row.number for row in tx.rows(select(numbers))])),
+    )
+    assert isinstance(error, DBAPIError)
+    assert rows == ["12/7"]
+
+
 # The service's own tables
 
 
@@ -438,6 +452,19 @@ async def test_a_write_says_how_many_rows_it_met(store: Store) -> None:
 async def test_without_a_key_a_write_is_committed_as_well(store: Store) -> None:
     await store.carry_out(take_number("12/7", lambda _: 0), origin("c1"))
     assert taken_numbers(store.database) == ["12/7"]
+
+
+async def test_a_commit_that_fails_fails_its_command_and_nothing_after_it(store: Store) -> None:
+    def copy_what_is_not_there(tx: Transaction) -> int | None:
+        tx.write(insert(copies).values(of="12/7"))  # it is at the commit that the database looks for the original
+        return count("7a", 26)(tx)
+
+    for _ in range(2):
+        with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
+            await send(store, copy_what_is_not_there)
+    assert (await send(store, count("7a", 27))).reply == 27
+    assert (await send(store, take_number("12/7", copy_what_is_not_there))).reply == 26
+    assert recorded(store.database) == [("7a", 1, 27), ("7a", 2, 26)]
 
 
 # Many at a time
@@ -578,7 +605,7 @@ async def test_a_process_that_dies_around_a_commit_loses_nothing_acknowledged_an
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
-async def test_connections_that_were_cut_are_replaced(store: Store) -> None:
+async def test_connections_that_were_cut_are_replaced(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     await send(store, take_number("1", count("7a", 26)))
     await send(store, count("7a", 27))
     with store.database.reading() as connection:
@@ -588,6 +615,7 @@ async def test_connections_that_were_cut_are_replaced(store: Store) -> None:
     assert (await send(store, count("7a", 28))).reply == 28
     assert (await send(store, take_number("2", count("7a", 29)))).reply == 29
     assert [pupils for _, _, pupils in recorded(store.database)] == [26, 27, 28, 29]
+    assert caplog.messages == []
 
 
 # Quarantine, stopping, callers that leave
@@ -622,7 +650,9 @@ async def test_a_caller_that_has_gone_does_not_undo_its_command(store: Store) ->
     await asyncio.sleep(0)
     gone.cancel()
     await stays
-    assert await send(store, count("7a", 26), "c1") == Carried(26, 2, before=True)
+    again = await send(store, count("7a", 26), "c1")
+    assert (again.reply, again.before) == (26, True)
+    assert len(recorded(store.database)) == 2
 
 
 async def test_whoever_waits_for_commits_is_told_before_the_answer(database: Database, clock: ManualClock) -> None:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.call import CALLS, Role
-from contracts.operations import CLOCK, HEAD, Nothing
-from contracts.plan import STATUS, StatusRequest
-from contracts.roster import OPEN_SCHOOL, SCHOOL, OpenSchool, SchoolQuery
+from contracts.operations import CLOCK, Nothing
+from contracts.plan import StatusRequest
+from contracts.roster import OPEN_SCHOOL, OpenSchool, SchoolQuery
 from eventkit.access import ANONYMOUS, check_role, check_scope
 from eventkit.clock import ManualClock
 from eventkit.decider import Refused
@@ -183,5 +183,3 @@ def test_who_belongs_to_no_school_is_not_held_to_one_and_a_role_of_a_school_with
         assert scope_refusal(Actor(role), StatusRequest()) is None
     for role in (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.STAFF, Role.PUPIL, Role.GUARDIAN):
         assert scope_refusal(Actor(role, "x"), SchoolQuery(school="school-7")) == "access.no-school"
-    assert SCHOOL.service == HEAD["roster"].service
-    assert STATUS.service == "plan"

@@ -273,6 +273,7 @@ class Naive:
                 self.people[event.pupil].class_id = event.class_id
             case GuardianLinked():
                 self.people[event.guardian].pupils.add(event.pupil)
+                self.people[event.pupil].alone = False
                 self.people[event.guardian].linked_by_basis |= event.legal_basis is not None
             case GuardianUnlinked():
                 self.people[event.guardian].pupils.discard(event.pupil)

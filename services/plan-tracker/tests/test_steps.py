@@ -392,6 +392,14 @@ def test_once_a_pupil_is_entered_the_roster_says_which_seat_it_is(school: School
     assert school.missing(13, aug(21)) == ["1a/1"]
 
 
+def test_a_class_that_turns_out_to_have_been_closed_before_its_headcount_was_declared_has_no_seats(school: School) -> None:
+    a_class(school, aug(20), pupils=2)
+    board = school.board()
+    school.happened(aug(19), ClassClosed(class_id="1a"))
+    board.replace({key: facts for key, facts in documents_of("school-1", school.logs.all()).items() if key.subject == "1a"})
+    assert board.missing(13, aug(20)) == []
+
+
 # Step 14: pupils and guardians entered.
 
 
@@ -414,6 +422,15 @@ def test_step_14_is_undone_when_the_last_guardian_is_unlinked_and_done_again_by_
     school.happened(aug(24), unlinked("p1", "p1-m"))
     school.happened(aug(26), linked("p1", "f"))
     assert school.states(14, aug(20), aug(24), aug(26)) == ["done", "reopened", "done"]
+
+
+def test_a_reason_for_having_no_guardian_ends_when_somebody_is_linked_after_all(school: School) -> None:
+    a_class(school, aug(19), pupils=1)
+    school.happened(aug(20), granted("p1", at=seat("1a", 1)), enrolled("p1", "1a", 1))
+    school.happened(aug(20), GuardianAbsenceRecorded(pupil="p1", reason=NoGuardianReason.REFUSED))
+    school.happened(aug(21), linked("p1", "f"))
+    school.happened(aug(24), unlinked("p1", "f"))
+    assert school.states(14, aug(20), aug(21), aug(24)) == ["done", "done", "reopened"]
 
 
 def test_step_14_is_undone_by_an_arrival_and_done_again_when_that_pupil_is_entered(school: School) -> None:

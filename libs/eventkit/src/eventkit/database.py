@@ -68,8 +68,7 @@ class Database:
             yield connection
         finally:
             if connection.invalidated or getattr(connection.connection.driver_connection, "closed", False):
-                connection.invalidate()  # the server is gone, or has cut us off
-                connection.close()
+                connection.close()  # the server is gone, or has cut us off
             else:
                 self._kept = connection
 
@@ -78,13 +77,13 @@ class Database:
         """Makes one transaction of what follows: committed at the end of the block, rolled back if it raises."""
         driver: Any = unbegun.connection.driver_connection
         with self._write_lock if self.is_sqlite else nullcontext():
-            driver.execute("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
+            driver.execute("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN ISOLATION LEVEL READ COMMITTED")
             try:
                 yield
+                driver.commit()
             except BaseException:
-                driver.rollback()
+                driver.rollback()  # after a commit that failed, too: the connection is kept
                 raise
-            driver.commit()
 
     def close(self) -> None:
         if self._kept is not None:

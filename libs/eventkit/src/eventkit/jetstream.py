@@ -34,6 +34,9 @@ _WRONG_LAST_SEQUENCE_UNSAID = 10164  # the same, from a cluster that does not ye
 _NO_STREAM = 10059
 _NO_CONSUMER = 10014
 
+_EXPECTED = "Nats-Expected-Last-Sequence"
+_PUBLISHED_WITH = f"NATS/1.0\r\n{_EXPECTED}:".encode()
+
 _log = structlog.get_logger(__name__)
 _decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -68,13 +71,21 @@ class StreamGap(BusError):
         self.stream, self.first, self.last = stream, first, last
 
 
+class _Connection(Client):
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        # Every event carries the one header that it was published with. Nobody reads it there, and taking it apart was a quarter of reading.
+        if headers and headers.startswith(_PUBLISHED_WITH) and headers.find(b"\r\n", len(_PUBLISHED_WITH)) == len(headers) - 4:
+            return None
+        return await super()._process_headers(headers)
+
+
 async def connect(url: str, credential: Credential, *, name: str, closed: Callable[[], Awaitable[None]] | None = None) -> Client:
     """A connection that comes back by itself for as long as it takes. `closed` is called if it ever ends; nothing works after that."""
 
     async def troubled(error: Exception) -> None:
         _log.warning("bus.connection-trouble", connection=name, error=str(error) or type(error).__name__)
 
-    nc = Client()
+    nc = _Connection()
     await nc.connect(
         url,
         user=credential.user,
@@ -240,7 +251,7 @@ class PipelinedPublisher:
                     await self._until(position - self._depth // 2, reconnects)
                 if self._failure is not None:
                     break
-                headers = {"Nats-Expected-Last-Sequence": str(position - 1)}
+                headers = {_EXPECTED: str(position - 1)}
                 await self._nc.publish(subject, payload, f"{self._inbox}{position}", headers)
             await self._until(last, reconnects)
         except errors.Error as error:  # not connected and the client's buffer is full, or closed

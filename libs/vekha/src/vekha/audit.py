@@ -25,6 +25,7 @@ from vekha import bus, output
 from vekha.bus import Bus
 from vekha.client import Target
 from vekha.failures import Exit
+from vekha.loop import run
 from vekha.options import json_option, target_options
 from vekha.records import Unreadable, reading
 
@@ -61,7 +62,7 @@ def verify(target: Target, as_json: bool) -> int:
 
     Works while the instance runs, up to the heads that it finds, and while it is stopped. Ends with 4 where something is wrong.
     """
-    return asyncio.run(_verify(target, as_json=as_json))
+    return run(_verify(target, as_json=as_json))
 
 
 async def _verify(target: Target, *, as_json: bool) -> int:

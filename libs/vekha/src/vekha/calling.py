@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
@@ -15,6 +14,7 @@ from contracts.call import CALLS, Call
 from vekha import output
 from vekha.client import Target, connected
 from vekha.failures import Exit, Failure
+from vekha.loop import run
 from vekha.options import as_option, json_option, target_options
 
 
@@ -40,7 +40,7 @@ def call(target: Target, name: str | None, body: str, listing: bool, command_id:
         return
     if name is None:
         raise click.UsageError("Which call? `vekha call --list` shows them all.")
-    asyncio.run(_call(target, _declared(name), _json_text(body), command_id, acting_as, as_json=as_json))
+    run(_call(target, _declared(name), _json_text(body), command_id, acting_as, as_json=as_json))
 
 
 async def _call(

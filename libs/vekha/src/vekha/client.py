@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from nats import errors
 from nats.aio.client import Client as Nats
@@ -133,8 +134,12 @@ async def connected(target: Target) -> AsyncGenerator[Client]:
 async def bus_connection(target: Target, url: str) -> Nats:
     """A connection to the instance's broker under the data folder's credential."""
     credential = Credential.read(target.folder.secrets_folder / "broker.password")
+    address = urlsplit(url)
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            # The client would go on trying; whether somebody listens is known at once.
+            _, probe = await asyncio.open_connection(address.hostname, address.port or 4222)
+            probe.close()
             return await jetstream.connect(url, credential, name="vekha")
     except (TimeoutError, OSError, ValueError, errors.Error) as error:
         text = f"Nothing answers at {url}."

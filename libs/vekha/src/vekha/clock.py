@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TypeVar
 
 import click
@@ -11,6 +10,7 @@ from contracts.call import Call, Request
 from contracts.operations import ADVANCE_CLOCK, SET_CLOCK, AdvanceClock, ClockReply, SetClock
 from vekha import output
 from vekha.client import Target, connected
+from vekha.loop import run
 from vekha.options import json_option, target_options
 
 MOVE_TIMEOUT_S = 600.0  # a year of timers may lie on the way
@@ -29,7 +29,7 @@ def clock() -> None:
 @json_option
 def set_clock(target: Target, to: str, as_json: bool) -> None:
     """Move the clock to TIME: a date (its beginning in Moscow) or RFC 3339. It never goes back."""
-    asyncio.run(_move(target, SET_CLOCK, SetClock(to=to), as_json=as_json))
+    run(_move(target, SET_CLOCK, SetClock(to=to), as_json=as_json))
 
 
 @clock.command()
@@ -42,7 +42,7 @@ def advance(target: Target, days: int, hours: int, minutes: int, as_json: bool) 
     """Move the clock forward."""
     if not (days or hours or minutes):
         raise click.UsageError("By how much? Give --days, --hours or --minutes.")
-    asyncio.run(_move(target, ADVANCE_CLOCK, AdvanceClock(days=days, hours=hours, minutes=minutes), as_json=as_json))
+    run(_move(target, ADVANCE_CLOCK, AdvanceClock(days=days, hours=hours, minutes=minutes), as_json=as_json))
 
 
 async def _move(target: Target, call: Call[Q, ClockReply], request: Q, *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from vekha import board, output, story
 from vekha.client import Target, connected
 from vekha.failures import Failure
 from vekha.folder import DataFolder
+from vekha.loop import run
 from vekha.options import json_option
 from vekha.plan import board_json, whole_board
 
@@ -44,7 +44,7 @@ def demo(data: Path, as_json: bool) -> None:
     folder = DataFolder(data)
     _clear(folder)
     with _running(folder):
-        shown, explained = asyncio.run(_play(folder))
+        shown, explained = run(_play(folder))
     if as_json:
         explanation = explained.model_dump()
         output.print_json(

@@ -21,6 +21,7 @@ from vekha import output
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
+from vekha.loop import run
 from vekha.options import json_option, target_options
 from vekha.records import Unreadable, reading
 
@@ -46,7 +47,7 @@ def doctor(target: Target, repair: bool, as_json: bool) -> int:
     """Say what is wrong and how to mend it, a line each. Ends with 1 where there is anything."""
     if repair:
         raise Failure("repair.not-available", "Repairing is not available yet.", "`vekha doctor` says what can be done by hand.")
-    return asyncio.run(_doctor(target, as_json=as_json))
+    return run(_doctor(target, as_json=as_json))
 
 
 async def _doctor(target: Target, *, as_json: bool) -> int:

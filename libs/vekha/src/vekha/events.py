@@ -17,6 +17,7 @@ from contracts.operations import READ_LOG, ReadLog
 from eventkit import log
 from eventkit.event import Recorded, decode
 from vekha.client import Client, Target, connected
+from vekha.loop import run
 from vekha.options import json_option, target_options
 from vekha.records import reading
 
@@ -64,7 +65,7 @@ def events(
 ) -> None:
     """Read the log: with --json each event as it is recorded, byte for byte, one a line."""
     services = [service] if service else list(SERVICES)
-    asyncio.run(_events(target, services, Wanted(school, person, type_name), follow=follow, offline=offline, as_json=as_json))
+    run(_events(target, services, Wanted(school, person, type_name), follow=follow, offline=offline, as_json=as_json))
 
 
 async def _events(target: Target, services: Sequence[str], wanted: Wanted, *, follow: bool, offline: bool, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from contracts.roster import IMPORT, IMPORT_STATUS, UPLOAD, ImportJob, ImportRos
 from vekha import output
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
+from vekha.loop import run
 from vekha.options import as_option, json_option, target_options
 
 _PART_BYTES = 256 * 1024
@@ -53,7 +54,7 @@ def import_roster(
     this ends with 3.
     """
     name, content = read(path)
-    return asyncio.run(_import(target, path, name, content, school, legal_basis, acting_as, dry_run=dry_run, as_json=as_json))
+    return run(_import(target, path, name, content, school, legal_basis, acting_as, dry_run=dry_run, as_json=as_json))
 
 
 async def _import(
@@ -71,7 +72,7 @@ async def _import(
     async with connected(target) as client:
         with output.progress() as progress:
             task = progress.add_task(name, total=None)
-            status = await run(
+            status = await hand_in(
                 client,
                 school,
                 name,
@@ -118,7 +119,7 @@ def read(path: Path) -> tuple[str, bytes]:
     return name, content
 
 
-async def run(
+async def hand_in(
     client: Client,
     school: str,
     name: str,

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 import structlog
 from nats import errors
@@ -19,8 +20,11 @@ import identity.app
 import notifier.app
 import plan_tracker.app
 import roster.app
+from contracts.call import Call
+from contracts.operations import CLOCK, HEAD, Nothing
 from eventkit import jetstream
 from eventkit.broker import BrokerError, EmbeddedBroker
+from eventkit.calls import CallFailed
 from eventkit.database import sqlite_url
 from eventkit.instance import Build, Instance
 from eventkit.log import NewerSchema
@@ -39,7 +43,9 @@ BUILDS: dict[str, Build] = {
 _THREADS = 32  # five services read and write their databases in threads, a write waiting for its turn among them
 _DEATHS_LIMIT = 3
 _DEATHS_WITHIN_S = 60.0
+_START_AGAIN_S = 0.5
 _PROVISION_TIMEOUT_S = 10.0
+_ANSWER_TIMEOUT_S = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -89,6 +95,22 @@ async def _start(instance: Instance) -> None:
     except NewerSchema as error:
         text = f"{str(error).capitalize()}."
         raise Failure("database.newer", text, "Start the newer program that wrote it.") from error
+    await asyncio.gather(_answers(instance, CLOCK), *(_answers(instance, HEAD[service]) for service in BUILDS))
+
+
+async def _answers(instance: Instance, call: Call[Nothing, Any]) -> None:
+    """Waits until a call is answered: a subscription may still be on its way to the broker when its service says that it has started."""
+    calls = instance.calls(instance.operator_token())
+    async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+        while True:
+            try:
+                await calls.call(call, Nothing())
+            except CallFailed as failed:
+                if failed.kind not in ("unreachable", "unknown"):
+                    raise
+                await asyncio.sleep(0.01)
+            else:
+                return
 
 
 def _make_or_check(folder: DataFolder, clock_at: datetime | None, *, production: bool) -> None:
@@ -113,16 +135,20 @@ def _database(folder: DataFolder, service: str) -> URL:
 async def _keep(broker: EmbeddedBroker, instance: Instance) -> Failure:
     """Starts the broker again whenever it dies. The services wait meanwhile; what they commit is published afterwards."""
     deaths: deque[float] = deque(maxlen=_DEATHS_LIMIT)
+    reason = ""
     while True:
-        code = await broker.exited()
+        if not reason:
+            _log.error("broker.died", exit_code=await broker.exited())
         deaths.append(asyncio.get_running_loop().time())
-        _log.error("broker.died", exit_code=code)
         if len(deaths) == _DEATHS_LIMIT and deaths[-1] - deaths[0] < _DEATHS_WITHIN_S:
-            return Failure("broker.dies", f"The broker keeps dying. Its log says: {broker.log_tail(1)}")
+            return Failure("broker.dies", f"The broker keeps dying: {reason or broker.log_tail(1)}")
         try:
             await broker.start()
         except BrokerError as error:
-            return Failure(error.code, f"The broker died and does not start again: {error}")
+            reason = str(error)
+            await asyncio.sleep(_START_AGAIN_S)
+            continue
+        reason = ""
         try:
             await _provision(broker, instance)
         except (TimeoutError, jetstream.BusError, errors.Error, OSError) as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 from rich.table import Table
 
@@ -11,6 +9,7 @@ from contracts.event import SERVICES
 from contracts.operations import PARKED, RETRY_PARKED, Nothing, RetryParked
 from vekha import output
 from vekha.client import Target, connected
+from vekha.loop import run
 from vekha.options import json_option, target_options
 
 
@@ -24,7 +23,7 @@ def parked() -> None:
 @json_option
 def list_parked(target: Target, as_json: bool) -> None:
     """Show what is parked, and why. Later events of the same school wait behind it."""
-    asyncio.run(_list(target, as_json=as_json))
+    run(_list(target, as_json=as_json))
 
 
 @parked.command()
@@ -34,7 +33,7 @@ def list_parked(target: Target, as_json: bool) -> None:
 @json_option
 def retry(target: Target, service: str | None, school: str | None, as_json: bool) -> None:
     """Try parked events again, in order, after what stopped them was mended."""
-    asyncio.run(_retry(target, [service] if service else list(SERVICES), school, as_json=as_json))
+    run(_retry(target, [service] if service else list(SERVICES), school, as_json=as_json))
 
 
 async def _list(target: Target, *, as_json: bool) -> None:

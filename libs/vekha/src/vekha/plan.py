@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import date, datetime
 from typing import Any, get_args
 
@@ -11,6 +10,7 @@ import click
 from contracts.plan import ADOPT_PLAN, EXPLAIN, STATUS, AdoptPlan, AnchorReading, Board, ExplainRequest, StatusRequest
 from vekha import board, output
 from vekha.client import Client, Target, connected
+from vekha.loop import run
 from vekha.options import as_option, json_option, target_options
 
 _SCHOOL_FIELDS = ("school", "plan", "revision", "rules", "as_of", "at", "calendar", "incomplete", "steps")
@@ -54,7 +54,7 @@ def plan() -> None:
 def adopt(target: Target, school: str, start: date, week: str, anchor: str, name: str, acting_as: str | None, as_json: bool) -> None:
     """Start a plan in a school: due dates are computed and frozen."""
     request = AdoptPlan.model_validate({"school": school, "start": start, "week": int(week), "anchor": anchor, "plan": name})
-    asyncio.run(_adopt(target, request, acting_as, as_json=as_json))
+    run(_adopt(target, request, acting_as, as_json=as_json))
 
 
 @plan.command()
@@ -72,7 +72,7 @@ def status(
     if school is not None and by_school:
         raise click.UsageError("--by-school shows the region: leave --school out.")
     request = StatusRequest(school=school, as_of=as_of, known_at=known_at, by_school=by_school)
-    asyncio.run(_status(target, request, acting_as, as_json=as_json))
+    run(_status(target, request, acting_as, as_json=as_json))
 
 
 @plan.command()
@@ -85,7 +85,7 @@ def status(
 def explain(target: Target, school: str, step: int, as_of: date | None, acting_as: str | None, as_json: bool) -> None:
     """Say why a step stands where it stands: what counts, who is missing, what the deadline was computed from."""
     request = ExplainRequest(school=school, step=step, as_of=as_of)
-    asyncio.run(_explain(target, request, acting_as, as_json=as_json))
+    run(_explain(target, request, acting_as, as_json=as_json))
 
 
 async def _adopt(target: Target, request: AdoptPlan, acting_as: str | None, *, as_json: bool) -> None:

@@ -68,7 +68,7 @@ class School:
         def on_progress(done: int, total: int) -> None:
             self.told(f"{file}: row {done} of {total}")
 
-        status = await importing.run(self.client, SCHOOL, name, content, as_=_ADMINISTRATOR, on_progress=on_progress)
+        status = await importing.hand_in(self.client, SCHOOL, name, content, as_=_ADMINISTRATOR, on_progress=on_progress)
         if status.rejected:
             first = status.rejected[0]
             raise Failure("demo.rejected", f"{file}, row {first.row}: {first.code}: {first.hint}")

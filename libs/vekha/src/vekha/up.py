@@ -13,6 +13,7 @@ import click
 from eventkit import telemetry
 from vekha import output
 from vekha.folder import DataFolder, moment_of
+from vekha.loop import run
 from vekha.options import as_json_option, data_option
 
 
@@ -40,7 +41,7 @@ def up(data: Path, port: int | None, manual_clock: datetime | None) -> None:
     VEKHA_MAIL_FROM are set. VEKHA_PRODUCTION=1 refuses manual clocks and acting in somebody else's role.
     """
     telemetry.set_up()
-    asyncio.run(_run(DataFolder(data), port, manual_clock))
+    run(_run(DataFolder(data), port, manual_clock))
 
 
 async def _run(folder: DataFolder, port: int | None, clock_at: datetime | None) -> None:

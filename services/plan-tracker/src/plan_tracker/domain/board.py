@@ -1,4 +1,4 @@
-"""One school's board: its join, and what is read from it on any day: the rows, who is missing, and which events count."""
+"""One school's board: its join, and what is read from it on any day: the rows, the live dates and who is missing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date

@@ -4,7 +4,8 @@ Each function reads the facts of one document, in order, and never fails on a hi
 never entered is simply not entered on any day.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from plan_tracker.domain.days import NEVER, Days, Switch
@@ -40,24 +41,23 @@ class SchoolClass(NamedTuple):
 
 
 class Pupil(NamedTuple):
+    """A pupil with the family."""
+
     entered: Days
     left: Days
     """Was entered once and has left."""
     basis: Days
     """Entered on another legal basis than consent."""
-    alone: Days
-    """There is a recorded reason for having no guardian."""
+    accompanied: Days
+    """There is a guardian, or a recorded reason for having none, which stands until somebody is linked after all."""
+    guardians: dict[str, Days]
+    """When each is linked."""
+    guardians_basis: dict[str, Days]
+    """Linked on another legal basis than consent."""
     assigned: dict[str, Days]
     """By class."""
     moves: tuple[tuple[int, Seat | None], ...]
     """From which day on which seat; None: left, and took the seat along."""
-
-
-class Guardian(NamedTuple):
-    links: dict[str, Days]
-    """By pupil."""
-    basis: Days
-    """Linked on another legal basis than consent."""
 
 
 class Decisions(NamedTuple):
@@ -91,8 +91,7 @@ class Account(NamedTuple):
 
 NO_STAFF = Staff(NEVER, NEVER, NEVER)
 NO_CLASS = SchoolClass(NEVER, NEVER, NEVER, (), 0)
-NO_PUPIL = Pupil(NEVER, NEVER, NEVER, NEVER, {}, ())
-NO_GUARDIAN = Guardian({}, NEVER)
+NO_PUPIL = Pupil(NEVER, NEVER, NEVER, NEVER, {}, {}, {}, ())
 NO_DECISIONS = Decisions(NEVER, NEVER, NEVER, ())
 NO_ACCOUNT = Account(NEVER, NEVER, NEVER, ())
 
@@ -137,9 +136,11 @@ def school_class(facts: Iterable[Fact]) -> SchoolClass:
 
 
 def pupil(facts: Iterable[Fact]) -> Pupil:
-    entered, left, basis, alone = Switch(), Switch(), Switch(), Switch()
-    assigned: dict[str, Switch] = {}
+    entered, left, basis, accompanied = Switch(), Switch(), Switch(), Switch()
+    guardians, guardians_basis = defaultdict[str, Switch](Switch), defaultdict[str, Switch](Switch)
+    assigned = defaultdict[str, Switch](Switch)
     moves: list[tuple[int, Seat | None]] = []
+    alone = False
     for day, _, what, *values in facts:
         if what == "pupil-enrolled":
             class_id, number, other_basis = values
@@ -147,31 +148,40 @@ def pupil(facts: Iterable[Fact]) -> Pupil:
             left.turn(day, False)
             basis.turn(day, other_basis)
             moves.append((day, (class_id, number)))
+        elif what == "guardian-linked":
+            guardians[values[0]].turn(day, True)
+            if values[1]:
+                guardians_basis[values[0]].turn(day, True)
+            alone = False
+        elif what == "guardian-unlinked":
+            guardians[values[0]].turn(day, False)
+        elif what == "guardian-absence-recorded":
+            alone = True
         elif what == "pupil-assigned-to-class":
             for one in assigned.values():
                 one.turn(day, False)
-            assigned.setdefault(values[0], Switch()).turn(day, True)
-        elif what == "guardian-absence-recorded":
-            alone.turn(day, True)
+            assigned[values[0]].turn(day, True)
         elif what == "pupil-left":
             entered.turn(day, False)
             left.turn(day, True)
             for one in assigned.values():
                 one.turn(day, False)
             moves.append((day, None))
-    by_class = {class_id: one.days for class_id, one in assigned.items()}
-    return Pupil(entered.days, left.days, basis.days, alone.days, by_class, tuple(moves))
+        accompanied.turn(day, alone or any(one.on for one in guardians.values()))
+    return Pupil(
+        entered.days,
+        left.days,
+        basis.days,
+        accompanied.days,
+        _days(guardians),
+        _days(guardians_basis),
+        _days(assigned),
+        tuple(moves),
+    )
 
 
-def guardian(facts: Iterable[Fact]) -> Guardian:
-    links: dict[str, Switch] = {}
-    basis = Switch()
-    for day, _, what, *values in facts:
-        linked = what == "guardian-linked"
-        links.setdefault(values[0], Switch()).turn(day, linked)
-        if linked and values[1]:
-            basis.turn(day, True)
-    return Guardian({pupil_id: one.days for pupil_id, one in links.items()}, basis.days)
+def _days(switches: Mapping[str, Switch]) -> dict[str, Days]:
+    return {name: switch.days for name, switch in switches.items()}
 
 
 def decisions(facts: Sequence[Fact]) -> dict[str, Decisions]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from plan_tracker.domain import documents, measures
 from plan_tracker.domain.days import NEVER, Days, both, either, holds, without
-from plan_tracker.domain.documents import Account, Decisions, Guardian, Pupil, SchoolClass, Seat, Staff
+from plan_tracker.domain.documents import Account, Decisions, Pupil, SchoolClass, Seat, Staff
 from plan_tracker.domain.facts import Documents, Fact
 from plan_tracker.domain.measures import Holder
 from plan_tracker.domain.timeline import Tally
@@ -27,12 +27,11 @@ class Member(NamedTuple):
 
 
 class _Touched:
-    """What has to be worked out anew because of changed documents: seats follow from the other three."""
+    """Whom and what changed documents may concern."""
 
     def __init__(self) -> None:
         self.people: set[str] = set()
-        self.moved: set[str] = set()
-        self.families: set[str] = set()
+        self.moved: set[str] = set()  # people who may hold other seats than before
         self.classes: set[str] = set()
 
 
@@ -48,7 +47,6 @@ class Join:
         self.calendars: dict[str, Calendar] = {}
         self._classes: dict[str, SchoolClass] = {}
         self._pupils: dict[str, Pupil] = {}
-        self._guardians: dict[str, Guardian] = {}
         self._decisions: dict[str, dict[str, Decisions]] = {}
         self._accounts: dict[str, Account] = {}
         # Who has to be looked at again when somebody else's document changes.
@@ -56,16 +54,14 @@ class Join:
         self._gone: dict[str, dict[Seat, Days]] = {}
         self._holders: dict[Seat, set[str]] = {}
         self._numbers: dict[str, set[int]] = {}
-        self._guardians_of: dict[str, set[str]] = {}
+        self._pupils_of: dict[str, set[str]] = {}
         self._assigned_to: dict[str, set[str]] = {}
-        self._left: dict[str, Days] = {}
-
+        # How each kind of document is taken in.
         self._take = {
             ("roster", "school"): self._take_opening,
             ("roster", "staff"): self._take_staff,
             ("roster", "class"): self._take_class,
             ("roster", "pupil"): self._take_pupil,
-            ("roster", "guardian"): self._take_guardian,
             ("consent", "subject"): self._take_decisions,
             ("identity", "person"): self._take_account,
             ("plan", "calendar"): self._take_calendar,
@@ -81,9 +77,6 @@ class Join:
         for person in touched.moved:
             seats.update(self._move(person))
             people.add(person)
-            people.update(self._guardians_of.get(person, ()))
-        for person in touched.families:
-            seats.update(self._seats.get(person, ()))
         for class_id in touched.classes:
             numbers = {*range(1, self._classes[class_id].seats + 1), *self._numbers.get(class_id, ())}
             seats.update((class_id, number) for number in numbers)
@@ -105,17 +98,12 @@ class Join:
 
     def _take_pupil(self, person: str, facts: Sequence[Fact], touched: _Touched) -> None:
         pupil = self._pupils[person] = documents.pupil(facts)
-        self._left[person] = pupil.left
+        for guardian in pupil.guardians:
+            self._pupils_of.setdefault(guardian, set()).add(person)
         for class_id in pupil.assigned:
             self._assigned_to.setdefault(class_id, set()).add(person)
         touched.moved.add(person)
-
-    def _take_guardian(self, person: str, facts: Sequence[Fact], touched: _Touched) -> None:
-        guardian = self._guardians[person] = documents.guardian(facts)
-        for pupil in guardian.links:
-            self._guardians_of.setdefault(pupil, set()).add(person)
-        touched.families.update(guardian.links)
-        touched.people.add(person)
+        touched.people.update(pupil.guardians)
 
     def _take_decisions(self, person: str, facts: Sequence[Fact], touched: _Touched) -> None:
         self._decisions[person] = documents.decisions(facts)
@@ -166,9 +154,6 @@ class Join:
 
     def _holder(self, person: str, held: Days) -> Holder:
         pupil, decisions = self._pupils.get(person, documents.NO_PUPIL), self._decided_as(person, "pupil")
-        accompanied = pupil.alone
-        for guardian in self._guardians_of.get(person, ()):
-            accompanied = either(accompanied, self._guardians[guardian].links[person])
         assigned = NEVER
         for class_id, days in pupil.assigned.items():
             assigned = either(assigned, both(days, self._classes.get(class_id, documents.NO_CLASS).open))
@@ -176,7 +161,7 @@ class Join:
             held=held,
             willing=without(held, without(decisions.declined, pupil.basis)),
             decided=either(decisions.decided, pupil.basis),
-            entered=both(pupil.entered, accompanied),
+            entered=both(pupil.entered, pupil.accompanied),
             assigned=assigned,
         )
 
@@ -187,12 +172,12 @@ class Join:
             self.tallies["staff-decided"].put(person, measures.staff_decided(member, decisions))
             entitled = measures.staff_entitled(member, decisions)
             entered = member.active
-        guardian, decisions = self._guardians.get(person, documents.NO_GUARDIAN), self._decided_as(person, "guardian")
-        if guardian.links or decisions.decided:
-            here, gone = measures.linked(guardian, self._left)
-            self.tallies["families-decided"].put(person, measures.guardian_decided(here, gone, guardian.basis, decisions))
-            entitled = either(entitled, measures.guardian_entitled(here, guardian.basis, decisions))
-            entered = either(entered, here)
+        pupils, decisions = self._pupils_of.get(person, ()), self._decided_as(person, "guardian")
+        if pupils or decisions.decided:
+            guardian = measures.guardian(person, (self._pupils[pupil] for pupil in pupils))
+            self.tallies["families-decided"].put(person, measures.guardian_decided(guardian, decisions))
+            entitled = either(entitled, measures.guardian_entitled(guardian, decisions))
+            entered = either(entered, guardian.here)
         if seats := self._seats.get(person):
             pupil, decisions = self._pupils.get(person, documents.NO_PUPIL), self._decided_as(person, "pupil")
             for held in seats.values():

@@ -4,11 +4,11 @@ Each is a pure function of the join of one subject's documents: a seat, a person
 of nothing but sets of days.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from plan_tracker.domain.days import ALWAYS, NEVER, Days, Switch, at_least, both, either, without
-from plan_tracker.domain.documents import Account, Decisions, Guardian, Pupil, SchoolClass, Seat, Staff
+from plan_tracker.domain.documents import Account, Decisions, Pupil, SchoolClass, Seat, Staff
 
 RULES: Final = 1
 """Raised when the meaning of a measure changes, so that an answer says by which rules it was given."""
@@ -162,19 +162,31 @@ def seat_assigned(free: Days, holders: Sequence[Holder]) -> Standing:
 # ---- Guardians, and everybody with an account ------------------------------------------------------------------------------
 
 
-def linked(guardian: Guardian, left: Mapping[str, Days]) -> tuple[Days, Days]:
-    """The days on which a guardian is linked to a pupil of the school, and those on which only to pupils who have left."""
-    here = gone = NEVER
-    for pupil_id, days in guardian.links.items():
-        here = either(here, without(days, left.get(pupil_id, NEVER)))
-        gone = either(gone, both(days, left.get(pupil_id, NEVER)))
-    return here, without(gone, here)
+class Guardian(NamedTuple):
+    """Somebody as the guardian of those pupils to whom there ever was a link."""
+
+    here: Days
+    """Linked to a pupil of the school."""
+    gone: Days
+    """Linked only to pupils who have left."""
+    basis: Days
+    """Linked on another legal basis than consent."""
 
 
-def guardian_decided(here: Days, gone: Days, basis: Days, decisions: Decisions) -> Standing:
+def guardian(person: str, pupils: Iterable[Pupil]) -> Guardian:
+    here = gone = basis = NEVER
+    for pupil in pupils:
+        link = pupil.guardians[person]
+        here = either(here, without(link, pupil.left))
+        gone = either(gone, both(link, pupil.left))
+        basis = either(basis, pupil.guardians_basis.get(person, NEVER))
+    return Guardian(here, without(gone, here), basis)
+
+
+def guardian_decided(one: Guardian, decisions: Decisions) -> Standing:
     """Step 13: guardians linked or decided, but those whose pupils have all left; satisfied when decided."""
-    decided = either(decisions.decided, basis)
-    return standing(either(here, without(decided, gone)), decided)
+    decided = either(decisions.decided, one.basis)
+    return standing(either(one.here, without(decided, one.gone)), decided)
 
 
 def staff_entitled(member: Staff, decisions: Decisions) -> Days:
@@ -182,8 +194,9 @@ def staff_entitled(member: Staff, decisions: Decisions) -> Days:
     return both(member.active, either(decisions.granted, either(member.director, member.coordinator)))
 
 
-def guardian_entitled(here: Days, basis: Days, decisions: Decisions) -> Days:
-    return both(here, either(decisions.granted, basis))
+def guardian_entitled(one: Guardian, decisions: Decisions) -> Days:
+    """Linked guardians who granted or have another basis."""
+    return both(one.here, either(decisions.granted, one.basis))
 
 
 def pupil_entitled(held: Days, basis: Days, decisions: Decisions) -> Days:

@@ -1,0 +1,65 @@
+"""Starting `vekha up`, handing in a school of some 1,760 people, and the memory that it takes.
+
+Each round has a data folder of its own: a first start that makes it, the import through the client's own calls, and a second start on
+what is there. Memory is what the system counts as resident, of the process with the five services and of the broker beside it.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.instance import SAMPLE, hand_in, open_school, up
+from bench.measuring import Figure, Scale
+from contracts.plan import STATUS, StatusRequest
+from vekha.client import Client
+
+ENGINE = "SQLite, nats-server, one process"
+READY_S, MEMORY_MB, PEOPLE_PER_S = 3.0, 250.0, 1_500.0
+
+
+def figures(scale: Scale) -> list[Figure]:
+    rounds = [_round() for _ in range(scale.rounds)]
+    people = round(statistics.median(found["people"] for found in rounds))
+
+    def figure(what: str, name: str, unit: str, to_reach: float | None = None) -> list[Figure]:
+        runs = [found[name] for found in rounds if name in found]
+        return [Figure(what, ENGINE, unit, {"vekha": runs}, to_reach, less_is_better=unit != "people/s")] if runs else []
+
+    return [
+        *figure("`vekha up` until ready, in a new folder", "first start", "s", READY_S),
+        *figure("`vekha up` until ready, with one school", "second start", "s", READY_S),
+        *figure(f"import of a school, {people:,} people in four files", "import", "people/s", PEOPLE_PER_S),
+        *figure("a school's board, the first one after a start", "first board", "ms"),
+        *figure("memory of the five services, after the import", "memory after import", "MB", MEMORY_MB),
+        *figure("memory of the five services, with one school", "memory", "MB", MEMORY_MB),
+        *figure("memory of nats-server beside them", "broker memory", "MB"),
+    ]
+
+
+def _round() -> Mapping[str, float]:
+    with tempfile.TemporaryDirectory(prefix="vekha-bench-") as scratch:
+        found: dict[str, float | None] = {}
+        with up(Path(scratch) / "data") as instance:
+            found["first start"] = instance.ready_after_s
+            instance.talk(open_school)
+            people, took_s = instance.talk(_timed_import)
+            found["people"], found["import"] = people, people / took_s
+            found["memory after import"] = instance.memory_mb()
+        with up(Path(scratch) / "data") as instance:
+            found["second start"] = instance.ready_after_s
+            found["first board"] = instance.talk(_timed_board) * 1000
+            found["memory"], found["broker memory"] = instance.memory_mb(), instance.broker_memory_mb()
+    return {name: value for name, value in found.items() if value is not None}
+
+
+async def _timed_import(client: Client) -> tuple[int, float]:
+    started = time.perf_counter()
+    return await hand_in(client), time.perf_counter() - started
+
+
+async def _timed_board(client: Client) -> float:
+    started = time.perf_counter()
+    await client.ask(STATUS, StatusRequest(school=SAMPLE))
+    return time.perf_counter() - started

@@ -1,0 +1,215 @@
+"""`vekha audit verify` and `vekha doctor` on records that are whole, and on records that somebody has touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vekha.testing import Up, Vekha, running
+
+COMMANDS = 7
+
+
+def record(up: Up, vekha: Vekha, letters: str) -> None:
+    """Records an event of roster for each letter."""
+    for letter in letters:
+        body = {"school": "school-7", "grade": 1, "letter": letter, "academic_year": "2015/2016"}
+        assert vekha("call", "roster.declare-class", json.dumps(body), "--data", up.data).code == 0
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Data folders of one instance, stopped: `early` after 4 events of roster, `late` after 7, `other` after 7 with other last ones."""
+    from vekha.main import main
+
+    def vekha(*arguments: str | Path) -> Any:
+        class Ended:
+            code = main([str(argument) for argument in arguments])
+
+        return Ended
+
+    folder = tmp_path_factory.mktemp("histories")
+    early, late, other = (folder / name for name in ("early", "late", "other"))
+    with running(early, "--manual-clock", "2015-08-17") as up:
+        opening = '{"school": "school-7", "name": "Школа", "municipality": "mytishchi"}'
+        assert vekha("call", "roster.open-school", opening, "--data", early).code == 0
+        record(up, vekha, "АБВ")
+        assert vekha("clock", "set", "2015-08-17", "--data", early).code == 0
+        up.end()
+    for data, letters in ((late, "ГДЕ"), (other, "ЖЗИ")):
+        shutil.copytree(early, data)
+        with running(data) as up:
+            record(up, vekha, letters)
+            assert vekha("clock", "set", "2015-08-17", "--data", data).code == 0
+            up.end()
+    return {"early": early, "late": late, "other": other}
+
+
+@pytest.fixture
+def data(histories: dict[str, Path], copy_of: Callable[[Path], Path]) -> Path:
+    return copy_of(histories["late"])
+
+
+def findings(vekha: Vekha, data: Path, *, exit_code: int = 4) -> set[tuple[str, int, str]]:
+    ended = vekha("audit", "verify", "--data", data, "--json")
+    assert ended.code == exit_code
+    assert list(ended.json) == ["ok", "heads", "findings"]
+    assert ended.json["ok"] == (exit_code == 0)
+    return {(finding["service"], finding["position"], finding["kind"]) for finding in ended.json["findings"]}
+
+
+def execute(data: Path, statement: str, *parameters: object, service: str = "roster") -> None:
+    with sqlite3.connect(data / "db" / f"{service}.db") as database:
+        assert database.execute(statement, parameters).rowcount == 1
+    database.close()
+
+
+def blocks(data: Path) -> list[Path]:
+    return sorted(data.glob("bus/jetstream/*/streams/ROSTER/msgs/*.blk"))
+
+
+def change_message(data: Path, position: int) -> None:
+    """Flips a bit inside the stored message at this position."""
+    with sqlite3.connect(data / "db" / "roster.db") as database:
+        stored = bytes(database.execute("SELECT bytes FROM log WHERE position = ?", (position,)).fetchone()[0])
+    database.close()
+    for block in blocks(data):
+        content = bytearray(block.read_bytes())
+        at = content.find(stored)
+        if at >= 0:
+            content[at + len(stored) // 2] ^= 1
+            block.write_bytes(content)
+            return
+    raise AssertionError(f"position {position} is in no block")
+
+
+def test_a_record_that_nobody_touched_verifies_live_and_stopped(vekha: Vekha, data: Path) -> None:
+    assert findings(vekha, data, exit_code=0) == set()
+    with running(data):
+        assert findings(vekha, data, exit_code=0) == set()
+        ended = vekha("audit", "verify", "--data", data, "--json")
+        assert ended.json["heads"]["roster"] == COMMANDS
+        assert set(ended.json["heads"]) == {"roster", "consent", "identity", "plan", "notifier"}
+    assert "The record verifies." in vekha("audit", "verify", "--data", data).out
+
+
+def test_a_changed_byte_of_the_log_is_found(vekha: Vekha, data: Path) -> None:
+    with sqlite3.connect(data / "db" / "roster.db") as database:
+        stored = bytearray(database.execute("SELECT bytes FROM log WHERE position = 3").fetchone()[0])
+    database.close()
+    stored[-3] ^= 1
+    execute(data, "UPDATE log SET bytes = ? WHERE position = 3", bytes(stored))
+    found = findings(vekha, data)
+    assert ("roster", 3, "chain-broken") in found
+    assert ("roster", 3, "stream-differs") in found
+    assert {(service, position) for service, position, _ in found} == {("roster", 3)}
+    told = vekha("audit", "verify", "--data", data)
+    assert (told.code, "roster 3: chain-broken" in told.out) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("school", "school-8"), ("type", "roster.class-closed.v1"), ("happened_on", "2015-08-01"), ("version", 9)]
+)
+def test_a_changed_column_is_found(vekha: Vekha, data: Path, column: str, value: object) -> None:
+    execute(data, f"UPDATE log SET {column} = ? WHERE position = 4", value)
+    assert findings(vekha, data) == {("roster", 4, f"column-differs:{column}")}
+
+
+def test_a_removed_event_is_found(vekha: Vekha, data: Path) -> None:
+    execute(data, "DELETE FROM log WHERE position = 5")
+    assert ("roster", 5, "missing") in findings(vekha, data)
+
+
+@pytest.mark.parametrize("position", [1, 3, COMMANDS])
+@pytest.mark.parametrize("has_index", [True, False])
+def test_a_changed_message_of_a_stream_is_found(vekha: Vekha, data: Path, position: int, has_index: bool) -> None:
+    change_message(data, position)
+    if not has_index:  # as after a kill: the broker reads its blocks through, and cuts the stream where one is damaged
+        for index in data.glob("bus/jetstream/*/streams/ROSTER/msgs/index.db"):
+            index.unlink()
+    found = findings(vekha, data)
+    assert {(service, found_at) for service, found_at, _ in found} == {("roster", position)}
+    assert {kind for _, _, kind in found} <= {"stream-gap", "stream-damaged"}
+
+
+def test_a_stream_that_is_behind_or_gone_is_lag_and_refilled_at_the_next_start(
+    vekha: Vekha, data: Path, histories: dict[str, Path]
+) -> None:
+    shutil.rmtree(data / "bus")
+    assert findings(vekha, data, exit_code=0) >= {("roster", 1, "lag")}
+    shutil.copytree(histories["early"] / "bus", data / "bus")
+    assert findings(vekha, data, exit_code=0) == {("roster", 5, "lag")}
+    with running(data):
+        assert vekha("clock", "set", "2015-08-17", "--data", data).code == 0
+        assert findings(vekha, data, exit_code=0) == set()
+
+
+def test_an_older_database_is_found_and_puts_its_service_into_quarantine(vekha: Vekha, data: Path, histories: dict[str, Path]) -> None:
+    shutil.copy(histories["early"] / "db" / "roster.db", data / "db" / "roster.db")
+    assert findings(vekha, data) == {("roster", 5, "stream-ahead")}
+    with running(data):
+        assert findings(vekha, data) == {("roster", 5, "stream-ahead")}
+        examined = vekha("doctor", "--data", data, "--json")
+        assert (examined.code, examined.json["ok"]) == (1, False)
+        found = [check for check in examined.json["checks"] if check["state"] == "finding"]
+        assert [check["check"] for check in found] == ["service roster"]
+        assert "quarantine" in found[0]["text"]
+        body = '{"school": "school-7", "grade": 2, "letter": "А", "academic_year": "2015/2016"}'
+        refused = vekha("call", "roster.declare-class", body, "--data", data, "--json")
+        assert (refused.code, refused.error["code"]) == (1, "service.quarantined")
+
+
+def test_another_history_on_the_bus_is_found(vekha: Vekha, data: Path, histories: dict[str, Path]) -> None:
+    shutil.rmtree(data / "bus")
+    shutil.copytree(histories["other"] / "bus", data / "bus")
+    assert findings(vekha, data) == {("roster", position, "stream-differs") for position in (5, 6, 7)}
+
+
+def test_a_damaged_or_missing_database_is_found_by_audit_and_doctor(vekha: Vekha, data: Path) -> None:
+    (data / "db" / "roster.db").write_bytes(b"SQLite format 3\0" + b"\x7f" * 8000)
+    (data / "db" / "consent.db").unlink()
+    found = findings(vekha, data)
+    assert {("roster", 0, "database-unreadable"), ("consent", 0, "database-missing")} <= found
+    examined = vekha("doctor", "--data", data, "--json")
+    assert examined.code == 1
+    assert {check["check"] for check in examined.json["checks"] if check["state"] == "finding"} == {"database roster", "database consent"}
+
+
+def test_after_a_kill_the_record_verifies_too(vekha: Vekha, data: Path) -> None:
+    with running(data) as up:
+        record(up, vekha, "КЛМ")
+        up.end(signal.SIGKILL)
+    assert {kind for _, _, kind in findings(vekha, data, exit_code=0)} <= {"lag"}
+
+
+def test_doctor_finds_nothing_on_a_healthy_instance_and_says_what_to_type_for_a_stopped_one(vekha: Vekha, data: Path) -> None:
+    stopped = vekha("doctor", "--data", data, "--json")
+    assert (stopped.code, stopped.json["ok"]) == (0, True)
+    assert stopped.json["checks"][-1]["hint"] == f"Start one: vekha up --data {data}"
+    with running(data):
+        running_well = vekha("doctor", "--data", data)
+        assert running_well.code == 0
+        assert "service notifier" in running_well.out
+    (data / "secrets").chmod(0o755)
+    (data / "secrets" / "master.key").unlink()
+    assert vekha("doctor", "--data", data).code == 1
+
+
+def test_doctor_sees_a_clock_that_went_back(vekha: Vekha, data: Path) -> None:
+    (data / "clock").write_text("2015-08-01T00:00:00.000000Z\n")
+    examined = vekha("doctor", "--data", data, "--json")
+    found = [check["check"] for check in examined.json["checks"] if check["state"] == "finding"]
+    assert (examined.code, "database roster" in found) == (1, True)
+
+
+def test_an_empty_folder_is_no_instance_to_audit(vekha: Vekha, tmp_path: Path) -> None:
+    ended = vekha("audit", "verify", "--data", tmp_path, "--json")
+    assert (ended.code, ended.error["code"]) == (1, "data.missing")
+    assert vekha("doctor", "--data", tmp_path).code == 1

@@ -1,0 +1,65 @@
+"""`vekha plan`: the exact shapes that scripts read, and the tables that people read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from vekha.testing import Up, Vekha
+
+SCHOOL_FIELDS = ["school", "plan", "revision", "rules", "as_of", "at", "calendar", "incomplete", "steps"]
+STEP_FIELDS = [
+    "step", "state", "done", "total", "late", "due", "deadline", "due_live", "deadline_live", "first_completed_on", "completed_on",
+    "blocked_by", "suppressed",
+]  # fmt: skip
+
+
+def test_an_adopted_plan_has_a_board_of_21_rows_for_scripts_and_for_people(
+    ask: Vekha, vekha: Vekha, instance: Up, open_school: Callable[[str], str]
+) -> None:
+    school = open_school("plan-1")
+    adopted = ask("plan", "adopt", "--school", school, "--start", "2015-08-17", "--as", f"director:{school}")
+    assert adopted.code == 0
+    assert adopted.json["reply"]["baseline"]["18"] == "2015-09-07"
+    assert ask("call", "plan.register-order", json.dumps({"school": school})).code == 0
+    instance_settled(ask)
+    found = ask("plan", "status", "--school", school).json
+    assert list(found) == SCHOOL_FIELDS
+    assert [list(step) for step in found["steps"]] == [STEP_FIELDS] * 21
+    assert (found["as_of"], found["incomplete"]) == ("2015-08-17", False)
+    order = found["steps"][5]
+    assert (order["step"], order["state"], order["done"], order["due"]) == (6, "done", 1, "2015-08-18")
+    assert found["steps"][17]["blocked_by"] == [14]
+    table = vekha("plan", "status", "--school", school, "--data", instance.data)
+    assert "Назначить ответственных за работу в Системе Координаторов." in table.out
+    assert table.err == ""
+
+
+def test_the_region_counts_schools_and_shows_them_one_by_one_when_asked(ask: Vekha, open_school: Callable[[str], str]) -> None:
+    for school in ("plan-2", "plan-3"):
+        assert ask("plan", "adopt", "--school", open_school(school), "--start", "2015-08-17").code == 0
+    instance_settled(ask)
+    region = ask("plan", "status").json
+    assert list(region) == ["as_of", "at", "schools", "incomplete", "steps"]
+    assert [list(step) for step in region["steps"]] == [["step", "states", "done", "total", "overdue"]] * 21
+    one_by_one = ask("plan", "status", "--by-school", "--as", "ministry").json
+    assert {"plan-2", "plan-3"} <= {school["school"] for school in one_by_one["by_school"]}
+    assert len(one_by_one["by_school"]) == one_by_one["schools"]
+    assert ask("plan", "status", "--by-school", "--school", "plan-2").code == 2
+
+
+def test_a_step_is_explained(ask: Vekha, vekha: Vekha, instance: Up, open_school: Callable[[str], str]) -> None:
+    school = open_school("plan-4")
+    assert ask("plan", "adopt", "--school", school, "--start", "2015-08-17", "--week", "6").code == 0
+    instance_settled(ask)
+    found = ask("plan", "explain", "--school", school, "--step", "18").json
+    assert (found["step"], found["baseline"]["due"], found["baseline"]["anchor_step"]) == (18, "2015-09-03", 14)
+    told = vekha("plan", "explain", "--school", school, "--step", "18", "--data", instance.data)
+    assert told.code == 0
+    assert "10 working days after step 14" in told.out
+
+
+def instance_settled(ask: Vekha) -> None:
+    """The clock stays where it is, and comes back when every reader has taken in what was recorded before."""
+    now = ask("call", "instance.clock").json["reply"]["now"]
+    assert ask("clock", "set", now).code == 0

@@ -1,0 +1,79 @@
+"""The broker dies in the middle of calls: commands are carried out or answered clearly, and nothing that was recorded is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.conftest import Lived
+from tests.load import Load, check_running, check_stopped
+from vekha.client import Target, connected
+from vekha.folder import DataFolder
+from vekha.testing import Up
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+
+_NOT_KNOWN = {"call.outcome-unknown", "service.unreachable"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_broker_that_dies_twice_in_the_middle_of_calls_costs_no_command(lived: Lived, tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    data = lived.copy(tmp_path / "data", of_first_day=True)
+    up = Up(data)
+    async with connected(Target(DataFolder(data))) as client:
+        load = await Load.on(client)
+
+        async def deaths() -> None:
+            for _ in range(2):
+                await _answers(load, random.randint(1, 60))
+                os.kill(up.broker_pid, signal.SIGKILL)
+            await _answers(load, 60)
+
+        await load.run_until(client, asyncio.create_task(deaths()))
+        assert set(load.troubles) <= _NOT_KNOWN
+        load.check(data)
+        await load.repeat(client)
+        await check_running(client, data)
+        load.check(data)
+    assert up.end() == 0
+    check_stopped(data, tmp_path)
+
+
+async def test_a_broker_that_keeps_dying_ends_the_instance_with_the_reason_and_the_next_start_has_everything(
+    lived: Lived, tmp_path: Path
+) -> None:
+    data = lived.copy(tmp_path / "data", of_first_day=True)
+    up = Up(data)
+    async with connected(Target(DataFolder(data))) as client:
+        load = await Load.on(client)
+
+        async def deaths() -> int:
+            for _ in range(3):
+                await _answers(load, 10)
+                os.kill(up.broker_pid, signal.SIGKILL)
+            return await asyncio.to_thread(up.process.wait, 60)
+
+        await load.run_until(client, asyncio.create_task(deaths()))
+    assert up.process.returncode == 1
+    assert "broker.dies" in up.log.read_text()
+    load.check(data)
+    up = Up(data)
+    async with connected(Target(DataFolder(data))) as client:
+        await load.repeat(client)
+        await check_running(client, data)
+    assert up.end() == 0
+    load.check(data)
+    check_stopped(data, tmp_path)
+
+
+async def _answers(load: Load, more: int) -> None:
+    """Waits until so many more commands were answered."""
+    wanted = len(load.acknowledged) + more
+    while len(load.acknowledged) < wanted:
+        await asyncio.sleep(0.01)
