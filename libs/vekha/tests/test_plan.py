@@ -22,7 +22,6 @@ def test_an_adopted_plan_has_a_board_of_21_rows_for_scripts_and_for_people(
     assert adopted.code == 0
     assert adopted.json["reply"]["baseline"]["18"] == "2015-09-07"
     assert ask("call", "plan.register-order", json.dumps({"school": school})).code == 0
-    instance_settled(ask)
     found = ask("plan", "status", "--school", school).json
     assert list(found) == SCHOOL_FIELDS
     assert [list(step) for step in found["steps"]] == [STEP_FIELDS] * 21
@@ -38,7 +37,6 @@ def test_an_adopted_plan_has_a_board_of_21_rows_for_scripts_and_for_people(
 def test_the_region_counts_schools_and_shows_them_one_by_one_when_asked(ask: Vekha, open_school: Callable[[str], str]) -> None:
     for school in ("plan-2", "plan-3"):
         assert ask("plan", "adopt", "--school", open_school(school), "--start", "2015-08-17").code == 0
-    instance_settled(ask)
     region = ask("plan", "status").json
     assert list(region) == ["as_of", "at", "schools", "incomplete", "steps"]
     assert [list(step) for step in region["steps"]] == [["step", "states", "done", "total", "overdue"]] * 21
@@ -51,15 +49,8 @@ def test_the_region_counts_schools_and_shows_them_one_by_one_when_asked(ask: Vek
 def test_a_step_is_explained(ask: Vekha, vekha: Vekha, instance: Up, open_school: Callable[[str], str]) -> None:
     school = open_school("plan-4")
     assert ask("plan", "adopt", "--school", school, "--start", "2015-08-17", "--week", "6").code == 0
-    instance_settled(ask)
     found = ask("plan", "explain", "--school", school, "--step", "18").json
     assert (found["step"], found["baseline"]["due"], found["baseline"]["anchor_step"]) == (18, "2015-09-03", 14)
     told = vekha("plan", "explain", "--school", school, "--step", "18", "--data", instance.data)
     assert told.code == 0
     assert "10 working days after step 14" in told.out
-
-
-def instance_settled(ask: Vekha) -> None:
-    """The clock stays where it is, and comes back when every reader has taken in what was recorded before."""
-    now = ask("call", "instance.clock").json["reply"]["now"]
-    assert ask("clock", "set", now).code == 0

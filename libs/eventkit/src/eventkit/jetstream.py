@@ -73,10 +73,10 @@ class StreamGap(BusError):
 
 class _Connection(Client):
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        # Every event carries the one header that it was published with. Nobody reads it there, and taking it apart was a quarter of reading.
+        # Every event carries the one header that it was published with. Nobody reads it there, and taking it apart is a quarter of reading.
         if headers and headers.startswith(_PUBLISHED_WITH) and headers.find(b"\r\n", len(_PUBLISHED_WITH)) == len(headers) - 4:
             return None
-        return await super()._process_headers(headers)
+        return await super()._process_headers(headers)  # pyright: ignore[reportUnknownMemberType] - nats-py leaves its parameter open
 
 
 async def connect(url: str, credential: Credential, *, name: str, closed: Callable[[], Awaitable[None]] | None = None) -> Client:

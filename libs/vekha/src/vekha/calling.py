@@ -47,7 +47,7 @@ async def _call(
     target: Target, declared: Call[Any, Any], body: bytes, command_id: str | None, acting_as: str | None, *, as_json: bool
 ) -> None:
     async with connected(target) as client:
-        answer = await client.ask_raw(declared, body, as_=acting_as, command_id=command_id)
+        answer = await client.ask_raw(declared, body, as_=acting_as, command_id=command_id, up_to_date=True)
     if as_json:
         output.print_json({"reply": answer.reply, "at": answer.at or {}, "command_id": answer.command_id})
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,7 +15,9 @@ from nats.aio.client import Client as Nats
 from pydantic import ValidationError
 
 from contracts.call import Call, Reply, Request
+from contracts.event import SERVICES
 from contracts.identity import TOKEN, TokenRequest
+from contracts.operations import HEAD, Nothing
 from eventkit import jetstream
 from eventkit.broker import Credential
 from eventkit.calls import Answer, CallReply, Calls
@@ -51,7 +53,11 @@ class Target:
 
 
 class Client:
-    """Makes calls, as the operator or, through `identity.token`, as somebody else. Whatever goes wrong is a Failure."""
+    """Makes calls, as the operator or, through `identity.token`, as somebody else. Whatever goes wrong is a Failure.
+
+    Who types one command after the other expects the second to know of the first, whichever services they go to. With `up_to_date` a call
+    therefore waits until the receiver has read what all logs hold by now; if it is far behind, it answers with what it knows.
+    """
 
     def __init__(self, nc: Nats, operator_token: str) -> None:
         self.nc = nc
@@ -65,12 +71,12 @@ class Client:
         *,
         as_: str | None = None,
         command_id: str | None = None,
-        after: Mapping[str, int] | None = None,
+        up_to_date: bool = False,
         timeout_s: float = 10.0,
     ) -> Answer[P]:
         """Calls and waits for the answer."""
         body = request.model_dump_json(exclude_unset=True).encode()
-        answer = await self.ask_raw(call, body, as_=as_, command_id=command_id, after=after, timeout_s=timeout_s)
+        answer = await self.ask_raw(call, body, as_=as_, command_id=command_id, up_to_date=up_to_date, timeout_s=timeout_s)
         return Answer(call.reply.model_validate_json(bytes(answer.reply)), answer.at or {}, answer.command_id)
 
     async def ask_raw(
@@ -80,30 +86,45 @@ class Client:
         *,
         as_: str | None = None,
         command_id: str | None = None,
-        after: Mapping[str, int] | None = None,
+        up_to_date: bool = False,
         timeout_s: float = 10.0,
     ) -> CallReply:
         """As `ask`, with request and reply as they travel."""
         if call.command and command_id is None:
             command_id = uuid.uuid4().hex
 
-        async def send(calls: Calls) -> CallReply:
+        after = await self._heads() if up_to_date else None
+
+        async def send() -> CallReply:
+            calls = await self._as(as_)
             return await calls.call_raw(call.name, body, command=call.command, command_id=command_id, after=after, timeout_s=timeout_s)
 
         try:
             try:
-                return await send(await self._as(as_))
+                return await send()
             except Refused as refused:
-                if as_ is None or refused.code != "token.expired":
+                # Neither refusal comes from the domain: nothing was carried out.
+                if refused.code == "reader.not-caught-up":
+                    after = None
+                elif refused.code == "token.expired" and as_ is not None:
+                    del self._acting[as_]  # the instance's clock has passed the few minutes that a token lives
+                else:
                     raise
-                # The instance's clock has passed the few minutes that a token lives; nothing was carried out.
-                del self._acting[as_]
-                return await send(await self._as(as_))
+                return await send()
         except Exception as error:
             failure = failure_of(error, command_id)
             if failure is None:
                 raise
             raise failure from error
+
+    async def _heads(self) -> dict[str, int]:
+        """Where the logs end; a service that does not answer is left out."""
+
+        async def head(service: str) -> tuple[str, int]:
+            return service, (await self._operator.call(HEAD[service], Nothing())).reply.position
+
+        found = await asyncio.gather(*(head(service) for service in SERVICES), return_exceptions=True)
+        return dict(one for one in found if not isinstance(one, BaseException))
 
     async def _as(self, acting_as: str | None) -> Calls:
         if acting_as is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -68,9 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _usage(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Who read our output has gone, as in `vekha events | head`. The interpreter would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # click's way to end when who read our output has gone, as in `vekha events | head`.
         return Exit.OK
     except Exception as error:  # noqa: BLE001 -- whatever it was, it ends in a code and a text
         failure = failure_of(error)

@@ -90,7 +90,7 @@ def explain(target: Target, school: str, step: int, as_of: date | None, acting_a
 
 async def _adopt(target: Target, request: AdoptPlan, acting_as: str | None, *, as_json: bool) -> None:
     async with connected(target) as client:
-        answer = await client.ask(ADOPT_PLAN, request, as_=acting_as)
+        answer = await client.ask(ADOPT_PLAN, request, as_=acting_as, up_to_date=True)
     if as_json:
         output.print_json({"reply": answer.reply.model_dump(), "at": answer.at, "command_id": answer.command_id})
     else:
@@ -114,7 +114,7 @@ async def _status(target: Target, request: StatusRequest, acting_as: str | None,
 
 async def _explain(target: Target, request: ExplainRequest, acting_as: str | None, *, as_json: bool) -> None:
     async with connected(target) as client:
-        found = (await client.ask(EXPLAIN, request, as_=acting_as, timeout_s=_STATUS_TIMEOUT_S)).reply
+        found = (await client.ask(EXPLAIN, request, as_=acting_as, up_to_date=True, timeout_s=_STATUS_TIMEOUT_S)).reply
     if as_json:
         output.print_json(found.model_dump())
     else:
@@ -123,7 +123,7 @@ async def _explain(target: Target, request: ExplainRequest, acting_as: str | Non
 
 async def whole_board(client: Client, request: StatusRequest, *, as_: str | None = None) -> Board:
     """The board with all pages of its schools."""
-    found = (await client.ask(STATUS, request, as_=as_, timeout_s=_STATUS_TIMEOUT_S)).reply
+    found = (await client.ask(STATUS, request, as_=as_, up_to_date=True, timeout_s=_STATUS_TIMEOUT_S)).reply
     schools = page = list(found.by_school or ())
     while page:
         following = request.model_copy(update={"after_school": page[-1].school})

@@ -41,7 +41,8 @@ def reading(folder: DataFolder, service: str) -> Generator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except DatabaseError as error:
-        raise Unreadable("database.unreadable", f"{path} cannot be read: {error.orig}.", "Put it back from a backup.") from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        reason = error.orig if isinstance(error, DatabaseError) else error
+        raise Unreadable("database.unreadable", f"{path} cannot be read: {reason}.", "Put it back from a backup.") from error
     finally:
         engine.dispose()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Column, CompoundSelect, Connection, Executable, MetaData, Row, Table, Text, bindparam, delete, insert, select
+from sqlalchemy import Column, CompoundSelect, Connection, Executable, MetaData, Row, Table, Text, select
 
 from contracts.consent import SubjectKind
+from eventkit.changes import Changes
 from eventkit.decider import Refused
 from eventkit.event import Recorded
 
@@ -42,7 +43,7 @@ class People:
     tables = metadata
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        changes = _Changes()
+        changes = Changes()
         for event in events:
             type_name, fact = event.facts()
             match type_name:
@@ -88,28 +89,3 @@ def people_of_class(class_id: str, people: Collection[str]) -> CompoundSelect[An
         .where(pupil_class_table.c.class_id == class_id, guardianship_table.c.guardian.in_(people))
     )
     return pupils.union(guardians)
-
-
-class _Changes:
-    """The last word of a batch on each row, written with two statements a table however long the batch is."""
-
-    def __init__(self) -> None:
-        self._rows: dict[Table, dict[tuple[str, ...], dict[str, Any] | None]] = {}
-
-    def put(self, table: Table, **row: Any) -> None:
-        self._rows.setdefault(table, {})[_key(table, row)] = row
-
-    def drop(self, table: Table, **key: Any) -> None:
-        self._rows.setdefault(table, {})[_key(table, key)] = None
-
-    def write(self, connection: Connection) -> None:
-        for table, rows in self._rows.items():
-            this = [column == bindparam(f"the_{column.name}") for column in table.primary_key.columns]
-            names = [f"the_{column.name}" for column in table.primary_key.columns]
-            connection.execute(delete(table).where(*this), [dict(zip(names, key, strict=True)) for key in rows])
-            if kept := [row for row in rows.values() if row is not None]:
-                connection.execute(insert(table), kept)
-
-
-def _key(table: Table, row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(row[column.name] for column in table.primary_key.columns)

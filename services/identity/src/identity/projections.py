@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Executable, MetaData, Row, Table, Text, bindparam, delete, insert, select
+from sqlalchemy import Boolean, Column, Connection, Executable, MetaData, Row, Table, Text, select
 
 from contracts.roster import Position
+from eventkit.changes import Changes
 from eventkit.decider import Refused
 from eventkit.event import Recorded
 from identity.domain import Person
@@ -82,7 +83,7 @@ class People:
     tables = metadata
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        changes = _Changes()
+        changes = Changes()
         for event in events:
             type_name, fact = event.facts()
             here = event.school
@@ -167,28 +168,3 @@ _PUPILS = (
 )
 _LINKS = select(guardianship_table, pupil_class_table.c.class_id).join(pupil_table, _CHILD).join(pupil_class_table, _CLASS)
 """Of children who are at the school: a guardian whose children have all left is none any more."""
-
-
-class _Changes:
-    """The last word of a batch on each row, written with two statements a table however long the batch is."""
-
-    def __init__(self) -> None:
-        self._rows: dict[Table, dict[tuple[str, ...], dict[str, Any] | None]] = {}
-
-    def put(self, table: Table, **row: Any) -> None:
-        self._rows.setdefault(table, {})[_key(table, row)] = row
-
-    def drop(self, table: Table, **key: Any) -> None:
-        self._rows.setdefault(table, {})[_key(table, key)] = None
-
-    def write(self, connection: Connection) -> None:
-        for table, rows in self._rows.items():
-            this = [column == bindparam(f"the_{column.name}") for column in table.primary_key.columns]
-            names = [f"the_{column.name}" for column in table.primary_key.columns]
-            connection.execute(delete(table).where(*this), [dict(zip(names, key, strict=True)) for key in rows])
-            if kept := [row for row in rows.values() if row is not None]:
-                connection.execute(insert(table), kept)
-
-
-def _key(table: Table, row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(row[column.name] for column in table.primary_key.columns)
