@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import TypeVar
 
 from contracts.plan import ADOPT_PLAN, AdoptPlan
 from contracts.roster import OPEN_SCHOOL, SCHOOL, OpenSchool, SchoolQuery
+from eventkit.calls import Calls
 from eventkit.child import tied_to_us
 from vekha import importing
 from vekha.client import Client, Target, connected
@@ -31,6 +33,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Line:
+    """A connection to it: bare calls to be timed, and the command line's client, which adds to them."""
+
+    client: Client
+    calls: Calls
+
+
+@dataclass(frozen=True)
 class Instance:
     """A running one. `ready_after_s` is the time from its start to its ready line."""
 
@@ -38,17 +48,26 @@ class Instance:
     pid: int
     ready_after_s: float
 
-    def talk(self, work: Callable[[Client], Awaitable[T]]) -> T:
-        """Does some work as a client of it."""
+    def talk(self, work: Callable[[Line], Awaitable[T]]) -> T:
+        """Does some work as its operator."""
+        token = self.folder.operator_token()
 
         async def connect_and_work() -> T:
             async with connected(Target(self.folder)) as client:
-                return await work(client)
+                return await work(Line(client, Calls(client.nc, lambda _: token)))
 
         return asyncio.run(connect_and_work())
 
+    def processor_s(self) -> float | None:
+        """How much of a processor's time the process with the five services has taken so far; None where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory_mb(self) -> float | None:
-        """What the process with the five services holds of the memory; None where the system does not tell it our way."""
+        """How much memory the process with the five services holds; None where the system does not tell."""
         return _resident_mb(self.pid)
 
     def broker_memory_mb(self) -> float | None:
@@ -79,21 +98,21 @@ def up(folder: Path) -> Generator[Instance]:
             process.wait()
 
 
-async def open_school(client: Client) -> None:
+async def open_school(line: Line) -> None:
     """Opens the sample school, and starts its plan."""
     opened = OpenSchool(school=SAMPLE, name="МБОУ СОШ № 7", municipality="mytishchi", happened_on=date(2015, 8, 17))
-    at = (await client.ask(OPEN_SCHOOL, opened)).at
-    await client.ask(ADOPT_PLAN, AdoptPlan(school=SAMPLE, start=date(2015, 8, 17)), after=at)
+    at = (await line.calls.call(OPEN_SCHOOL, opened)).at
+    await line.calls.call(ADOPT_PLAN, AdoptPlan(school=SAMPLE, start=date(2015, 8, 17)), after=at)
 
 
-async def hand_in(client: Client) -> int:
+async def hand_in(line: Line) -> int:
     """Imports its classes and all its people, as `vekha import` does. How many people that were."""
     for file in FILES:
         name, content = importing.read(_SAMPLES / file)
-        done = await importing.hand_in(client, SAMPLE, name, content, on_progress=lambda done, total: None)
+        done = await importing.hand_in(line.client, SAMPLE, name, content, on_progress=lambda done, total: None)
         if done.rejected:
             raise RuntimeError(f"{file}, row {done.rejected[0].row}: {done.rejected[0].code}")
-    card = (await client.ask(SCHOOL, SchoolQuery(school=SAMPLE))).reply
+    card = (await line.calls.call(SCHOOL, SchoolQuery(school=SAMPLE))).reply
     return card.staff + card.pupils + card.guardians
 
 

@@ -9,13 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-from bench.instance import SAMPLE, hand_in, open_school, up
+from bench.instance import SAMPLE, Line, hand_in, open_school, up
 from bench.measuring import Figure, Scale
 from contracts.consent import RECORD_DECISION, Decision, RecordDecision, SubjectKind
 from contracts.operations import CLOCK, Nothing
 from contracts.plan import STATUS, StatusRequest
 from contracts.roster import CLASSES, DECLARE_HEADCOUNT, ClassesQuery, DeclareHeadcount, Seat, SeatHolder
-from vekha.client import Client
 
 ENGINE = "SQLite, nats-server, nats-py, one process"
 LEAST_CALLS = 20
@@ -28,28 +27,28 @@ def figures(scale: Scale) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="vekha-bench-") as scratch, up(Path(scratch) / "data") as instance:
         instance.talk(open_school)
         people = instance.talk(hand_in)
-        return instance.talk(lambda client: _measured(client, people, scale))
+        return instance.talk(lambda line: _measured(line, people, scale))
 
 
-async def _measured(client: Client, people: int, scale: Scale) -> list[Figure]:
-    seats = await _free_seats(client)
-    class_id, headcount = await _a_class(client)
+async def _measured(line: Line, people: int, scale: Scale) -> list[Figure]:
+    seats = await _free_seats(line)
+    class_id, headcount = await _a_class(line)
     visible: list[float] = []
 
     async def becomes_visible() -> None:
         decision = Decision(granted=False, seat=next(seats), subject_kind=SubjectKind.PUPIL)
-        recorded = await client.ask(RECORD_DECISION, RecordDecision(school=SAMPLE, decision=decision))
-        board = (await client.ask(STATUS, StatusRequest(school=SAMPLE), after=recorded.at)).reply
+        recorded = await line.calls.call(RECORD_DECISION, RecordDecision(school=SAMPLE, decision=decision))
+        board = (await line.calls.call(STATUS, StatusRequest(school=SAMPLE), after=recorded.at)).reply
         visible.append(next(row.done or 0 for row in board.steps if row.step == STEP))
 
     async def nothing() -> None:
-        await client.ask(CLOCK, Nothing())
+        await line.calls.call(CLOCK, Nothing())
 
     async def nothing_decided() -> None:
-        await client.ask(DECLARE_HEADCOUNT, DeclareHeadcount(school=SAMPLE, class_id=class_id, pupils=headcount))
+        await line.calls.call(DECLARE_HEADCOUNT, DeclareHeadcount(school=SAMPLE, class_id=class_id, pupils=headcount))
 
     async def board() -> None:
-        await client.ask(STATUS, StatusRequest(school=SAMPLE))
+        await line.calls.call(STATUS, StatusRequest(school=SAMPLE))
 
     # Each once a round, so that whatever else the machine does meets all of them alike.
     measures: dict[str, tuple[Once, int]] = {
@@ -87,12 +86,12 @@ def _p99(times: list[float]) -> float:
     return statistics.quantiles(times, n=100, method="inclusive")[-1]
 
 
-async def _a_class(client: Client) -> tuple[str, int]:
-    card = (await client.ask(CLASSES, ClassesQuery(school=SAMPLE))).reply.classes[0]
+async def _a_class(line: Line) -> tuple[str, int]:
+    card = (await line.calls.call(CLASSES, ClassesQuery(school=SAMPLE))).reply.classes[0]
     return card.class_id, card.headcount
 
 
-async def _free_seats(client: Client) -> Iterator[Seat]:
+async def _free_seats(line: Line) -> Iterator[Seat]:
     """Seats above what the classes have declared: nobody sits there."""
-    classes = (await client.ask(CLASSES, ClassesQuery(school=SAMPLE))).reply.classes
+    classes = (await line.calls.call(CLASSES, ClassesQuery(school=SAMPLE))).reply.classes
     return (Seat(class_id=card.class_id, number=number, holder=SeatHolder.PUPIL) for number in range(41, 100) for card in classes)

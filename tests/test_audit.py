@@ -1,4 +1,4 @@
-"""One thing changed in the record of a school's weeks, anywhere: `vekha audit verify` ends with 4 and names the service and the position."""
+"""One thing changed in the record of a school's weeks, anywhere: `vekha audit verify` ends with 4 and names service and position."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_untouched_record_verifies(copy: Copy) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_one_changed_byte_of_an_event_is_found(copy: Copy, service: str) -> None:
+def test_one_changed_bit_of_any_event_is_found(copy: Copy, service: str) -> None:
     random = Random(service)
     position, _, data = random.choice(copy.logs[service])
     copy.sql(service, "UPDATE log SET bytes = ? WHERE position = ?", _flipped(data, random.randrange(len(data)), random), position)
@@ -65,29 +65,10 @@ def test_one_changed_byte_of_an_event_is_found(copy: Copy, service: str) -> None
     assert all(finding["service"] == service and finding["position"] >= position for finding in found)
 
 
-@pytest.mark.parametrize(
-    ("service", "column", "value"),
-    [
-        ("roster", "school", "school-8"),
-        ("consent", "command_id", "another"),
-        ("identity", "stream", "account-another"),
-        ("plan", "happened_on", "2015-08-16"),
-        ("notifier", "recorded_at", "2015-08-17T06:00:00.000001Z"),
-    ],
-)
-def test_one_changed_column_is_found_and_named(copy: Copy, service: str, column: str, value: str) -> None:
-    position = Random(service).choice(copy.logs[service])[0]
-    copy.sql(service, f"UPDATE log SET {column} = ? WHERE position = ?", value, position)
-    found = copy.findings()
-    assert {"service": service, "position": position, "kind": f"column-differs:{column}"} in found
-    assert {(finding["service"], finding["position"]) for finding in found} == {(service, position)}
-
-
-@pytest.mark.parametrize("indexed", [True, False])
-@pytest.mark.parametrize("service", SERVICES)
-def test_one_changed_byte_of_a_bus_stream_is_found_with_the_brokers_index_and_without(copy: Copy, service: str, *, indexed: bool) -> None:
-    """Without its index the broker cuts the stream before the damage, in silence: then it must not pass for one that is merely behind."""
-    random = Random(f"{service} {indexed}")
+@pytest.mark.parametrize(("service", "indexed"), list(zip(SERVICES, (True, False, True, False, True), strict=True)))
+def test_one_changed_bit_anywhere_in_a_bus_stream_is_found(copy: Copy, service: str, *, indexed: bool) -> None:
+    """In an event, its subject, its length or its checksum. Without its index the broker cuts the stream before the damage, in silence."""
+    random = Random(service)
     (block,) = copy.stream(service).glob("*.blk")
     stored = block.read_bytes()
     at = random.randrange(len(stored))
@@ -98,13 +79,11 @@ def test_one_changed_byte_of_a_bus_stream_is_found_with_the_brokers_index_and_wi
     assert copy.findings() == [{"service": service, "position": _position_at(stored, copy.logs[service], at), "kind": kind}]
 
 
-@pytest.mark.parametrize("place", [0, -1])
-def test_the_first_and_the_last_message_of_a_bus_stream_are_no_exception(copy: Copy, place: int) -> None:
-    (block,) = copy.stream("consent").glob("*.blk")
-    position, _, data = copy.logs["consent"][place]
-    stored = block.read_bytes()
-    block.write_bytes(_flipped(stored, stored.index(data) + len(data) // 2, Random(place)))
-    assert [(finding["service"], finding["position"]) for finding in copy.findings()] == [("consent", position)]
+def test_changed_columns_of_several_services_are_all_named(copy: Copy) -> None:
+    for service in SERVICES:
+        copy.sql(service, "UPDATE log SET happened_on = '2015-08-01' WHERE position IN (2, 5)")
+    expected = [(service, position, "column-differs:happened_on") for service in SERVICES for position in (2, 5)]
+    assert [tuple(finding.values()) for finding in copy.findings()] == expected
 
 
 def test_another_event_in_a_flawless_bus_stream_is_found(copy: Copy) -> None:
@@ -112,16 +91,9 @@ def test_another_event_in_a_flawless_bus_stream_is_found(copy: Copy) -> None:
     position, subject, data = messages[len(messages) // 2]
     forged = data.replace(f'"position":{position}'.encode(), f'"position" :{position}'.encode())
     assert forged != data
-    asyncio.run(_store_anew(copy.data, copy.logs | {"plan": [*messages[: position - 1], (position, subject, forged), *messages[position:]]}))
+    stored = [*messages[: position - 1], (position, subject, forged), *messages[position:]]
+    asyncio.run(_store_anew(copy.data, copy.logs | {"plan": stored}))
     assert copy.findings() == [{"service": "plan", "position": position, "kind": "stream-differs"}]
-
-
-def test_several_damages_in_several_services_are_all_named(copy: Copy) -> None:
-    for service in ("roster", "identity"):
-        for position in (2, 5):
-            copy.sql(service, "UPDATE log SET type = 'plan.step-attested.v1' WHERE position = ?", position)
-    places = {(finding["service"], finding["position"]) for finding in copy.findings()}
-    assert places == {(service, position) for service in ("roster", "identity") for position in (2, 5)}
 
 
 def _flipped(data: bytes, at: int, random: Random) -> bytes:

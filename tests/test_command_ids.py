@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -76,13 +77,8 @@ async def test_of_two_clients_that_race_on_one_stream_one_wins_and_the_other_is_
             shifts = [roster.CreateClass(school=SCHOOL, class_id=first.reply.class_id, shift=shift) for shift in (1, 2)]
             assert await _race(one, other, roster.CREATE_CLASS, shifts) == ["class.other-shift", "done"]
 
-            decisions = [Decision(granted=granted, seat=_seat(first.reply.class_id), subject_kind=SubjectKind.PUPIL) for granted in (True, False)]
-            answers = await asyncio.gather(
-                *(
-                    client.ask(consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=decision))
-                    for client, decision in zip((one, other), decisions, strict=True)
-                )
-            )
+            granting, refusing = (_deciding(first.reply.class_id, granted=granted) for granted in (True, False))
+            answers = await asyncio.gather(one.ask(consent.RECORD_DECISION, granting), other.ask(consent.RECORD_DECISION, refusing))
             subjects = {answer.reply.subject for answer in answers}
             assert len(subjects) == 1
             known = (await one.ask(consent.STATUS, consent.StatusQuery(school=SCHOOL, subject=subjects.pop()))).reply.consents
@@ -108,7 +104,7 @@ async def test_of_two_clients_that_race_on_one_stream_one_wins_and_the_other_is_
         assert len(stands) == len(set(stands))
 
 
-def _second_client(data: Path) -> Any:
+def _second_client(data: Path) -> AbstractAsyncContextManager[Client]:
     return connected(Target(DataFolder(data)))
 
 
@@ -125,8 +121,9 @@ async def _race(one: Client, other: Client, call: Any, requests: list[Any]) -> l
     return sorted(await asyncio.gather(*(ask(client, request) for client, request in zip((one, other), requests, strict=True))))
 
 
-def _seat(class_id: str) -> roster.Seat:
-    return roster.Seat(class_id=class_id, number=1, holder=roster.SeatHolder.PUPIL)
+def _deciding(class_id: str, *, granted: bool) -> consent.RecordDecision:
+    seat = roster.Seat(class_id=class_id, number=1, holder=roster.SeatHolder.PUPIL)
+    return consent.RecordDecision(school=SCHOOL, decision=Decision(granted=granted, seat=seat, subject_kind=SubjectKind.PUPIL))
 
 
 def _changed(request: Request) -> Request:
@@ -148,5 +145,7 @@ def _without_secrets(value: Any) -> Any:
         return tuple(_without_secrets(part) for part in value)  # pyright: ignore[reportUnknownVariableType] -- whatever its parts are
     if not isinstance(value, BaseModel):
         return value
-    secret = {name for name, about in type(value).model_fields.items() if about.json_schema_extra == {"secret": True}}
-    return value.model_copy(update={name: None if name in secret else _without_secrets(getattr(value, name)) for name in type(value).model_fields})
+    changes: dict[str, Any] = {}
+    for name, about in type(value).model_fields.items():
+        changes[name] = None if about.json_schema_extra == {"secret": True} else _without_secrets(getattr(value, name))
+    return value.model_copy(update=changes)

@@ -14,7 +14,7 @@ from tests.conftest import Lived
 from tests.load import Load, check_running, check_stopped
 from vekha.client import Target, connected
 from vekha.folder import DataFolder
-from vekha.testing import Up
+from vekha.testing import running
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -25,23 +25,23 @@ _NOT_KNOWN = {"call.outcome-unknown", "service.unreachable"}
 async def test_a_broker_that_dies_twice_in_the_middle_of_calls_costs_no_command(lived: Lived, tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     data = lived.copy(tmp_path / "data", of_first_day=True)
-    up = Up(data)
-    async with connected(Target(DataFolder(data))) as client:
-        load = await Load.on(client)
+    with running(data) as up:
+        async with connected(Target(DataFolder(data))) as client:
+            load = await Load.on(client)
 
-        async def deaths() -> None:
-            for _ in range(2):
-                await _answers(load, random.randint(1, 60))
-                os.kill(up.broker_pid, signal.SIGKILL)
-            await _answers(load, 60)
+            async def deaths() -> None:
+                for _ in range(2):
+                    await _answers(load, random.randint(1, 60))
+                    os.kill(up.broker_pid, signal.SIGKILL)
+                await _answers(load, 60)
 
-        await load.run_until(client, asyncio.create_task(deaths()))
-        assert set(load.troubles) <= _NOT_KNOWN
-        load.check(data)
-        await load.repeat(client)
-        await check_running(client, data)
-        load.check(data)
-    assert up.end() == 0
+            await load.run_until(client, asyncio.create_task(deaths()))
+            assert set(load.troubles) <= _NOT_KNOWN
+            load.check(data)
+            await load.repeat(client)
+            await check_running(client, data)
+            load.check(data)
+        assert up.end() == 0
     check_stopped(data, tmp_path)
 
 
@@ -49,25 +49,25 @@ async def test_a_broker_that_keeps_dying_ends_the_instance_with_the_reason_and_t
     lived: Lived, tmp_path: Path
 ) -> None:
     data = lived.copy(tmp_path / "data", of_first_day=True)
-    up = Up(data)
-    async with connected(Target(DataFolder(data))) as client:
-        load = await Load.on(client)
+    with running(data) as up:
+        async with connected(Target(DataFolder(data))) as client:
+            load = await Load.on(client)
 
-        async def deaths() -> int:
-            for _ in range(3):
-                await _answers(load, 10)
-                os.kill(up.broker_pid, signal.SIGKILL)
-            return await asyncio.to_thread(up.process.wait, 60)
+            async def deaths() -> int:
+                for _ in range(3):
+                    await _answers(load, 10)
+                    os.kill(up.broker_pid, signal.SIGKILL)
+                return await asyncio.to_thread(up.process.wait, 60)
 
-        await load.run_until(client, asyncio.create_task(deaths()))
-    assert up.process.returncode == 1
-    assert "broker.dies" in up.log.read_text()
+            await load.run_until(client, asyncio.create_task(deaths()))
+        assert up.process.returncode == 1
+        assert "broker.dies" in up.log.read_text()
     load.check(data)
-    up = Up(data)
-    async with connected(Target(DataFolder(data))) as client:
-        await load.repeat(client)
-        await check_running(client, data)
-    assert up.end() == 0
+    with running(data) as up:
+        async with connected(Target(DataFolder(data))) as client:
+            await load.repeat(client)
+            await check_running(client, data)
+        assert up.end() == 0
     load.check(data)
     check_stopped(data, tmp_path)
 
@@ -75,5 +75,5 @@ async def test_a_broker_that_keeps_dying_ends_the_instance_with_the_reason_and_t
 async def _answers(load: Load, more: int) -> None:
     """Waits until so many more commands were answered."""
     wanted = len(load.acknowledged) + more
-    while len(load.acknowledged) < wanted:
+    while len(load.acknowledged) < wanted:  # noqa: ASYNC110 -- a ledger is watched, and nothing else needs an event for it
         await asyncio.sleep(0.01)

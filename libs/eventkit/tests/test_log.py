@@ -83,7 +83,7 @@ def test_positions_have_no_gaps_however_the_events_were_batched(database: Databa
 
 def test_what_is_stored_is_what_was_stamped_byte_for_byte(database: Database) -> None:
     declared = ClassDeclared(class_id="7yo", grade=7, letter="Ё", academic_year="2015/2016")
-    rows, _ = append(database, headcount("7a"), replace(headcount("7yo"), event=declared))
+    rows, _ = append(database, headcount("7a"), headcount("7yo")._replace(event=declared))
     assert '"letter":"Ё"'.encode() in rows[1].bytes
     assert stored_rows(database) == rows
     with database.reading() as connection:

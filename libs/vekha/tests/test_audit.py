@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
 import sqlite3
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from vekha.testing import Up, Vekha, running
+from contracts.operations import CLOCK, SET_CLOCK, Nothing, SetClock
+from contracts.roster import DECLARE_CLASS, OPEN_SCHOOL, DeclareClass, OpenSchool
+from vekha.client import Target, connected
+from vekha.folder import DataFolder
+from vekha.launcher import launched
+from vekha.testing import Vekha, running
 
 COMMANDS = 7
+START = "2015-08-17T09:00:00+03:00"
 
 
-def record(up: Up, vekha: Vekha, letters: str) -> None:
+def record(data: Path, vekha: Vekha, letters: str) -> None:
     """Records an event of roster for each letter."""
     for letter in letters:
         body = {"school": "school-7", "grade": 1, "letter": letter, "academic_year": "2015/2016"}
-        assert vekha("call", "roster.declare-class", json.dumps(body), "--data", up.data).code == 0
+        assert vekha("call", "roster.declare-class", json.dumps(body), "--data", data).code == 0
 
 
 @pytest.fixture(scope="module")
 def histories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Data folders of one instance, stopped: `early` after 4 events of roster, `late` after 7, `other` after 7 with other last ones."""
-    from vekha.main import main
-
-    def vekha(*arguments: str | Path) -> Any:
-        class Ended:
-            code = main([str(argument) for argument in arguments])
-
-        return Ended
-
     folder = tmp_path_factory.mktemp("histories")
     early, late, other = (folder / name for name in ("early", "late", "other"))
-    with running(early, "--manual-clock", "2015-08-17") as up:
-        opening = '{"school": "school-7", "name": "Школа", "municipality": "mytishchi"}'
-        assert vekha("call", "roster.open-school", opening, "--data", early).code == 0
-        record(up, vekha, "АБВ")
-        assert vekha("clock", "set", "2015-08-17", "--data", early).code == 0
-        up.end()
+    asyncio.run(_live(early, "АБВ", datetime.fromisoformat(START)))
     for data, letters in ((late, "ГДЕ"), (other, "ЖЗИ")):
         shutil.copytree(early, data)
-        with running(data) as up:
-            record(up, vekha, letters)
-            assert vekha("clock", "set", "2015-08-17", "--data", data).code == 0
-            up.end()
+        asyncio.run(_live(data, letters))
     return {"early": early, "late": late, "other": other}
+
+
+async def _live(data: Path, letters: str, clock_at: datetime | None = None) -> None:
+    folder = DataFolder(data)
+    async with launched(folder, clock_at=clock_at), connected(Target(folder)) as client:
+        await client.ask(OPEN_SCHOOL, OpenSchool(school="school-7", name="Школа", municipality="mytishchi"))
+        for letter in letters:
+            await client.ask(DECLARE_CLASS, DeclareClass(school="school-7", grade=1, letter=letter, academic_year="2015/2016"))
+        now = (await client.ask(CLOCK, Nothing())).reply.now
+        await client.ask(SET_CLOCK, SetClock(to=now))  # comes back when everything is on the bus
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_a_stream_that_is_behind_or_gone_is_lag_and_refilled_at_the_next_start(
     shutil.copytree(histories["early"] / "bus", data / "bus")
     assert findings(vekha, data, exit_code=0) == {("roster", 5, "lag")}
     with running(data):
-        assert vekha("clock", "set", "2015-08-17", "--data", data).code == 0
+        assert vekha("clock", "set", START, "--data", data).code == 0
         assert findings(vekha, data, exit_code=0) == set()
 
 
@@ -184,7 +185,7 @@ def test_a_damaged_or_missing_database_is_found_by_audit_and_doctor(vekha: Vekha
 
 def test_after_a_kill_the_record_verifies_too(vekha: Vekha, data: Path) -> None:
     with running(data) as up:
-        record(up, vekha, "КЛМ")
+        record(data, vekha, "КЛМ")
         up.end(signal.SIGKILL)
     assert {kind for _, _, kind in findings(vekha, data, exit_code=0)} <= {"lag"}
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -87,7 +88,7 @@ def test_a_folder_of_a_newer_version_is_refused_by_everything_that_would_read_it
     for command in (["up"], ["audit", "verify"], ["events", "--offline"]):
         refused = vekha(*command, "--data", tmp_path, "--json")
         assert (refused.code, refused.error["code"]) == (1, "data.newer")
-    assert {path.name for path in tmp_path.iterdir()} == {"instance.json", "run"}
+    assert {path.name for path in tmp_path.iterdir()} == {"instance.json"}
 
 
 def test_a_database_of_a_newer_version_is_refused(vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]) -> None:
@@ -97,6 +98,13 @@ def test_a_database_of_a_newer_version_is_refused(vekha: Vekha, stopped: Path, c
     database.close()
     refused = vekha("up", "--data", data, "--json")
     assert (refused.code, refused.error["code"]) == (1, "database.newer")
+
+
+def test_a_damaged_database_stops_the_start(vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]) -> None:
+    data = copy_of(stopped)
+    (data / "db" / "consent.db").write_bytes(b"SQLite format 3\0" + b"\x7f" * 8000)
+    refused = vekha("up", "--data", data, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "database.unreadable")
 
 
 @pytest.mark.parametrize("name", ["master.key", "operator.token", "broker.password", "signing-consent.key"])
@@ -115,7 +123,25 @@ def test_a_folder_with_something_else_in_it_is_left_alone(vekha: Vekha, tmp_path
     (tmp_path / "diploma.txt").write_text("mine")
     refused = vekha("up", "--data", tmp_path, "--json")
     assert (refused.code, refused.error["code"]) == (1, "data.not-ours")
-    assert (tmp_path / "diploma.txt").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"diploma.txt"}
+
+
+def test_a_folder_that_lost_its_description_keeps_its_secrets(vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]) -> None:
+    data = copy_of(stopped)
+    key = (data / "secrets" / "master.key").read_text()
+    (data / "instance.json").unlink()
+    shutil.rmtree(data / "bus")
+    refused = vekha("up", "--data", data, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "data.damaged")
+    assert (data / "secrets" / "master.key").read_text() == key
+
+
+def test_a_first_start_that_was_cut_off_is_taken_up_again(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "master.key").write_text("half of it")
+    (tmp_path / "run").mkdir()
+    with running(tmp_path) as up:
+        assert up.ready["ready"] is True
 
 
 def test_the_kind_of_clock_is_fixed_when_the_folder_is_made(vekha: Vekha, stopped: Path) -> None:

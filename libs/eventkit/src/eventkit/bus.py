@@ -56,8 +56,10 @@ class CallServer:
         self._subscriber(self._take)
 
     async def start(self) -> None:
+        """Returns when the broker sends us calls: subscribing alone does not wait for it."""
         self._nc = await self._broker.connect()
         await self._broker.start()
+        await self._nc.flush()
 
     async def stop(self) -> None:
         """Takes no new calls; those under way are answered first."""

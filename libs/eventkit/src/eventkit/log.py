@@ -164,11 +164,11 @@ def stamped(drafts: Sequence[Draft], base: Head, *, service: str, now: str) -> t
     if not drafts:
         return [], base
     recorded_at = max(now, base.recorded_at)
-    position, chain = base.position, base.hash
+    chain = base.hash
+    ids = token_hex(16 * len(drafts))
     rows: list[Row] = []
-    for draft in drafts:
-        position += 1
-        event_id = token_hex(16)
+    for number, draft in enumerate(drafts):
+        position, event_id = base.position + number + 1, ids[32 * number : 32 * number + 32]
         data = stamp(draft, service=service, position=position, event_id=event_id, recorded_at=recorded_at)
         chain = link(chain, data)
         rows.append(
@@ -186,7 +186,7 @@ def stamped(drafts: Sequence[Draft], base: Head, *, service: str, now: str) -> t
                 bytes=data,
             )
         )
-    return rows, Head(position, chain, recorded_at)
+    return rows, Head(base.position + len(rows), chain, recorded_at)
 
 
 # What every command needs is asked of the driver itself: through SQLAlchemy it would cost more than the database's own work.

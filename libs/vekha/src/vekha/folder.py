@@ -39,6 +39,8 @@ FORMAT = 1
 
 DEFAULT = ".vekha"
 
+# What a first start that was cut off may have left, and the mark of `vekha demo`.
+_FIRST_TO_BE_MADE = {"run", "secrets", "secrets.new", "db", "clock", "clock.new", "instance.json.new", "demo"}
 _LOCK_PATIENCE_S = 0.5  # somebody who only looks whether the lock is held holds it for a moment
 
 
@@ -104,12 +106,23 @@ class DataFolder:
         except OSError as error:
             raise _not_permitted(path, error, "read") from error
 
+    def check(self) -> None:
+        """Raises Failure where an instance must not start here, before anything is written: a newer version's folder, somebody else's."""
+        try:
+            entries = {entry.name for entry in self.root.iterdir()}
+        except OSError:
+            return  # there is none yet; or who comes to write there is told why that cannot be
+        if "instance.json" in entries:
+            self.about()
+        elif any(self.database(service).exists() for service in SERVICES):
+            raise Failure("data.damaged", f"{self.root} has databases and lacks instance.json.", "Put it back from a backup.")
+        elif entries - _FIRST_TO_BE_MADE:
+            raise Failure("data.not-ours", f"{self.root} is not empty and holds no instance.", "Choose another folder with --data.")
+
     def make(self, clock_at: datetime | None) -> None:
         """Makes the instance's files, with a manual clock where a time is given. The lock is held (`hold`)."""
         from eventkit.tokens import Actor, Tokens  # signing, which no client has to wait for
 
-        if any(entry.name not in ("run", "secrets", "secrets.new", "demo") for entry in self.root.iterdir()):
-            raise Failure("data.not-ours", f"{self.root} is not empty and holds no instance.", "Choose another folder with --data.")
         try:
             # What a first start that was cut off has left is of no use to anybody: no instance has run on it.
             for leftover in (self.secrets_folder, self.root / "secrets.new"):
@@ -142,7 +155,7 @@ class DataFolder:
             raise _not_permitted(path, error, "read") from error
 
     def clock(self) -> Clock:
-        """The instance's clock; a manual one keeps each new time on disk before anybody sees it pass."""
+        """The instance's clock; a manual one keeps each new time on disk."""
         return RealClock() if self.about().clock == "real" else ManualClock(self.time(), self._keep_time)
 
     def time(self) -> datetime:

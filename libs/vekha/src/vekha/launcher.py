@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from nats import errors
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DatabaseError
 
 import consent.app
 import identity.app
@@ -63,6 +64,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
     """Runs the instance of a data folder; where there is none yet, makes one, with a manual clock if a time is given for it."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="work"))
     production = os.environ.get("VEKHA_PRODUCTION", "") == "1"
+    folder.check()
     with folder.hold():
         _make_or_check(folder, clock_at, production=production)
         secrets = folder.secrets()
@@ -80,7 +82,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
             )
             keeping = asyncio.create_task(_keep(broker, instance), name="broker")
             try:
-                await _start(instance)
+                await _unless_failed(_start(instance), keeping)
                 folder.publish_endpoint(broker.url)
                 yield Launched(broker.url, keeping)
             finally:
@@ -95,7 +97,20 @@ async def _start(instance: Instance) -> None:
     except NewerSchema as error:
         text = f"{str(error).capitalize()}."
         raise Failure("database.newer", text, "Start the newer program that wrote it.") from error
+    except DatabaseError as error:
+        text = f"A database cannot be opened: {error.orig}."
+        raise Failure("database.unreadable", text, "`vekha doctor` says which, and what to do.") from error
     await asyncio.gather(_answers(instance, CLOCK), *(_answers(instance, HEAD[service]) for service in BUILDS))
+
+
+async def _unless_failed(starting: Coroutine[Any, Any, None], failed: asyncio.Task[Failure]) -> None:
+    """Without a broker a start would wait for ever."""
+    task = asyncio.create_task(starting)
+    await asyncio.wait({task, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        raise failed.result()
+    await task
 
 
 async def _answers(instance: Instance, call: Call[Nothing, Any]) -> None:

@@ -64,7 +64,7 @@ def test_the_record_verifies_while_a_lost_bus_is_still_missing_and_when_it_is_re
     assert _verify(data).json["findings"] == []
 
 
-async def test_services_whose_databases_are_older_than_their_streams_answer_reads_and_refuse_to_record(lived: Lived, tmp_path: Path) -> None:
+async def test_services_whose_databases_are_older_answer_reads_and_refuse_to_record(lived: Lived, tmp_path: Path) -> None:
     data = lived.copy(tmp_path / "data")
     for service in SERVICES:
         put_an_older_database_back(data, lived, service)

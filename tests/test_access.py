@@ -1,0 +1,50 @@
+"""Every call that the contracts declare is answered by its service, to the roles that stand beside it and to nobody else (DESIGN 3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contracts.call import CALLS, Role
+from eventkit.calls import CallFailed, Calls
+from eventkit.clock import ManualClock
+from eventkit.decider import Refused
+from eventkit.tokens import Actor, Tokens
+from tests import record
+from tests.conftest import Lived, instance
+from tests.school import SCHOOL
+from vekha.client import Client
+from vekha.folder import DataFolder
+
+
+async def test_every_call_is_answered_and_only_to_the_roles_that_are_declared_beside_it(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        for role, token in _tokens(DataFolder(data)).items():
+            for name, call in CALLS.items():
+                answer = await _answer(client, name, token)
+                assert answer not in ("call.unknown", "service.unreachable", "token.invalid", "token.expired"), name
+                refused = answer in ("access.role", "access.no-token")
+                assert refused == (role not in call.allowed), (name, role, answer)
+    assert record.logs(data) == record.logs(lived.data)
+
+
+def _tokens(folder: DataFolder) -> dict[Role, str | None]:
+    """A token of each role, signed by whoever may; none for anonymous."""
+    secrets, clock = folder.secrets(), ManualClock(folder.time())
+    identity = Tokens("identity", secrets.signing_key("identity"), secrets.public_keys(), clock)
+    service = Tokens("roster", secrets.signing_key("roster"), secrets.public_keys(), clock)
+    tokens: dict[Role, str | None] = {Role.OPERATOR: folder.operator_token(), Role.ANONYMOUS: None}
+    tokens[Role.SERVICE] = service.mint(Actor(Role.SERVICE, "roster"), lifetime_s=300)
+    for role in Role:
+        if role not in tokens:
+            tokens[role] = identity.mint(Actor(role, "scope-1", SCHOOL), lifetime_s=300)
+    return tokens
+
+
+async def _answer(client: Client, name: str, token: str | None) -> str:
+    """How a call with an empty body is answered: the code, or nothing."""
+    try:
+        await Calls(client.nc, lambda _: token).call_raw(name, b"{}", command=False)
+    except (Refused, CallFailed) as answer:
+        return answer.code
+    return ""

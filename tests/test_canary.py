@@ -1,0 +1,352 @@
+"""No personal data in anything that is stored or passed on but roster's vault (DESIGN 2.7), looked for in all that a real import leaves.
+
+The sample school's files are imported through a running `vekha up`, codes are issued and used, calls are refused and go wrong. Then every
+name, birth date, e-mail, telephone number, СНИЛС, external id, consent number and code is looked for in the logs, in what the commands
+printed, in the bus, in the databases and in the run folder. What looks alike counts as the same: letters escaped in JSON, a date in either
+order, digits however they are grouped.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import csv
+import io
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts import SERVICES
+from plan_tracker.domain.plan import load_plan
+from roster.files import GuardianRow, PupilRow, StaffRow, read_roster
+from tests import record
+from vekha.main import main
+from vekha.story import samples
+from vekha.testing import Outcome, Up, running
+
+SCHOOL = "school-7"
+FILES = ("school-staff.xlsx", "school-pupils.xlsx", "school-pupils-late.xlsx", "school-newcomer.csv", "school-pupils-broken.csv")
+PLACES = ("logs", "outputs", "bus", "databases", "run folder")
+
+# ---- what is looked for, and how ----------------------------------------------------------------------------------------------
+
+_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_WORD = re.compile(r"[\u0400-\u04ff]{3,}")  # shorter ones come about by chance in what is sealed
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_WRITTEN_DATE = re.compile(r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})")
+_BEFORE_AT, _AFTER_AT = re.compile(r"[\w.+-]+$"), re.compile(r"[\w-]+\.[\w.-]+")
+_DIGITS = re.compile(r"[0-9][0-9 ()-]{8,18}[0-9]")
+_ID = re.compile(r"[УР][0-9]{4}(?![0-9])")
+_QUOTED_NUMBER = re.compile(r'"([0-9]{3})"')  # the staff's ids are short, so they count only where they are a whole value
+_CONSENT = re.compile(r"С-[0-9]{4}-[0-9]{4}")
+_CODE = re.compile(r"(?<![A-Z0-9])[A-Z2-9]{4}-?[A-Z2-9]{4}-?[A-Z2-9]{4}(?![A-Z0-9])")
+_PHONE_DIGITS, _SNILS_DIGITS = 10, 11
+
+
+def traces(text: str) -> set[str]:
+    """Everything in a text that has the form of something personal, in one way of writing."""
+    text = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text)
+    found = {word.casefold() for word in _WORD.findall(text)}
+    found |= {*_ISO_DATE.findall(text), *(f"{year}-{month}-{day}" for day, month, year in _WRITTEN_DATE.findall(text))}
+    for before, after in pairwise(text.split("@")):
+        if (name := _BEFORE_AT.search(before[-64:])) and (host := _AFTER_AT.match(after[:64])):
+            found.add(f"{name[0]}@{host[0]}".casefold())
+    for run in _DIGITS.findall(text):
+        digits = re.sub(r"[^0-9]", "", run)
+        for length in (_PHONE_DIGITS, _SNILS_DIGITS):
+            found |= {digits[at : at + length] for at in range(len(digits) - length + 1)}
+    found |= {*_ID.findall(text), *(f'"{number}"' for number in _QUOTED_NUMBER.findall(text)), *_CONSENT.findall(text)}
+    return found | {code.replace("-", "") for code in _CODE.findall(text)}
+
+
+@dataclass
+class Personal:
+    """What is personal in the files, in the writing of `traces`, and what it is."""
+
+    known: dict[str, str] = field(default_factory=dict[str, str])
+
+    def add(self, row: PupilRow | GuardianRow | StaffRow) -> None:
+        for name in (row.last_name, row.first_name, row.patronymic):
+            self._know("name", traces(name or ""))
+        self._know("e-mail", traces(row.email or ""))
+        self._know("СНИЛС", {row.snils} if row.snils else ())
+        self._know("consent number", traces(row.consent_number or ""))
+        if isinstance(row, StaffRow):
+            self._know("external id", {f'"{row.external_id}"'})
+        else:
+            self._know("external id", traces(row.external_id or ""))
+        if isinstance(row, PupilRow):
+            self._know("birth date", {row.born_on.isoformat()})
+            for guardian in row.guardians:
+                self.add(guardian)
+        elif row.phone:
+            self._know("telephone number", {row.phone[-_PHONE_DIGITS:]})
+
+    def add_rejected(self, cells: Mapping[str, str]) -> None:
+        for title in ("Фамилия*", "Имя*", "Отчество", "Родитель 1: Фамилия*", "Родитель 1: Имя*"):
+            self._know("name", traces(cells[title]))
+        self._know("external id", traces(cells["ID*"]))
+        self._know("consent number", traces(cells["Согласие №"]))
+
+    def add_codes(self, codes: Iterable[str]) -> None:
+        self._know("code", {code.replace("-", "") for code in codes})
+
+    def leave_out(self, told: Iterable[str]) -> None:
+        """What stands in our own texts, or is the day of something that events may tell, gives nobody away."""
+        for one in told:
+            self.known.pop(one, None)
+
+    def count(self, what: str) -> int:
+        return sum(kind == what for kind in self.known.values())
+
+    def found_in(self, text: str) -> dict[str, str]:
+        return {trace: self.known[trace] for trace in traces(text) & self.known.keys()}
+
+    def _know(self, what: str, values: Iterable[str]) -> None:
+        self.known |= dict.fromkeys(values, what)
+
+
+def personal() -> Personal:
+    result = Personal()
+    public = traces(" ".join(step.title_ru for step in load_plan("mo-2015-school-portal").steps))
+    for file in FILES:
+        found = read_roster(samples() / file)
+        for row in (*found.staff, *found.pupils):
+            result.add(row)
+            public.add((row.hired_on if isinstance(row, StaffRow) else row.enrolled_on).isoformat())
+    with (samples() / "school-pupils-broken.csv").open(encoding="utf-8-sig", newline="") as file:
+        for cells in csv.DictReader(file, delimiter=";"):  # the rows that cannot be read are people as well
+            result.add_rejected(cells)
+    result.leave_out(public)
+    return result
+
+
+# ---- all that is left of an import --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Searched:
+    """Where an instance that has stopped may have left anything; `may_show` are outputs of commands whose task it is to show it."""
+
+    data: Path
+    rejected: Path
+    personal: Personal
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    files: list[bytes] = field(default_factory=list[bytes])
+    may_show: str = ""
+
+
+class _Shell:
+    """A second shell beside the running instance: what the commands print is kept."""
+
+    def __init__(self, up: Up) -> None:
+        self._data = up.data
+        self.outputs: list[str] = []
+
+    def type(self, *arguments: str | Path, code: int = 0, shown: bool = False) -> Outcome:
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            ended = main([*(str(argument) for argument in arguments), "--data", str(self._data)])
+        for stream in (out, err):
+            stream.seek(0)
+        outcome = Outcome(ended, out.read(), err.read())
+        assert outcome.code == code, outcome
+        if not shown:
+            self.outputs += [outcome.out, outcome.err]
+        return outcome
+
+    def call(self, name: str, body: dict[str, Any], *options: str, code: int = 0, shown: bool = False) -> Any:
+        """Makes a call; its reply, or None where it is expected to fail."""
+        outcome = self.type("call", name, json.dumps(body, ensure_ascii=False), "--json", *options, code=code, shown=shown)
+        return outcome.json["reply"] if code == 0 else None
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    folder = tmp_path_factory.mktemp("canary")
+    files = Path(shutil.copytree(samples(), folder / "files"))
+    result = Searched(folder / "data", files / "school-pupils-broken-rejected.csv", personal())
+    with running(result.data, "--manual-clock", "2015-08-17T09:00:00+03:00") as up:
+        shell = _Shell(up)
+        _live(shell, files, result)
+        result.texts["outputs"] = "\n".join([json.dumps(up.ready), *shell.outputs])
+        assert up.end() == 0
+    result.texts["logs"] = up.log.read_text()
+    result.texts["bus"] = _text_of(result.data / "bus")
+    result.texts["databases"] = "\n".join([_text_of(result.data / "db"), *(_dump(result.data, service) for service in SERVICES)])
+    result.texts["run folder"] = _text_of(result.data / "run")
+    result.files = [file.read_bytes() for file in files.iterdir() if file.name in FILES]
+    return result
+
+
+def _live(shell: _Shell, files: Path, result: Searched) -> None:
+    shell.call("roster.open-school", {"school": SCHOOL, "name": "School 7", "municipality": "mytishchi"})
+    shell.type("plan", "adopt", "--school", SCHOOL, "--start", "2015-08-17")
+    shell.type("import", files / "school-classes.xlsx", "--school", SCHOOL)
+    shell.type("clock", "set", "2015-08-24T10:00:00+03:00")
+    shell.type("import", files / "school-staff.xlsx", "--school", SCHOOL)
+    shell.type("import", files / "school-pupils.xlsx", "--school", SCHOOL, "--json")
+    shell.type("import", files / "school-pupils-late.xlsx", "--school", SCHOOL, "--dry-run")
+    shell.type("import", files / "school-pupils-late.xlsx", "--school", SCHOOL)
+    shell.type("import", files / "school-pupils-broken.csv", "--school", SCHOOL, code=3)
+    shell.type("clock", "set", "2015-09-02T10:00:00+03:00")
+    shell.type("import", files / "school-newcomer.csv", "--school", SCHOOL)
+    _give_codes(shell, result)
+    _go_wrong(shell)
+    shell.type("clock", "advance", "--days", "7")
+    shell.type("plan", "status", "--school", SCHOOL)
+    shell.type("plan", "explain", "--school", SCHOOL, "--step", "14")
+    shell.type("events", "--json")
+    shell.type("audit", "verify")
+    shell.type("doctor")
+    shell.call("notifier.outbox", {"school": SCHOOL})
+
+
+def _give_codes(shell: _Shell, result: Searched) -> None:
+    staff = shell.call("roster.people", {"school": SCHOOL, "kind": "staff"})["people"]
+    pupils = shell.call("roster.people", {"school": SCHOOL, "kind": "pupil"})["people"]
+    people = [*staff, *pupils[:100]]
+    issuing = {"school": SCHOOL, "people": people}
+    issued = shell.call("identity.issue-credentials", issuing, "--command-id", "slips", shown=True)["credentials"]
+    slips = {one["person"]: (one["login"], one["code"]) for one in issued if one["code"]}
+    assert len(slips) > 100
+    result.personal.add_codes(code for _, code in slips.values())
+    shell.call("identity.issue-credentials", issuing, "--command-id", "slips")  # told once: again there is no code in the answer
+    shell.call("identity.hand-over", {"school": SCHOOL, "people": list(slips)})
+    for person in pupils[:3]:
+        login, code = slips[person]
+        shell.call("identity.activate", {"login": login, "code": code})
+        shell.call("identity.activate", {"login": login, "code": code}, code=1)
+    result.may_show = json.dumps(shell.call("roster.person", {"school": SCHOOL, "person": pupils[0]}, shown=True))
+    consents = shell.call("consent.status", {"school": SCHOOL, "subject": pupils[0]})["consents"]
+    shell.call("consent.withdraw", {"school": SCHOOL, "consent_id": consents[-1]["consent_id"]})
+
+
+def _go_wrong(shell: _Shell) -> None:
+    """Calls whose bodies are full of names, and which are refused or cannot be read."""
+    row = read_roster(samples() / "school-pupils.xlsx").pupils[1]
+    details = {"last_name": row.last_name, "first_name": row.first_name, "birth_date": str(row.born_on), "snils": row.snils}
+    staff = {"school": SCHOOL, "details": details, "position": "teacher", "hired_on": "2010-09-01", "external_id": "101"}
+    shell.call("roster.hire-staff", staff, code=1)  # that id is another name's
+    shell.call("roster.hire-staff", staff, "--as", "ministry", code=1)
+    shell.call("roster.hire-staff", staff | {"school": "school-8"}, code=1)
+    shell.call("roster.hire-staff", staff | {"details": details | {"birth_date": f"{row.last_name} 31.02.2001"}}, code=3)
+    shell.call("roster.hire-staff", staff | {"surname": row.last_name}, code=3)
+    shell.type("call", "roster.hire-staff", f'{{"details": "{row.last_name} {row.first_name}', code=3)
+    decision = {"granted": False, "subject_kind": "pupil", "number": row.consent_number, "person": "p-1"}
+    shell.call("consent.record-decision", {"school": SCHOOL, "decision": decision}, code=1)
+    shell.call("identity.activate", {"login": row.snils, "code": row.last_name}, code=1)
+    content = base64.b64encode(f"{row.last_name};{row.first_name};{row.born_on:%d.%m.%Y}".encode()).decode()
+    part = {"school": SCHOOL, "upload": "u-1", "part": 1, "parts": 1, "file_name": f"{row.last_name}.xlsx", "content": content}
+    shell.call("roster.upload", part)
+    shell.call("roster.import", {"school": SCHOOL, "upload": "u-1"})
+
+
+def _text_of(folder: Path) -> str:
+    """Every file of a folder as it lies on the disk; what is no text in it becomes signs that no word has."""
+    return "\n".join(path.read_bytes().decode(errors="replace") for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _dump(data: Path, service: str) -> str:
+    """Every row of every table, a JSON array a line: on the disk a long value may be cut in two by the end of a page."""
+    with closing(sqlite3.connect(f"file:{data / 'db' / f'{service}.db'}?mode=ro", uri=True)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        rows = (row for table in tables for row in database.execute(f'SELECT * FROM "{table}"'))
+        return "\n".join(json.dumps([_cell(value) for value in row], ensure_ascii=False) for row in rows)
+
+
+def _cell(value: object) -> object:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+# ---- the search ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_nothing_personal_is_left_in(searched: Searched, place: str) -> None:
+    assert searched.personal.found_in(searched.texts[place]) == {}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_piece_of_an_uploaded_file_is_left_in(searched: Searched, place: str) -> None:
+    for content in searched.files:
+        for at in range(len(content) // 4, len(content) - 60, len(content) // 4):
+            packed = base64.b64encode(content[at - at % 3 : at - at % 3 + 60]).decode()
+            assert packed not in searched.texts[place]
+    stored = b"".join(path.read_bytes() for path in searched.data.rglob("*") if path.is_file())
+    for content in searched.files:
+        assert content[len(content) // 2 :][:60] not in stored
+
+
+def test_the_letter_of_a_class_is_the_only_word_in_the_record(searched: Searched) -> None:
+    for service, messages in record.logs(searched.data).items():
+        assert sum(len(data) for _, _, data in messages) > 0
+        for position, _, data in messages:
+            assert not re.search(r"[\u0400-\u04ff]{2}", data.decode()), (service, position)
+
+
+def test_no_consent_ends_on_a_day_that_tells_a_birthday(searched: Searched) -> None:
+    facts = [event.facts()[1] for event in record.events(record.logs(searched.data)["consent"])]
+    ends = [date.fromisoformat(fact["valid_until"]) for fact in facts if fact.get("valid_until")]
+    assert len(ends) > 500
+    assert {(end + timedelta(days=1)).day for end in ends} == {1}
+
+
+# ---- the search itself --------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_enough_to_look_for(searched: Searched) -> None:
+    assert searched.personal.count("name") > 500
+    assert searched.personal.count("birth date") > 400
+    assert searched.personal.count("e-mail") > 500
+    assert searched.personal.count("telephone number") > 500
+    assert searched.personal.count("СНИЛС") > 500
+    assert searched.personal.count("external id") > 1500
+    assert searched.personal.count("consent number") > 1500
+    assert searched.personal.count("code") > 100
+
+
+def test_the_search_finds_people_where_they_are_meant_to_be(searched: Searched) -> None:
+    assert set(searched.personal.found_in(searched.rejected.read_text(encoding="utf-8-sig")).values()) >= {"name", "consent number"}
+    assert set(searched.personal.found_in(searched.may_show).values()) >= {"name", "birth date"}
+
+
+def _ways_to_leak() -> Iterator[tuple[str, str]]:
+    row = read_roster(samples() / "school-pupils.xlsx").pupils[0]
+    name, guardian = row.last_name or "", row.guardians[0]
+    yield "in an event", json.dumps({"data": {"person": "p-1", "name": name}}, ensure_ascii=False)
+    yield "escaped", json.dumps({"data": {"name": name}})
+    yield "escaped twice", json.dumps(json.dumps({"name": name}))
+    yield "in capitals", name.upper()
+    yield "among bytes that are no text", (b"\xd0\x00\xff\x90" + name.encode() + b"\xd0").decode(errors="replace")
+    yield "the first name alone", f"hired {row.first_name}."
+    yield "a date in ISO", f'"born_on":"{row.born_on}"'
+    yield "a date as it is written by hand", f"{row.born_on:%d.%m.%Y}"
+    yield "an e-mail", f"<{row.email}>"
+    yield "an insurance number in groups", f"{row.snils[:3]}-{row.snils[3:6]}-{row.snils[6:9]} {row.snils[9:]}" if row.snils else ""
+    yield "a telephone number in groups", f"8 ({(guardian.phone or '')[2:5]}) {(guardian.phone or '')[5:8]}-{(guardian.phone or '')[8:]}"
+    yield "an external id", f"row {row.external_id}: unknown"
+    yield "a consent number", f"number={row.consent_number}"
+    yield "a short external id as a value", '["staff", "101"]'
+
+
+@pytest.mark.parametrize(("way", "text"), list(_ways_to_leak()), ids=[way for way, _ in _ways_to_leak()])
+def test_the_search_finds_what_is_planted(way: str, text: str) -> None:
+    assert personal().found_in(text), way
+
+
+def test_the_search_finds_a_code_however_it_is_written() -> None:
+    looking = Personal()
+    looking.add_codes(["DFGJ-LNRV-W234"])
+    assert looking.found_in("code DFGJ-LNRV-W234")
+    assert looking.found_in('{"code":"DFGJLNRVW234"}')
