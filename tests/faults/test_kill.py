@@ -27,7 +27,7 @@ from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.story import samples
-from vekha.testing import BINARY, Up, run_binary, running
+from vekha.testing import BINARY, Up, Vekha, running
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -44,7 +44,7 @@ POINTS = [
 @pytest.mark.parametrize("arrival", [1, 9])
 @pytest.mark.parametrize("point", POINTS)
 async def test_after_a_death_at_a_named_point_everything_acknowledged_is_there_once(
-    lived: Lived, tmp_path: Path, point: str, arrival: int
+    lived: Lived, tmp_path: Path, vekha: Vekha, point: str, arrival: int
 ) -> None:
     data = lived.copy(tmp_path / "data", of_first_day=True)
     with running(data, environment={"VEKHA_FAULT": f"{point}:{arrival}"}) as up:
@@ -52,11 +52,13 @@ async def test_after_a_death_at_a_named_point_everything_acknowledged_is_there_o
             load = await Load.on(client)
             await load.run_until(client, _death(up))
         assert up.process.returncode == -signal.SIGKILL
-    await _check_the_next_start(data, load, tmp_path)
+    await _check_the_next_start(data, load, tmp_path, vekha)
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_after_deaths_at_random_moments_everything_acknowledged_is_there_once(lived: Lived, tmp_path: Path, seed: int) -> None:
+async def test_after_deaths_at_random_moments_everything_acknowledged_is_there_once(
+    lived: Lived, tmp_path: Path, vekha: Vekha, seed: int
+) -> None:
     """In the middle of calls, in the middle of the start after that, and while the clock moves from timer to timer."""
     random = Random(seed)
     data = lived.copy(tmp_path / "data", of_first_day=True)
@@ -81,18 +83,18 @@ async def test_after_deaths_at_random_moments_everything_acknowledged_is_there_o
                     await asyncio.wait([acting])
                 else:
                     await acting
-    await _check_the_next_start(data, load, tmp_path)
+    await _check_the_next_start(data, load, tmp_path, vekha)
 
 
 @pytest.mark.parametrize("delay_s", [0.2, 0.6, 1.0, 1.4, 1.8, 2.2])
-def test_a_first_start_that_was_killed_is_made_anew(tmp_path: Path, delay_s: float) -> None:
+def test_a_first_start_that_was_killed_is_made_anew(tmp_path: Path, vekha: Vekha, delay_s: float) -> None:
     data = tmp_path / "data"
     _kill_while_starting(data, delay_s, "--manual-clock", START)
     arguments = () if DataFolder(data).is_made else ("--manual-clock", START)
     with running(data, *arguments) as up:
         assert up.ready["ready"] is True
         assert up.end() == 0
-    assert run_binary("audit", "verify", "--data", data, "--json").json["ok"] is True
+    assert vekha("audit", "verify", "--data", data, "--json").json["ok"] is True
     assert _processes(data) == []
 
 
@@ -125,7 +127,7 @@ async def test_an_import_that_was_cut_off_twice_enters_everybody_once(tmp_path: 
     check_stopped(data, tmp_path)
 
 
-async def _check_the_next_start(data: Path, load: Load, scratch: Path) -> None:
+async def _check_the_next_start(data: Path, load: Load, scratch: Path, vekha: Vekha) -> None:
     _until(lambda: _processes(data) == [])
     load.check(data)
     with running(data) as up:
@@ -133,11 +135,11 @@ async def _check_the_next_start(data: Path, load: Load, scratch: Path) -> None:
             await load.repeat(client)
             await check_running(client, data)
             load.check(data)
-            live = await asyncio.to_thread(run_binary, "audit", "verify", "--data", data, "--json")
+            live = await asyncio.to_thread(vekha, "audit", "verify", "--data", data, "--json")
             assert (live.code, live.json["findings"]) == (0, [])
         assert up.end() == 0
     assert _processes(data) == []
-    stopped = run_binary("audit", "verify", "--data", data, "--json")
+    stopped = await asyncio.to_thread(vekha, "audit", "verify", "--data", data, "--json")
     assert (stopped.code, stopped.json["findings"]) == (0, [])
     assert stopped.json["heads"] == live.json["heads"]
     check_stopped(data, scratch)

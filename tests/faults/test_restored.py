@@ -19,7 +19,7 @@ from tests.load import check_running, check_stopped
 from tests.school import SCHOOL, digest
 from vekha.client import Client
 from vekha.failures import Exit, Failure
-from vekha.testing import Outcome, run_binary, running
+from vekha.testing import Outcome, Vekha, running
 
 
 def lose_the_bus(data: Path, lived: Lived) -> None:
@@ -50,18 +50,18 @@ async def test_a_bus_that_was_lost_or_is_older_is_refilled_with_the_same_bytes_a
 @pytest.mark.faults
 @pytest.mark.parametrize("damage", [lose_the_bus, put_an_older_bus_back])
 def test_the_record_verifies_while_a_lost_bus_is_still_missing_and_when_it_is_refilled(
-    lived: Lived, tmp_path: Path, damage: Callable[[Path, Lived], None]
+    lived: Lived, tmp_path: Path, vekha: Vekha, damage: Callable[[Path, Lived], None]
 ) -> None:
     data = lived.copy(tmp_path / "data")
     damage(data, lived)
-    behind = _verify(data)
+    behind = _verify(vekha, data)
     assert behind.code == 0
     assert {finding["kind"] for finding in behind.json["findings"]} == {"lag"}
     with running(data):
-        refilled = _verify(data)
+        refilled = _verify(vekha, data)
         assert (refilled.code, refilled.json["heads"]) == (0, behind.json["heads"])
-        assert run_binary("doctor", "--data", data, "--json").code == 0
-    assert _verify(data).json["findings"] == []
+        assert vekha("doctor", "--data", data, "--json").code == 0
+    assert _verify(vekha, data).json["findings"] == []
 
 
 async def test_services_whose_databases_are_older_answer_reads_and_refuse_to_record(lived: Lived, tmp_path: Path) -> None:
@@ -89,38 +89,38 @@ async def test_services_whose_databases_are_older_answer_reads_and_refuse_to_rec
 @pytest.mark.faults
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_whose_database_is_older_is_quarantined_alone_until_the_newer_one_is_back(
-    lived: Lived, tmp_path: Path, service: str
+    lived: Lived, tmp_path: Path, vekha: Vekha, service: str
 ) -> None:
     data = lived.copy(tmp_path / "data")
     put_an_older_database_back(data, lived, service)
     head = len(record.logs(data)[service])
-    found = _verify(data)
+    found = _verify(vekha, data)
     assert found.code == 4
     assert found.json["findings"] == [{"service": service, "position": head + 1, "kind": "stream-ahead"}]
     with running(data) as up:
         for other, (call, request) in APPENDS.items():
-            outcome = run_binary("call", call.name, request.model_dump_json(exclude_unset=True), "--data", data, "--json")
+            outcome = vekha("call", call.name, request.model_dump_json(exclude_unset=True), "--data", data, "--json")
             if other == service:
                 assert (outcome.code, outcome.error["code"]) == (1, "service.quarantined")
                 assert "doctor" in outcome.error["hint"]
             else:
                 assert outcome.code == 0 or outcome.error["code"] == "consent.unknown"
-        doctor = run_binary("doctor", "--data", data, "--json")
+        doctor = vekha("doctor", "--data", data, "--json")
         assert doctor.code == 1
         wrong = [check for check in doctor.json["checks"] if check["state"] == "finding"]
         assert [check["check"] for check in wrong] == [f"service {service}"]
         assert "quarantine" in wrong[0]["text"]
         assert wrong[0]["hint"]
-        assert run_binary("call", "plan.status", f'{{"school": "{SCHOOL}"}}', "--data", data).code == 0
+        assert vekha("call", "plan.status", f'{{"school": "{SCHOOL}"}}', "--data", data).code == 0
         assert up.end() == 0
     assert len(record.logs(data)[service]) == head
-    assert _verify(data).code == 4
+    assert _verify(vekha, data).code == 4
     for file in (data / "db").glob(f"{service}.db*"):
         file.unlink()
     shutil.copy(lived.data / "db" / f"{service}.db", data / "db")
     with running(data):
-        assert run_binary("doctor", "--data", data, "--json").code == 0
-    assert _verify(data).json["findings"] == []
+        assert vekha("doctor", "--data", data, "--json").code == 0
+    assert _verify(vekha, data).json["findings"] == []
 
 
 def put_an_older_database_back(data: Path, lived: Lived, service: str) -> None:
@@ -136,8 +136,8 @@ async def _is_refused(client: Client, call: Call[Any, Any], request: Request) ->
     assert (refused.value.code, refused.value.exit_code) == ("service.quarantined", Exit.FAILED)
 
 
-def _verify(data: Path) -> Outcome:
-    return run_binary("audit", "verify", "--data", data, "--json")
+def _verify(vekha: Vekha, data: Path) -> Outcome:
+    return vekha("audit", "verify", "--data", data, "--json")
 
 
 APPENDS: dict[str, tuple[Call[Any, Any], Request]] = {
