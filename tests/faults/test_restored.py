@@ -123,6 +123,22 @@ def test_a_service_whose_database_is_older_is_quarantined_alone_until_the_newer_
     assert _verify(vekha, data).json["findings"] == []
 
 
+@pytest.mark.faults
+def test_when_a_database_is_older_and_the_bus_is_lost_as_well_doctor_names_the_readers_that_know_more(
+    lived: Lived, tmp_path: Path, vekha: Vekha
+) -> None:
+    data = lived.copy(tmp_path / "data")
+    put_an_older_database_back(data, lived, "consent")
+    lose_the_bus(data, lived)
+    head, known = len(record.logs(data)["consent"]), len(record.logs(lived.data)["consent"])
+    with running(data):
+        doctor = vekha("doctor", "--data", data, "--json")
+    assert doctor.code == 1
+    wrong = [check for check in doctor.json["checks"] if check["state"] == "finding"]
+    assert {check["check"] for check in wrong} == {"service roster", "service identity", "service plan"}
+    assert all(f"read consent up to {known}, and the log of consent ends at {head}" in check["text"] for check in wrong)
+
+
 def put_an_older_database_back(data: Path, lived: Lived, service: str) -> None:
     for file in (data / "db").glob(f"{service}.db*"):
         file.unlink()

@@ -124,7 +124,8 @@ def stamp(draft: Draft, *, service: str, position: int, event_id: str, recorded_
             correlationid=origin.correlation_id,
             causationid=origin.causation_id,
             traceparent=origin.traceparent,
-            data=msgspec.Raw(draft.event.model_dump_json().encode()),
+            # What `model_dump_json` asks, too; only that would make text of the bytes.
+            data=msgspec.Raw(draft.event.__pydantic_serializer__.to_json(draft.event)),
         )
     )
 

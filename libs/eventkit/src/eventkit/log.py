@@ -173,17 +173,17 @@ def stamped(drafts: Sequence[Draft], base: Head, *, service: str, now: str) -> t
         chain = link(chain, data)
         rows.append(
             Row(
-                position=position,
-                stream=draft.stream,
-                version=draft.version,
-                type=draft.event.type,
-                event_id=event_id,
-                command_id=draft.origin.command_id,
-                school=draft.school,
-                happened_on=draft.happened_on.isoformat(),
-                recorded_at=recorded_at,
-                hash=chain,
-                bytes=data,
+                position,
+                draft.stream,
+                draft.version,
+                draft.event.type,
+                event_id,
+                draft.origin.command_id,
+                draft.school,
+                draft.happened_on.isoformat(),
+                recorded_at,
+                chain,
+                data,
             )
         )
     return rows, Head(base.position + len(rows), chain, recorded_at)

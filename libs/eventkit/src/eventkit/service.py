@@ -43,7 +43,7 @@ from eventkit.tokens import Actor, Tokens
 _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
 _OWN_TOKEN_LIFETIME_S = 300
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
-_COMPARISON_TIMEOUT_S = 10.0
+_COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
 
 Q = TypeVar("Q", bound=Request)
 P = TypeVar("P", bound=Reply)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -12,7 +12,7 @@ import click
 from sqlalchemy import text
 
 from contracts.event import SERVICES
-from contracts.operations import HEALTH, Health, Nothing
+from contracts.operations import HEAD, HEALTH, Health, Nothing
 from eventkit import log
 from eventkit.event import moment
 from eventkit.jetstream import BusError, JetStream
@@ -131,9 +131,11 @@ async def _running(client: Client) -> AsyncGenerator[Check]:
             yield Check(f"bus stream {service}", "ok", f"{last} messages.")
         except BusError as error:
             yield Check(f"bus stream {service}", "finding", str(error))
+    healths: list[Health] = []
     for service in SERVICES:
         try:
             health = (await client.ask(HEALTH[service], Nothing())).reply
+            healths.append(health)
             if health.published < health.position and health.quarantined is None:
                 health = await _patiently(client, service, health)
         except Failure as failure:
@@ -141,6 +143,24 @@ async def _running(client: Client) -> AsyncGenerator[Check]:
             continue
         for check in _service(health):
             yield check
+    # Asked after the readers, so that what was recorded meanwhile does not look like a reader that has run ahead.
+    heads = {health.service: (await client.ask(HEAD[health.service], Nothing())).reply.position for health in healths}
+    for check in _readers_ahead(healths, heads):
+        yield check
+
+
+def _readers_ahead(healths: Sequence[Health], heads: Mapping[str, int]) -> Generator[Check]:
+    """A reader that has read further than its source's log goes: the log lost its end, and the bus stream with it.
+
+    What the log records next, up to where the reader is, that reader will never see.
+    """
+    for health in healths:
+        for reader in health.readers:
+            for source, position in reader.positions.items():
+                if position > heads.get(source, position):
+                    text = f"{reader.name} has read {source} up to {position}, and the log of {source} ends at {heads[source]}."
+                    hint = f"Stop the instance and put the newer database of {source} back."
+                    yield Check(f"service {health.service}", "finding", text, hint)
 
 
 async def _patiently(client: Client, service: str, before: Health) -> Health:
