@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import structlog
 from faststream import AckPolicy
@@ -18,13 +19,15 @@ from faststream.security import SASLPlaintext
 from nats import errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from eventkit.broker import Credential
 from eventkit.jetstream import disconnect
 
 _MAX_CALLS_AT_ONCE = 256  # well beyond the append queue's batches, so that a batch can fill while another commits
 _GRACEFUL_TIMEOUT_S = 10.0
-_LEAVE_TIMEOUT_S = 2.0
+_LEAVE_TIMEOUT_S = 2
+_LAST_CALLS_S = 0.02  # calls that the broker had already routed to us may still come after it has confirmed that we left
 
 _log = structlog.get_logger(__name__)
 
@@ -66,7 +69,7 @@ class CallServer:
         nc, self._nc = self._nc, None
         if nc is None:
             return
-        await self._leave()
+        await self._leave(nc)
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=_GRACEFUL_TIMEOUT_S)
         for call in self._under_way:
@@ -75,13 +78,14 @@ class CallServer:
             await self._broker.stop()
         await disconnect(nc)
 
-    async def _leave(self) -> None:
+    async def _leave(self, nc: Client) -> None:
         """Out of the queue group first: from then on nobody sends us calls, and those that have arrived are still handed over."""
-        subscription, self._subscriber.subscription = self._subscriber.subscription, None
-        if subscription is not None:
-            with contextlib.suppress(errors.Error, OSError, TimeoutError):
-                async with asyncio.timeout(_LEAVE_TIMEOUT_S):
-                    await subscription.drain()
+        subscription = cast("Subscription", self._subscriber.subscription)
+        with contextlib.suppress(errors.Error, OSError):
+            await nc._send_unsubscribe(subscription._id)  # pyright: ignore[reportPrivateUsage] -- the public ways drop calls that come late
+            if nc.is_connected:
+                await nc.flush(_LEAVE_TIMEOUT_S)
+            await asyncio.sleep(_LAST_CALLS_S)
 
     async def _take(self, message: NatsMessage) -> None:
         await self._room.acquire()

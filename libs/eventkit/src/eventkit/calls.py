@@ -6,6 +6,7 @@ knows the command id and that the outcome is unknown; the same id sent again doe
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from eventkit.event import Origin
 from eventkit.telemetry import span, traceparent
 
 MAX_BODY_BYTES = 512 * 1024
+_ASK_AGAIN_S = 0.1
 
 P = TypeVar("P", bound=Reply)
 Q = TypeVar("Q", bound=Request)
@@ -157,7 +159,13 @@ class Calls:
 
     async def _ask(self, name: str, payload: bytes, command_id: str | None, timeout_s: float) -> CallReply:
         try:
-            answer = _decode_reply((await self._nc.request(f"call.{name}", payload, timeout=timeout_s)).data)
+            try:
+                message = await self._nc.request(f"call.{name}", payload, timeout=timeout_s)
+            except errors.NoRespondersError:
+                # Nobody got it, so once more does no harm: the broker may not see yet who has just begun to listen.
+                await asyncio.sleep(_ASK_AGAIN_S)
+                message = await self._nc.request(f"call.{name}", payload, timeout=timeout_s)
+            answer = _decode_reply(message.data)
         except errors.NoRespondersError as error:
             text = f"{name.split('.', 1)[0]} does not answer."
             hint = "Is the instance running? `vekha doctor` tells."
