@@ -94,6 +94,15 @@ async def test_the_same_command_id_twice_is_one_event_and_one_answer_and_with_an
         assert await system.instance.services["roster"].store.head() == 1
 
 
+async def test_a_command_id_is_an_id_because_it_stands_in_events_for_ever(tmp_path: Path) -> None:
+    async with running(tmp_path, BUILDS) as system:
+        for command_id in ("Иванов Иван", "", "-x", "x" * 201, "a b", "a\n"):
+            with pytest.raises(CallFailed) as failed:
+                await system.call(OPEN_SCHOOL, opening("school-7"), command_id=command_id)
+            assert (failed.value.kind, failed.value.code) == ("invalid", "command-id.malformed")
+        assert await system.instance.services["roster"].store.head() == 0
+
+
 async def test_a_refusal_a_wrong_body_and_a_wrong_role_have_codes_and_change_nothing(tmp_path: Path) -> None:
     async with running(tmp_path, BUILDS) as system:
         with pytest.raises(Refused) as unknown:

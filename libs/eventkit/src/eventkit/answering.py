@@ -7,6 +7,7 @@ none tells values: they may be personal.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from eventkit.telemetry import span, traceparent, trouble
 from eventkit.tokens import Actor, Tokens
 
 Q = TypeVar("Q", bound=Request)
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")
 
 _log = structlog.get_logger(__name__)
 
@@ -130,9 +133,15 @@ def _read(payload: bytes) -> CallRequest:
     if len(payload) > MAX_BODY_BYTES:
         raise _Unfit("body.too-large", "The request is over 512 KiB: send it in parts.")
     try:
-        return decode_request(payload)
+        message = decode_request(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise _Unfit("body.malformed", "The request is not well-formed JSON.") from None
+    # These stand in events for ever, so they are ids and nothing else.
+    if not all(_ID.match(given) for given in (message.command_id, message.correlation_id, message.causation_id) if given is not None):
+        raise _Unfit(
+            "command-id.malformed", "A command id is up to 200 letters, digits and the signs . _ : -, and begins with none of the signs."
+        )
+    return message
 
 
 def _body(call: Call[Q, Any], message: CallRequest) -> Q:

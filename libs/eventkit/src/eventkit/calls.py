@@ -15,6 +15,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 from nats import errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind
 
 from contracts.call import Call, Reply, Request
@@ -159,13 +160,7 @@ class Calls:
 
     async def _ask(self, name: str, payload: bytes, command_id: str | None, timeout_s: float) -> CallReply:
         try:
-            try:
-                message = await self._nc.request(f"call.{name}", payload, timeout=timeout_s)
-            except errors.NoRespondersError:
-                # Nobody got it, so once more does no harm: the broker may not see yet who has just begun to listen.
-                await asyncio.sleep(_ASK_AGAIN_S)
-                message = await self._nc.request(f"call.{name}", payload, timeout=timeout_s)
-            answer = _decode_reply(message.data)
+            answer = _decode_reply((await self._request(f"call.{name}", payload, timeout_s)).data)
         except errors.NoRespondersError as error:
             text = f"{name.split('.', 1)[0]} does not answer."
             hint = "Is the instance running? `vekha doctor` tells."
@@ -180,3 +175,11 @@ class Calls:
         if found.kind == "refused":
             raise Refused(found.code, found.text, found.hint)
         raise CallFailed(found.kind, found.code, found.text, hint=found.hint, command_id=found.command_id, incident=found.incident)
+
+    async def _request(self, subject: str, payload: bytes, timeout_s: float) -> Msg:
+        try:
+            return await self._nc.request(subject, payload, timeout=timeout_s)
+        except errors.NoRespondersError:
+            # Nobody got it, so once more does no harm: the broker may not see yet who has just begun to listen.
+            await asyncio.sleep(_ASK_AGAIN_S)
+            return await self._nc.request(subject, payload, timeout=timeout_s)
