@@ -179,12 +179,12 @@ class Relay:
             return
 
     async def _enter_quarantine(self, quarantine: Quarantine) -> None:
-        _log.error("relay.quarantined", service=self.service, reason=quarantine.reason, position=quarantine.position)
         await self._on_quarantine(quarantine)
         # Only now: if telling failed, the contradiction is found and told again.
         self.state, self.trouble, self.quarantine = RelayState.QUARANTINED, quarantine.text, quarantine
         self._advanced.set()
         self._compared.set()
+        _log.error("relay.quarantined", service=self.service, reason=quarantine.reason, position=quarantine.position)
 
     def _wait_because(self, error: Exception) -> None:
         self.state = RelayState.WAITING

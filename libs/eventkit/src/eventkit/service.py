@@ -391,8 +391,8 @@ class Service:
             self._running.relay.wake()
 
     async def _quarantined(self, quarantine: Quarantine) -> None:
-        _log.error("service.quarantined", service=self.name, reason=quarantine.reason, position=quarantine.position)
         self.store.quarantine = quarantine.text
+        _log.error("service.quarantined", service=self.name, reason=quarantine.reason, position=quarantine.position)
 
     async def _ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
         limit = min(limit, 500)

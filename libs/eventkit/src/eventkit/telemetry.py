@@ -37,7 +37,7 @@ def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None)
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever stderr is then: the one of now may be closed by then
         cache_logger_on_first_use=False,
     )
     # The libraries' own loggers say what they have to say in warnings; their info lines may quote subjects of calls.

@@ -144,7 +144,9 @@ async def _running(client: Client) -> AsyncGenerator[Check]:
         for check in _service(health):
             yield check
     # Asked after the readers, so that what was recorded meanwhile does not look like a reader that has run ahead.
-    heads = {health.service: (await client.ask(HEAD[health.service], Nothing())).reply.position for health in healths}
+    # A service in quarantine has been named already.
+    sound = [health.service for health in healths if health.quarantined is None]
+    heads = {service: (await client.ask(HEAD[service], Nothing())).reply.position for service in sound}
     for check in _readers_ahead(healths, heads):
         yield check
 
