@@ -23,6 +23,7 @@ from nats.aio.subscription import Subscription
 
 from eventkit.broker import Credential
 from eventkit.jetstream import disconnect
+from eventkit.tasks import ended
 
 _MAX_CALLS_AT_ONCE = 256  # well beyond the append queue's batches, so that a batch can fill while another commits
 _GRACEFUL_TIMEOUT_S = 10.0
@@ -72,8 +73,7 @@ class CallServer:
         await self._leave(nc)
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=_GRACEFUL_TIMEOUT_S)
-        for call in self._under_way:
-            call.cancel()
+        await ended(self._under_way)
         with contextlib.suppress(errors.Error, OSError):  # the broker may be away
             await self._broker.stop()
         await disconnect(nc)

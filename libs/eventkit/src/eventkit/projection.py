@@ -29,6 +29,7 @@ from eventkit.database import Database
 from eventkit.event import Recorded, decode
 from eventkit.faults import reach
 from eventkit.jetstream import BusMessage, BusReader, StreamGap
+from eventkit.tasks import ended
 from eventkit.telemetry import span, trouble
 
 metadata = MetaData()
@@ -370,9 +371,7 @@ class ProjectionRunner:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(tasks)
 
     async def _write(self, arrived: _Arrived, halted: frozenset[str]) -> None:
         while self.checkpointed.halted == halted:

@@ -37,6 +37,7 @@ from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.relay import Quarantine, Relay
 from eventkit.secrets import Secrets
 from eventkit.store import CommandKey, Store, Transaction
+from eventkit.tasks import ended
 from eventkit.telemetry import traceparent, trouble
 from eventkit.tokens import Actor, Tokens
 
@@ -209,9 +210,7 @@ class Service:
         running = self._running
         if running is not None:
             await running.server.stop()
-            for task in running.tasks:
-                task.cancel()
-            await asyncio.gather(*running.tasks, return_exceptions=True)
+            await ended(running.tasks)
         await self.store.stop()
         if running is not None:
             await jetstream.disconnect(running.nc)

@@ -30,6 +30,7 @@ from eventkit.database import sqlite_url
 from eventkit.instance import Build, Instance
 from eventkit.log import NewerSchema
 from eventkit.provision import provision
+from eventkit.tasks import ended
 from vekha.failures import Failure
 from vekha.folder import DataFolder
 
@@ -87,7 +88,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 yield Launched(broker.url, keeping)
             finally:
                 folder.forget_endpoint()
-                keeping.cancel()
+                await ended([keeping])
                 await instance.stop()
 
 

@@ -6,25 +6,20 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-_CANCEL_AGAIN_S = 0.05
+from eventkit.tasks import ended
 
 T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, which cancels what is left over once and then waits for it.
-
-    nats-py's reconnecting can miss that one time: `asyncio.wait_for` of Python 3.11 swallows a cancellation that arrives together with the
-    result. It would reconnect for ever, and we would never end. So we cancel until nothing is left.
-    """
+    """As `asyncio.run`, which cancels what is left over once and then waits for it: a connection that misses that one time, as it is just
+    being made anew, would keep the command from ever ending."""
 
     async def to_the_end() -> T:
         try:
             return await main
         finally:
             while others := asyncio.all_tasks() - {asyncio.current_task()}:
-                for task in others:
-                    task.cancel()
-                await asyncio.wait(others, timeout=_CANCEL_AGAIN_S)
+                await ended(others)
 
     return asyncio.run(to_the_end())

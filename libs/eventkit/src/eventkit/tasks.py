@@ -1,0 +1,25 @@
+"""Ending tasks for sure.
+
+`asyncio.wait_for` of Python 3.11 swallows a cancellation that arrives together with the result, and libraries wait that way: nats-py as
+it reconnects, aiosmtplib as it connects. A task that was cancelled once may so go on for ever, and whoever waits for it never stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+_CANCEL_AGAIN_S = 0.05
+
+
+async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancels tasks until each has ended, with whatever outcome."""
+    ending = left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+    for task in ending:
+        if not task.cancelled():
+            task.exception()  # has been seen: nobody is to be told at the loop's end

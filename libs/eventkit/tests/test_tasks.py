@@ -1,0 +1,41 @@
+"""Tasks end when they are told to, also those that miss being told once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from eventkit.tasks import ended
+
+
+async def test_a_task_that_swallows_its_first_cancellation_ends_all_the_same() -> None:
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                swallowed += 1
+                if swallowed == 2:
+                    raise
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await ended([task])
+    assert task.cancelled()
+    assert swallowed == 2
+
+
+async def test_what_a_task_ended_with_is_nobodys_trouble_any_more() -> None:
+    async def failing() -> None:
+        raise ValueError("it was over before")
+
+    tasks = [asyncio.create_task(failing()), asyncio.create_task(asyncio.sleep(3600))]
+    await asyncio.sleep(0)
+    await ended(tasks)
+    assert all(task.done() for task in tasks)
+
+
+async def test_nothing_to_end_is_ended_at_once() -> None:
+    await ended([])
