@@ -92,6 +92,35 @@ class ConsentWithdrawn(Event):
     subject_kind: SubjectKind
 
 
+class InvalidationReason(StrEnum):
+    """Why a consent never was valid (152-ФЗ ст. 9)."""
+
+    NOT_AUTHORISED = "not-authorised"
+    NOT_SIGNED = "not-signed"
+    NOT_SEPARATE = "not-separate"
+    FORGED = "forged"
+    WRONG_PERSON = "wrong-person"
+
+
+@event("consent.consent-invalidated.v1")
+class ConsentInvalidated(Event):
+    """The decision never was valid: nobody has decided, on any day (DOMAIN 3). It carries the decision's own `happened_on`."""
+
+    consent_id: Identifier
+    subject: Identifier
+    subject_kind: SubjectKind
+    reason: InvalidationReason
+
+
+@event("consent.consent-expired.v1")
+class ConsentExpired(Event):
+    """The consent was valid to the end of the day before: who gave it, or has come of age meanwhile, has to decide again."""
+
+    consent_id: Identifier
+    subject: Identifier
+    subject_kind: SubjectKind
+
+
 # ---- Calls ------------------------------------------------------------------------------------------------------------
 
 

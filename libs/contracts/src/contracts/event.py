@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -38,6 +39,27 @@ class Event(Value):
     """A fact that a service has recorded. It holds ids, enums, numbers and digests, never personal data (DESIGN 2.7)."""
 
     type: ClassVar[str]
+
+
+class AnnulmentReason(StrEnum):
+    """Why a fact should never have been recorded."""
+
+    MISTYPED = "mistyped"
+    WRONG_PERSON = "wrong-person"
+    WRONG_DAY = "wrong-day"
+    DUPLICATE = "duplicate"
+
+
+class Annulment(Event):
+    """An earlier event of the same log never was true. It carries that event's own `happened_on`, so no day ever saw the annulled fact.
+
+    Each service has one under its own name, in the stream of the event that it annuls.
+    """
+
+    event: Identifier
+    position: int
+    event_type: Annotated[str, StringConstraints(pattern=r"^[a-z]+[.][a-z0-9-]+[.]v[0-9]+$")]
+    reason: AnnulmentReason
 
 
 class Envelope(Value):

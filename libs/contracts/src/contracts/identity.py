@@ -10,7 +10,7 @@ from pydantic import Field
 
 from contracts.call import Reply, Request, Role, command, query
 from contracts.consent import SubjectKind
-from contracts.event import Event, Identifier, event
+from contracts.event import Annulment, Event, Identifier, event
 from contracts.roster import Act
 
 
@@ -62,6 +62,32 @@ class AccountBlocked(Event):
     account: Identifier
     person: Identifier
     reason: Literal["consent-withdrawn", "left", "dismissed"]
+
+
+@event("identity.credentials-dispatched.v1")
+class CredentialsDispatched(Event):
+    """An activation link was handed to the mail server for this person, in a message of its own (step 18). `message` is notifier's."""
+
+    credential: Identifier
+    person: Identifier
+    message: Identifier
+
+
+@event("identity.school-activity-rated.v1")
+class SchoolActivityRated(Event):
+    """How active a school was in the week that ended on `week_ends` (step 21, DOMAIN 7): of 100 points in all, and the shares in percent
+    of teachers, of pupils with an active guardian, and of older pupils; null where a group is too small to say."""
+
+    week_ends: date
+    score: Annotated[int, Field(ge=0, le=100)]
+    teachers: Annotated[int, Field(ge=0, le=100)] | None
+    families: Annotated[int, Field(ge=0, le=100)] | None
+    pupils: Annotated[int, Field(ge=0, le=100)] | None
+
+
+@event("identity.entry-annulled.v1")
+class EntryAnnulled(Annulment):
+    """A fact of this log never was true."""
 
 
 # ---- Calls ------------------------------------------------------------------------------------------------------------

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from contracts.call import Reply, Request, Role, SchoolRequest, command, query
-from contracts.event import Event, Identifier, Sha256, Value, event
+from contracts.event import Annulment, Event, Identifier, Sha256, Value, event, upcast
 from contracts.roster import Act, Done
 
 StepNumber = Annotated[int, Field(ge=1, le=99)]
 StepKey = Annotated[str, Field(pattern=r"^[1-9][0-9]?$", description="A step's number as the key of a JSON object")]
 Week = Literal[5, 6]
 AnchorReading = Literal["after_predecessors", "plan_start"]
+CountFrom = Literal["next_day", "same_day"]
+TrainingForm = Literal["remote", "face-to-face"]
+Responsible = Literal["director", "administrator", "class_teacher", "staff", "pupil", "guardian"]
+Reminders = Literal["default", "one_day", "director", "person", "recurring"]
+"""Whom a step's dates concern, and when they are told (DOMAIN 6)."""
 State = Literal["not_started", "in_progress", "done", "reopened", "waived"]
 DeadlineState = Literal["none", "on_track", "due_soon", "due_today", "overdue", "done_on_time", "done_late", "overdue_at_adoption"]
 
@@ -37,8 +43,8 @@ class CalendarPinned(Event):
 
 
 @event("plan.plan-adopted.v1")
-class PlanAdopted(Event):
-    """`baseline` holds each step's due date (ISO, by step number), frozen here; null where it is not known or never due."""
+class PlanAdoptedV1(Event):
+    """As the second version; all terms began on the next day."""
 
     plan: Identifier
     revision: int
@@ -47,6 +53,121 @@ class PlanAdopted(Event):
     anchor: AnchorReading
     calendar: Sha256
     baseline: dict[StepKey, date | None]
+
+
+@event("plan.plan-adopted.v2")
+class PlanAdopted(Event):
+    """`baseline` holds each step's due date (ISO, by step number), frozen here; null where it is not known or never due."""
+
+    plan: Identifier
+    revision: int
+    start: date
+    week: Week
+    anchor: AnchorReading
+    count_from: CountFrom
+    calendar: Sha256
+    baseline: dict[StepKey, date | None]
+
+
+@upcast("plan.plan-adopted.v1", "plan.plan-adopted.v2")
+def _terms_began_on_the_next_day(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "count_from": "next_day"}
+
+
+class BaselineCause(StrEnum):
+    """Why due dates were counted anew."""
+
+    MINISTRY_SCHEDULE = "ministry-schedule"
+    CALENDAR = "calendar"
+    EXTENSION = "extension"
+    PLAN_REVISION = "plan-revision"
+
+
+@event("plan.baseline-revised.v1")
+class BaselineRevised(Event):
+    """Due dates were counted anew: `baseline` holds those that changed, `revision` and `calendar` what they were counted by."""
+
+    cause: BaselineCause
+    revision: int
+    calendar: Sha256
+    baseline: dict[StepKey, date | None]
+
+
+class ExceptionReason(StrEnum):
+    """Why a step is waived or its date moved, for one school."""
+
+    NOT_APPLICABLE = "not-applicable"
+    TECHNICAL_FAILURE = "technical-failure"
+    FORCE_MAJEURE = "force-majeure"
+    QUARANTINE = "quarantine"
+    REORGANISATION = "reorganisation"
+    ORDER_OF_THE_MINISTRY = "order-of-the-ministry"
+
+
+@event("plan.step-waived.v1")
+class StepWaived(Event):
+    """The school need not do this step. For the terms of the steps after it, it completes on this day."""
+
+    step: StepNumber
+    reason: ExceptionReason
+
+
+@event("plan.waiver-revoked.v1")
+class WaiverRevoked(Event):
+    step: StepNumber
+
+
+@event("plan.deadline-extended.v1")
+class DeadlineExtended(Event):
+    """The school has until `due` for this step. What else that moves, `plan.baseline-revised` says."""
+
+    step: StepNumber
+    due: date
+    reason: ExceptionReason
+
+
+@event("plan.calendar-overridden.v1")
+class CalendarOverridden(Event):
+    """Days that a region or, with the event's school, one school works otherwise than decreed."""
+
+    off: tuple[date, ...]
+    work: tuple[date, ...]
+
+
+@event("plan.training-session-scheduled.v1")
+class TrainingSessionScheduled(Event):
+    """A session of the ministry's schedule, and who of the staff is named for it (steps 1 and 7)."""
+
+    session: Identifier
+    day: date
+    form: TrainingForm
+    people: tuple[Identifier, ...]
+
+
+@event("plan.training-session-cancelled.v1")
+class TrainingSessionCancelled(Event):
+    session: Identifier
+
+
+@event("plan.training-attended.v1")
+class TrainingAttended(Event):
+    session: Identifier
+    form: TrainingForm
+    person: Identifier
+
+
+@event("plan.consultation-held.v1")
+class ConsultationHeld(Event):
+    """Families of a class were shown how the System works (step 17)."""
+
+    consultation: Identifier
+    class_id: Identifier
+    attendees: Annotated[int, Field(ge=0, le=1000)]
+
+
+@event("plan.entry-annulled.v1")
+class EntryAnnulled(Annulment):
+    """A fact of this log never was true."""
 
 
 @event("plan.step-attested.v1")
@@ -87,8 +208,8 @@ class StepReopened(Event):
 
 
 @event("plan.deadline-approaching.v1")
-class DeadlineApproaching(Event):
-    """Announcement: a step that is not done falls due on `due`, `working_days` from `day`."""
+class DeadlineApproachingV1(Event):
+    """As the second version, which also says whom it concerns."""
 
     step: StepNumber
     revision: int
@@ -97,14 +218,53 @@ class DeadlineApproaching(Event):
     working_days: int
 
 
-@event("plan.step-became-overdue.v1")
-class StepBecameOverdue(Event):
-    """Announcement: `day` is the first day after `due` on which the step is not done."""
+@event("plan.deadline-approaching.v2")
+class DeadlineApproaching(Event):
+    """Announcement: a step that is not done falls due on `due`, `working_days` from `day`; 0 on the day itself."""
 
     step: StepNumber
     revision: int
     day: date
     due: date
+    working_days: int
+    reminders: Reminders
+    responsible: tuple[Responsible, ...]
+
+
+@event("plan.step-became-overdue.v1")
+class StepBecameOverdueV1(Event):
+    """As the second version, which also says whom it concerns and is said again."""
+
+    step: StepNumber
+    revision: int
+    day: date
+    due: date
+
+
+@event("plan.step-became-overdue.v2")
+class StepBecameOverdue(Event):
+    """Announcement: on `day`, `working_days` after `due`, the step is not done. Said 1, 3 and 5 working days after (DOMAIN 6)."""
+
+    step: StepNumber
+    revision: int
+    day: date
+    due: date
+    working_days: int
+    reminders: Reminders
+    responsible: tuple[Responsible, ...]
+
+
+_DIRECTORS_STEPS = range(1, 7)  # of the only plan that there was: rows 1 to 6 of order 39/2 name the director
+
+
+def _of_order_39_2(data: dict[str, Any]) -> dict[str, Any]:
+    directors = data["step"] in _DIRECTORS_STEPS
+    responsible = ["director"] if directors else ["administrator"]
+    return {"working_days": 1, **data, "reminders": "director" if directors else "default", "responsible": responsible}
+
+
+upcast("plan.deadline-approaching.v1", "plan.deadline-approaching.v2")(_of_order_39_2)
+upcast("plan.step-became-overdue.v1", "plan.step-became-overdue.v2")(_of_order_39_2)
 
 
 @event("plan.announcement-corrected.v1")

@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.call import Reply, Request, Role, SchoolRequest, command, query
-from contracts.event import Event, Identifier, Value, event
+from contracts.event import Annulment, Event, Identifier, Sha256, Value, event
 
 Grade = Annotated[int, Field(ge=1, le=11)]
 ListNumber = Annotated[int, Field(ge=1, le=99)]
 Letter = Annotated[str, Field(pattern=r"^[А-ЯЁA-Z]$", description="The letter of a class, e.g. А")]
 AcademicYear = Annotated[str, Field(pattern=r"^20[0-9]{2}/20[0-9]{2}$", description="e.g. 2015/2016")]
+Shift = Annotated[int, Field(ge=1, le=3)]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Local time, e.g. 08:30")]
 OfficialReference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9/.-]{0,63}$", description="A document's reference, never a name")]
 
 
@@ -54,6 +56,27 @@ class LegalBasis(Value):
 
     code: Literal["law", "contract", "court-order", "guardianship-authority"]
     reference: OfficialReference
+
+
+class Period(Value):
+    """A reporting period: a quarter, a trimester, a half-year, with the holidays that follow it. Both days belong to it."""
+
+    begins: date
+    ends: date
+
+
+class LessonTime(Value):
+    begins: TimeOfDay
+    ends: TimeOfDay
+
+
+class IssueKind(StrEnum):
+    """What is wrong with a class's data. What exactly, is said to whoever mends it, not to the record."""
+
+    MISSING = "missing"
+    WRONG = "wrong"
+    OUTDATED = "outdated"
+    DUPLICATE = "duplicate"
 
 
 class NoGuardianReason(StrEnum):
@@ -194,6 +217,111 @@ class RosterImportCompleted(Event):
     unchanged: int
     review: int
     rejected: int
+
+
+@event("roster.workplaces-declared.v1")
+class WorkplacesDeclared(Event):
+    """How many workplaces there are for teachers, and how many of them are connected to the internet (step 5)."""
+
+    online: Annotated[int, Field(ge=0, le=100_000)]
+    total: Annotated[int, Field(ge=0, le=100_000)]
+
+
+@event("roster.reporting-periods-defined.v1")
+class ReportingPeriodsDefined(Event):
+    """A parallel's reporting periods of a year, each beginning on the day after the one before ended (step 9)."""
+
+    grade: Grade
+    academic_year: AcademicYear
+    periods: tuple[Period, ...]
+
+
+@event("roster.bell-schedule-defined.v1")
+class BellScheduleDefined(Event):
+    """A shift's lessons in their order (step 10)."""
+
+    shift: Shift
+    lessons: tuple[LessonTime, ...]
+
+
+@event("roster.bell-schedule-deleted.v1")
+class BellScheduleDeleted(Event):
+    shift: Shift
+
+
+@event("roster.reference-list-filled.v1")
+class ReferenceListFilled(Event):
+    """A reference list has entries now (step 11). They are texts, so they stay with roster; `sha256` is their digest."""
+
+    list: Identifier
+    entries: Annotated[int, Field(ge=1, le=1000)]
+    sha256: Sha256
+
+
+@event("roster.reference-list-cleared.v1")
+class ReferenceListCleared(Event):
+    list: Identifier
+
+
+@event("roster.timetable-published.v1")
+class TimetablePublished(Event):
+    """A class's timetable from a day on (step 16). Its lessons stay with roster; `sha256` is their digest."""
+
+    class_id: Identifier
+    valid_from: date
+    lessons: Annotated[int, Field(ge=1, le=200)]
+    sha256: Sha256
+
+
+@event("roster.timetable-withdrawn.v1")
+class TimetableWithdrawn(Event):
+    class_id: Identifier
+
+
+@event("roster.pupil-moved.v1")
+class PupilMoved(Event):
+    """The pupil's seat is on another class's list from now on: the seats of a new academic year are not asked for consent anew."""
+
+    pupil: Identifier
+    seat: Seat
+
+
+@event("roster.academic-year-rolled-over.v1")
+class AcademicYearRolledOver(Event):
+    """Every class of a year was rolled over: its pupils are in classes of the next year, or have left (step 15)."""
+
+    from_year: AcademicYear
+    to_year: AcademicYear
+
+
+@event("roster.roster-data-verified.v1")
+class RosterDataVerified(Event):
+    """Somebody responsible has checked a class's data as they stood at this `revision` of them (step 3), or, without a class, the
+    school's (step 20). Everything that roster had recorded before this event was there to be checked."""
+
+    class_id: Identifier | None
+    revision: int | None
+
+
+@event("roster.data-issue-opened.v1")
+class DataIssueOpened(Event):
+    """Something is wrong with a class's data; while a `blocking` issue is open, the class does not count as checked (step 3)."""
+
+    issue: Identifier
+    class_id: Identifier
+    kind: IssueKind
+    blocking: bool
+
+
+@event("roster.data-issue-resolved.v1")
+class DataIssueResolved(Event):
+    issue: Identifier
+    class_id: Identifier
+
+
+@event("roster.entry-annulled.v1")
+class EntryAnnulled(Annulment):
+    """A fact of this log never was true."""
 
 
 # ---- Calls ------------------------------------------------------------------------------------------------------------

@@ -230,6 +230,7 @@ class PipelinedPublisher:
         self._inbox = f"{nc.new_inbox()}."
         self._subscription: Subscription | None = None
         self._awaited = range(0)
+        self._run = 0  # stands in the replies' subject: an answer to a run that was given up is none to the next one
         self._acknowledged = 0
         self._failure: Failure | None = None
         self._wake_at = 0
@@ -238,9 +239,10 @@ class PipelinedPublisher:
     async def send(self, run: Sequence[BusMessage]) -> Sent:
         """Publish the run (not empty) and wait for its answers. Returns at the first failure; what was sent after it has failed too."""
         if self._subscription is None:
-            self._subscription = await _subscribe(self._nc, f"{self._inbox}*", self._answered)
+            self._subscription = await _subscribe(self._nc, f"{self._inbox}*.*", self._answered)
         first, last = run[0][0], run[-1][0]
         self._awaited = range(first, last + 1)
+        self._run += 1
         self._acknowledged, self._failure = first - 1, None
         if not self._nc.is_connected:
             self._fail("unanswered", first, "no connection to the broker")
@@ -252,7 +254,7 @@ class PipelinedPublisher:
                 if self._failure is not None:
                     break
                 headers = {_EXPECTED: str(position - 1)}
-                await self._nc.publish(subject, payload, f"{self._inbox}{position}", headers)
+                await self._nc.publish(subject, payload, f"{self._inbox}{self._run}.{position}", headers)
             await self._until(last, reconnects)
         except errors.Error as error:  # not connected and the client's buffer is full, or closed
             self._fail("unanswered", self._acknowledged + 1, str(error))
@@ -277,8 +279,8 @@ class PipelinedPublisher:
                 self._fail("unanswered", self._acknowledged + 1, "no answer from the bus")
 
     async def _answered(self, message: Msg) -> None:
-        position = int(message.subject[len(self._inbox) :])
-        if position not in self._awaited:
+        run, position = map(int, message.subject[len(self._inbox) :].split("."))
+        if run != self._run or position not in self._awaited:
             return  # a late answer to a run that was given up; the stream tells its truth when it is asked
         if _status(message):
             self._fail("no-responders", position, f"no stream takes {self._stream}'s subjects: it is missing, or JetStream is off")
