@@ -122,6 +122,7 @@ class _School:
             start=today,
             week=5,
             anchor="after_predecessors",
+            count_from=_PLAN.count_from,
             calendar=self._calendar.digest,
             baseline={str(n): due for n, due in baseline(_PLAN, today, self._calendar).items()},
         )
@@ -226,7 +227,9 @@ class _School:
         due = today + timedelta(3)
         for event in (
             StepCompleted(step=step, revision=1, day=today),
-            DeadlineApproaching(step=step + 1, revision=1, day=today, due=due, working_days=1),
+            DeadlineApproaching(
+                step=step + 1, revision=1, day=today, due=due, working_days=1, reminders="default", responsible=("administrator",)
+            ),
         ):
             yield _Act("plan", f"announcements-{self.name}", event, "service:plan")
             for _ in range(3):

@@ -32,9 +32,15 @@ DAY = date(2015, 8, 17)
 SCHOOL = "school-7"
 ADDRESSES = {"p-director": "director@example.org", "p-first": "first@example.org", "p-second": "second@example.org", "p-silent": ""}
 
-APPROACHING = plan.DeadlineApproaching(step=18, revision=1, day=date(2015, 9, 2), due=date(2015, 9, 7), working_days=3)
-OVERDUE = plan.StepBecameOverdue(step=18, revision=1, day=date(2015, 9, 8), due=date(2015, 9, 7))
-STEP_4_OVERDUE = plan.StepBecameOverdue(step=4, revision=1, day=date(2015, 8, 19), due=date(2015, 8, 18))
+APPROACHING = plan.DeadlineApproaching(
+    step=18, revision=1, day=date(2015, 9, 2), due=date(2015, 9, 7), working_days=3, reminders="default", responsible=("administrator",)
+)
+OVERDUE = plan.StepBecameOverdue(
+    step=18, revision=1, day=date(2015, 9, 8), due=date(2015, 9, 7), working_days=1, reminders="default", responsible=("administrator",)
+)
+STEP_4_OVERDUE = plan.StepBecameOverdue(
+    step=4, revision=1, day=date(2015, 8, 19), due=date(2015, 8, 18), working_days=1, reminders="director", responsible=("director",)
+)
 COMPLETED = plan.StepCompleted(step=18, revision=1, day=date(2015, 9, 7))
 
 

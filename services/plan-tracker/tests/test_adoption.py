@@ -14,7 +14,9 @@ from plan_tracker.domain.adoption import Adopt, Attest, RegisterOrder, RevokeOrd
 
 PLANS = school_plan()
 CALENDAR = "0" * 64
-ADOPT = Adopt("mo-2015-school-portal", 1, date(2015, 8, 17), 5, "after_predecessors", CALENDAR, {"1": None, "4": date(2015, 8, 18)})
+ADOPT = Adopt(
+    "mo-2015-school-portal", 1, date(2015, 8, 17), 5, "after_predecessors", "next_day", CALENDAR, {"1": None, "4": date(2015, 8, 18)}
+)
 
 Command = Adopt | Attest | RegisterOrder | RevokeOrder
 digests = st.sampled_from([None, "1" * 64])

@@ -123,7 +123,9 @@ def test_what_runs_from_each_persons_own_receipt_is_announced_by_the_latest() ->
 
 def test_a_step_is_overdue_on_the_first_day_after_its_date_and_not_before() -> None:
     assert overdue(school(), 2, on=aug(25)) is None
-    assert overdue(school(), 2, on=aug(26)) == StepBecameOverdue(step=2, revision=1, day=aug(26), due=aug(25))
+    assert overdue(school(), 2, on=aug(26)) == StepBecameOverdue(
+        step=2, revision=1, day=aug(26), due=aug(25), working_days=1, reminders="director", responsible=("director",)
+    )
 
 
 def test_that_a_date_has_passed_is_said_later_in_the_same_words() -> None:
@@ -176,7 +178,9 @@ def test_an_announcement_that_still_holds_is_not_corrected_and_a_notice_never() 
 def test_saying_it_twice_yields_nothing(words: list[str]) -> None:
     commands = {
         "completed": StepCompleted(step=4, revision=1, day=aug(18)),
-        "overdue": StepBecameOverdue(step=4, revision=1, day=aug(19), due=aug(18)),
+        "overdue": StepBecameOverdue(
+            step=4, revision=1, day=aug(19), due=aug(18), working_days=1, reminders="one_day", responsible=("director",)
+        ),
         "corrected": AnnouncementCorrected(corrects="e-1", step=4, revision=1, kind="step-completed", day=aug(18)),
     }
     state = announcements.initial

@@ -137,7 +137,7 @@ async def test_adopting_freezes_the_golden_dates_on_a_pinned_calendar(region: Re
     pinned, adopted = await region.recorded()
     assert (pinned.type, pinned.school, pinned.stream) == ("plan.calendar-pinned.v1", "_", f"calendar-{reply.calendar}")
     assert (adopted.type, adopted.school, adopted.stream, adopted.actor) == (
-        "plan.plan-adopted.v1",
+        "plan.plan-adopted.v2",
         "school-1",
         "plan-school-1",
         "director:school-1",

@@ -389,6 +389,10 @@ def test_an_event_type_that_nobody_knows_cannot_be_folded() -> None:
 
 def test_announcements_and_messages_are_no_facts() -> None:
     logs = Logs()
-    logs.record(SCHOOL, START, DeadlineApproaching(step=4, revision=1, day=START, due=START, working_days=0))
+    logs.record(
+        SCHOOL,
+        START,
+        DeadlineApproaching(step=4, revision=1, day=START, due=START, working_days=0, reminders="one_day", responsible=("director",)),
+    )
     logs.record(SCHOOL, START, MessageQueued(message="m", recipient="a", template="step-completed", step=4, cause="c"))
     assert [fold(event) for event in logs.all()] == [None, None]

@@ -110,6 +110,7 @@ def _counted(request: AdoptPlan, transaction: Transaction, today: date) -> Adopt
         start=request.start,
         week=request.week,
         anchor=request.anchor,
+        count_from=plan.count_from,
         calendar=calendar.digest,
         baseline={str(n): due for n, due in dues.items()},
     )

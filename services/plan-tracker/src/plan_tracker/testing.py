@@ -58,6 +58,7 @@ class Logs:
                 start=start,
                 week=week,
                 anchor=anchor,
+                count_from=loaded.count_from,
                 calendar=calendar.digest,
                 baseline={str(n): due for n, due in dues.items()},
             ),

@@ -13,6 +13,7 @@ from contracts.plan import (
     AnchorReading,
     CalendarPinned,
     CalendarTable,
+    CountFrom,
     ImplementationOrderRegistered,
     ImplementationOrderRevoked,
     PlanAdopted,
@@ -32,6 +33,7 @@ class Adopt:
     start: date
     week: Week
     anchor: AnchorReading
+    count_from: CountFrom
     calendar: str
     baseline: dict[str, date | None]
 
@@ -115,6 +117,7 @@ def _adopt(command: Adopt, state: SchoolPlan) -> Sequence[Event]:
             start=command.start,
             week=command.week,
             anchor=command.anchor,
+            count_from=command.count_from,
             calendar=command.calendar,
             baseline=command.baseline,
         )

@@ -116,10 +116,26 @@ def notices(progress: Progress, dues: Mapping[int, Due], day: date) -> Iterator[
         if not _term_runs(progress, step, due, yesterday):
             continue
         if due.day < day:
-            yield StepBecameOverdue(step=step.n, revision=adoption.revision, day=due.day + _DAY, due=due.day)
+            yield StepBecameOverdue(
+                step=step.n,
+                revision=adoption.revision,
+                day=due.day + _DAY,
+                due=due.day,
+                working_days=1,
+                reminders=step.reminders,
+                responsible=step.responsible,
+            )
         elif _is_near(progress, step, due, due.day, day):
             left = adoption.calendar.between(day, due.day)
-            yield DeadlineApproaching(step=step.n, revision=adoption.revision, day=day, due=due.day, working_days=left)
+            yield DeadlineApproaching(
+                step=step.n,
+                revision=adoption.revision,
+                day=day,
+                due=due.day,
+                working_days=left,
+                reminders=step.reminders,
+                responsible=step.responsible,
+            )
 
 
 def needs_receipts(progress: Progress, day: date) -> bool:

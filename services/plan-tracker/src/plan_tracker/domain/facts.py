@@ -70,7 +70,7 @@ _FOLDS: dict[str, tuple[str, _Fold]] = {
     "identity.account-activated.v1": ("person", lambda e: (e["person"],)),
     "identity.account-blocked.v1": ("person", lambda e: (e["person"],)),
     "plan.calendar-pinned.v1": ("calendar", lambda e: (e["calendar"]["digest"], e["calendar"]["table"])),
-    "plan.plan-adopted.v1": ("school", lambda e: ("", e)),
+    "plan.plan-adopted.v2": ("school", lambda e: ("", e)),
     "plan.step-attested.v1": ("school", lambda e: ("", e["step"])),
     "plan.implementation-order-registered.v1": ("school", lambda e: ("", e["order"])),
     "plan.implementation-order-revoked.v1": ("school", lambda e: ("", e["order"])),

@@ -14,6 +14,7 @@ import yaml
 from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from contracts.plan import Reminders, Responsible
 from plan_tracker import plans
 from workdays import CountFrom
 
@@ -33,7 +34,6 @@ MEASURES: Final = frozenset(
 )
 """The names by which a plan may ask for a way to derive from events that a step is done."""
 
-Role = Literal["director", "administrator", "class_teacher", "staff", "pupil", "guardian"]
 Anchor = PositiveInt | Literal["start"]
 """What begins a term: a step that is done, or the day the plan starts."""
 
@@ -101,12 +101,14 @@ class Step:
     n: PositiveInt
     title_ru: str
     title_en: str
-    responsible: tuple[Role, ...]
+    responsible: tuple[Responsible, ...]
     deadline_ru: str
     """The source's own words; empty for a blank cell."""
     deadline: Annotated[Deadline, Field(discriminator="kind")]
     measure: str
     anchors: tuple[Anchor, ...] = ()
+    reminders: Reminders = "default"
+    """Which of the profiles of reminders the step has: whom its dates concern, and when they are told (DOMAIN 6)."""
     informed_by: tuple[PositiveInt, ...] = ()
     """Steps that one better does first. They warn, they move no date and refuse nothing."""
     threshold: PositiveInt | None = None
