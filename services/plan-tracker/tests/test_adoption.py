@@ -64,7 +64,7 @@ def test_a_step_is_attested_with_its_evidence() -> None:
     assert PLANS.decide(Attest(5, "1" * 64), state) == [StepAttested(step=5, evidence_sha256="1" * 64)]
 
 
-@pytest.mark.parametrize("step", [4, 6, 8, 12, 13, 14, 15, 18, 19])
+@pytest.mark.parametrize("step", [step for step in range(1, 22) if step != 5])
 def test_a_step_that_is_derived_cannot_be_attested(step: int) -> None:
     state, _ = carried_out(PLANS.initial, ADOPT)
     with pytest.raises(Refused, match=r"step\.derived"):

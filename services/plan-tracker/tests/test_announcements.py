@@ -39,7 +39,7 @@ def school(
         return Timeline(ends, tuple((n + 1) % 2 for n in range(len(ends))), (1,) * len(ends), ends)
 
     adoption = Adoption(adopted, PLAN, 1, MONDAY, anchor, CALENDAR, {})
-    return Progress(adoption, {step.n: timeline((done or {}).get(step.n, ())) for step in PLAN.steps}, {})
+    return Progress(adoption, {step.n: timeline((done or {}).get(step.n, ())) for step in PLAN.steps})
 
 
 def said_on(progress: Progress, day: date, received: date | None = None) -> list[DeadlineApproaching | StepBecameOverdue]:

@@ -4,33 +4,82 @@ from datetime import date
 
 import pytest
 
-from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, ConsentWithdrawn, SubjectKind, Terms
-from contracts.event import Event
-from contracts.identity import AccountActivated, AccountBlocked, Channel, CredentialsHandedOver, CredentialsIssued
-from contracts.plan import ImplementationOrderRegistered, ImplementationOrderRevoked, StepAttested, StepRow
+from contracts.consent import (
+    AgeBand,
+    Capacity,
+    ConsentExpired,
+    ConsentGranted,
+    ConsentInvalidated,
+    ConsentRefused,
+    ConsentWithdrawn,
+    InvalidationReason,
+    SubjectKind,
+    Terms,
+)
+from contracts.event import AnnulmentReason, Event
+from contracts.identity import (
+    AccountActivated,
+    AccountBlocked,
+    Channel,
+    CredentialsDispatched,
+    CredentialsHandedOver,
+    CredentialsIssued,
+    SchoolActivityRated,
+)
+from contracts.notifier import MessageBounced
+from contracts.plan import (
+    ConsultationHeld,
+    ImplementationOrderRegistered,
+    ImplementationOrderRevoked,
+    StepAttested,
+    StepRow,
+    TrainingAttended,
+    TrainingForm,
+    TrainingSessionCancelled,
+    TrainingSessionScheduled,
+)
 from contracts.roster import (
+    AcademicYearRolledOver,
+    BellScheduleDefined,
+    BellScheduleDeleted,
     ClassClosed,
     ClassCreated,
     ClassDeclared,
     ClassHeadcountDeclared,
     CoordinatorAppointed,
     CoordinatorRelieved,
+    DataIssueOpened,
+    DataIssueResolved,
+    EntryAnnulled,
     GuardianAbsenceRecorded,
     GuardianLinked,
     GuardianUnlinked,
+    IssueKind,
     LegalBasis,
+    LessonTime,
     NoGuardianReason,
+    Period,
     Position,
     PupilAssignedToClass,
     PupilEnrolled,
     PupilLeft,
+    PupilMoved,
+    ReferenceListCleared,
+    ReferenceListFilled,
     Relation,
+    ReportingPeriodsDefined,
+    RosterDataVerified,
     Seat,
     SeatHolder,
     StaffDismissed,
     StaffHired,
+    TimetablePublished,
+    TimetableWithdrawn,
+    VerificationLapsed,
+    WorkplacesDeclared,
 )
 from plan_tracker.domain.board import SchoolBoard
+from plan_tracker.domain.join import Join
 from plan_tracker.testing import Logs, documents_of
 
 START = date(2015, 8, 17)
@@ -150,9 +199,9 @@ def assigned(pupil: str, class_id: str) -> PupilAssignedToClass:
     return PupilAssignedToClass(pupil=pupil, class_id=class_id)
 
 
-def issued(person: str, credential: str | None = None) -> CredentialsIssued:
+def issued(person: str, credential: str | None = None, expires_on: date = date(2015, 12, 1)) -> CredentialsIssued:
     return CredentialsIssued(
-        credential=credential or f"code-{person}", account=f"account-{person}", person=person, replaces=None, expires_on=date(2015, 12, 1)
+        credential=credential or f"code-{person}", account=f"account-{person}", person=person, replaces=None, expires_on=expires_on
     )
 
 
@@ -688,19 +737,451 @@ def test_step_19_is_undone_by_an_arrival(school: School) -> None:
     assert school.states(19, aug(24), aug(26), aug(28)) == ["done", "reopened", "done"]
 
 
-# The steps that somebody attests, and the board as a whole.
+# 1 and 7: training.
 
 
-def test_an_attested_step_is_done_from_its_attestation_on(school: School) -> None:
-    school.happened(aug(19), StepAttested(step=7, evidence_sha256=None))
-    assert school.states(7, aug(18), aug(19), sep(30)) == ["not_started", "done", "done"]
+def named(session: str, *people: str, form: TrainingForm = "remote", day: date = START) -> TrainingSessionScheduled:
+    return TrainingSessionScheduled(session=session, day=day, form=form, people=people)
+
+
+def attended(session: str, person: str, form: TrainingForm = "remote") -> TrainingAttended:
+    return TrainingAttended(session=session, form=form, person=person)
+
+
+def test_training_is_done_once_everybody_named_has_attended(school: School) -> None:
+    school.happened(aug(17), hired("anna"), hired("boris"), hired("clara"))
+    assert school.count(1, aug(17)) == (0, 0)
+    school.happened(aug(18), named("t1", "anna", "boris"))
+    school.happened(aug(19), attended("t1", "anna"))
+    school.happened(aug(20), attended("t1", "boris"))
+    assert school.states(1, aug(17), aug(18), aug(19), aug(20)) == ["not_started", "not_started", "in_progress", "done"]
+    assert school.missing(1, aug(19)) == ["boris"]
+
+
+def test_a_new_session_undoes_training_for_whom_it_names_and_a_cancelled_one_is_waited_for_by_nobody(school: School) -> None:
+    school.happened(aug(17), hired("anna"), hired("boris"), named("t1", "anna", "boris"), attended("t1", "anna"), attended("t1", "boris"))
+    school.happened(aug(19), named("t2", "boris"))
+    school.happened(aug(20), attended("t2", "boris"))
+    school.happened(aug(21), named("t3", "anna"))
+    school.happened(aug(24), TrainingSessionCancelled(session="t3"))
+    assert school.states(1, aug(18), aug(19), aug(20), aug(21), aug(24)) == ["done", "reopened", "done", "reopened", "done"]
+
+
+def test_who_leaves_need_not_be_trained(school: School) -> None:
+    school.happened(aug(17), hired("anna"), hired("boris"), named("t1", "anna", "boris"), attended("t1", "anna"))
+    school.happened(aug(19), StaffDismissed(person="boris"))
+    assert school.states(1, aug(18), aug(19)) == ["in_progress", "done"]
+
+
+def test_a_hire_into_a_position_that_must_be_trained_undoes_training() -> None:
+    join = Join()
+    logs = Logs()
+    logs.record("school-1", aug(17), hired("anna"), named("t1", "anna"), attended("t1", "anna"))
+    logs.record("school-1", aug(19), hired("boris"), hired("nurse", Position.OTHER))
+    logs.record("school-1", aug(24), attended("t1", "boris"))
+    join.replace(documents_of("school-1", logs.all()))
+    timeline = join.training([Position.TEACHER]).timeline
+    assert [timeline.at(day.toordinal()) for day in (aug(18), aug(19), aug(24))] == [(1, 1), (1, 2), (2, 2)]
+
+
+def test_every_coordinator_attends_a_session_face_to_face(school: School) -> None:
+    school.happened(aug(17), hired("anna"), hired("boris"), CoordinatorAppointed(person="anna"))
+    assert school.states(7, aug(17)) == ["not_started"]
+    school.happened(aug(18), attended("t1", "anna"))
+    school.happened(aug(19), attended("t2", "anna", "face-to-face"))
+    school.happened(aug(20), CoordinatorAppointed(person="boris"))
+    school.happened(aug(21), attended("t2", "boris", "face-to-face"))
+    assert school.states(7, aug(18), aug(19), aug(20), aug(21)) == ["not_started", "done", "reopened", "done"]
+    assert school.missing(7, aug(20)) == ["boris"]
     assert school.step(7, aug(19)).deadline == "done_on_time"
 
 
+def test_a_coordinator_who_is_trained_late_makes_step_7_late(school: School) -> None:
+    school.happened(aug(17), hired("anna"), CoordinatorAppointed(person="anna"))
+    school.happened(aug(20), attended("t2", "anna", "face-to-face"))
+    assert [school.step(7, day).deadline for day in (aug(18), aug(19), aug(20))] == ["due_soon", "due_today", "done_late"]
+
+
+# 2: access data.
+
+
+def test_the_director_and_the_coordinators_receive_their_access_data(school: School) -> None:
+    school.happened(aug(17), hired("head", Position.DIRECTOR), hired("anna"), hired("boris"), CoordinatorAppointed(person="anna"))
+    school.happened(aug(18), handed_over("head"))
+    school.happened(aug(19), handed_over("anna"))
+    assert school.states(2, aug(17), aug(18), aug(19)) == ["not_started", "in_progress", "done"]
+    assert school.missing(2, aug(18)) == ["anna"]
+
+
+def test_a_new_coordinator_undoes_step_2_and_a_dismissal_leaves_the_others(school: School) -> None:
+    school.happened(aug(17), hired("head", Position.DIRECTOR), hired("boris"), handed_over("head"))
+    school.happened(aug(19), CoordinatorAppointed(person="boris"))
+    school.happened(aug(20), StaffDismissed(person="boris"))
+    school.happened(aug(21), StaffDismissed(person="head"))
+    assert school.states(2, aug(17), aug(19), aug(20), aug(21)) == ["done", "reopened", "done", "reopened"]
+    assert school.count(2, aug(21)) == (0, 0)
+
+
+def test_a_reissued_code_does_not_take_step_2_back(school: School) -> None:
+    school.happened(aug(17), hired("head", Position.DIRECTOR), handed_over("head"))
+    school.happened(aug(20), issued("head", "newer"))
+    assert school.states(2, aug(20)) == ["done"]
+
+
+# 3: the data of every class are checked.
+
+
+def verified(class_id: str | None, revision: int = 1) -> RosterDataVerified:
+    return RosterDataVerified(class_id=class_id, revision=None if class_id is None else revision)
+
+
+def issue(name: str, class_id: str, *, blocking: bool = True) -> DataIssueOpened:
+    return DataIssueOpened(issue=name, class_id=class_id, kind=IssueKind.WRONG, blocking=blocking)
+
+
+def two_classes(school: School) -> None:
+    school.happened(aug(17), declared("1a"), declared("1b"), created("1a"), created("1b"))
+
+
+def test_every_class_is_signed_off(school: School) -> None:
+    two_classes(school)
+    school.happened(aug(18), verified("1a"), verified(None))
+    school.happened(aug(19), verified("1b"))
+    assert school.states(3, aug(17), aug(18), aug(19)) == ["not_started", "in_progress", "done"]
+    assert school.missing(3, aug(18)) == ["1b"]
+
+
+def test_a_change_after_the_sign_off_a_new_class_and_a_blocking_issue_undo_the_check(school: School) -> None:
+    two_classes(school)
+    school.happened(aug(18), verified("1a"), verified("1b"))
+    school.happened(aug(19), VerificationLapsed(class_id="1a", revision=2))
+    school.happened(aug(20), verified("1a", 2))
+    school.happened(aug(21), issue("i1", "1b"), issue("i2", "1a", blocking=False))
+    school.happened(aug(24), DataIssueResolved(issue="i1", class_id="1b"))
+    school.happened(aug(25), declared("1c"), created("1c"))
+    school.happened(aug(26), ClassClosed(class_id="1c"))
+    days = (aug(18), aug(19), aug(20), aug(21), aug(24), aug(25), aug(26))
+    assert school.states(3, *days) == ["done", "reopened", "done", "reopened", "done", "reopened", "done"]
+
+
+def test_a_change_that_is_learned_after_the_sign_off_but_happened_before_undoes_it_all_the_same(school: School) -> None:
+    two_classes(school)
+    school.happened(aug(20), verified("1a"), verified("1b"))
+    school.happened(aug(19), VerificationLapsed(class_id="1a", revision=2))
+    assert school.states(3, aug(19), aug(20)) == ["not_started", "in_progress"]
+
+
+def test_a_check_after_the_change_counts(school: School) -> None:
+    two_classes(school)
+    school.happened(aug(20), VerificationLapsed(class_id="1a", revision=2))
+    school.happened(aug(20), verified("1a"), verified("1b"))
+    assert school.states(3, aug(20)) == ["done"]
+
+
+def test_data_checked_after_15_september_are_checked_late(school: School) -> None:
+    two_classes(school)
+    school.happened(sep(16), verified("1a"), verified("1b"))
+    assert [school.step(3, day).deadline for day in (sep(15), sep(16))] == ["due_today", "done_late"]
+
+
+# 5: workplaces, declared and attested.
+
+
+def workplaces(online: int, total: int = 40) -> WorkplacesDeclared:
+    return WorkplacesDeclared(online=online, total=total)
+
+
+ATTESTED = StepAttested(step=5, evidence_sha256=None)
+
+
+def test_workplaces_are_declared_with_their_number_and_attested(school: School) -> None:
+    school.happened(aug(18), workplaces(30))
+    assert school.states(5, aug(18)) == ["not_started"]
+    school.happened(aug(19), ATTESTED)
+    assert school.states(5, aug(18), aug(19), sep(30)) == ["not_started", "done", "done"]
+    assert school.step(5, aug(19)).deadline == "done_on_time"
+
+
+def test_an_attestation_without_numbers_waits_for_them(school: School) -> None:
+    school.happened(aug(18), ATTESTED)
+    school.happened(aug(20), workplaces(30))
+    assert school.states(5, aug(18), aug(20)) == ["not_started", "done"]
+
+
+def test_fewer_workplaces_undo_step_5_until_there_are_as_many_again_or_the_fewer_are_attested(school: School) -> None:
+    school.happened(aug(18), workplaces(30), ATTESTED)
+    school.happened(aug(19), workplaces(29))
+    school.happened(aug(20), workplaces(31))
+    school.happened(aug(21), workplaces(20))
+    school.happened(aug(24), ATTESTED)
+    school.happened(aug(25), workplaces(25))
+    days = (aug(18), aug(19), aug(20), aug(21), aug(24), aug(25))
+    assert school.states(5, *days) == ["done", "reopened", "done", "reopened", "done", "done"]
+
+
+# 9, 10, 11: periods, bells, reference lists.
+
+
+def periods(grade: int, year: str = "2015/2016") -> ReportingPeriodsDefined:
+    return ReportingPeriodsDefined(grade=grade, academic_year=year, periods=(Period(begins=sep(1), ends=date(2016, 5, 31)),))
+
+
+def a_parallel(class_id: str, grade: int, year: str = "2015/2016") -> ClassDeclared:
+    return ClassDeclared(class_id=class_id, grade=grade, letter="А", academic_year=year)
+
+
+def test_periods_are_entered_for_every_parallel_in_use(school: School) -> None:
+    school.happened(aug(17), a_parallel("1a", 1), a_parallel("1b", 1), a_parallel("5a", 5), periods(11))
+    assert school.count(9, aug(17)) == (0, 2)
+    school.happened(aug(18), periods(1))
+    school.happened(aug(19), periods(5))
+    assert school.states(9, aug(17), aug(18), aug(19)) == ["not_started", "in_progress", "done"]
+    assert school.missing(9, aug(18)) == ["2015/2016/5"]
+
+
+def test_a_new_year_and_a_new_parallel_ask_for_periods_again_and_a_closed_one_does_not(school: School) -> None:
+    school.happened(aug(17), a_parallel("1a", 1), periods(1))
+    school.happened(aug(19), a_parallel("7a", 7))
+    school.happened(aug(20), ClassClosed(class_id="7a"))
+    school.happened(aug(21), a_parallel("2a", 2, "2016/2017"))
+    school.happened(aug(24), periods(2, "2016/2017"))
+    assert school.states(9, aug(17), aug(19), aug(20), aug(21), aug(24)) == ["done", "reopened", "done", "reopened", "done"]
+
+
+def test_periods_entered_after_their_day_are_late(school: School) -> None:
+    school.happened(aug(17), a_parallel("1a", 1))
+    school.happened(aug(21), periods(1))
+    assert [school.step(9, day).deadline for day in (aug(20), aug(21))] == ["due_today", "done_late"]
+
+
+def bells(shift: int) -> BellScheduleDefined:
+    return BellScheduleDefined(shift=shift, lessons=(LessonTime(begins="08:30", ends="09:15"),))
+
+
+def test_every_shift_with_classes_has_a_bell_schedule(school: School) -> None:
+    school.happened(aug(17), declared("1a"), declared("1b"), created("1a"))
+    assert school.states(10, aug(17)) == ["not_started"]
+    school.happened(aug(18), bells(1))
+    school.happened(aug(19), ClassCreated(class_id="1b", shift=2))
+    school.happened(aug(20), bells(2))
+    school.happened(aug(21), BellScheduleDeleted(shift=1))
+    school.happened(aug(24), bells(1))
+    days = (aug(18), aug(19), aug(20), aug(21), aug(24))
+    assert school.states(10, *days) == ["done", "reopened", "done", "reopened", "done"]
+    assert school.missing(10, aug(19)) == ["2"]
+    assert school.step(10, aug(18)).deadline == "done_on_time"
+
+
+def filled(name: str) -> ReferenceListFilled:
+    return ReferenceListFilled(list=name, entries=3, sha256="0" * 64)
+
+
+def test_the_four_required_lists_are_filled_and_another_one_does_not_count(school: School) -> None:
+    assert school.count(11, aug(17)) == (0, 4)
+    school.happened(aug(18), filled("subjects"), filled("positions"), filled("rooms"), filled("pets"))
+    school.happened(aug(19), filled("group-types"))
+    school.happened(aug(20), ReferenceListCleared(list="rooms"))
+    school.happened(aug(21), filled("rooms"))
+    days = (aug(17), aug(18), aug(19), aug(20), aug(21))
+    assert school.states(11, *days) == ["not_started", "in_progress", "done", "reopened", "done"]
+    assert school.missing(11, aug(20)) == ["rooms"]
+    assert school.step(11, aug(19)).deadline == "done_on_time"
+
+
+# 16 and 17: timetables and consultations.
+
+
+def timetable(class_id: str) -> TimetablePublished:
+    return TimetablePublished(class_id=class_id, valid_from=sep(1), lessons=20, sha256="0" * 64)
+
+
+def test_every_created_class_has_a_timetable(school: School) -> None:
+    two_classes(school)
+    school.happened(aug(24), timetable("1a"))
+    school.happened(aug(25), timetable("1b"))
+    school.happened(aug(26), TimetableWithdrawn(class_id="1a"))
+    school.happened(aug(27), timetable("1a"))
+    school.happened(aug(28), declared("1c"), created("1c"))
+    school.happened(aug(31), timetable("1c"))
+    days = (aug(17), aug(24), aug(25), aug(26), aug(27), aug(28), aug(31))
+    assert school.states(16, *days) == ["not_started", "in_progress", "done", "reopened", "done", "reopened", "done"]
+    assert school.missing(16, aug(26)) == ["1a"]
+    assert school.step(16, aug(25)).deadline == "done_on_time"
+
+
+def consulted(*classes: str) -> list[ConsultationHeld]:
+    return [ConsultationHeld(consultation="m1", class_id=class_id, attendees=20) for class_id in classes]
+
+
+def test_the_families_of_every_created_class_are_consulted(school: School) -> None:
+    two_classes(school)
+    school.happened(aug(25), *consulted("1a"))
+    school.happened(aug(27), *consulted("1b"))
+    school.happened(aug(28), declared("1c"), created("1c"))
+    school.happened(aug(31), *consulted("1c"))
+    days = (aug(17), aug(25), aug(27), aug(28), aug(31))
+    assert school.states(17, *days) == ["not_started", "in_progress", "done", "reopened", "done"]
+    assert school.step(17, aug(27)).deadline == "done_late"
+
+
+# 20: again and again.
+
+
+def everything_assigned(school: School, on: date) -> None:
+    """Step 15 done."""
+    school.happened(aug(17), declared("1a"), created("1a"), headcount("1a", 1))
+    school.happened(on, granted("p1", at=seat("1a", 1)), enrolled("p1", "1a", 1), linked("p1", "m1"), assigned("p1", "1a"))
+
+
+def test_the_first_week_to_check_ends_on_the_friday_after_step_15_was_first_done(school: School) -> None:
+    everything_assigned(school, aug(25))  # a Tuesday
+    assert [school.count(20, day) for day in (aug(25), aug(27), aug(28), sep(3), sep(4), sep(11))] == [
+        (0, 0),
+        (0, 0),
+        (0, 1),
+        (0, 1),
+        (0, 2),
+        (0, 3),
+    ]
+
+
+def test_a_week_is_checked_by_a_check_of_the_whole_school_in_that_week(school: School) -> None:
+    everything_assigned(school, aug(25))
+    school.happened(aug(27), verified(None))
+    school.happened(sep(5), verified(None), verified("1a"))
+    assert [school.count(20, day) for day in (aug(27), aug(28), sep(4), sep(11))] == [(0, 0), (1, 1), (1, 2), (2, 3)]
+    assert school.missing(20, sep(11)) == ["2015-09-04"]
+
+
 def test_what_recurs_is_never_done(school: School) -> None:
-    school.happened(aug(19), StepAttested(step=20, evidence_sha256=None))
-    assert school.states(20, aug(18), aug(19), sep(30)) == ["not_started", "in_progress", "in_progress"]
-    assert school.step(20, aug(19)).deadline == "none"
+    everything_assigned(school, aug(25))
+    assert school.states(20, aug(26)) == ["not_started"]
+    school.happened(aug(27), verified(None))
+    assert school.states(20, aug(26), aug(27), aug(28), sep(30)) == ["not_started", "in_progress", "in_progress", "in_progress"]
+    assert school.step(20, aug(28)).deadline == "none"
+    assert school.step(20, aug(28)).first_completed_on is None
+
+
+# 21: the activity rating.
+
+
+def rated(week_ends: date, score: int) -> SchoolActivityRated:
+    return SchoolActivityRated(week_ends=week_ends, score=score, teachers=score, families=score, pupils=score)
+
+
+def test_a_rating_of_70_completes_step_21_and_one_week_below_it_is_forgiven(school: School) -> None:
+    for day, score in ((sep(6), 40), (sep(13), 70), (sep(20), 69), (sep(27), 71)):
+        school.happened(day, rated(day, score))
+    assert school.states(21, sep(5), sep(6), sep(13), sep(20), sep(27)) == ["not_started", "in_progress", "done", "done", "done"]
+    assert [school.count(21, day) for day in (sep(6), sep(20))] == [(40, 100), (69, 100)]
+    assert school.step(21, sep(13)).deadline == "done_on_time"
+
+
+def test_two_weeks_below_undo_step_21_until_it_is_reached_again(school: School) -> None:
+    for day, score in ((sep(6), 80), (sep(13), 60), (sep(20), 60), (sep(27), 60)):
+        school.happened(day, rated(day, score))
+    school.happened(date(2015, 10, 4), rated(date(2015, 10, 4), 75))
+    days = (sep(6), sep(13), sep(20), sep(27), date(2015, 10, 4))
+    assert school.states(21, *days) == ["done", "done", "reopened", "reopened", "done"]
+    assert school.missing(21, sep(20)) == ["school-1"]
+
+
+# What ends a decision, and what takes a code back.
+
+
+def test_a_consent_that_expires_undoes_the_staff_s_decision_until_it_is_renewed(school: School) -> None:
+    school.happened(aug(17), hired("anna"), granted("anna", "staff"))
+    school.happened(aug(24), ConsentExpired(consent_id="consent-anna", subject="anna", subject_kind=SubjectKind.STAFF))
+    school.happened(aug(25), granted("anna", "staff", consent_id="second"))
+    school.happened(aug(26), ConsentExpired(consent_id="consent-anna", subject="anna", subject_kind=SubjectKind.STAFF))
+    assert school.states(8, aug(17), aug(24), aug(25), aug(26)) == ["done", "reopened", "done", "done"]
+
+
+def test_a_consent_that_never_was_valid_decided_nothing_on_any_day(school: School) -> None:
+    school.happened(aug(17), hired("anna"), granted("anna", "staff"))
+    assert school.states(8, aug(17), aug(20)) == ["done", "done"]
+    school.happened(
+        aug(17),
+        ConsentInvalidated(consent_id="consent-anna", subject="anna", subject_kind=SubjectKind.STAFF, reason=InvalidationReason.NOT_SIGNED),
+    )
+    assert school.states(8, aug(17), aug(20)) == ["not_started", "not_started"]
+    school.happened(aug(21), refused("anna", "staff").model_copy(update={"consent_id": "second"}))
+    assert school.states(8, aug(21)) == ["done"]
+
+
+def test_an_eighteenth_birthday_undoes_the_families_decisions_and_the_pupil_decides(school: School) -> None:
+    everything_assigned(school, aug(18))
+    school.happened(aug(18), granted("m1", "guardian"))
+    school.happened(aug(24), ConsentExpired(consent_id="consent-p1", subject="p1", subject_kind=SubjectKind.PUPIL))
+    school.happened(aug(25), granted("p1", consent_id="own"))
+    assert school.states(13, aug(18), aug(24), aug(25)) == ["done", "reopened", "done"]
+    assert school.states(14, aug(18), aug(24), aug(25)) == ["done", "done", "done"]
+
+
+def with_a_code(school: School, expires_on: date = date(2015, 12, 1)) -> None:
+    school.happened(aug(17), hired("anna"), granted("anna", "staff"), issued("anna", "first", expires_on))
+
+
+def test_mail_that_comes_back_undoes_its_dispatch_until_another_way_is_found(school: School) -> None:
+    with_a_code(school)
+    school.happened(aug(18), CredentialsDispatched(credential="first", person="anna", message="mail"))
+    school.happened(aug(20), MessageBounced(message="mail", recipient="anna", status=550))
+    school.happened(aug(21), CredentialsHandedOver(credential="first", person="anna", channel=Channel.PAPER, receiver="anna"))
+    assert school.states(18, aug(17), aug(18), aug(20), aug(21)) == ["not_started", "done", "reopened", "done"]
+
+
+def test_another_message_that_comes_back_says_nothing_of_the_code(school: School) -> None:
+    with_a_code(school)
+    school.happened(aug(18), CredentialsDispatched(credential="first", person="anna", message="mail"))
+    school.happened(aug(20), MessageBounced(message="other", recipient="anna", status=550))
+    assert school.states(18, aug(20)) == ["done"]
+
+
+def test_a_code_that_expires_before_it_is_used_undoes_its_hand_over(school: School) -> None:
+    with_a_code(school, expires_on=aug(26))
+    school.happened(aug(18), CredentialsHandedOver(credential="first", person="anna", channel=Channel.PAPER, receiver="anna"))
+    assert school.states(18, aug(18), aug(26), aug(27)) == ["done", "done", "reopened"]
+    school.happened(aug(28), issued("anna", "second", date(2015, 12, 1)))
+    school.happened(aug(31), CredentialsHandedOver(credential="second", person="anna", channel=Channel.PAPER, receiver="anna"))
+    assert school.states(18, aug(28), aug(31)) == ["reopened", "done"]
+
+
+def test_a_code_that_was_used_in_time_expires_for_nobody(school: School) -> None:
+    with_a_code(school, expires_on=aug(26))
+    school.happened(aug(18), CredentialsHandedOver(credential="first", person="anna", channel=Channel.PAPER, receiver="anna"))
+    school.happened(aug(25), activated("anna"))
+    assert school.states(18, aug(27)) == ["done"]
+
+
+def test_pupils_who_are_rolled_over_take_their_decisions_along_to_the_next_year(school: School) -> None:
+    everything_assigned(school, aug(18))
+    school.happened(aug(18), granted("m1", "guardian"))
+    following = ClassDeclared(class_id="2a", grade=2, letter="А", academic_year="2016/2017")
+    school.happened(aug(24), following, created("2a"), headcount("2a", 1))
+    assert school.states(15, aug(24)) == ["reopened"]
+    school.happened(aug(25), PupilMoved(pupil="p1", seat=seat("2a", 1)), assigned("p1", "2a"), ClassClosed(class_id="1a"))
+    school.happened(aug(25), AcademicYearRolledOver(from_year="2015/2016", to_year="2016/2017"))
+    assert school.states(13, aug(25)) == ["done"]
+    assert (school.states(15, aug(25)), school.count(15, aug(25))) == (["done"], (1, 1))
+
+
+# What never was true.
+
+
+def test_a_fact_that_is_annulled_was_never_there(school: School) -> None:
+    school.happened(aug(18), hired("anna"), CoordinatorAppointed(person="anna"))
+    appointed = school.logs.events["roster"][-1]
+    assert school.states(4, aug(18)) == ["done"]
+    annulment = EntryAnnulled(
+        event=appointed.id, position=appointed.position, event_type=appointed.type, reason=AnnulmentReason.WRONG_PERSON
+    )
+    school.happened(aug(18), annulment)
+    assert school.states(4, aug(18), aug(19)) == ["not_started", "not_started"]
+    school.happened(aug(20), CoordinatorAppointed(person="anna"))
+    assert school.states(4, aug(18), aug(20)) == ["not_started", "done"]
+
+
+# The board as a whole.
 
 
 def test_a_step_is_blocked_by_its_anchors_that_are_not_done(school: School) -> None:

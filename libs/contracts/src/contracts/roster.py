@@ -303,6 +303,14 @@ class RosterDataVerified(Event):
     revision: int | None
 
 
+@event("roster.verification-lapsed.v1")
+class VerificationLapsed(Event):
+    """A class's data changed after somebody had checked them: as they are now, at this `revision`, nobody has (step 3)."""
+
+    class_id: Identifier
+    revision: int
+
+
 @event("roster.data-issue-opened.v1")
 class DataIssueOpened(Event):
     """Something is wrong with a class's data; while a `blocking` issue is open, the class does not count as checked (step 3)."""

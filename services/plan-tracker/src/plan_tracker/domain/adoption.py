@@ -21,7 +21,7 @@ from contracts.plan import (
     Week,
 )
 from eventkit.decider import Decider, Refused
-from plan_tracker.domain.plan import Plan, load_plan
+from plan_tracker.domain.plan import ATTESTED, Plan, load_plan
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def school_plan(load: Callable[[str], Plan] = load_plan) -> Decider[Adopt | Atte
         plan = load(state.adopted.plan)
         if command.step not in {step.n for step in plan.steps}:
             raise Refused("step.unknown", f"The plan has no step {command.step}: it has {len(plan.steps)}.")
-        if plan.step(command.step).measure != "attested":
+        if plan.step(command.step).measure not in ATTESTED:
             text = f"Step {command.step} is derived from what happened, so nobody can say that it is done."
             raise Refused("step.derived", text, f"`vekha plan explain --step {command.step}` says what is missing.")
         if command.step in state.attested:

@@ -5,14 +5,17 @@ from datetime import date
 
 from contracts.plan import StepRow
 from eventkit.decider import Refused
-from plan_tracker.domain import measures
-from plan_tracker.domain.days import Days, Switch, holds, since
+from plan_tracker.domain import facts, measures
+from plan_tracker.domain.days import NEVER, Days, Switch, holds, since
 from plan_tracker.domain.deadlines import Due, live_with_reasons, own_due
-from plan_tracker.domain.facts import Documents, Fact
+from plan_tracker.domain.facts import Documents, Fact, Key
 from plan_tracker.domain.join import Join
 from plan_tracker.domain.plan import Recurring, Step, WorkdaysAfterAnchor, WorkdaysAfterOwnReceipt, load_plan
 from plan_tracker.domain.progress import Adoption, Progress
-from plan_tracker.domain.timeline import Tally, Timeline
+from plan_tracker.domain.timeline import Periods, Tally, Timeline, rated
+
+_ALL_POINTS = 100
+_FRIDAY = date(2015, 8, 21).toordinal() % 7
 
 
 class SchoolBoard:
@@ -22,12 +25,26 @@ class SchoolBoard:
         self.school = school
         self._join = Join()
         self._progress: Progress | None = None
+        self._tallies: dict[int, Tally] = {}  # of the steps whose subjects are missing one by one
+        self._documents: dict[Key, Sequence[Fact]] = {}
+        self._annulled: dict[str, frozenset[tuple[int, int]]] = {}
 
     def replace(self, changed: Documents) -> None:
         """Takes in documents that are new or have more facts than before."""
-        if changed:
-            self._progress = None
-            self._join.replace(changed)
+        if not changed:
+            return
+        self._progress = None
+        self._documents.update(changed)
+        annulled = facts.annulled(changed)
+        again = {key for key in self._documents if key.source in annulled} if annulled else set[Key]()
+        self._annulled |= annulled
+        self._join.replace({key: self._true(key) for key in again.union(changed) if key.kind != facts.ANNULLED})
+
+    def _true(self, key: Key) -> Sequence[Fact]:
+        """A document's facts without those that never were true."""
+        annulled = self._annulled.get(key.source)
+        found = self._documents[key]
+        return [fact for fact in found if fact[:2] not in annulled] if annulled else found
 
     @property
     def place(self) -> tuple[str, str] | None:
@@ -37,11 +54,16 @@ class SchoolBoard:
     def progress(self) -> Progress | None:
         """How far the school is with its plan; None where it adopted none. Raises Refused `calendar.not-pinned`."""
         if self._progress is None and (adoption := self._adoption()) is not None:
-            facts = self._join.plan
-            attested = {fact[3]: fact[0] for fact in reversed(facts) if fact[2] == "step-attested"}
-            orders = _orders(facts)
-            timelines = {step.n: self._timeline(step, attested, orders) for step in adoption.plan.steps}
-            self._progress = Progress(adoption, timelines, attested)
+            attested: dict[int, list[int]] = {}
+            for fact in self._join.plan:
+                if fact[2] == "step-attested":
+                    attested.setdefault(fact[3], []).append(fact[0])
+            self._tallies = {step.n: tally for step in adoption.plan.steps if (tally := self._tally(step, attested.get(step.n, ())))}
+            timelines: dict[int, Timeline | Periods] = {n: tally.timeline for n, tally in self._tallies.items()}
+            for step in adoption.plan.in_order:
+                if step.n not in timelines:
+                    timelines[step.n] = self._of_weeks(step, adoption.start, timelines)
+            self._progress = Progress(adoption, timelines)
         return self._progress
 
     def rows(self, day: date) -> tuple[StepRow, ...]:
@@ -67,12 +89,16 @@ class SchoolBoard:
         )
 
     def missing(self, n: int, day: date) -> list[str]:
-        """Who is counted and not satisfied at the end of a day: the person where there is one, else the seat, the class or the school."""
+        """Who or what is counted and not satisfied at the end of a day: the person where there is one, else the seat, the class, the shift,
+        the list, the week's last day or the school."""
         progress, ordinal = self._adopted(), day.toordinal()
-        tally = self._join.tallies.get(progress.adoption.plan.step(n).measure)
-        if tally is None:
-            return [] if progress.timelines[n].is_done(ordinal) else [self.school]
-        return sorted(self._join.named(subject, ordinal) for subject in tally.missing(ordinal))
+        if (tally := self._tallies.get(n)) is not None:
+            return sorted(self._join.named(subject, ordinal) for subject in tally.missing(ordinal))
+        match progress.timelines[n]:
+            case Periods() as periods:
+                return [date.fromordinal(end).isoformat() for end in periods.missed(ordinal)]
+            case timeline:
+                return [] if timeline.is_done(ordinal) else [self.school]
 
     # ---- inside -------------------------------------------------------------------------------------------------------
 
@@ -101,20 +127,39 @@ class SchoolBoard:
                 )
         return None
 
-    def _timeline(self, step: Step, attested: Mapping[int, int], orders: Sequence[Days]) -> Timeline:
-        """A measure of many subjects has its tally; where the school as a whole is the subject, the tally is of one."""
-        if (many := self._join.tallies.get(step.measure)) is not None:
-            return many.timeline
-        match step.measure:
-            case "active-coordinator":
-                standing = measures.active_coordinator((member.coordinator for member in self._join.staff.values()), step.threshold or 1)
-            case "school-order":
-                standing = measures.school_order(orders)
-            case _:
-                standing = measures.attested(None if isinstance(step.deadline, Recurring) else attested.get(step.n))
+    def _tally(self, step: Step, attested: Sequence[int]) -> Tally | None:
+        """The standings of a step's subjects: those that are the same in every plan, those that this plan names, or the school alone. None
+        for a step that is measured by the week."""
+        join = self._join
+        if (many := join.tallies.get(step.measure)) is not None:
+            return many
         one = Tally()
+        match step.measure:
+            case "training-attended":
+                return join.training(step.required_positions)
+            case "lists-filled":
+                for name in step.required_lists:
+                    one.put(name, measures.list_filled(join.lists.get(name, NEVER)))
+                return one
+            case "active-coordinator":
+                standing = measures.active_coordinator((member.coordinator for member in join.staff.values()), step.threshold or 1)
+            case "school-order":
+                standing = measures.school_order(_orders(join.plan))
+            case "workplaces":
+                standing = measures.workplaces([(fact[0], fact[3]) for fact in join.workplaces], attested)
+            case "attested":
+                standing = measures.attested(attested[0] if attested else None)
+            case _:
+                return None
         one.put(self.school, standing)
-        return one.timeline
+        return one
+
+    def _of_weeks(self, step: Step, start: date, timelines: Mapping[int, Timeline | Periods]) -> Timeline | Periods:
+        if step.measure == "activity-rated":
+            return rated([(fact[0], fact[3]) for fact in self._join.ratings], step.threshold or _ALL_POINTS)
+        first_after = step.deadline.first_after if isinstance(step.deadline, Recurring) else None
+        began = start.toordinal() - 1 if first_after is None else timelines[first_after].first_day
+        return Periods(None if began is None else _friday_after(began), self._join.school_check.checks)
 
     def _row(self, progress: Progress, step: Step, day: date, due_live: date | None) -> StepRow:
         n, due = step.n, progress.adoption.baseline.get(step.n)
@@ -188,10 +233,15 @@ class SchoolBoard:
         return latest
 
 
-def _orders(facts: Iterable[Fact]) -> list[Days]:
+def _friday_after(day: int) -> int:
+    """The first Friday after a day: a school's week has been checked by then, whatever else it works on a Saturday."""
+    return day + 1 + (_FRIDAY - day - 1) % 7
+
+
+def _orders(plan: Iterable[Fact]) -> list[Days]:
     """When each of the school's own orders was in force."""
     orders: dict[str, Switch] = {}
-    for day, _, what, *values in facts:
+    for day, _, what, *values in plan:
         if what.startswith("implementation-order-"):
             orders.setdefault(values[0], Switch()).turn(day, what.endswith("registered"))
     return [one.days for one in orders.values()]

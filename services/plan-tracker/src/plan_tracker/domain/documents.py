@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from plan_tracker.domain.days import NEVER, Days, Switch
+from plan_tracker.domain.days import NEVER, Days, Switch, at_least, without
 from plan_tracker.domain.facts import Fact
 
 Seat = tuple[str, int]
@@ -19,6 +19,8 @@ class Staff(NamedTuple):
     active: Days
     coordinator: Days
     director: Days
+    positions: dict[str, Days]
+    """When employed as what."""
 
 
 class SchoolClass(NamedTuple):
@@ -27,6 +29,10 @@ class SchoolClass(NamedTuple):
     open: Days
     """Created and not closed: a pupil can be assigned to it."""
     created: Days
+    parallel: str
+    """Academic year and grade, e.g. `2015/2016/5`; empty where it was never declared."""
+    shift: str
+    """Empty until it is created."""
     headcount: tuple[tuple[int, int], ...]
     """From which day how many pupils; none once it is closed."""
     seats: int
@@ -64,17 +70,31 @@ class Decisions(NamedTuple):
     """One person's decisions, as staff, pupil or guardian."""
 
     decided: Days
-    """From the first decision on: a withdrawal ends a consent, not the fact that somebody decided (DOMAIN 3)."""
+    """From the first decision on: a withdrawal ends a consent, not the fact that somebody decided (DOMAIN 3). An expiry ends both."""
     granted: Days
     declined: Days
     """Refused or withdrawn."""
+    withdrawn: Days
+    seen: bool
+    """Something was ever decided."""
     seats: tuple[tuple[int, Seat], ...]
     """From which day on which seat a pupil's decision stands."""
 
 
+class Check(NamedTuple):
+    """What is known of the checking of one class's data, or of the school's."""
+
+    verified: Days
+    """Checked, not changed since, and no blocking issue open."""
+    checks: tuple[int, ...]
+    """The days of the checks."""
+
+
 class Account(NamedTuple):
     received: Days
-    """The newest credential is handed over, or the account was activated without."""
+    """The newest credential is handed over, or on its way without a bounce, and not expired unused; or the account is activated."""
+    reached: Days
+    """From the first hand-over, dispatch or activation on, whatever was issued or bounced later."""
     active: Days
     blocked: Days
     receipts: tuple[tuple[int, int], ...]
@@ -89,41 +109,49 @@ class Account(NamedTuple):
         return found
 
 
-NO_STAFF = Staff(NEVER, NEVER, NEVER)
-NO_CLASS = SchoolClass(NEVER, NEVER, NEVER, (), 0)
+NO_STAFF = Staff(NEVER, NEVER, NEVER, {})
+NO_CLASS = SchoolClass(NEVER, NEVER, NEVER, "", "", (), 0)
 NO_PUPIL = Pupil(NEVER, NEVER, NEVER, NEVER, {}, {}, {}, ())
-NO_DECISIONS = Decisions(NEVER, NEVER, NEVER, ())
-NO_ACCOUNT = Account(NEVER, NEVER, NEVER, ())
+NO_DECISIONS = Decisions(NEVER, NEVER, NEVER, NEVER, False, ())
+NO_CHECK = Check(NEVER, ())
+NO_ACCOUNT = Account(NEVER, NEVER, NEVER, NEVER, ())
 
 
 def staff(facts: Iterable[Fact]) -> Staff:
-    active, coordinator, director = Switch(), Switch(), Switch()
+    active, coordinator, positions = Switch(), Switch(), defaultdict[str, Switch](Switch)
     appointed = False
     for day, _, what, *values in facts:
         if what == "staff-hired":
             active.turn(day, True)
-            director.turn(day, values[0] == "director")
+            for position, held in positions.items():
+                held.turn(day, position == values[0])
+            positions[values[0]].turn(day, True)
         elif what == "staff-dismissed":
             active.turn(day, False)
-            director.turn(day, False)
+            for held in positions.values():
+                held.turn(day, False)
             appointed = False
         elif what == "coordinator-appointed":
             appointed = True
         elif what == "coordinator-relieved":
             appointed = False
         coordinator.turn(day, appointed and active.on)
-    return Staff(active.days, coordinator.days, director.days)
+    held_days = _days(positions)
+    return Staff(active.days, coordinator.days, held_days.get("director", NEVER), held_days)
 
 
 def school_class(facts: Iterable[Fact]) -> SchoolClass:
     declared, created, is_open = Switch(), Switch(), Switch()
     headcount: list[tuple[int, int]] = []
     seats, closed = 0, False
+    parallel = shift = ""
     for day, _, what, *values in facts:
         if what == "class-declared":
             declared.turn(day, not closed)
+            parallel = parallel or values[0]
         elif what == "class-created":
             created.turn(day, True)
+            shift = shift or values[0]
         elif what == "class-headcount-declared":
             headcount.append((day, 0 if closed else values[0]))
             seats = max(seats, values[0])
@@ -132,7 +160,7 @@ def school_class(facts: Iterable[Fact]) -> SchoolClass:
             declared.turn(day, False)
             headcount.append((day, 0))
         is_open.turn(day, created.on and not closed)
-    return SchoolClass(declared.days, is_open.days, created.days, tuple(headcount), seats)
+    return SchoolClass(declared.days, is_open.days, created.days, parallel, shift, tuple(headcount), seats)
 
 
 def pupil(facts: Iterable[Fact]) -> Pupil:
@@ -147,6 +175,9 @@ def pupil(facts: Iterable[Fact]) -> Pupil:
             entered.turn(day, True)
             left.turn(day, False)
             basis.turn(day, other_basis)
+            moves.append((day, (class_id, number)))
+        elif what == "pupil-moved":
+            class_id, number = values
             moves.append((day, (class_id, number)))
         elif what == "guardian-linked":
             guardians[values[0]].turn(day, True)
@@ -190,50 +221,153 @@ def decisions(facts: Sequence[Fact]) -> dict[str, Decisions]:
     return {kind: _decisions(facts if len(kinds) == 1 else [fact for fact in facts if fact[4] == kind]) for kind in kinds}
 
 
-def _decisions(facts: Iterable[Fact]) -> Decisions:
-    decided, granted, declined = Switch(), Switch(), Switch()
+def _decisions(facts: Sequence[Fact]) -> Decisions:
+    decided, granted, declined, withdrawn = Switch(), Switch(), Switch(), Switch()
     seats: list[tuple[int, Seat]] = []
     current: str | None = None
+    never_valid = {fact[3]: fact[0] for fact in reversed(facts) if fact[2] == "consent-invalidated"}
     for day, _, what, consent_id, _, *seat in facts:
-        decided.turn(day, True)
-        if what == "consent-withdrawn":
+        if day >= never_valid.get(consent_id, day + 1):  # an invalidation stands at the day of the decision that never was valid
+            continue
+        if what in ("consent-withdrawn", "consent-expired"):
             if current not in (None, consent_id):
-                continue  # Another decision has taken the place of the one that is withdrawn.
+                continue  # Another decision has taken the place of the one that ends.
+            ended = what == "consent-withdrawn"
+            decided.turn(day, ended)
             granted.turn(day, False)
-            declined.turn(day, True)
+            declined.turn(day, ended)
+            withdrawn.turn(day, ended)
             continue
         current = consent_id
+        decided.turn(day, True)
         granted.turn(day, what == "consent-granted")
         declined.turn(day, what != "consent-granted")
+        withdrawn.turn(day, False)
         if seat:
             class_id, number = seat
             seats.append((day, (class_id, number)))
-    return Decisions(decided.days, granted.days, declined.days, tuple(seats))
+    return Decisions(decided.days, granted.days, declined.days, withdrawn.days, bool(facts), tuple(seats))
 
 
-def account(facts: Iterable[Fact]) -> Account:
-    received, active, blocked = Switch(), Switch(), Switch()
-    receipts: list[tuple[int, int]] = []
-    newest: str | None = None
-    handed_over = False
+def account(facts: Sequence[Fact], bounces: Iterable[Fact] = ()) -> Account:
+    """An account, from what identity records about a person and what notifier records of mail that did not arrive."""
+    return _Account(bounces).read(facts)
+
+
+class _Account:
+    """The reading of one account's facts, in order."""
+
+    def __init__(self, bounces: Iterable[Fact]) -> None:
+        self._received, self._reached, self._active, self._blocked = Switch(), Switch(), Switch(), Switch()
+        self._receipts: list[tuple[int, int]] = []
+        self._newest: str | None = None
+        self._expires = 0  # the last day of the newest credential; 0: it does not expire
+        self._out = False
+        self._bounced = {fact[3]: fact[0] for fact in reversed(list(bounces))}
+        self._bounces_on = 0  # when the message with the newest credential came back; 0: it did not
+
+    def read(self, facts: Iterable[Fact]) -> Account:
+        for day, _, what, *values in facts:
+            self._pass_to(day)
+            if what == "credentials-issued":
+                self._newest, self._expires = values
+                self._take_back(day)
+                self._blocked.turn(day, False)
+            elif what == "credentials-handed-over" and self._newest in (None, values[0]):
+                self._give_out(day)
+            elif what == "credentials-dispatched" and self._newest in (None, values[0]):
+                self._give_out(day)
+                if values[1] in self._bounced:
+                    self._bounces_on = max(day, self._bounced[values[1]])
+            elif what == "account-activated":
+                self._active.turn(day, True)
+                self._blocked.turn(day, False)
+            elif what == "account-blocked":
+                self._newest, self._expires = None, 0
+                self._take_back(day)
+                self._active.turn(day, False)
+                self._blocked.turn(day, True)
+            self._turn(day)
+        self._pass_to(None)
+        return Account(self._received.days, self._reached.days, self._active.days, self._blocked.days, tuple(self._receipts))
+
+    def _give_out(self, day: int) -> None:
+        if 0 < self._expires < day:
+            return
+        if not self._out:  # The first hand-over starts the person's term.
+            self._receipts.append((day, day))
+        self._out, self._bounces_on = True, 0
+
+    def _take_back(self, day: int) -> None:
+        self._out, self._bounces_on = False, 0
+        if self._receipts:
+            self._receipts.append((day, 0))
+
+    def _pass_to(self, day: int | None) -> None:
+        """What happened of itself before a day, or ever: the mail came back, or the code expired before it was used."""
+        ends = [end for end in (self._bounces_on, self._expires + 1 if self._expires else 0) if end]
+        end = min(ends, default=0)
+        if self._out and end and not self._active.on and (day is None or end < day):
+            self._take_back(end)
+            self._turn(end)
+
+    def _turn(self, day: int) -> None:
+        self._received.turn(day, self._out or self._active.on)
+        self._reached.turn(day, self._reached.on or self._received.on)
+
+
+# ---- What the school as a whole has set up ------------------------------------------------------------------------------
+
+
+def standing(facts: Iterable[Fact], *, ended_by: str = "") -> Days:
+    """From the first such fact on, until one that ends it: periods, bells, a list, a timetable, a consultation."""
+    switch = Switch()
+    for day, _, what, *_ in facts:
+        switch.turn(day, what != ended_by)
+    return switch.days
+
+
+def check(facts: Sequence[Fact]) -> Check:
+    """What was checked stood in the record before the check: so it is the record's order that says which change came after it, and a
+    change that is learned later but happened before takes the check away from its own day on."""
+    issues, blocked = set[str](), Switch()
     for day, _, what, *values in facts:
-        if what == "credentials-issued":
-            newest, handed_over = values[0], False
-            blocked.turn(day, False)
-            if receipts:
-                receipts.append((day, 0))
-        elif what == "credentials-handed-over" and newest in (None, values[0]):
-            if not handed_over:  # The first hand-over starts the person's term.
-                receipts.append((day, day))
-            handed_over = True
-        elif what == "account-activated":
-            active.turn(day, True)
-            blocked.turn(day, False)
-        elif what == "account-blocked":
-            newest, handed_over = None, False
-            active.turn(day, False)
-            blocked.turn(day, True)
-            if receipts:
-                receipts.append((day, 0))
-        received.turn(day, handed_over or active.on)
-    return Account(received.days, active.days, blocked.days, tuple(receipts))
+        if what == "data-issue-opened" and values[1]:
+            issues.add(values[0])
+        elif what == "data-issue-resolved":
+            issues.discard(values[0])
+        blocked.turn(day, bool(issues))
+    runs: list[Days] = []
+    lapsed = 0  # the earliest day of the lapses that the record holds behind the one at hand
+    for day, _, what, *_ in sorted(facts, key=lambda fact: fact[1], reverse=True):
+        if what == "verification-lapsed":
+            lapsed = min(lapsed or day, day)
+        elif what == "roster-data-verified":
+            runs.append((day, max(day, lapsed)) if lapsed else (day,))
+    verified = at_least(1, (run for run in runs if len(run) == 1 or run[0] < run[1]))
+    return Check(without(verified, blocked.days), tuple(fact[0] for fact in facts if fact[2] == "roster-data-verified"))
+
+
+class Session(NamedTuple):
+    """A training session: by person, since when who is named for it, has attended it, and has attended it face to face."""
+
+    named: dict[str, Days]
+    attended: dict[str, Days]
+    face_to_face: dict[str, Days]
+
+
+def session(facts: Iterable[Fact]) -> Session:
+    named, attended, face_to_face = defaultdict[str, Switch](Switch), defaultdict[str, Switch](Switch), defaultdict[str, Switch](Switch)
+    for day, _, what, *values in facts:
+        if what == "training-session-scheduled":
+            for person in values[1]:
+                named[person].turn(day, True)
+        elif what == "training-session-cancelled":
+            for one in named.values():
+                one.turn(day, False)
+        else:
+            form, person = values
+            attended[person].turn(day, True)
+            if form == "face-to-face":
+                face_to_face[person].turn(day, True)
+    return Session(_days(named), _days(attended), _days(face_to_face))

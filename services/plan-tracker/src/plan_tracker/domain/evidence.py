@@ -1,6 +1,5 @@
 """Which events a step is derived from: what explaining shows beside the number."""
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
@@ -8,21 +7,50 @@ from contracts import SERVICES
 from plan_tracker.domain.facts import Documents, Fact, Key
 from plan_tracker.domain.plan import Step
 
-_OF_SEATS = {"class-headcount-declared", "class-closed", "pupil-enrolled", "pupil-left", "consent-granted", "consent-refused"}
+_OF_SEATS = {
+    "class-headcount-declared",
+    "class-closed",
+    "pupil-enrolled",
+    "pupil-moved",
+    "pupil-left",
+    "consent-granted",
+    "consent-refused",
+    "consent-expired",
+    "consent-invalidated",
+}
+_OF_STAFF = {"staff-hired", "staff-dismissed"}
+_OF_COORDINATORS = {*_OF_STAFF, "coordinator-appointed", "coordinator-relieved"}
+_OF_TRAINING = {"training-session-scheduled", "training-session-cancelled", "training-attended"}
+_OF_CHECKS = {"roster-data-verified", "verification-lapsed", "data-issue-opened", "data-issue-resolved"}
+_OF_CODES = {"credentials-handed-over", "credentials-dispatched", "message-bounced", "account-activated", "account-blocked"}
 
 COUNTING: Final[dict[str, frozenset[str]]] = {
     "attested": frozenset({"step-attested"}),
-    "active-coordinator": frozenset({"staff-hired", "staff-dismissed", "coordinator-appointed", "coordinator-relieved"}),
+    "training-attended": frozenset({*_OF_TRAINING, "staff-dismissed"}),
+    "access-received": frozenset({*_OF_COORDINATORS, "credentials-handed-over", "credentials-dispatched", "account-activated"}),
+    "data-verified": frozenset({"class-created", "class-closed", *_OF_CHECKS}),
+    "active-coordinator": frozenset(_OF_COORDINATORS),
+    "workplaces": frozenset({"workplaces-declared", "step-attested"}),
     "school-order": frozenset({"implementation-order-registered", "implementation-order-revoked"}),
-    "staff-decided": frozenset({"staff-hired", "staff-dismissed", "consent-granted", "consent-refused"}),
+    "coordinators-trained": frozenset({*_OF_COORDINATORS, "training-attended"}),
+    "staff-decided": frozenset({*_OF_STAFF, "consent-granted", "consent-refused", "consent-expired", "consent-invalidated"}),
+    "periods-defined": frozenset({"reporting-periods-defined", "class-declared", "class-closed"}),
+    "bells-defined": frozenset({"bell-schedule-defined", "bell-schedule-deleted", "class-created", "class-closed"}),
+    "lists-filled": frozenset({"reference-list-filled", "reference-list-cleared"}),
     "classes-created": frozenset({"class-declared", "class-created", "class-closed"}),
     "families-decided": frozenset({*_OF_SEATS, "guardian-linked", "guardian-unlinked"}),
     "families-entered": frozenset({*_OF_SEATS, "consent-withdrawn", "guardian-absence-recorded", "guardian-linked", "guardian-unlinked"}),
-    "pupils-assigned": frozenset({*_OF_SEATS, "consent-withdrawn", "class-created", "pupil-assigned-to-class"}),
-    "credentials-out": frozenset({"credentials-issued", "credentials-handed-over", "account-activated", "account-blocked"}),
-    "accounts-activated": frozenset({"credentials-handed-over", "account-activated", "account-blocked"}),
+    "pupils-assigned": frozenset(
+        {*_OF_SEATS, "consent-withdrawn", "class-created", "pupil-assigned-to-class", "academic-year-rolled-over"}
+    ),
+    "timetables-published": frozenset({"class-created", "class-closed", "timetable-published", "timetable-withdrawn"}),
+    "consultations-held": frozenset({"class-created", "class-closed", "consultation-held"}),
+    "credentials-out": frozenset({"credentials-issued", *_OF_CODES}),
+    "accounts-activated": frozenset(_OF_CODES),
+    "data-checked": frozenset({"roster-data-verified"}),
+    "activity-rated": frozenset({"school-activity-rated"}),
 }
-"""The events that move each measure. Whom the last two count, the steps before them explain."""
+"""The events that move each measure. Whom steps 18 and 19 count, the steps before them explain."""
 
 _DECIDING = {
     "staff-decided": {"staff"},
@@ -35,21 +63,41 @@ _DECIDING = {
 def evidence(step: Step, documents: Documents, day: date) -> list[tuple[Key, Fact]]:
     """The facts up to a day that a step is derived from, in the order of days."""
     words, until = COUNTING[step.measure], day.toordinal()
+    coordinators, directors = _staff_with(documents, "coordinator-appointed", ()), _staff_with(documents, "staff-hired", ("director",))
     found = [
         (key, fact)
         for key, facts in documents.items()
         for fact in facts
-        if fact[2] in words and fact[0] <= until and _concerns(step, key, facts, fact)
+        if fact[2] in words and fact[0] <= until and _concerns(step, key, fact, coordinators, directors)
     ]
     return sorted(found, key=lambda one: (one[1][0], SERVICES.index(one[0].source), one[1][1]))
 
 
-def _concerns(step: Step, key: Key, facts: Sequence[Fact], fact: Fact) -> bool:
+def _staff_with(documents: Documents, what: str, values: tuple[str, ...]) -> set[str]:
+    """Of whom among the staff such a thing was ever recorded."""
+    return {
+        key.subject
+        for key, facts in documents.items()
+        if key.kind == "staff" and any(fact[2] == what and fact[3:] == values for fact in facts)
+    }
+
+
+def _concerns(step: Step, key: Key, fact: Fact, coordinators: set[str], directors: set[str]) -> bool:
     """Whether a fact of the right kind is about a subject of the step."""
-    if step.measure == "attested":
-        return fact[3] == step.n
-    if step.measure == "active-coordinator":
-        return any(one[2] == "coordinator-appointed" for one in facts)
-    if key.source == "consent":
-        return fact[4] in _DECIDING[step.measure]
-    return True
+    match step.measure, fact[2]:
+        case _, "step-attested":
+            return fact[3] == step.n
+        case "active-coordinator", _:
+            return key.subject in coordinators
+        case "access-received", _:
+            return key.subject in coordinators | directors
+        case "coordinators-trained", "training-attended":
+            return fact[3] == "face-to-face" and fact[4] in coordinators
+        case "coordinators-trained", _:
+            return key.subject in coordinators
+        case "data-checked", _:
+            return not key.subject
+        case "data-verified", _:
+            return bool(key.subject)
+        case _:
+            return key.source != "consent" or fact[4] in _DECIDING[step.measure]

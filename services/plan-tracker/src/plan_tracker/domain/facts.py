@@ -10,7 +10,7 @@ history with facts left out folds as well.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from contracts import EVENTS
 from contracts.event import UnknownEvent
@@ -21,7 +21,7 @@ Fact = tuple[Any, ...]
 
 
 class Key(NamedTuple):
-    """Whose document it is: `subject` is a person or a class, in that source's own terms, and empty for the school itself."""
+    """Whose document it is: `subject` is a person, a class, a shift, …, in that source's own terms, and empty for the school itself."""
 
     source: str
     kind: str
@@ -30,6 +30,9 @@ class Key(NamedTuple):
 
 Documents = Mapping[Key, Sequence[Fact]]
 """Documents of one school, their facts sorted as `in_order` does."""
+
+ANNULLED: Final = "annulled"
+"""The kind of the document that holds, for a source, the positions of the facts that never were true."""
 
 _Data = dict[str, Any]
 _Fold = Callable[[_Data], tuple[Any, ...]]
@@ -49,31 +52,57 @@ _FOLDS: dict[str, tuple[str, _Fold]] = {
     "roster.staff-dismissed.v1": ("staff", lambda e: (e["person"],)),
     "roster.coordinator-appointed.v1": ("staff", lambda e: (e["person"],)),
     "roster.coordinator-relieved.v1": ("staff", lambda e: (e["person"],)),
-    "roster.class-declared.v1": ("class", lambda e: (e["class_id"],)),
-    "roster.class-created.v1": ("class", lambda e: (e["class_id"],)),
+    "roster.workplaces-declared.v1": ("workplaces", lambda e: ("", e["online"])),
+    "roster.reporting-periods-defined.v1": ("parallel", lambda e: (f"{e['academic_year']}/{e['grade']}",)),
+    "roster.bell-schedule-defined.v1": ("shift", lambda e: (str(e["shift"]),)),
+    "roster.bell-schedule-deleted.v1": ("shift", lambda e: (str(e["shift"]),)),
+    "roster.reference-list-filled.v1": ("list", lambda e: (e["list"],)),
+    "roster.reference-list-cleared.v1": ("list", lambda e: (e["list"],)),
+    "roster.class-declared.v1": ("class", lambda e: (e["class_id"], f"{e['academic_year']}/{e['grade']}")),
+    "roster.class-created.v1": ("class", lambda e: (e["class_id"], str(e["shift"]))),
     "roster.class-headcount-declared.v1": ("class", lambda e: (e["class_id"], e["pupils"])),
     "roster.class-closed.v1": ("class", lambda e: (e["class_id"],)),
+    "roster.timetable-published.v1": ("timetable", lambda e: (e["class_id"],)),
+    "roster.timetable-withdrawn.v1": ("timetable", lambda e: (e["class_id"],)),
     "roster.pupil-enrolled.v1": (
         "pupil",
         lambda e: (e["person"], e["seat"]["class_id"], e["seat"]["number"], e["legal_basis"] is not None),
     ),
+    "roster.pupil-moved.v1": ("pupil", lambda e: (e["pupil"], e["seat"]["class_id"], e["seat"]["number"])),
     "roster.pupil-left.v1": ("pupil", lambda e: (e["person"],)),
     "roster.guardian-absence-recorded.v1": ("pupil", lambda e: (e["pupil"],)),
     "roster.pupil-assigned-to-class.v1": ("pupil", lambda e: (e["pupil"], e["class_id"])),
     "roster.guardian-linked.v1": ("pupil", lambda e: (e["pupil"], e["guardian"], e["legal_basis"] is not None)),
     "roster.guardian-unlinked.v1": ("pupil", lambda e: (e["pupil"], e["guardian"])),
+    "roster.academic-year-rolled-over.v1": ("year", lambda e: (e["from_year"],)),
+    "roster.roster-data-verified.v1": ("check", lambda e: (e["class_id"] or "",)),
+    "roster.verification-lapsed.v1": ("check", lambda e: (e["class_id"],)),
+    "roster.data-issue-opened.v1": ("check", lambda e: (e["class_id"], e["issue"], e["blocking"])),
+    "roster.data-issue-resolved.v1": ("check", lambda e: (e["class_id"], e["issue"])),
+    "roster.entry-annulled.v1": (ANNULLED, lambda e: ("", e["position"])),
     "consent.consent-granted.v1": ("subject", _decision),
     "consent.consent-refused.v1": ("subject", _decision),
     "consent.consent-withdrawn.v1": ("subject", lambda e: (e["subject"], e["consent_id"], e["subject_kind"])),
-    "identity.credentials-issued.v1": ("person", lambda e: (e["person"], e["credential"])),
+    "consent.consent-expired.v1": ("subject", lambda e: (e["subject"], e["consent_id"], e["subject_kind"])),
+    "consent.consent-invalidated.v1": ("subject", lambda e: (e["subject"], e["consent_id"], e["subject_kind"])),
+    "identity.credentials-issued.v1": ("person", lambda e: (e["person"], e["credential"], ordinal(e["expires_on"]))),
     "identity.credentials-handed-over.v1": ("person", lambda e: (e["person"], e["credential"])),
+    "identity.credentials-dispatched.v1": ("person", lambda e: (e["person"], e["credential"], e["message"])),
     "identity.account-activated.v1": ("person", lambda e: (e["person"],)),
     "identity.account-blocked.v1": ("person", lambda e: (e["person"],)),
+    "identity.school-activity-rated.v1": ("rating", lambda e: ("", e["score"])),
+    "identity.entry-annulled.v1": (ANNULLED, lambda e: ("", e["position"])),
+    "notifier.message-bounced.v1": ("person", lambda e: (e["recipient"], e["message"])),
     "plan.calendar-pinned.v1": ("calendar", lambda e: (e["calendar"]["digest"], e["calendar"]["table"])),
     "plan.plan-adopted.v2": ("school", lambda e: ("", e)),
     "plan.step-attested.v1": ("school", lambda e: ("", e["step"])),
     "plan.implementation-order-registered.v1": ("school", lambda e: ("", e["order"])),
     "plan.implementation-order-revoked.v1": ("school", lambda e: ("", e["order"])),
+    "plan.training-session-scheduled.v1": ("training", lambda e: (e["session"], e["form"], e["people"])),
+    "plan.training-session-cancelled.v1": ("training", lambda e: (e["session"],)),
+    "plan.training-attended.v1": ("training", lambda e: (e["session"], e["form"], e["person"])),
+    "plan.consultation-held.v1": ("class", lambda e: (e["class_id"],)),
+    "plan.entry-annulled.v1": (ANNULLED, lambda e: ("", e["position"])),
 }
 
 _BY_TYPE = {name: (*name.split(".")[:2], kind, values) for name, (kind, values) in _FOLDS.items()}
@@ -99,6 +128,11 @@ def fold(event: Recorded) -> tuple[Key, Fact] | None:
 def in_order(facts: Sequence[Fact]) -> Sequence[Fact]:
     """The facts of a document by day, then position. A position stands there once, so nothing else is ever compared."""
     return facts if len(facts) < 2 else sorted(facts)
+
+
+def annulled(documents: Documents) -> dict[str, frozenset[tuple[int, int]]]:
+    """Day and position of the facts, by source, that never were true: an annulment stands at the day of what it annuls."""
+    return {key.source: frozenset((fact[0], fact[3]) for fact in facts) for key, facts in documents.items() if key.kind == ANNULLED}
 
 
 def type_of(key: Key, fact: Fact) -> str:

@@ -15,23 +15,60 @@ RULES: Final = 1
 
 SENTENCES: Final = {
     "attested": "Somebody responsible has said that it is done.",
+    "training-attended": "Everybody named for a training session of the ministry's schedule has attended it.",
+    "access-received": "The director and every coordinator have received their access data.",
+    "data-verified": "Every class's data are signed off as they stand: nothing changed since, and no blocking issue is open.",
     "active-coordinator": "At least one appointed coordinator is on the staff.",
+    "workplaces": "The number of connected workplaces is declared and attested, and has not become smaller since.",
     "school-order": "The school's own order is registered and not revoked.",
+    "coordinators-trained": "Every coordinator has attended a face-to-face session.",
     "staff-decided": "Every active member of staff has decided: granted or refused. A withdrawal does not reopen it.",
+    "periods-defined": "Reporting periods are entered for every parallel that has classes, for the classes' year.",
+    "bells-defined": "Every shift in which there are classes has a bell schedule.",
+    "lists-filled": "Every required reference list is filled.",
     "classes-created": "Every declared class that is not closed is created.",
     "families-decided": "There is a decision, or another legal basis, for every pupil's seat and for every guardian linked or decided.",
     "families-entered": "Every pupil's seat without refusal or withdrawal has a pupil entered, with a guardian or a reason for none.",
     "pupils-assigned": "Every pupil's seat without refusal or withdrawal has a pupil assigned to an open class.",
+    "timetables-published": "Every created class has a timetable.",
+    "consultations-held": "A consultation was held for the families of every created class.",
     "credentials-out": "Everybody with a consent or another basis has received the newest code, or has activated the account.",
     "accounts-activated": "Everybody with a consent or another basis has activated the account.",
+    "data-checked": "The data are checked in every period, again and again: this is never done.",
+    "activity-rated": "The weekly activity rating has reached the threshold and was not below it for two weeks running.",
 }
 """What each measure of a plan asks for, for people."""
 
-OF_MANY: Final = tuple(name for name in SENTENCES if name not in {"attested", "active-coordinator", "school-order"})
-"""The measures that count many subjects; the others look at the school as a whole."""
+OF_MANY: Final = (
+    "access-received",
+    "data-verified",
+    "coordinators-trained",
+    "staff-decided",
+    "periods-defined",
+    "bells-defined",
+    "classes-created",
+    "families-decided",
+    "families-entered",
+    "pupils-assigned",
+    "timetables-published",
+    "consultations-held",
+    "credentials-out",
+    "accounts-activated",
+)
+"""The measures whose many subjects are the same in every plan; the others look at the school as a whole, or at what the plan names."""
 
 OF_PEOPLE: Final = frozenset(
-    {"staff-decided", "families-decided", "families-entered", "pupils-assigned", "credentials-out", "accounts-activated"}
+    {
+        "training-attended",
+        "access-received",
+        "coordinators-trained",
+        "staff-decided",
+        "families-decided",
+        "families-entered",
+        "pupils-assigned",
+        "credentials-out",
+        "accounts-activated",
+    }
 )
 """The measures that count people: small numbers of them are nobody's business outside the school (DESIGN 3)."""
 
@@ -66,9 +103,66 @@ def school_order(orders: Iterable[Days]) -> Standing:
     return Standing(ALWAYS, at_least(1, orders))
 
 
-def staff_decided(member: Staff, decisions: Decisions) -> Standing:
+def workplaces(declared: Iterable[tuple[int, int]], attested: Iterable[int]) -> Standing:
+    """Step 5: the school itself; satisfied from the day on which the connected workplaces, declared with their number, are attested as
+    well, until fewer are declared than there were then. `declared` holds from which day how many."""
+    changes = sorted([*((day, 0, online) for day, online in declared), *((day, 1, 0) for day in attested)])
+    done = Switch()
+    online: int | None = None
+    attested_with: int | None = None
+    said = False
+    for day, is_attested, number in changes:
+        said = said or bool(is_attested)
+        if not is_attested:
+            online = number
+        if said and online is not None and (is_attested or attested_with is None):
+            attested_with = online
+        done.turn(day, attested_with is not None and online is not None and online >= attested_with)
+    return Standing(ALWAYS, done.days)
+
+
+def training_attended(member: Staff, sessions: Iterable[tuple[Days, Days]], required: Days) -> Standing:
+    """Step 1: active staff named for a session, or in a position whose holders must attend one; satisfied when no session that the person
+    is named for is left to attend. `sessions` holds, for each, when the person is named and since when attended."""
+    sessions = list(sessions)
+    counted = both(member.active, either(at_least(1, (named for named, _ in sessions)), required))
+    to_attend = at_least(1, (without(named, attended) for named, attended in sessions))
+    return standing(counted, without(at_least(1, (attended for _, attended in sessions)), to_attend))
+
+
+def access_received(member: Staff, account: Account) -> Standing:
+    """Step 2: the director and the coordinators; satisfied from the first receipt of access data on."""
+    return standing(both(member.active, either(member.director, member.coordinator)), account.reached)
+
+
+def coordinator_trained(member: Staff, face_to_face: Iterable[Days]) -> Standing:
+    """Step 7: coordinators; satisfied once they have attended a session face to face."""
+    return standing(member.coordinator, at_least(1, face_to_face))
+
+
+def staff_decided(member: Staff, decided: Days) -> Standing:
     """Step 8: active staff; satisfied from the first decision on."""
-    return standing(member.active, decisions.decided)
+    return standing(member.active, decided)
+
+
+def periods_defined(classes: Iterable[SchoolClass], defined: Days) -> Standing:
+    """Step 9: a parallel in the academic year of its classes, while one of them is declared; satisfied when its periods are entered."""
+    return standing(at_least(1, (one.declared for one in classes)), defined)
+
+
+def bells_defined(classes: Iterable[SchoolClass], defined: Days) -> Standing:
+    """Step 10: a shift in which there is an open class, or which has a bell schedule; satisfied while it has one."""
+    return Standing(either(at_least(1, (one.open for one in classes)), defined), defined)
+
+
+def list_filled(filled: Days) -> Standing:
+    """Step 11: a required reference list; satisfied while it is filled."""
+    return Standing(ALWAYS, filled)
+
+
+def class_arranged(one: SchoolClass, done: Days) -> Standing:
+    """Steps 3, 16 and 17: open classes; satisfied while their data are signed off, they have a timetable, a consultation was held."""
+    return standing(one.open, done)
 
 
 def class_created(one: SchoolClass) -> Standing:
@@ -176,16 +270,16 @@ class Guardian(NamedTuple):
 def guardian(person: str, pupils: Iterable[Pupil]) -> Guardian:
     here = gone = basis = NEVER
     for pupil in pupils:
-        link = pupil.guardians[person]
+        link = pupil.guardians.get(person, NEVER)
         here = either(here, without(link, pupil.left))
         gone = either(gone, both(link, pupil.left))
         basis = either(basis, pupil.guardians_basis.get(person, NEVER))
     return Guardian(here, without(gone, here), basis)
 
 
-def guardian_decided(one: Guardian, decisions: Decisions) -> Standing:
+def guardian_decided(one: Guardian, decided: Days) -> Standing:
     """Step 13: guardians linked or decided, but those whose pupils have all left; satisfied when decided."""
-    decided = either(decisions.decided, one.basis)
+    decided = either(decided, one.basis)
     return standing(either(one.here, without(decided, one.gone)), decided)
 
 

@@ -14,25 +14,42 @@ import yaml
 from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from contracts.event import Identifier
 from contracts.plan import Reminders, Responsible
+from contracts.roster import Position
 from plan_tracker import plans
 from workdays import CountFrom
 
 MEASURES: Final = frozenset(
     {
         "attested",  # no events prove it: an authorised role has to say so
+        "training-attended",  # step 1
+        "access-received",  # step 2
+        "data-verified",  # step 3
         "active-coordinator",  # step 4
+        "workplaces",  # step 5
         "school-order",  # step 6
+        "coordinators-trained",  # step 7
         "staff-decided",  # step 8
+        "periods-defined",  # step 9
+        "bells-defined",  # step 10
+        "lists-filled",  # step 11
         "classes-created",  # step 12
         "families-decided",  # step 13
         "families-entered",  # step 14
         "pupils-assigned",  # step 15
+        "timetables-published",  # step 16
+        "consultations-held",  # step 17
         "credentials-out",  # step 18
         "accounts-activated",  # step 19
+        "data-checked",  # step 20
+        "activity-rated",  # step 21
     }
 )
 """The names by which a plan may ask for a way to derive from events that a step is done."""
+
+ATTESTED: Final = frozenset({"attested", "workplaces"})
+"""The measures that need somebody responsible to say something."""
 
 Anchor = PositiveInt | Literal["start"]
 """What begins a term: a step that is done, or the day the plan starts."""
@@ -89,6 +106,8 @@ class Recurring:
 
     kind: Literal["recurring"]
     every: Literal["week"]
+    first_after: PositiveInt | None = None
+    """The step after whose first completion the first period begins; None for the plan's start."""
 
 
 Deadline = FixedDate | WorkdaysAfterAnchor | WorkdaysAfterOwnReceipt | MergedWith | MinistrySchedule | Recurring
@@ -111,6 +130,10 @@ class Step:
     """Which of the profiles of reminders the step has: whom its dates concern, and when they are told (DOMAIN 6)."""
     informed_by: tuple[PositiveInt, ...] = ()
     """Steps that one better does first. They warn, they move no date and refuse nothing."""
+    required_positions: tuple[Position, ...] = ()
+    """Of training: who must attend a session even if nobody named them for one."""
+    required_lists: tuple[Identifier, ...] = ()
+    """The reference lists that must be filled."""
     threshold: PositiveInt | None = None
     """What the measure's number must reach, in that measure's unit; None for all that it counts."""
 
@@ -158,6 +181,8 @@ class Plan:
 def _computed_from(step: Step) -> tuple[int, ...]:
     match step.deadline:
         case MergedWith(step=other):
+            return (*step.predecessors, other)
+        case Recurring(first_after=int() as other):
             return (*step.predecessors, other)
         case _:
             return step.predecessors

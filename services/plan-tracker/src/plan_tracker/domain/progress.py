@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from contracts.plan import AnchorReading, DeadlineState, State
 from plan_tracker.domain.deadlines import deadline_state
-from plan_tracker.domain.plan import Plan, Recurring
-from plan_tracker.domain.timeline import Timeline
+from plan_tracker.domain.plan import Plan
+from plan_tracker.domain.timeline import Periods, Timeline
 from workdays import Calendar
 
 
@@ -42,9 +42,7 @@ class Progress:
     """One school's steps by number. A step is done on a day if it holds at that day's end (DESIGN 2.5)."""
 
     adoption: Adoption
-    timelines: Mapping[int, Timeline]
-    attested: Mapping[int, int]
-    """The first day on which somebody attested a step."""
+    timelines: Mapping[int, Timeline | Periods]
 
     def standing(self, n: int, day: date) -> StepStanding:
         done, total = self.timelines[n].at(day.toordinal())
@@ -56,8 +54,7 @@ class Progress:
             return "done"
         if timeline.first_completed(ordinal) is not None:
             return "reopened"
-        begun = timeline.at(ordinal)[0] > 0 or (self._recurs(n) and self.attested.get(n, ordinal + 1) <= ordinal)
-        return "in_progress" if begun else "not_started"
+        return "in_progress" if timeline.begun(ordinal) else "not_started"
 
     def deadline(self, n: int, due: date | None, day: date) -> DeadlineState:
         """How a step stands on a day against a date, its baseline or its live one."""
@@ -79,9 +76,6 @@ class Progress:
     def blocked_by(self, n: int, day: date) -> tuple[int, ...]:
         """The step's anchors that are not done."""
         return tuple(one for one in self.adoption.plan.step(n).predecessors if not self.timelines[one].is_done(day.toordinal()))
-
-    def _recurs(self, n: int) -> bool:
-        return isinstance(self.adoption.plan.step(n).deadline, Recurring)
 
 
 def from_ordinal(day: int | None) -> date | None:

@@ -7,11 +7,11 @@ at another day, and can see nothing after it.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from plan_tracker.domain.days import Days, Switch, holds
+from plan_tracker.domain.days import NEVER, Days, Switch, holds
 from plan_tracker.domain.measures import Standing
 
 
@@ -24,6 +24,15 @@ class Timeline:
     counted: tuple[int, ...]
     done: Days
     """The days at whose end the step is done: all subjects satisfied, and there is one at least."""
+
+    @property
+    def first_day(self) -> int | None:
+        """When the step was first done, if ever."""
+        return self.done[0] if self.done else None
+
+    def begun(self, day: int) -> bool:
+        """Whether anything of it is done at the end of a day."""
+        return self.at(day)[0] > 0
 
     def at(self, day: int) -> tuple[int, int]:
         """How many are satisfied, of how many, at the end of a day."""
@@ -48,6 +57,69 @@ class Timeline:
             if day > up_to:
                 return
             yield day, "reopened" if n % 2 else "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """A step that is never done: something to do in every week, again and again. Its weeks end on the same weekday, `ends` being the first
+    of them, and count once they have ended; `checked` are the days, ascending, on which it was done. It reads as a timeline does."""
+
+    ends: int | None
+    """None while the first week has not begun."""
+    checked: tuple[int, ...]
+    done: Days = NEVER
+
+    def at(self, day: int) -> tuple[int, int]:
+        """How many weeks were checked in time, of how many that have ended by a day."""
+        weeks = self.weeks(day)
+        return sum(self._is_checked(end) for end in weeks), len(weeks)
+
+    def weeks(self, day: int) -> range:
+        """The last days of the weeks that have ended by a day."""
+        return range(0) if self.ends is None else range(self.ends, day + 1, 7)
+
+    def missed(self, day: int) -> list[int]:
+        """The last days of those that were not checked."""
+        return [end for end in self.weeks(day) if not self._is_checked(end)]
+
+    @property
+    def first_day(self) -> None:
+        return None
+
+    def begun(self, day: int) -> bool:
+        return bool(self.checked) and self.checked[0] <= day
+
+    def is_done(self, day: int) -> bool:
+        return False
+
+    def first_completed(self, day: int) -> None:
+        return None
+
+    def completed(self, day: int) -> None:
+        return None
+
+    def changes(self, up_to: int) -> Iterator[tuple[int, Literal["completed", "reopened"]]]:
+        yield from ()
+
+    def _is_checked(self, end: int) -> bool:
+        return bisect_right(self.checked, end) > bisect_right(self.checked, end - 7)
+
+
+def rated(ratings: Iterable[tuple[int, int]], threshold: int) -> Timeline:
+    """A step measured in points of 100: done from the first rating on that reaches the threshold, and no longer from the second of two
+    ratings running that lie below it. `ratings` holds from which day which score."""
+    days: list[int] = []
+    scores: list[int] = []
+    done, below = Switch(), 0
+    for day, score in ratings:
+        if days and days[-1] == day:
+            scores[-1] = score
+        else:
+            days.append(day)
+            scores.append(score)
+        below = 0 if score >= threshold else below + 1
+        done.turn(day, below == 0 or (done.on and below < 2))
+    return Timeline(tuple(days), tuple(scores), (100,) * len(days), done.days)
 
 
 class Tally:
