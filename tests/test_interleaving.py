@@ -75,7 +75,7 @@ def test_any_interleaving_of_the_five_logs_ends_in_the_live_board_and_its_timeli
                     look.board(SCHOOL).progress()
         with database.reading() as connection, boards.look(connection) as look:
             shown = {day: school_board(look, SCHOOL, day, _OPERATOR).model_dump_json() for day in lived.boards}
-            explained = [explanation(look, SCHOOL, step, max(lived.boards)).model_dump_json() for step in range(1, 22)]
+            explained = [explanation(look, SCHOOL, step, max(lived.boards), _OPERATOR).model_dump_json() for step in range(1, 22)]
             found = digest(connection), record.rows(connection, BoardProjection())
     finally:
         database.close()

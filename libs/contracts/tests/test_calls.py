@@ -58,7 +58,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "plan.register-order": {DIRECTOR},
     "plan.revoke-order": {DIRECTOR},
     "plan.status": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
-    "plan.explain": {DIRECTOR, ADMINISTRATOR},
+    "plan.diff": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
+    "plan.explain": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
     "notifier.outbox": {DIRECTOR, ADMINISTRATOR},
     "instance.clock": EVERYBODY,
     # What every service answers about itself

@@ -12,10 +12,11 @@ import pytest
 from contracts import plan
 from contracts.call import Role
 from contracts.consent import ConsentRefused, SubjectKind
-from contracts.event import Event
+from contracts.event import AnnulmentReason, Event
 from contracts.plan import (
     ADOPT_PLAN,
     ATTEST_STEP,
+    DIFF,
     EXPLAIN,
     REGISTER_ORDER,
     REVOKE_ORDER,
@@ -23,6 +24,7 @@ from contracts.plan import (
     AdoptPlan,
     AttestStep,
     Board,
+    DiffRequest,
     ExplainRequest,
     RegionRow,
     RegisterOrder,
@@ -30,7 +32,15 @@ from contracts.plan import (
     StatusRequest,
     StepRow,
 )
-from contracts.roster import CoordinatorAppointed, Position, SchoolOpened, StaffHired
+from contracts.roster import (
+    CoordinatorAppointed,
+    CoordinatorRelieved,
+    EntryAnnulled,
+    Position,
+    SchoolOpened,
+    StaffDismissed,
+    StaffHired,
+)
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
 from eventkit.harness import System, administrator, director, running
@@ -76,9 +86,10 @@ class Region:
         await self.system.call(ADOPT_PLAN, AdoptPlan(school=school, start=MONDAY))
         await self.system.settled()
 
-    async def staff(self, count: int, decided: int, school: str = "school-1") -> None:
-        await self.say("roster", *(hired(f"{school}-{n}") for n in range(count)), school=school)
-        await self.say("consent", *(refused(f"{school}-{n}") for n in range(decided)), school=school)
+    async def staff(self, count: int, decided: int, school: str = "school-1", first: int = 0) -> None:
+        """Hires so many more, numbered from `first`, of whom some decide."""
+        await self.say("roster", *(hired(f"{school}-{first + n}") for n in range(count)), school=school)
+        await self.say("consent", *(refused(f"{school}-{first + n}") for n in range(decided)), school=school)
 
     async def status(self, school: str | None = "school-1", *, as_: Actor | None = None, **asked: object) -> Board:
         request = StatusRequest.model_validate({"school": school, **asked})
@@ -334,4 +345,98 @@ async def test_what_cannot_be_explained_is_refused_with_a_reason(region: Region)
     await region.adopt()
     assert await code_of(region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=22))) == "step.unknown"
     assert await code_of(region.system.call(EXPLAIN, ExplainRequest(school="school-9", step=8))) == "school.unknown"
-    assert await code_of(region.system.call(EXPLAIN, explain, as_=municipality("m-1"))) == "access.role"
+    assert await code_of(region.system.call(EXPLAIN, explain, as_=municipality("m-2"))) == "access.other-municipality"
+    assert await code_of(region.system.call(EXPLAIN, explain, as_=Actor(Role.PUPIL, "p-1", "school-1"))) == "access.role"
+
+
+async def test_explaining_says_to_those_above_a_school_how_many_are_missing_and_never_who(region: Region) -> None:
+    await region.adopt()
+    await region.staff(20, 10)
+    explain = ExplainRequest(school="school-1", step=8)
+    own = await region.system.call(EXPLAIN, explain, as_=DIRECTOR)
+    above = await region.system.call(EXPLAIN, explain, as_=municipality("m-1"))
+    assert (len(own.missing), own.missing_total, own.granted) == (10, 10, 0)
+    assert (above.missing, above.missing_total, above.events, above.granted) == ((), 10, (), None)
+    assert above.row == own.row
+    await region.staff(18, 16, first=20)
+    hidden = await region.system.call(EXPLAIN, explain, as_=MINISTRY)
+    assert (hidden.row.total, hidden.missing_total) == (38, 12)
+    classes = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=11), as_=MINISTRY)
+    assert classes.missing == ("group-types", "positions", "rooms", "subjects")
+
+
+async def test_explaining_shows_the_granted_beside_the_decided_and_what_one_better_does_first(region: Region) -> None:
+    await region.adopt()
+    await region.say("roster", hired("anna"), hired("boris"))
+    await region.say("consent", refused("anna"))
+    why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=8), as_=DIRECTOR)
+    assert (why.row.done, why.granted) == (1, 0)
+    assert why.rule_ru.startswith("Каждый работающий сотрудник принял решение")
+    periods = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=9), as_=DIRECTOR)
+    assert periods.warnings == (2,)
+
+
+async def test_an_annulled_event_is_shown_struck_with_its_annulment(region: Region) -> None:
+    await region.adopt()
+    await region.say("roster", hired("anna"), CoordinatorAppointed(person="anna"))
+    annulled = EntryAnnulled(event="e-1", position=5, event_type="roster.coordinator-appointed.v1", reason=AnnulmentReason.MISTYPED)
+    await region.say("roster", annulled)
+    why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=4), as_=DIRECTOR)
+    assert why.row.state == "not_started"
+    assert [(event.position, event.type, event.annulled) for event in why.events] == [
+        (4, "roster.staff-hired.v1", False),
+        (5, "roster.coordinator-appointed.v1", True),
+        (6, "roster.entry-annulled.v1", False),
+    ]
+
+
+# The same answer again, and what has changed since.
+
+
+async def test_an_answer_s_vector_gives_the_same_answer_again_byte_for_byte_whatever_has_happened_since(region: Region) -> None:
+    await region.adopt()
+    await region.staff(6, 5)
+    before = await region.status()
+    why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=8), as_=DIRECTOR)
+    of_region = await region.status(None)
+    await region.system.until("2015-08-24T09:00:00+03:00")
+    await region.staff(4, 4, first=6)
+    await region.say("roster", StaffDismissed(person="school-1-0"), on=MONDAY)
+    assert await region.status() != before
+    again = await region.status(as_of=str(before.as_of), at=before.at)
+    assert again.model_dump_json() == before.model_dump_json()
+    asked = ExplainRequest(school="school-1", step=8, as_of=why.as_of, at=why.at)
+    assert (await region.system.call(EXPLAIN, asked, as_=DIRECTOR)).model_dump_json() == why.model_dump_json()
+    assert (await region.status(None, as_of=str(of_region.as_of), at=of_region.at)).model_dump_json() == of_region.model_dump_json()
+
+
+async def test_positions_that_nobody_has_reached_yet_and_two_ways_to_say_what_was_known_are_refused(region: Region) -> None:
+    await region.adopt()
+    assert await code_of(region.status(at={"roster": 999})) == "reader.not-caught-up"
+    assert await code_of(region.status(at={"roster": 1}, known_at="2015-08-17T08:00:00+03:00")) == "known.twice"
+
+
+async def test_the_difference_of_two_boards_names_the_fields_that_changed(region: Region) -> None:
+    await region.adopt()
+    await region.say("roster", hired("anna"), CoordinatorAppointed(person="anna"))
+    await region.system.until("2015-08-19T09:00:00+03:00")
+    await region.say("roster", CoordinatorRelieved(person="anna"), on=date(2015, 8, 19))
+    diff = await region.system.call(DIFF, DiffRequest(school="school-1", as_of=date(2015, 8, 18)), as_=DIRECTOR)
+    changes = {step.step: step.changes for step in diff.steps}
+    assert changes[4]["state"] == ("done", "reopened")
+    assert changes[4]["done"] == (1, 0)
+    assert (diff.before.as_of, diff.after.as_of) == (date(2015, 8, 18), date(2015, 8, 19))
+    same = await region.system.call(DIFF, DiffRequest(school="school-1", as_of=date(2015, 8, 18), to_as_of=date(2015, 8, 18)), as_=DIRECTOR)
+    assert same.steps == ()
+
+
+async def test_the_difference_of_what_was_known_shows_what_was_learned_since(region: Region) -> None:
+    await region.adopt()
+    await region.say("roster", hired("anna"))
+    await region.system.until("2015-08-20T09:00:00+03:00")
+    await region.say("roster", CoordinatorAppointed(person="anna"), on=date(2015, 8, 18))
+    learned = DiffRequest(school="school-1", as_of=date(2015, 8, 18), known_at="2015-08-19T12:00:00", to_as_of=date(2015, 8, 18))
+    changes = {step.step: step.changes for step in (await region.system.call(DIFF, learned, as_=DIRECTOR)).steps}
+    assert changes[4]["state"] == ("not_started", "done")
+    everywhere = (await region.system.call(DIFF, DiffRequest(as_of=date(2015, 8, 18), known_at="2015-08-19T12:00:00"))).steps
+    assert next(step for step in everywhere if step.step == 4).changes["states"] == ({"not_started": 1}, {"done": 1})

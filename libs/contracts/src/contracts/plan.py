@@ -314,12 +314,18 @@ class RevokeOrder(Act):
     order: Identifier
 
 
+Positions = dict[Annotated[str, Field(pattern=r"^(roster|consent|identity|plan|notifier)$")], Annotated[int, Field(ge=0)]]
+"""How far each log is looked at; a service that is left out not at all."""
+
+
 class StatusRequest(Request):
-    """The board of one school, or, without `school`, of the region. `as_of` is a day, `known_at` RFC 3339."""
+    """The board of one school, or, without `school`, of the region. `as_of` is a day. What was known: at a time, `known_at` (RFC 3339), or
+    at the positions `at` of an earlier answer, which with the same day is then given again, byte for byte."""
 
     school: Identifier | None = None
     as_of: date | None = None
     known_at: str | None = None
+    at: Positions | None = None
     by_school: bool = False
     after_school: Identifier | None = Field(default=None, description="With `by_school`: the page begins after this school")
 
@@ -368,15 +374,22 @@ class Board(Reply):
 
 
 class ExplainRequest(SchoolRequest):
+    """Why a step stands where it stands. `as_of`, `known_at` and `at` as for the board."""
+
     step: StepNumber
     as_of: date | None = None
+    known_at: str | None = None
+    at: Positions | None = None
 
 
 class CountingEvent(Value):
+    """An event that a step is derived from. `annulled`: it never was true, and an annulment among these events says so."""
+
     service: str
     position: int
     type: str
     happened_on: date
+    annulled: bool = False
 
 
 class TimelineEntry(Value):
@@ -402,14 +415,26 @@ class DueReason(Value):
 
 
 class Explanation(Reply):
+    """`missing` holds ids of people, seats, classes, …, for those who may see people; `granted` how many of those counted have granted,
+    where a step counts decisions: beside the number decided, which a refusal reaches as well (DOMAIN 3)."""
+
     school: Identifier
+    plan: Identifier
+    revision: int
+    rules: int
+    calendar: Sha256
+    incomplete: bool
     step: int
     title_ru: str
     title_en: str
+    deadline_ru: str
     rule: str
+    rule_ru: str
     row: StepRow
     as_of: date
     at: dict[str, int]
+    granted: int | None
+    warnings: tuple[int, ...] = Field(default=(), description="Steps that one better does first and that are not done")
     missing: tuple[str, ...]
     missing_total: int
     events: tuple[CountingEvent, ...]
@@ -419,15 +444,46 @@ class Explanation(Reply):
     timeline: tuple[TimelineEntry, ...]
 
 
+class DiffRequest(Request):
+    """What two boards differ in, of a school or of the region: the earlier one, and the later one, which by default is the present."""
+
+    school: Identifier | None = None
+    as_of: date | None = None
+    known_at: str | None = None
+    at: Positions | None = None
+    to_as_of: date | None = None
+    to_known_at: str | None = None
+    to_at: Positions | None = None
+
+
+class Vector(Value):
+    """What an answer was computed from: with the same vector and scope it is the same answer, for ever (DESIGN 2.6)."""
+
+    as_of: date
+    at: dict[str, int]
+    rules: int | None
+    revision: int | None
+    calendar: Sha256 | None
+
+
+class StepChanges(Value):
+    step: int
+    changes: dict[str, tuple[Any, Any]] = Field(description="By a row's field: before and after")
+
+
+class Difference(Reply):
+    school: Identifier | None
+    before: Vector
+    after: Vector
+    steps: tuple[StepChanges, ...]
+
+
 ADOPT_PLAN = command("plan.adopt-plan", AdoptPlan, PlanAdoptedReply, (Role.DIRECTOR, Role.MINISTRY), "Starts a plan in a school")
 ATTEST_STEP = command("plan.attest-step", AttestStep, Done, (Role.DIRECTOR, Role.ADMINISTRATOR), "Attests a step that no event proves")
 REGISTER_ORDER = command("plan.register-order", RegisterOrder, OrderRegistered, (Role.DIRECTOR,), "Step 6: registers the school's order")
 REVOKE_ORDER = command("plan.revoke-order", RevokeOrder, Done, (Role.DIRECTOR,), "Revokes the school's order")
-STATUS = query(
-    "plan.status",
-    StatusRequest,
-    Board,
-    (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.MUNICIPALITY, Role.MINISTRY, Role.SERVICE),
-    "The board: a school's 21 rows, or the region's",
-)
-EXPLAIN = query("plan.explain", ExplainRequest, Explanation, (Role.DIRECTOR, Role.ADMINISTRATOR), "Why a step stands where it stands")
+_VIEWERS = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.MUNICIPALITY, Role.MINISTRY, Role.SERVICE)
+
+STATUS = query("plan.status", StatusRequest, Board, _VIEWERS, "The board: a school's 21 rows, or the region's")
+DIFF = query("plan.diff", DiffRequest, Difference, _VIEWERS, "What two boards of a school, or of the region, differ in")
+EXPLAIN = query("plan.explain", ExplainRequest, Explanation, _VIEWERS, "Why a step stands where it stands")

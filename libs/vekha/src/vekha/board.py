@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from typing import Any, cast
 
 from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from contracts.plan import AdoptPlan, Board, DueReason, Explanation, PlanAdoptedReply, RegionRow, StepRow
+from contracts.plan import AdoptPlan, Board, Difference, DueReason, Explanation, PlanAdoptedReply, RegionRow, StepRow, Vector
 from plan_tracker.domain.plan import PlanInvalid, load_plan
 
 _STATES = {"done": "green", "in_progress": "yellow", "reopened": "magenta", "waived": "blue", "not_started": "dim"}
@@ -54,19 +55,60 @@ def explanation(found: Explanation) -> Group:
             _styled(row.deadline, _DEADLINES),
             f", at the end of {found.as_of}",
         ),
-        Text(f"Rule      {found.rule}"),
+        Text(f"Rule      {found.rule_ru}"),
+        Text(f"          {found.rule}"),
         Text(f"Due       {_why(found.baseline)}"),
         Text(f"Due now   {_why(found.live)}"),
     ]
     for entry in found.timeline:
         lines.append(Text(f"          {entry.change} on {entry.day}"))
+    if found.granted is not None:
+        lines.append(Text(f"Granted   {found.granted} of {row.done} who decided"))
     if found.missing_total:
-        lines.append(Text(f"Missing   {found.missing_total}: {_some(found.missing, found.missing_total)}"))
+        who = f": {_some(found.missing, found.missing_total)}" if found.missing else ""
+        lines.append(Text(f"Missing   {found.missing_total}{who}"))
+    if found.warnings:
+        lines.append(Text(f"Better    after step {', '.join(map(str, found.warnings))}, not done yet"))
     if found.events:
         shown = found.events[:_MOST_EVENTS]
         lines.append(Text(f"Counting  {found.events_total} events, {len(shown)} of them:"))
-        lines += [Text(f"          {event.service} {event.position}: {event.type}, on {event.happened_on}") for event in shown]
+        lines += [
+            Text(
+                f"          {event.service} {event.position}: {event.type}, on {event.happened_on}{', annulled' if event.annulled else ''}",
+                style="strike" if event.annulled else "",
+            )
+            for event in shown
+        ]
     return Group(*lines)
+
+
+def difference(found: Difference) -> Group:
+    """What two boards differ in, a line a field."""
+    whose = "The region" if found.school is None else found.school
+    lines = [Text(f"{whose}, from {_seen_from(found.before)} to {_seen_from(found.after)}", style="bold")]
+    for step in found.steps:
+        for field, (before, after) in step.changes.items():
+            lines.append(Text(f"step {step.step:>2}  {field.replace('_', ' ')}: {_value(before)} → {_value(after)}"))
+    if not found.steps:
+        lines.append(Text("No step differs."))
+    return Group(*lines)
+
+
+def _seen_from(vector: Vector) -> str:
+    return f"{vector.as_of} (known: {', '.join(f'{service} {position}' for service, position in vector.at.items())})"
+
+
+def _value(value: Any) -> str:
+    match value:
+        case None | []:
+            return "none"
+        case dict():
+            counts = cast("dict[str, Any]", value)
+            return ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()) or "none"
+        case list():
+            return ", ".join(map(str, cast("list[Any]", value)))
+        case _:
+            return str(value).replace("_", " ")
 
 
 def _school(board: Board, width: int) -> Table:

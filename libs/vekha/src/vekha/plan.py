@@ -1,13 +1,26 @@
-"""`vekha plan`: starts a school's plan, shows the board of its 21 steps, and explains one of them."""
+"""`vekha plan`: starts a school's plan, shows the board of its 21 steps, explains one of them, and compares two boards."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 
-from contracts.plan import ADOPT_PLAN, EXPLAIN, STATUS, AdoptPlan, AnchorReading, Board, ExplainRequest, StatusRequest
+from contracts import SERVICES
+from contracts.plan import (
+    ADOPT_PLAN,
+    DIFF,
+    EXPLAIN,
+    STATUS,
+    AdoptPlan,
+    AnchorReading,
+    Board,
+    DiffRequest,
+    ExplainRequest,
+    StatusRequest,
+)
 from vekha import board, output
 from vekha.client import Client, Target, connected
 from vekha.loop import run
@@ -16,6 +29,8 @@ from vekha.options import as_option, json_option, target_options
 _SCHOOL_FIELDS = ("school", "plan", "revision", "rules", "as_of", "at", "calendar", "incomplete", "steps")
 _REGION_FIELDS = ("as_of", "at", "schools", "incomplete", "steps")
 _STATUS_TIMEOUT_S = 30.0
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Day(click.ParamType[date]):
@@ -37,9 +52,36 @@ def _known_at(_context: click.Context, _parameter: click.Parameter, value: str |
     return value
 
 
+def _positions(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, int] | None:
+    if value is None:
+        return None
+    try:
+        found = {service: int(position) for service, position in (one.split("=") for one in value.split(","))}
+    except ValueError:
+        found = {}
+    if not found or not set(found) <= set(SERVICES) or min(found.values()) < 0:
+        raise click.BadParameter("give positions like roster=812,consent=640; a service that is left out is not looked at")
+    return found
+
+
+def _known_options(prefix: str = "", when: str = "") -> Callable[[_Command], _Command]:
+    """Of which day, and of what was known, a board is asked for."""
+
+    def decorate(function: _Command) -> _Command:
+        for decorator in (
+            click.option(f"--{prefix}at", metavar="POSITIONS", callback=_positions, help=f"{when}As far as the logs reached these."),
+            click.option(f"--{prefix}known-at", metavar="TIME", callback=_known_at, help=f"{when}As far as it was known then."),
+            click.option(f"--{prefix}as-of", type=_Day(), help=f"{when}At the end of that day."),
+        ):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
 @click.group()
 def plan() -> None:
-    """Start a school's plan, show its board, explain a step."""
+    """Start a school's plan, show its board, explain a step, compare two boards."""
 
 
 @plan.command()
@@ -59,33 +101,63 @@ def adopt(target: Target, school: str, start: date, week: str, anchor: str, name
 
 @plan.command()
 @click.option("--school", metavar="ID", help="By default the region: how many schools stand where.")
-@click.option("--as-of", type=_Day(), help="The board at the end of that day.")
-@click.option("--known-at", metavar="TIME", callback=_known_at, help="The board as far as it was known then.")
+@_known_options()
 @click.option("--by-school", is_flag=True, help="The region, and each school's board.")
 @as_option
 @target_options
 @json_option
 def status(
-    target: Target, school: str | None, as_of: date | None, known_at: str | None, by_school: bool, acting_as: str | None, as_json: bool
+    target: Target,
+    school: str | None,
+    as_of: date | None,
+    known_at: str | None,
+    at: dict[str, int] | None,
+    by_school: bool,
+    acting_as: str | None,
+    as_json: bool,
 ) -> None:
     """Show the board: a school's 21 rows or, without a school, the region's."""
     if school is not None and by_school:
         raise click.UsageError("--by-school shows the region: leave --school out.")
-    request = StatusRequest(school=school, as_of=as_of, known_at=known_at, by_school=by_school)
+    request = StatusRequest(school=school, as_of=as_of, known_at=known_at, at=at, by_school=by_school)
     run(_status(target, request, acting_as, as_json=as_json))
 
 
 @plan.command()
 @click.option("--school", metavar="ID", required=True)
 @click.option("--step", type=click.IntRange(1, 99), required=True)
-@click.option("--as-of", type=_Day(), help="At the end of that day.")
+@_known_options()
 @as_option
 @target_options
 @json_option
-def explain(target: Target, school: str, step: int, as_of: date | None, acting_as: str | None, as_json: bool) -> None:
+def explain(
+    target: Target,
+    school: str,
+    step: int,
+    as_of: date | None,
+    known_at: str | None,
+    at: dict[str, int] | None,
+    acting_as: str | None,
+    as_json: bool,
+) -> None:
     """Say why a step stands where it stands: what counts, who is missing, what the deadline was computed from."""
-    request = ExplainRequest(school=school, step=step, as_of=as_of)
+    request = ExplainRequest(school=school, step=step, as_of=as_of, known_at=known_at, at=at)
     run(_explain(target, request, acting_as, as_json=as_json))
+
+
+@plan.command()
+@click.option("--school", metavar="ID", help="By default the region.")
+@_known_options()
+@_known_options("to-", "The later board, by default the present one. ")
+@as_option
+@target_options
+@json_option
+def diff(target: Target, acting_as: str | None, as_json: bool, **asked: Any) -> None:
+    """Say what two boards differ in: of two days, or of what was known at two times.
+
+    `--known-at` alone says what has been learned since.
+    """
+    run(_diff(target, DiffRequest(**asked), acting_as, as_json=as_json))
 
 
 async def _adopt(target: Target, request: AdoptPlan, acting_as: str | None, *, as_json: bool) -> None:
@@ -119,6 +191,15 @@ async def _explain(target: Target, request: ExplainRequest, acting_as: str | Non
         output.print_json(found.model_dump())
     else:
         output.console().print(board.explanation(found))
+
+
+async def _diff(target: Target, request: DiffRequest, acting_as: str | None, *, as_json: bool) -> None:
+    async with connected(target) as client:
+        found = (await client.ask(DIFF, request, as_=acting_as, up_to_date=True, timeout_s=_STATUS_TIMEOUT_S)).reply
+    if as_json:
+        output.print_json(found.model_dump())
+    else:
+        output.console().print(board.difference(found))
 
 
 async def whole_board(client: Client, request: StatusRequest, *, as_: str | None = None) -> Board:

@@ -8,19 +8,23 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import islice
-from typing import get_args
+from typing import Any, get_args
 
+from contracts import SERVICES
 from contracts.call import Role
 from contracts.plan import (
     Board,
     CountingEvent,
+    Difference,
     DueReason,
     Explanation,
     RegionRow,
     SkippedDay,
     State,
+    StepChanges,
     StepRow,
     TimelineEntry,
+    Vector,
 )
 from eventkit.decider import Refused
 from eventkit.tokens import Actor
@@ -36,13 +40,12 @@ _LISTED = 100  # of missing people and of events; the totals stand beside them
 _PAGE = 50  # schools
 _SMALL_GROUP = 5
 _MONITORS = (Role.MUNICIPALITY, Role.MINISTRY)
+_SEE_PEOPLE = (Role.OPERATOR, Role.SERVICE, Role.DIRECTOR, Role.ADMINISTRATOR)
 
 
 def school_board(look: Look, school: str, day: date, actor: Actor, known: Mapping[str, int] | None = None) -> Board:
     """A school's rows at the end of a day, from all that is known or from what was known at some positions."""
-    board = look.board(school) if known is None else look.board_as_known(school, known)
-    if actor.role is Role.MUNICIPALITY and (board.place or ("",))[0] != actor.scope:
-        raise Refused("access.other-municipality", f"School {school} does not belong to municipality {actor.scope}.")
+    board = _board(look, school, actor, known)
     progress = _adopted(board, day)
     rows = board.rows(day)
     parked = look.parked(school)
@@ -52,7 +55,7 @@ def school_board(look: Look, school: str, day: date, actor: Actor, known: Mappin
         revision=progress.adoption.revision,
         rules=RULES,
         as_of=day,
-        at=look.at if known is None else dict(known),
+        at=_at(look, known),
         calendar=progress.adoption.calendar.digest,
         incomplete=bool(parked),
         parked=parked or None,
@@ -73,7 +76,7 @@ def region_board(look: Look, day: date, actor: Actor, known: Mapping[str, int] |
     return Board(
         rules=RULES,
         as_of=day,
-        at=look.at if known is None else dict(known),
+        at=_at(look, known),
         schools=len(outlines),
         incomplete=sum(bool(look.parked(school)) for school in outlines),
         steps=_sums(outlines, day, for_monitors=actor.role in _MONITORS),
@@ -81,31 +84,55 @@ def region_board(look: Look, day: date, actor: Actor, known: Mapping[str, int] |
     )
 
 
-def explanation(look: Look, school: str, n: int, day: date) -> Explanation:
-    """Why a step of a school stands where it stands at the end of a day."""
-    board = look.board(school)
+def explanation(look: Look, school: str, n: int, day: date, actor: Actor, known: Mapping[str, int] | None = None) -> Explanation:
+    """Why a step of a school stands where it stands at the end of a day.
+
+    Who sees no people is told neither who is missing nor which events count, where a step counts people; a class teacher neither.
+    """
+    board = _board(look, school, actor, known)
     progress = _adopted(board, day)
     adoption = progress.adoption
     if n not in progress.timelines:
         raise Refused("step.unknown", f"The plan has no step {n}: it has {len(adoption.plan.steps)}.")
     step = adoption.plan.step(n)
+    row = next(row for row in board.rows(day) if row.step == n)
+    if actor.role in _MONITORS:
+        row = _without_small_groups(progress, row)
     missing = board.missing(n, day)
-    events = evidence(step, look.documents(school), day)
+    missing_total = 0 if row.suppressed else len(missing)
+    events = evidence(step, look.documents(school, known), day)
+    if step.measure in OF_PEOPLE and actor.role not in _SEE_PEOPLE:
+        missing, events = [], []
     frozen = baseline_with_reasons(adoption.plan, adoption.start, adoption.calendar, adoption.anchor)[n]
     return Explanation(
         school=school,
+        plan=adoption.plan.name,
+        revision=adoption.revision,
+        rules=RULES,
+        calendar=adoption.calendar.digest,
+        incomplete=bool(look.parked(school)),
         step=n,
         title_ru=step.title_ru,
         title_en=step.title_en,
-        rule=SENTENCES[step.measure],
-        row=next(row for row in board.rows(day) if row.step == n),
+        deadline_ru=step.deadline_ru,
+        rule=SENTENCES[step.measure].en,
+        rule_ru=SENTENCES[step.measure].ru,
+        row=row,
         as_of=day,
-        at=look.at,
+        at=_at(look, known),
+        granted=None if row.suppressed or actor.role in _MONITORS else board.granted(n, day),
+        warnings=tuple(before for before in step.informed_by if not progress.is_over(before, day)),
         missing=tuple(missing[:_LISTED]),
-        missing_total=len(missing),
+        missing_total=missing_total,
         events=tuple(
-            CountingEvent(service=key.source, position=fact[1], type=type_of(key, fact), happened_on=date.fromordinal(fact[0]))
-            for key, fact in events[-_LISTED:]
+            CountingEvent(
+                service=one.key.source,
+                position=one.fact[1],
+                type=type_of(one.key, one.fact),
+                happened_on=date.fromordinal(one.fact[0]),
+                annulled=one.annulled,
+            )
+            for one in events[-_LISTED:]
         ),
         events_total=len(events),
         baseline=_reason(progress, frozen._replace(day=adoption.baseline.get(n))),
@@ -114,6 +141,39 @@ def explanation(look: Look, school: str, n: int, day: date) -> Explanation:
             TimelineEntry(day=date.fromordinal(at), change=change) for at, change in progress.timelines[n].changes(day.toordinal())
         ),
     )
+
+
+def difference(before: Board, after: Board) -> Difference:
+    """What two boards of the same scope differ in, step by step and field by field."""
+    rows = {row.step: row for row in before.steps}
+    later = {row.step: row for row in after.steps}
+    steps: list[StepChanges] = []
+    for n in sorted({*rows, *later}):
+        old, new = (_fields(found.get(n)) for found in (rows, later))
+        changes = {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
+        if changes:
+            steps.append(StepChanges(step=n, changes=changes))
+    return Difference(school=before.school, before=_vector(before), after=_vector(after), steps=tuple(steps))
+
+
+def _fields(row: StepRow | RegionRow | None) -> dict[str, Any]:
+    return {} if row is None else row.model_dump(mode="json", exclude={"step"})
+
+
+def _vector(board: Board) -> Vector:
+    return Vector(as_of=board.as_of, at=board.at, rules=board.rules, revision=board.revision, calendar=board.calendar)
+
+
+def _at(look: Look, known: Mapping[str, int] | None) -> dict[str, int]:
+    return look.at if known is None else {source: known.get(source, 0) for source in SERVICES}
+
+
+def _board(look: Look, school: str, actor: Actor, known: Mapping[str, int] | None) -> SchoolBoard:
+    """The board of a school that the actor may look at. Raises Refused `access.other-municipality`."""
+    board = look.board(school) if known is None else look.board_as_known(school, known)
+    if actor.role is Role.MUNICIPALITY and (board.place or ("",))[0] != actor.scope:
+        raise Refused("access.other-municipality", f"School {school} does not belong to municipality {actor.scope}.")
+    return board
 
 
 def _adopted(board: SchoolBoard, day: date) -> Progress:

@@ -1,7 +1,7 @@
 """The plan tracker: built from its settings, run by whoever built it."""
 
 from eventkit.service import Service, Settings
-from plan_tracker import api, policies
+from plan_tracker import api, policies, queries
 from plan_tracker.boards import Boards
 from plan_tracker.projections import BoardProjection
 
@@ -11,5 +11,6 @@ def build(settings: Settings) -> Service:
     service, boards = Service(settings, policies.metadata), Boards()
     service.projection(BoardProjection())
     service.timer(policies.Announcements(service, boards))
-    api.register(service, boards)
+    api.register(service)
+    queries.register(service, boards)
     return service

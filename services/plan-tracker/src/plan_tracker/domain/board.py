@@ -100,6 +100,14 @@ class SchoolBoard:
             case timeline:
                 return [] if timeline.is_done(ordinal) else [self.school]
 
+    def granted(self, n: int, day: date) -> int | None:
+        """How many of those that a step counts have granted; None for a step that counts no decisions."""
+        measure, ordinal = self._adopted().adoption.plan.step(n).measure, day.toordinal()
+        if measure not in ("staff-decided", "families-decided"):
+            return None
+        standings = self._join.tallies[measure].standings
+        return sum(holds(one.satisfied, ordinal) and self._join.has_granted(subject, ordinal) for subject, one in standings.items())
+
     # ---- inside -------------------------------------------------------------------------------------------------------
 
     def _adopted(self) -> Progress:

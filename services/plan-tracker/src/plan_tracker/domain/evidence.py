@@ -1,10 +1,10 @@
 """Which events a step is derived from: what explaining shows beside the number."""
 
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 from contracts import SERVICES
-from plan_tracker.domain.facts import Documents, Fact, Key
+from plan_tracker.domain.facts import ANNULLED, Documents, Fact, Key, annulled
 from plan_tracker.domain.plan import Step
 
 _OF_SEATS = {
@@ -60,17 +60,30 @@ _DECIDING = {
 }
 
 
-def evidence(step: Step, documents: Documents, day: date) -> list[tuple[Key, Fact]]:
-    """The facts up to a day that a step is derived from, in the order of days."""
+class Evidence(NamedTuple):
+    """A fact that a step is derived from, or, `annulled`, was until it turned out never to have been true."""
+
+    key: Key
+    fact: Fact
+    annulled: bool = False
+
+
+def evidence(step: Step, documents: Documents, day: date) -> list[Evidence]:
+    """The facts up to a day that a step is derived from, in the order of days; what never was true with its annulment."""
     words, until = COUNTING[step.measure], day.toordinal()
     coordinators, directors = _staff_with(documents, "coordinator-appointed", ()), _staff_with(documents, "staff-hired", ("director",))
+    never = annulled(documents)
     found = [
-        (key, fact)
+        Evidence(key, fact, fact[:2] in never.get(key.source, ()))
         for key, facts in documents.items()
         for fact in facts
         if fact[2] in words and fact[0] <= until and _concerns(step, key, fact, coordinators, directors)
     ]
-    return sorted(found, key=lambda one: (one[1][0], SERVICES.index(one[0].source), one[1][1]))
+    struck = {(one.key.source, one.fact[1]) for one in found if one.annulled}
+    annulments = [
+        Evidence(key, fact) for key, facts in documents.items() if key.kind == ANNULLED for fact in facts if (key.source, fact[3]) in struck
+    ]
+    return sorted([*found, *annulments], key=lambda one: (one.fact[0], SERVICES.index(one.key.source), one.fact[1]))
 
 
 def _staff_with(documents: Documents, what: str, values: tuple[str, ...]) -> set[str]:

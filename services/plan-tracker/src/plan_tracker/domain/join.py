@@ -329,6 +329,13 @@ class Join:
         decisions = self._decisions.get(person)
         return documents.NO_DECISIONS if decisions is None else decisions.get(kind, documents.NO_DECISIONS)
 
+    def has_granted(self, subject: str, day: int) -> bool:
+        """Whether whoever is counted as this subject has granted: for the own data as staff or guardian, or for a pupil's seat."""
+        person = self.named(subject, day)
+        kinds = self._decisions.get(person, {})
+        seated = person != subject
+        return any(holds(found.granted, day) for kind, found in kinds.items() if (kind == "pupil") is seated)
+
     def named(self, subject: str, day: int) -> str:
         """The person who holds a seat on a day, given the seat's subject; the subject itself where it is nobody's, or no seat."""
         class_id, _, number = subject.partition("/")

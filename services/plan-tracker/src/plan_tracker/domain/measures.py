@@ -13,29 +13,101 @@ from plan_tracker.domain.documents import Account, Decisions, Pupil, SchoolClass
 RULES: Final = 1
 """Raised when the meaning of a measure changes, so that an answer says by which rules it was given."""
 
+
+class Sentence(NamedTuple):
+    ru: str
+    en: str
+
+
 SENTENCES: Final = {
-    "attested": "Somebody responsible has said that it is done.",
-    "training-attended": "Everybody named for a training session of the ministry's schedule has attended it.",
-    "access-received": "The director and every coordinator have received their access data.",
-    "data-verified": "Every class's data are signed off as they stand: nothing changed since, and no blocking issue is open.",
-    "active-coordinator": "At least one appointed coordinator is on the staff.",
-    "workplaces": "The number of connected workplaces is declared and attested, and has not become smaller since.",
-    "school-order": "The school's own order is registered and not revoked.",
-    "coordinators-trained": "Every coordinator has attended a face-to-face session.",
-    "staff-decided": "Every active member of staff has decided: granted or refused. A withdrawal does not reopen it.",
-    "periods-defined": "Reporting periods are entered for every parallel that has classes, for the classes' year.",
-    "bells-defined": "Every shift in which there are classes has a bell schedule.",
-    "lists-filled": "Every required reference list is filled.",
-    "classes-created": "Every declared class that is not closed is created.",
-    "families-decided": "There is a decision, or another legal basis, for every pupil's seat and for every guardian linked or decided.",
-    "families-entered": "Every pupil's seat without refusal or withdrawal has a pupil entered, with a guardian or a reason for none.",
-    "pupils-assigned": "Every pupil's seat without refusal or withdrawal has a pupil assigned to an open class.",
-    "timetables-published": "Every created class has a timetable.",
-    "consultations-held": "A consultation was held for the families of every created class.",
-    "credentials-out": "Everybody with a consent or another basis has received the newest code, or has activated the account.",
-    "accounts-activated": "Everybody with a consent or another basis has activated the account.",
-    "data-checked": "The data are checked in every period, again and again: this is never done.",
-    "activity-rated": "The weekly activity rating has reached the threshold and was not below it for two weeks running.",
+    "attested": Sentence(
+        "Ответственный подтвердил, что шаг выполнен.",
+        "Somebody responsible has said that it is done.",
+    ),
+    "training-attended": Sentence(
+        "Все, кто назван для обучения по графику министерства, его посетили.",
+        "Everybody named for a training session of the ministry's schedule has attended it.",
+    ),
+    "access-received": Sentence(
+        "Директор и каждый координатор получили свои данные для доступа.",
+        "The director and every coordinator have received their access data.",
+    ),
+    "data-verified": Sentence(
+        "Данные каждого класса проверены в их нынешнем виде: после проверки ничего не менялось, и нет нерешённых блокирующих замечаний.",
+        "Every class's data are signed off as they stand: nothing changed since, and no blocking issue is open.",
+    ),
+    "active-coordinator": Sentence(
+        "Среди работающих сотрудников есть хотя бы один назначенный координатор.",
+        "At least one appointed coordinator is on the staff.",
+    ),
+    "workplaces": Sentence(
+        "Число подключённых рабочих мест заявлено и подтверждено и с тех пор не уменьшилось.",
+        "The number of connected workplaces is declared and attested, and has not become smaller since.",
+    ),
+    "school-order": Sentence(
+        "Приказ школы зарегистрирован и не отменён.",
+        "The school's own order is registered and not revoked.",
+    ),
+    "coordinators-trained": Sentence(
+        "Каждый координатор прошёл очное обучение.",
+        "Every coordinator has attended a face-to-face session.",
+    ),
+    "staff-decided": Sentence(
+        "Каждый работающий сотрудник принял решение: согласие или отказ. Отзыв согласия шаг не открывает.",
+        "Every active member of staff has decided: granted or refused. A withdrawal does not reopen it.",
+    ),
+    "periods-defined": Sentence(
+        "Отчётные периоды внесены для каждой параллели, в которой есть классы, на учебный год этих классов.",
+        "Reporting periods are entered for every parallel that has classes, for the classes' year.",
+    ),
+    "bells-defined": Sentence(
+        "Для каждой смены, в которой есть классы, внесено расписание звонков.",
+        "Every shift in which there are classes has a bell schedule.",
+    ),
+    "lists-filled": Sentence(
+        "Все обязательные справочники заполнены.",
+        "Every required reference list is filled.",
+    ),
+    "classes-created": Sentence(
+        "Каждый заявленный и не закрытый класс создан.",
+        "Every declared class that is not closed is created.",
+    ),
+    "families-decided": Sentence(
+        "Есть решение или иное основание для каждого места ученика и для каждого родителя, который связан с учеником или принял решение.",
+        "There is a decision, or another legal basis, for every pupil's seat and for every guardian linked or decided.",
+    ),
+    "families-entered": Sentence(
+        "На каждом месте без отказа и отзыва внесён ученик: с родителем или с указанной причиной его отсутствия.",
+        "Every pupil's seat without refusal or withdrawal has a pupil entered, with a guardian or a reason for none.",
+    ),
+    "pupils-assigned": Sentence(
+        "На каждом месте без отказа и отзыва ученик распределён в открытый класс.",
+        "Every pupil's seat without refusal or withdrawal has a pupil assigned to an open class.",
+    ),
+    "timetables-published": Sentence(
+        "У каждого созданного класса есть расписание уроков.",
+        "Every created class has a timetable.",
+    ),
+    "consultations-held": Sentence(
+        "Для семей каждого созданного класса проведена консультация.",
+        "A consultation was held for the families of every created class.",
+    ),
+    "credentials-out": Sentence(
+        "Каждый, кто дал согласие или обрабатывается на ином основании, получил последний код или зарегистрировал аккаунт.",
+        "Everybody with a consent or another basis has received the newest code, or has activated the account.",
+    ),
+    "accounts-activated": Sentence(
+        "Каждый, кто дал согласие или обрабатывается на ином основании, зарегистрировал аккаунт.",
+        "Everybody with a consent or another basis has activated the account.",
+    ),
+    "data-checked": Sentence(
+        "Данные проверяются каждый период, снова и снова: этот шаг не заканчивается.",
+        "The data are checked in every period, again and again: this is never done.",
+    ),
+    "activity-rated": Sentence(
+        "Недельный рейтинг активности достиг порога и не был ниже него две недели подряд.",
+        "The weekly activity rating has reached the threshold and was not below it for two weeks running.",
+    ),
 }
 """What each measure of a plan asks for, for people."""
 

@@ -73,6 +73,10 @@ class Progress:
         first = {n: self.first_completed(n, day) for n in self.timelines}
         return {n: max(one, self.adoption.start) for n, one in first.items() if one is not None}
 
+    def is_over(self, n: int, day: date) -> bool:
+        """Whether a step is done, and nothing waits for it."""
+        return self.timelines[n].is_done(day.toordinal())
+
     def blocked_by(self, n: int, day: date) -> tuple[int, ...]:
         """The step's anchors that are not done."""
         return tuple(one for one in self.adoption.plan.step(n).predecessors if not self.timelines[one].is_done(day.toordinal()))
