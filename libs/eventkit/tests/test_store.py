@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from contracts.event import Event
-from contracts.roster import ClassHeadcountDeclared
+from contracts.event import AnnulmentReason, Event
+from contracts.roster import ClassHeadcountDeclared, EntryAnnulled
 from eventkit import log
 from eventkit.clock import ManualClock
 from eventkit.database import Database
 from eventkit.decider import Decider, Refused
-from eventkit.event import Origin
+from eventkit.event import Origin, Recorded, decode
 from eventkit.store import Carried, CommandKey, Conflict, Quarantined, Store, Transaction
 
 DAY = date(2015, 8, 17)
@@ -734,3 +734,67 @@ def test_any_commands_in_any_batches_have_the_answers_of_one_after_another(
     assert answers == replies
     assert states == {name: state for name, state in expected_states.items() if state is not None}
     recorded(database)
+
+
+# ---- What never was true ------------------------------------------------------------------------------------------------
+
+
+def annulling(event_id: str, class_id: str = "7a") -> Work:
+    def work(tx: Transaction) -> int | None:
+        tx.annul(HEADCOUNT, class_id, event_id, EntryAnnulled, AnnulmentReason.MISTYPED)
+        return tx.state(HEADCOUNT, class_id)
+
+    return work
+
+
+async def told(store: Store) -> list[Recorded]:
+    return [decode(data) for _, _, data in await store.read(0, 100)]
+
+
+async def test_an_annulled_event_leaves_the_state_before_it_on_its_own_day_and_the_next_one_is_decided_on_that(store: Store) -> None:
+    await send(store, count("7a", 20, 25))
+    newest = (await told(store))[-1]
+    assert (await send(store, annulling(newest.id))).reply == 20
+    annulled = (await told(store))[-1]
+    assert (annulled.type, annulled.stream, annulled.version, annulled.happenedon) == (
+        "roster.entry-annulled.v1",
+        newest.stream,
+        3,
+        newest.happenedon,
+    )
+    assert annulled.facts()[1] == {"event": newest.id, "position": 2, "event_type": newest.type, "reason": "mistyped"}
+    assert (await send(store, count("7a", 20))).position == 3
+    assert (await send(store, count("7a", 25))).position == 4
+
+
+async def test_who_reads_the_history_anew_folds_no_annulled_event(store: Store) -> None:
+    await send(store, count("7a", 20, 25))
+    await send(store, annulling((await told(store))[-1].id))
+    async with another(store) as other:
+        assert (await send(other, lambda tx: tx.state(HEADCOUNT, "7a"))).reply == 20
+        assert (await send(other, count("7a", 20))).position == 3
+
+
+async def test_annulling_twice_records_once_and_what_came_later_is_annulled_first(store: Store) -> None:
+    await send(store, count("7a", 20, 25))
+    first, second = await told(store)
+    assert await outcome(send(store, annulling(first.id))) == "entry.not-newest"
+    await send(store, annulling(second.id))
+    await send(store, annulling(second.id))
+    assert await outcome(send(store, annulling(first.id))) is None
+    assert await outcome(send(store, annulling("nowhere"))) == "entry.unknown"
+    assert [event.type.split(".")[1] for event in await told(store)] == ["class-headcount-declared"] * 2 + ["entry-annulled"] * 2
+
+
+async def test_an_annulment_cannot_be_annulled(store: Store) -> None:
+    await send(store, count("7a", 20))
+    await send(store, annulling((await told(store))[-1].id))
+    annulment = (await told(store))[-1]
+    assert await outcome(send(store, annulling(annulment.id))) == "entry.is-annulment"
+    assert len(await told(store)) == 2
+
+
+async def test_an_entry_is_found_by_its_position(store: Store) -> None:
+    await send(store, count("7a", 20))
+    found = (await send(store, lambda tx: (tx.entry(1) is not None) + 2 * (tx.entry(2) is not None))).reply
+    assert found == 1

@@ -7,6 +7,7 @@ same envelope as `contracts.Envelope`, only faster; the golden samples hold the 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contracts.event import Event, newest, parse, subject_of
+
+_ANNULMENT = "entry-annulled"  # as what every service names its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,18 @@ def decode(data: bytes) -> Recorded:
         return _decode_envelope(data)
     except UnicodeDecodeError as error:  # msgspec lets this one through as it is
         raise msgspec.DecodeError(f"Invalid UTF-8: {error}") from error
+
+
+def standing(history: Iterable[Recorded]) -> list[Recorded]:
+    """Of one stream's history what was not annulled, without the annulments: what its state is folded from."""
+    annulled: set[str] = set()
+    told: list[Recorded] = []
+    for recorded in history:
+        if recorded.type.split(".")[1] == _ANNULMENT:
+            annulled.add(recorded.facts()[1]["event"])
+        else:
+            told.append(recorded)
+    return [recorded for recorded in told if recorded.id not in annulled] if annulled else told
 
 
 def rfc3339(moment: datetime) -> str:

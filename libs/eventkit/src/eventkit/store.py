@@ -26,12 +26,12 @@ from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import Row as SqlRow
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from contracts.event import Event
+from contracts.event import EVENTS, Annulment, AnnulmentReason, Event
 from eventkit import log
 from eventkit.clock import Clock
 from eventkit.database import Database
 from eventkit.decider import Decider, Refused
-from eventkit.event import Draft, Origin, rfc3339
+from eventkit.event import Draft, Origin, Recorded, decode, rfc3339, standing
 from eventkit.faults import reach
 
 _MAX_BATCH = 64
@@ -128,6 +128,41 @@ class Transaction:
             self._unit.streams[stream] = _Cached(version, state)
         return events
 
+    def annul(
+        self, decider: Decider[Any, Any], identifier: str, event_id: str, annulment: type[Annulment], reason: AnnulmentReason
+    ) -> Recorded | None:
+        """Records that an event of a stream never was true, on that event's own day; answers it, None where that was recorded before.
+
+        Of a stream's events only the newest that still holds can be annulled: what came later was decided on it. Raises Refused
+        `entry.unknown`, `entry.is-annulment` or `entry.not-newest`, and Conflict where the stream has just been written to.
+        """
+        stream = decider.stream(identifier)
+        history = log.history(self._session.connection(), stream)
+        if not history or self._stream(decider, stream).version != history[-1].version:
+            raise Conflict(f"{stream} has just been written to")
+        told = standing(history)
+        found = next((recorded for recorded in history if recorded.id == event_id), None)
+        if found is None:
+            raise Refused("entry.unknown", f"There is no event {event_id} in {stream}.", "`vekha events` shows which there are.")
+        if issubclass(EVENTS[found.type], Annulment):
+            raise Refused("entry.is-annulment", "An annulment is final. If it was wrong, record the fact anew.")
+        if found not in told:
+            return None
+        if found is not told[-1]:
+            text = f"After this came {told[-1].type} at {told[-1].position}, which rests on it: annul that one first."
+            raise Refused("entry.not-newest", text)
+        event = annulment(event=found.id, position=found.position, event_type=found.type, reason=reason)
+        version = history[-1].version + 1
+        day = date.fromisoformat(found.happenedon)
+        self._unit.drafts.append(Draft(event, stream, version, found.school, day, self.origin))
+        self._unit.streams[stream] = _Cached(version, decider.fold(recorded.event() for recorded in told[:-1]))
+        return found
+
+    def entry(self, position: int) -> Recorded | None:
+        """The event at a position of this service's log."""
+        rows = log.read(self._session.connection(), position - 1, 1)
+        return decode(rows[0][2]) if rows and rows[0][0] == position else None
+
     def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[SqlRow[Any]]:
         """Reads the service's own tables."""
         return self._session.connection().execute(statement, parameters).all()
@@ -144,7 +179,7 @@ class Transaction:
         cached = self._unit.streams.get(stream) or self._before(stream)
         if cached is None:
             events = log.history(self._session.connection(), stream)
-            cached = _Cached(events[-1].version if events else 0, decider.fold(recorded.event() for recorded in events))
+            cached = _Cached(events[-1].version if events else 0, decider.fold(recorded.event() for recorded in standing(events)))
         self._unit.streams[stream] = cached
         return cached
 

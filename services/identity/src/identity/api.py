@@ -15,6 +15,7 @@ from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.clock import local_day
 from eventkit.decider import Refused
+from eventkit.event import standing
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
@@ -115,7 +116,7 @@ def _check_reach(actor: Actor, person: Person) -> None:
 def _account(connection: Connection, request: identity.AccountQuery) -> identity.AccountCard:
     rows = _rows(connection)
     timezone(rows, request.school)
-    history = [recorded for recorded in log.history(connection, ACCOUNTS.stream(request.person)) if recorded.school == request.school]
+    history = [one for one in standing(log.history(connection, ACCOUNTS.stream(request.person))) if one.school == request.school]
     if not history and people_of(rows, request.school, [request.person])[request.person].kind is None:
         raise Refused("person.unknown", f"There is nobody with the id {request.person} in this school.")
     account = ACCOUNTS.fold(recorded.event() for recorded in history)
