@@ -1,12 +1,13 @@
-"""What roster records and answers: schools, staff, classes, pupils, guardians and their imports."""
+"""What roster records and answers: schools, staff, classes, pupils, guardians and their imports, timetables and data checks."""
 
 from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
+from unicodedata import normalize
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from contracts.call import Reply, Request, Role, SchoolRequest, command, query
 from contracts.event import Annulment, Event, Identifier, Sha256, Value, event
@@ -17,6 +18,12 @@ Letter = Annotated[str, Field(pattern=r"^[А-ЯЁA-Z]$", description="The letter
 AcademicYear = Annotated[str, Field(pattern=r"^20[0-9]{2}/20[0-9]{2}$", description="e.g. 2015/2016")]
 Shift = Annotated[int, Field(ge=1, le=3)]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Local time, e.g. 08:30")]
+ListEntry = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(lambda text: normalize("NFC", text)),  # й typed as и with a sign is the same letter
+    Field(description="A line of text, e.g. a subject's name"),
+]
 OfficialReference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9/.-]{0,63}$", description="A document's reference, never a name")]
 
 
@@ -473,6 +480,147 @@ class PupilAct(Act):
     pupil: Identifier
 
 
+class DeclareWorkplaces(Act):
+    online: Annotated[int, Field(ge=0, le=100_000)]
+    total: Annotated[int, Field(ge=0, le=100_000)]
+
+
+class DefinePeriods(Act):
+    """The reporting periods of a year, the same for each of these parallels. Holidays belong to the period before them."""
+
+    grades: Annotated[tuple[Grade, ...], Field(min_length=1, max_length=11)]
+    academic_year: AcademicYear
+    periods: Annotated[tuple[Period, ...], Field(min_length=1, max_length=12)]
+
+
+class DefineBells(Act):
+    shift: Shift
+    lessons: Annotated[tuple[LessonTime, ...], Field(min_length=1, max_length=12, description="In their order")]
+
+
+class ShiftAct(Act):
+    shift: Shift
+
+
+class FillList(Act):
+    """Fills a reference list with these entries, instead of those that it had."""
+
+    list: Identifier = Field(description="subjects, positions, rooms and group-types are required (step 11); others may be kept, too")
+    entries: Annotated[tuple[ListEntry, ...], Field(min_length=1, max_length=1000)]
+
+
+class ListAct(Act):
+    list: Identifier
+
+
+class ListQuery(SchoolRequest):
+    list: Identifier
+
+
+class ReferenceList(Reply):
+    """`sha256` is of the entries' canonical JSON, as the event says it; None for a list that has no entries."""
+
+    list: Identifier
+    entries: tuple[str, ...]
+    sha256: Sha256 | None
+
+
+class Lesson(Value):
+    """What a class learns at one place of its week: `weekday` 1 is Monday, `number` the lesson's in the bell schedule."""
+
+    weekday: Annotated[int, Field(ge=1, le=7)]
+    number: Annotated[int, Field(ge=1, le=12)]
+    subject: ListEntry
+    room: ListEntry | None = None
+
+
+class PublishTimetable(Act):
+    """A class's timetable from a day on; what was published for earlier days stays for those."""
+
+    class_id: Identifier
+    valid_from: date
+    lessons: Annotated[tuple[Lesson, ...], Field(min_length=1, max_length=200)]
+
+
+class WithdrawTimetable(Act):
+    class_id: Identifier
+
+
+class TimetableQuery(SchoolRequest):
+    """The timetable that a class has on a day, or the one of its latest days where none is named."""
+
+    class_id: Identifier
+    on: date | None = None
+
+
+class Timetable(Reply):
+    """`sha256` is of the lessons' canonical JSON, as the event says it; without a timetable all is empty."""
+
+    class_id: Identifier
+    valid_from: date | None
+    lessons: tuple[Lesson, ...]
+    sha256: Sha256 | None
+
+
+class RollOverClass(Act):
+    """Moves every pupil of a class to the list of a class of the next year, assigns them to it and closes the old class."""
+
+    class_id: Identifier
+    to_class_id: Identifier
+
+
+class RollOverYear(Act):
+    from_year: AcademicYear
+    to_year: AcademicYear
+
+
+class VerifyData(Act):
+    """A class's data are right as they stand at this revision of them (`roster.classes`); without a class, the whole school's are."""
+
+    class_id: Identifier | None = None
+    revision: Annotated[int, Field(ge=0)] | None = Field(default=None, description="The one that was looked at; a class needs it")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> VerifyData:
+        if (self.class_id is None) != (self.revision is None):
+            raise ValueError("name a class with the revision of it that was looked at, or neither for the whole school")
+        return self
+
+
+class OpenIssue(Act):
+    class_id: Identifier
+    kind: IssueKind
+    blocking: bool
+
+
+class IssueAct(Act):
+    issue: Identifier
+
+
+class IssueRef(Reply):
+    issue: Identifier
+
+
+class IssuesQuery(SchoolRequest):
+    """The issues of a class, or of all; only those that are open unless `resolved` ones are asked for, too."""
+
+    class_id: Identifier | None = None
+    resolved: bool = False
+
+
+class IssueCard(Value):
+    issue: Identifier
+    class_id: Identifier
+    kind: IssueKind
+    blocking: bool
+    opened_on: date
+    resolved_on: date | None
+
+
+class Issues(Reply):
+    issues: tuple[IssueCard, ...]
+
+
 class UploadPart(SchoolRequest):
     """One part of a file to import, at most 256 KiB before base64; parts are numbered from 1 and may come again."""
 
@@ -549,8 +697,10 @@ class ClassCard(Value):
     letter: str
     academic_year: str
     created: bool
+    shift: int | None = Field(description="None until the class is created")
     headcount: int
     teacher: Identifier | None
+    revision: int = Field(description="Raised by whatever changes the data of the class, its pupils or their guardians")
 
 
 class Classes(Reply):
@@ -586,6 +736,33 @@ LINK_GUARDIAN = command("roster.link-guardian", LinkGuardian, Person, (Role.ADMI
 UNLINK_GUARDIAN = command("roster.unlink-guardian", UnlinkGuardian, Done, (Role.ADMINISTRATOR,), "Unlinks a guardian from a pupil")
 RECORD_NO_GUARDIAN = command("roster.record-no-guardian", RecordNoGuardian, Done, (Role.ADMINISTRATOR,), "Why a pupil has no guardian")
 ASSIGN_PUPIL = command("roster.assign-pupil", AssignPupil, Done, (Role.ADMINISTRATOR,), "Step 15: assigns a pupil to a class")
+ROLL_OVER_CLASS = command(
+    "roster.roll-over-class", RollOverClass, Done, (Role.ADMINISTRATOR,), "Step 15: rolls a class's pupils over to the next year"
+)
+ROLL_OVER_YEAR = command(
+    "roster.roll-over-year", RollOverYear, Done, (Role.ADMINISTRATOR,), "Step 15: says that every class of a year was rolled over"
+)
+DECLARE_WORKPLACES = command(
+    "roster.declare-workplaces",
+    DeclareWorkplaces,
+    Done,
+    (Role.DIRECTOR,),
+    "Step 5: says how many workplaces there are",
+)
+DEFINE_PERIODS = command(
+    "roster.define-periods", DefinePeriods, Done, (Role.ADMINISTRATOR,), "Step 9: defines the reporting periods of parallels"
+)
+DEFINE_BELLS = command("roster.define-bells", DefineBells, Done, (Role.ADMINISTRATOR,), "Step 10: defines a shift's bell schedule")
+DELETE_BELLS = command("roster.delete-bells", ShiftAct, Done, (Role.ADMINISTRATOR,), "Deletes a shift's bell schedule")
+FILL_LIST = command("roster.fill-list", FillList, Done, (Role.ADMINISTRATOR,), "Step 11: fills a reference list")
+CLEAR_LIST = command("roster.clear-list", ListAct, Done, (Role.ADMINISTRATOR,), "Clears a reference list")
+PUBLISH_TIMETABLE = command(
+    "roster.publish-timetable", PublishTimetable, Done, (Role.ADMINISTRATOR,), "Step 16: publishes a class's timetable"
+)
+WITHDRAW_TIMETABLE = command("roster.withdraw-timetable", WithdrawTimetable, Done, (Role.ADMINISTRATOR,), "Withdraws a class's timetable")
+VERIFY_DATA = command("roster.verify-data", VerifyData, Done, _SCHOOL_OFFICE, "Steps 3 and 20: signs that data were checked")
+OPEN_ISSUE = command("roster.open-issue", OpenIssue, IssueRef, _SCHOOL_OFFICE, "Says that something is wrong with a class's data")
+RESOLVE_ISSUE = command("roster.resolve-issue", IssueAct, Done, _SCHOOL_OFFICE, "Says that what was wrong is mended")
 UPLOAD = query("roster.upload", UploadPart, UploadReply, (Role.ADMINISTRATOR,), "Takes one part of a file to import")
 IMPORT = query("roster.import", ImportRoster, ImportStatus, (Role.ADMINISTRATOR,), "Imports uploaded roster files: a job")
 IMPORT_STATUS = query("roster.import-status", ImportJob, ImportStatus, (Role.ADMINISTRATOR,), "How far an import is")
@@ -596,3 +773,12 @@ CLASSES = query("roster.classes", ClassesQuery, Classes, (*_SCHOOL_OFFICE, Role.
 PERSON = query(
     "roster.person", PersonQuery, PersonCard, (*_SCHOOL_OFFICE, Role.SERVICE), "One person's details; journalled with the reader"
 )
+REFERENCE_LIST = query(
+    "roster.reference-list",
+    ListQuery,
+    ReferenceList,
+    (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE),
+    "The entries of a reference list",
+)
+TIMETABLE = query("roster.timetable", TimetableQuery, Timetable, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "A class's timetable")
+ISSUES = query("roster.issues", IssuesQuery, Issues, (*_SCHOOL_OFFICE, Role.SERVICE), "What is wrong with classes' data")

@@ -5,16 +5,39 @@ An act first decides, where it may be refused, and then changes the rows that fo
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import date
 
 from contracts.consent import SubjectKind
-from contracts.roster import LegalBasis, NoGuardianReason, PersonName, Position, Relation
+from contracts.roster import (
+    IssueKind,
+    LegalBasis,
+    Lesson,
+    LessonTime,
+    NoGuardianReason,
+    Period,
+    PersonName,
+    Position,
+    ReferenceListFilled,
+    Relation,
+    TimetablePublished,
+)
 from eventkit.decider import Refused
 from roster.book import Book, new_id, same_name
 from roster.domain.basis import Consent
-from roster.domain.classes import CLASS, AssignTeacher, Close, Create, Declare, DeclareHeadcount
-from roster.domain.pupil import PUPIL, Assign, Enrol, Leave, Link, RecordNoGuardian, Unlink
+from roster.domain.bells import BELLS, DefineBells, DeleteBells
+from roster.domain.check import CHECK, REGULAR_CHECK, Issue, Open, Resolve, Verify, VerifySchool, unknown_issue
+from roster.domain.classes import CLASS, AssignTeacher, Close, Create, Declare, DeclareHeadcount, SchoolClass
+from roster.domain.classes import RollOver as RollOverClass
+from roster.domain.digest import canonical
+from roster.domain.lists import LIST, Clear, Fill
+from roster.domain.periods import PARALLEL, DefinePeriods, parallel
+from roster.domain.pupil import PUPIL, Assign, Enrol, Leave, Link, RecordNoGuardian, RollOver, Unlink
 from roster.domain.staff import STAFF, Appoint, Dismiss, Hire, Relieve
+from roster.domain.timetable import REQUIRED_LISTS, TIMETABLE, Entered, Publish, Withdraw, in_order
+from roster.domain.workplaces import WORKPLACES, DeclareWorkplaces
+from roster.domain.years import YEAR, RollOverYear, first_year
 from roster.vault import Details
 
 # On a keyboard left in Latin these stand for the Russian letters that look the same: two classes 7А would be one too many.
@@ -59,9 +82,7 @@ def relieve_coordinator(book: Book, person: str) -> None:
 
 def declare_class(book: Book, *, grade: int, letter: str, academic_year: str) -> str:
     """Says that there is a class and answers its id, the same one for the same name in the same year."""
-    begins, ends = academic_year.split("/")
-    if int(ends) != int(begins) + 1:
-        raise Refused("class.year-malformed", f"{academic_year} is no academic year: name two years that follow each other.")
+    first_year(academic_year, "class.year-malformed")
     letter = letter.translate(_LOOK_ALIKES)
     name = (academic_year, grade, letter)
     class_id = book.class_ids().get(name) or new_id("c")
@@ -124,6 +145,7 @@ def enrol(
 
 def leave(book: Book, pupil: str) -> None:
     if book.decide(PUPIL, pupil, Leave(pupil)):
+        book.touched.by_leaving(book.people.get(pupil))
         book.people.put(person=pupil, active=False, class_id=None)
 
 
@@ -186,7 +208,115 @@ def record_no_guardian(book: Book, pupil: str, reason: NoGuardianReason) -> None
 def assign_pupil(book: Book, pupil: str, class_id: str) -> None:
     """Assigns an entered pupil to a created class (step 15)."""
     if book.decide(PUPIL, pupil, Assign(pupil, class_id, book.state(CLASS, class_id))):
+        book.touched.by_leaving(book.people.get(pupil))
         book.people.put(person=pupil, class_id=class_id)
+
+
+def roll_over_class(book: Book, class_id: str, to_class_id: str) -> None:
+    """Moves the pupils of a class to the list of a class of the next year, in their order, and closes the old class (step 15)."""
+    joins = book.state(CLASS, to_class_id)
+    for pupil in book.pupils_of(class_id):
+        seat = book.seat_for(to_class_id, pupil, None)
+        if book.decide(PUPIL, pupil, RollOver(pupil, seat, joins)):
+            book.touched.by_leaving(book.people.get(pupil))
+            book.take_seat(pupil, seat)
+            book.people.put(person=pupil, class_id=to_class_id)
+    if book.decide(CLASS, class_id, RollOverClass(class_id, to_class_id, joins)):
+        book.classes.put(class_id=class_id, closed=True)
+
+
+def roll_over_year(book: Book, from_year: str, to_year: str) -> None:
+    identifier = from_year.replace("/", "-")
+    book.decide(YEAR, identifier, RollOverYear(from_year, to_year, book.open_classes(from_year), book.pupils_left_in(from_year)))
+
+
+# ---- what a school year needs -------------------------------------------------------------------------------------------
+
+
+def declare_workplaces(book: Book, online: int, total: int) -> None:
+    book.decide(WORKPLACES, "", DeclareWorkplaces(online, total))
+
+
+def define_periods(book: Book, grades: Sequence[int], academic_year: str, periods: tuple[Period, ...]) -> None:
+    for grade in dict.fromkeys(grades):
+        book.decide(PARALLEL, parallel(academic_year, grade), DefinePeriods(grade, academic_year, periods))
+
+
+def define_bells(book: Book, shift: int, lessons: tuple[LessonTime, ...]) -> None:
+    book.decide(BELLS, str(shift), DefineBells(shift, lessons))
+
+
+def delete_bells(book: Book, shift: int) -> None:
+    book.decide(BELLS, str(shift), DeleteBells(shift))
+
+
+def fill_list(book: Book, name: str, entries: tuple[str, ...]) -> None:
+    for event in book.decide(LIST, name, Fill(name, entries)):
+        if isinstance(event, ReferenceListFilled):
+            book.lists.put(school=book.school, list=name, entries=canonical(entries), sha256=event.sha256)
+
+
+def clear_list(book: Book, name: str) -> None:
+    if book.decide(LIST, name, Clear(name)):
+        book.lists.put(school=book.school, list=name, entries=None, sha256=None)
+
+
+def publish_timetable(book: Book, class_id: str, valid_from: date, lessons: tuple[Lesson, ...]) -> None:
+    """Publishes a class's timetable from a day on (step 16)."""
+    for event in book.decide(TIMETABLE, class_id, Publish(class_id, valid_from, lessons, _entered(book, class_id))):
+        if isinstance(event, TimetablePublished):
+            values = {"school": book.school, "lessons": in_order(lessons), "sha256": event.sha256}
+            book.timetables.put(class_id=class_id, valid_from=valid_from.isoformat(), **values)
+
+
+def withdraw_timetable(book: Book, class_id: str) -> None:
+    if book.decide(TIMETABLE, class_id, Withdraw(class_id)):
+        for row in book.timetables.all(class_id):
+            book.timetables.put(class_id=class_id, valid_from=row["valid_from"], lessons=None, sha256=None)
+
+
+def _entered(book: Book, class_id: str) -> Entered:
+    """What is entered of all that a class's timetable needs: its parallel's periods, its shift's bells, and the school's lists."""
+    of_class: SchoolClass = book.state(CLASS, class_id)
+    periods = None
+    if of_class.academic_year is not None and of_class.grade is not None:
+        periods = book.state(PARALLEL, parallel(of_class.academic_year, of_class.grade))
+    bells = book.state(BELLS, str(of_class.shift))
+    filled = {row["list"]: row["entries"] for row in book.lists.all(book.school) if row["list"] in REQUIRED_LISTS and row["entries"]}
+    return Entered(of_class, periods, bells, {name: frozenset(json.loads(entries)) for name, entries in filled.items()})
+
+
+# ---- checks of the data (steps 3 and 20) --------------------------------------------------------------------------------
+
+
+def verify_class(book: Book, class_id: str, revision: int) -> None:
+    """Signs off a class's data as they stood at a revision."""
+    row = book.classes.get(class_id)
+    newest = row["revision"] if row is not None else 0
+    book.decide(CHECK, class_id, Verify(class_id, book.state(CLASS, class_id), revision, newest))
+
+
+def verify_school(book: Book) -> None:
+    """Records that the school's data were checked on this day."""
+    book.decide(REGULAR_CHECK, book.day.isoformat(), VerifySchool())
+
+
+def open_issue(book: Book, class_id: str, kind: IssueKind, blocking: bool) -> str:
+    """Says that something is wrong with a class's data and answers the issue's id, the same one while the same is open."""
+    about = Issue(kind, blocking)
+    issue = book.state(CHECK, class_id).same(about) or new_id("i")
+    if book.decide(CHECK, class_id, Open(issue, class_id, book.state(CLASS, class_id), about)):
+        values = {"school": book.school, "class_id": class_id, "kind": kind, "blocking": blocking}
+        book.issues.put(issue=issue, opened_on=book.day.isoformat(), **values)
+    return issue
+
+
+def resolve_issue(book: Book, issue: str) -> None:
+    row = book.issues.get(issue)
+    if row is None or row["school"] != book.school:
+        raise unknown_issue(issue)
+    if book.decide(CHECK, row["class_id"], Resolve(issue, row["class_id"])):
+        book.issues.put(issue=issue, resolved_on=book.day.isoformat())
 
 
 def _named_consent(book: Book, consent_id: str | None) -> Consent | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,7 +21,18 @@ from eventkit.store import Transaction
 from roster import acts
 from roster.book import Book, Books
 from roster.domain.school import SCHOOL, Open
-from roster.tables import class_table, guardianship_table, person_table, require_school, school_table
+from roster.revisions import class_of_pupil
+from roster.tables import (
+    class_table,
+    guardianship_table,
+    issue_table,
+    person_table,
+    reference_list_table,
+    require_class,
+    require_school,
+    school_table,
+    timetable_table,
+)
 from roster.vault import Sealed, journal_table, vault_table
 
 A = TypeVar("A", bound=calls.Act)
@@ -158,6 +171,73 @@ def _register_acts(service: Service, books: Books) -> None:
         acts.assign_pupil(book, request.pupil, request.class_id)
         return calls.Done()
 
+    @act(calls.ROLL_OVER_CLASS)
+    def roll_over_class(book: Book, request: calls.RollOverClass) -> calls.Done:
+        acts.roll_over_class(book, request.class_id, request.to_class_id)
+        return calls.Done()
+
+    @act(calls.ROLL_OVER_YEAR)
+    def roll_over_year(book: Book, request: calls.RollOverYear) -> calls.Done:
+        acts.roll_over_year(book, request.from_year, request.to_year)
+        return calls.Done()
+
+    @act(calls.DECLARE_WORKPLACES)
+    def declare_workplaces(book: Book, request: calls.DeclareWorkplaces) -> calls.Done:
+        acts.declare_workplaces(book, request.online, request.total)
+        return calls.Done()
+
+    @act(calls.DEFINE_PERIODS)
+    def define_periods(book: Book, request: calls.DefinePeriods) -> calls.Done:
+        acts.define_periods(book, request.grades, request.academic_year, request.periods)
+        return calls.Done()
+
+    @act(calls.DEFINE_BELLS)
+    def define_bells(book: Book, request: calls.DefineBells) -> calls.Done:
+        acts.define_bells(book, request.shift, request.lessons)
+        return calls.Done()
+
+    @act(calls.DELETE_BELLS)
+    def delete_bells(book: Book, request: calls.ShiftAct) -> calls.Done:
+        acts.delete_bells(book, request.shift)
+        return calls.Done()
+
+    @act(calls.FILL_LIST)
+    def fill_list(book: Book, request: calls.FillList) -> calls.Done:
+        acts.fill_list(book, request.list, request.entries)
+        return calls.Done()
+
+    @act(calls.CLEAR_LIST)
+    def clear_list(book: Book, request: calls.ListAct) -> calls.Done:
+        acts.clear_list(book, request.list)
+        return calls.Done()
+
+    @act(calls.PUBLISH_TIMETABLE)
+    def publish_timetable(book: Book, request: calls.PublishTimetable) -> calls.Done:
+        acts.publish_timetable(book, request.class_id, request.valid_from, request.lessons)
+        return calls.Done()
+
+    @act(calls.WITHDRAW_TIMETABLE)
+    def withdraw_timetable(book: Book, request: calls.WithdrawTimetable) -> calls.Done:
+        acts.withdraw_timetable(book, request.class_id)
+        return calls.Done()
+
+    @act(calls.VERIFY_DATA)
+    def verify_data(book: Book, request: calls.VerifyData) -> calls.Done:
+        if request.class_id is not None and request.revision is not None:
+            acts.verify_class(book, request.class_id, request.revision)
+        else:
+            acts.verify_school(book)
+        return calls.Done()
+
+    @act(calls.OPEN_ISSUE)
+    def open_issue(book: Book, request: calls.OpenIssue) -> calls.IssueRef:
+        return calls.IssueRef(issue=acts.open_issue(book, request.class_id, request.kind, request.blocking))
+
+    @act(calls.RESOLVE_ISSUE)
+    def resolve_issue(book: Book, request: calls.IssueAct) -> calls.Done:
+        acts.resolve_issue(book, request.issue)
+        return calls.Done()
+
 
 def _register_queries(service: Service, books: Books) -> None:
     @service.query(calls.SCHOOL)
@@ -179,6 +259,18 @@ def _register_queries(service: Service, books: Books) -> None:
     @service.query(calls.CLASSES)
     async def classes(request: calls.ClassesQuery, caller: Caller) -> calls.Classes:
         return await service.read(lambda connection: _classes(connection, request))
+
+    @service.query(calls.REFERENCE_LIST)
+    async def reference_list(request: calls.ListQuery, caller: Caller) -> calls.ReferenceList:
+        return await service.read(lambda connection: _reference_list(connection, request))
+
+    @service.query(calls.TIMETABLE)
+    async def timetable(request: calls.TimetableQuery, caller: Caller) -> calls.Timetable:
+        return await service.read(lambda connection: _timetable(connection, request))
+
+    @service.query(calls.ISSUES)
+    async def issues(request: calls.IssuesQuery, caller: Caller) -> calls.Issues:
+        return await service.read(lambda connection: _issues(connection, request))
 
     @service.query(calls.PERSON)
     async def person(request: calls.PersonQuery, caller: Caller) -> calls.PersonCard:
@@ -246,7 +338,7 @@ def _guardians(school: str, class_id: str | None = None) -> Select[str]:
 
 def _in_class(class_id: str) -> Any:
     """Pupils assigned to a class and, until they are assigned to any, those on its list."""
-    return func.coalesce(person_table.c.class_id, person_table.c.listed_in) == class_id
+    return class_of_pupil() == class_id
 
 
 def _classes(connection: Connection, request: calls.ClassesQuery) -> calls.Classes:
@@ -263,9 +355,62 @@ def _classes(connection: Connection, request: calls.ClassesQuery) -> calls.Class
                 letter=row.letter,
                 academic_year=row.academic_year,
                 created=row.shift is not None,
+                shift=row.shift,
                 headcount=row.headcount or 0,
                 teacher=row.teacher,
+                revision=row.revision,
             )
             for row in connection.execute(wanted.order_by(*order))
+        )
+    )
+
+
+def _reference_list(connection: Connection, request: calls.ListQuery) -> calls.ReferenceList:
+    require_school(connection, request.school)
+    kept = reference_list_table.c
+    row = connection.execute(select(kept.entries, kept.sha256).where(kept.school == request.school, kept.list == request.list)).first()
+    if row is None or row.entries is None:
+        return calls.ReferenceList(list=request.list, entries=(), sha256=None)
+    return calls.ReferenceList(list=request.list, entries=tuple(json.loads(row.entries)), sha256=row.sha256)
+
+
+def _timetable(connection: Connection, request: calls.TimetableQuery) -> calls.Timetable:
+    require_school(connection, request.school)
+    require_class(connection, request.school, request.class_id)
+    kept = timetable_table.c
+    wanted = select(timetable_table).where(kept.class_id == request.class_id, kept.lessons.is_not(None))
+    if request.on is not None:
+        wanted = wanted.where(kept.valid_from <= request.on.isoformat())
+    row = connection.execute(wanted.order_by(kept.valid_from.desc()).limit(1)).first()
+    if row is None:
+        return calls.Timetable(class_id=request.class_id, valid_from=None, lessons=(), sha256=None)
+    return calls.Timetable(
+        class_id=request.class_id,
+        valid_from=date.fromisoformat(row.valid_from),
+        lessons=tuple(calls.Lesson.model_validate(lesson) for lesson in json.loads(row.lessons)),
+        sha256=row.sha256,
+    )
+
+
+def _issues(connection: Connection, request: calls.IssuesQuery) -> calls.Issues:
+    require_school(connection, request.school)
+    issue = issue_table.c
+    wanted = select(issue_table).where(issue.school == request.school)
+    if request.class_id is not None:
+        require_class(connection, request.school, request.class_id)
+        wanted = wanted.where(issue.class_id == request.class_id)
+    if not request.resolved:
+        wanted = wanted.where(issue.resolved_on.is_(None))
+    return calls.Issues(
+        issues=tuple(
+            calls.IssueCard(
+                issue=row.issue,
+                class_id=row.class_id,
+                kind=calls.IssueKind(row.kind),
+                blocking=row.blocking,
+                opened_on=date.fromisoformat(row.opened_on),
+                resolved_on=None if row.resolved_on is None else date.fromisoformat(row.resolved_on),
+            )
+            for row in connection.execute(wanted.order_by(issue.opened_on, issue.issue))
         )
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from contracts.consent import SubjectKind
 from contracts.event import Event
@@ -26,8 +26,20 @@ from roster.domain.facts import DETAILS, Change
 from roster.domain.school import SCHOOL
 from roster.files.words import folded
 from roster.projections import consent_of, consent_table
+from roster.revisions import Touched, class_of_pupil
 from roster.sheet import Rows, Sheet
-from roster.tables import class_table, external_id_table, guardianship_table, likeness_table, number_table, person_table, seat_table
+from roster.tables import (
+    class_table,
+    external_id_table,
+    guardianship_table,
+    issue_table,
+    likeness_table,
+    number_table,
+    person_table,
+    reference_list_table,
+    seat_table,
+    timetable_table,
+)
 from roster.vault import Details, Sealed, Vault, vault_table
 
 C = TypeVar("C")
@@ -85,6 +97,9 @@ class Pages:
         self.people = Sheet(rows, person_table)
         self.classes = Sheet(rows, class_table)
         self.guardianships = Sheet(rows, guardianship_table)
+        self.lists = Sheet(rows, reference_list_table)
+        self.timetables = Sheet(rows, timetable_table)
+        self.issues = Sheet(rows, issue_table)
         self._rows = rows
         self._vault = vault
         self._digests = digests
@@ -194,6 +209,25 @@ class Pages:
             self._class_ids = {(row.academic_year, row.grade, row.letter): row.class_id for row in rows}
         return self._class_ids
 
+    def pupils_of(self, class_id: str) -> list[str]:
+        """The pupils of a class in the order of their numbers. Their rows are read at once."""
+        pupil = person_table.c
+        wanted = select(pupil.person).where(pupil.school == self.school, pupil.kind == SubjectKind.PUPIL, pupil.active)
+        found = self._rows(wanted.where(class_of_pupil() == class_id).order_by(pupil.seat_number, pupil.person))
+        people = [row.person for row in found]
+        self.people.expect(people)
+        return people
+
+    def open_classes(self, academic_year: str) -> int:
+        return sum(year == academic_year for year, _, _ in self.class_ids())
+
+    def pupils_left_in(self, academic_year: str) -> int:
+        """How many pupils are in classes of a year, open ones and closed ones."""
+        pupil, one = person_table.c, class_table.c
+        counted = select(func.count()).select_from(person_table).join(class_table, one.class_id == class_of_pupil())
+        here = (pupil.school == self.school) & (pupil.kind == SubjectKind.PUPIL) & pupil.active
+        return int(self._rows(counted.where(here, one.academic_year == academic_year))[0][0])
+
     def expect_lists(self, classes: Iterable[str]) -> None:
         """Announces on which classes' lists seats will be asked for."""
         missing = [class_id for class_id in dict.fromkeys(classes) if class_id not in self._decided_numbers]
@@ -251,23 +285,28 @@ class Book(Pages):
     def __init__(self, tx: Transaction, school: str, day: date, vault: Vault, digests: Digests) -> None:
         super().__init__(tx.rows, school, vault, digests)
         self.day = day
+        self.touched = Touched()
         self._tx = tx
 
     def write(self) -> None:
-        for sheet in (self.people, self.classes, self.guardianships, self._sealed):
+        for sheet in (self.people, self.classes, self.guardianships, self.lists, self.timetables, self.issues, self._sealed):
             sheet.write(self._tx)
         for sheet in (self._external_ids, self._likenesses, self._seats, self._numbers):
             sheet.write(self._tx)
+        self.touched.raise_revisions(self._tx)
 
     def state(self, decider: Decider[Any, S], identifier: str) -> S:
         return self._tx.state(decider, self._stream_id(identifier))
 
     def decide(self, decider: Decider[C, S], identifier: str, command: C) -> Sequence[Event]:
-        return self._tx.decide(decider, self._stream_id(identifier), command, school=self.school, happened_on=self.day)
+        events = self._tx.decide(decider, self._stream_id(identifier), command, school=self.school, happened_on=self.day)
+        for event in events:
+            self.touched.by(event)
+        return events
 
     def _stream_id(self, identifier: str) -> str:
-        # The school is part of it, so that an id of another school's is simply not there.
-        return f"{self.school}.{identifier}"
+        # The school is part of it, so that an id of another school's is simply not there. Without an id it is the school's own.
+        return f"{self.school}.{identifier}" if identifier else self.school
 
     def enter(self, person: str, kind: SubjectKind, details: Details) -> None:
         """Makes the rows of somebody new; lets in again who had left."""
@@ -310,7 +349,9 @@ class Book(Pages):
     def name_class(self, name: ClassName, class_id: str) -> None:
         self._class_ids = {**self.class_ids(), name: class_id}
         academic_year, grade, letter = name
-        self.classes.put(class_id=class_id, school=self.school, grade=grade, letter=letter, academic_year=academic_year, closed=False)
+        self.classes.put(
+            class_id=class_id, school=self.school, grade=grade, letter=letter, academic_year=academic_year, closed=False, revision=0
+        )
 
     def _remember_likeness(self, person: str, kind: str, details: Details) -> None:
         if kind == SubjectKind.PUPIL and (likeness := self.likeness(details)) is not None:

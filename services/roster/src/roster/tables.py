@@ -35,8 +35,9 @@ class_table = Table(
     Column("headcount", Integer),
     Column("teacher", Text),
     Column("closed", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
 )
-"""A class's state for looking up; `shift` is empty until the class is created."""
+"""A class's state for looking up; `shift` is empty until the class is created. `revision` is that of its data (revisions.py)."""
 
 _open = class_table.c.closed == false()
 Index(
@@ -96,12 +97,53 @@ guardianship_table = Table(
     "guardianship",
     metadata,
     Column("pupil", Text, primary_key=True),
-    Column("guardian", Text, primary_key=True),
+    Column("guardian", Text, primary_key=True, index=True),
     Column("school", Text, nullable=False, index=True),
     Column("relation", Text, nullable=False),
     Column("legal_representative", Boolean, nullable=False),
     Column("linked", Boolean, nullable=False),
 )
+
+reference_list_table = Table(
+    "reference_list",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("list", Text, primary_key=True),
+    Column("entries", Text),
+    Column("sha256", Text),
+)
+"""`entries` is the canonical JSON that `sha256` is of; both are empty once the list is cleared."""
+
+timetable_table = Table(
+    "timetable",
+    metadata,
+    Column("class_id", Text, primary_key=True),
+    Column("valid_from", Text, primary_key=True),
+    Column("school", Text, nullable=False),
+    Column("lessons", Text),
+    Column("sha256", Text),
+)
+"""A class's lessons from a day (ISO) on, as the canonical JSON that `sha256` is of; both are empty once it is withdrawn."""
+
+issue_table = Table(
+    "issue",
+    metadata,
+    Column("issue", Text, primary_key=True),
+    Column("school", Text, nullable=False, index=True),
+    Column("class_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("blocking", Boolean, nullable=False),
+    Column("opened_on", Text, nullable=False),
+    Column("resolved_on", Text),
+)
+"""What is wrong with classes' data; `resolved_on` is empty while the issue is open."""
+
+
+def require_class(connection: Connection, school: str, class_id: str) -> None:
+    """Raises Refused `class.not-declared` for a class that is no class of this school."""
+    known = select(class_table.c.class_id).where(class_table.c.class_id == class_id, class_table.c.school == school)
+    if connection.execute(known).first() is None:
+        raise Refused("class.not-declared", f"There is no class {class_id} in this school. Look at its id (roster.classes).")
 
 
 def require_school(connection: Connection, school: str) -> Any:

@@ -1,4 +1,4 @@
-"""A class: declared by the school, created in the System (step 12), given a headcount and a teacher, and closed."""
+"""A class: declared by the school, created in the System (step 12), given a headcount and a teacher, rolled over (step 15) and closed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from contracts.event import Event
 from contracts.roster import ClassClosed, ClassCreated, ClassDeclared, ClassHeadcountDeclared, ClassTeacherAssigned
 from eventkit.decider import Decider, Refused
 from roster.domain.staff import Staff, require_active
+from roster.domain.years import first_year
 
 
 @dataclass(frozen=True, slots=True)
 class SchoolClass:
-    """`shift` is None until the class is created, `headcount` until it is declared."""
+    """`grade` and `academic_year` are None until the class is declared, `shift` until it is created, `headcount` until one is said."""
 
     declared: bool = False
+    grade: int | None = None
+    academic_year: str | None = None
     shift: int | None = None
     headcount: int | None = None
     teacher: str | None = None
@@ -56,7 +59,16 @@ class Close:
     class_id: str
 
 
-Command = Declare | Create | DeclareHeadcount | AssignTeacher | Close
+@dataclass(frozen=True, slots=True)
+class RollOver:
+    """The class's pupils have moved to another class, which is `to` as it is now: this one is over."""
+
+    class_id: str
+    to_class_id: str
+    to: SchoolClass
+
+
+Command = Declare | Create | DeclareHeadcount | AssignTeacher | Close | RollOver
 
 
 def decide(command: Command, state: SchoolClass) -> Sequence[Event]:
@@ -84,6 +96,24 @@ def decide(command: Command, state: SchoolClass) -> Sequence[Event]:
             if not state.declared:
                 raise _not_declared(class_id)
             return [] if state.closed else [ClassClosed(class_id=class_id)]
+        case RollOver():
+            _require_next_year(command, state)
+            return [] if state.closed else [ClassClosed(class_id=class_id)]
+
+
+def _require_next_year(command: RollOver, state: SchoolClass) -> None:
+    """Pupils are rolled over to a created class of the year after their own (step 15)."""
+    if state.academic_year is None:
+        raise _not_declared(command.class_id)
+    if command.to.academic_year is None:
+        raise _not_declared(command.to_class_id)
+    require_created(command.to_class_id, command.to)
+    if first_year(command.to.academic_year) != first_year(state.academic_year) + 1:
+        raise Refused(
+            "class.not-next-year",
+            f"{command.to_class_id} is a class of {command.to.academic_year}, which does not follow {state.academic_year}.",
+            "Name a class of the next academic year.",
+        )
 
 
 def require_declared(class_id: str, state: SchoolClass) -> None:
@@ -109,7 +139,7 @@ def _not_declared(class_id: str) -> Refused:
 def evolve(state: SchoolClass, event: Event) -> SchoolClass:
     match event:
         case ClassDeclared():
-            return SchoolClass(declared=True)
+            return SchoolClass(declared=True, grade=event.grade, academic_year=event.academic_year)
         case ClassCreated():
             return replace(state, shift=event.shift)
         case ClassHeadcountDeclared():

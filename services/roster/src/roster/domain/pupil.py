@@ -17,6 +17,7 @@ from contracts.roster import (
     PupilAssignedToClass,
     PupilEnrolled,
     PupilLeft,
+    PupilMoved,
     Relation,
     Seat,
 )
@@ -96,7 +97,16 @@ class Assign:
     joins: SchoolClass
 
 
-Command = Enrol | Leave | Link | Unlink | RecordNoGuardian | Assign
+@dataclass(frozen=True, slots=True)
+class RollOver:
+    """The pupil goes on in a class of the next year, `joins`, on the seat of its list."""
+
+    pupil: str
+    seat: Seat
+    joins: SchoolClass
+
+
+Command = Enrol | Leave | Link | Unlink | RecordNoGuardian | Assign | RollOver
 
 
 def decide(command: Command, state: Pupil) -> Sequence[Event]:
@@ -126,6 +136,21 @@ def decide(command: Command, state: Pupil) -> Sequence[Event]:
             if state.class_id == command.class_id:
                 return []
             return [PupilAssignedToClass(pupil=command.pupil, class_id=command.class_id)]
+        case RollOver():
+            return _roll_over(command, state)
+
+
+def _roll_over(command: RollOver, state: Pupil) -> Sequence[Event]:
+    _require_entered(command.pupil, state)  # gate 14→15
+    class_id = command.seat.class_id
+    require_declared(class_id, command.joins)
+    require_created(class_id, command.joins)
+    events: list[Event] = []
+    if state.seat != command.seat:
+        events.append(PupilMoved(pupil=command.pupil, seat=command.seat))
+    if state.class_id != class_id:
+        events.append(PupilAssignedToClass(pupil=command.pupil, class_id=class_id))
+    return events
 
 
 def _enrol(command: Enrol, state: Pupil) -> Sequence[Event]:
@@ -191,6 +216,8 @@ def evolve(state: Pupil, event: Event) -> Pupil:
             return replace(state, no_guardian=event.reason)
         case PupilAssignedToClass():
             return replace(state, class_id=event.class_id)
+        case PupilMoved():
+            return replace(state, seat=event.seat)
         case _:
             return state
 

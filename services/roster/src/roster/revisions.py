@@ -1,0 +1,72 @@
+"""Revisions of classes' data: raised by whatever changes a class, its pupils or their guardians, so that a check is of what was looked at.
+
+A command raises the revision of each class that it touches once. Which class a person's data belong to follows from the
+rows as the command leaves them; the class that a pupil leaves is told at the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select, update
+
+from contracts import roster
+from contracts.event import Event
+from eventkit.store import Transaction
+from roster.tables import class_table, guardianship_table, person_table
+
+_OF_CLASS = (
+    roster.ClassDeclared,
+    roster.ClassCreated,
+    roster.ClassHeadcountDeclared,
+    roster.ClassTeacherAssigned,
+    roster.ClassClosed,
+    roster.TimetablePublished,
+    roster.TimetableWithdrawn,
+)
+_OF_PUPIL = (roster.GuardianLinked, roster.GuardianUnlinked, roster.GuardianAbsenceRecorded)
+
+
+def class_of_pupil() -> Any:
+    """The class that a pupil is assigned to and, until there is one, that on whose list the pupil is."""
+    return func.coalesce(person_table.c.class_id, person_table.c.listed_in)
+
+
+class Touched:
+    """The classes whose data one command changes, and the pupils and guardians whose data it changes."""
+
+    def __init__(self) -> None:
+        self._classes: set[str] = set()
+        self._people: set[str] = set()
+
+    def by(self, event: Event) -> None:
+        if isinstance(event, _OF_CLASS):
+            self._classes.add(event.class_id)
+        elif isinstance(event, _OF_PUPIL):
+            self._people.add(event.pupil)
+        elif isinstance(event, roster.PersonDetailsChanged):
+            self._people.add(event.person)
+        elif isinstance(event, roster.PupilAssignedToClass):
+            self._classes.add(event.class_id)
+        elif isinstance(event, (roster.PupilEnrolled, roster.PupilMoved)):
+            self._classes.add(event.seat.class_id)
+
+    def by_leaving(self, pupil: Mapping[str, Any] | None) -> None:
+        """A pupil is about to leave the class of this row, as it is before."""
+        if pupil is not None and (class_id := pupil["class_id"] or pupil["listed_in"]):
+            self._classes.add(class_id)
+
+    def raise_revisions(self, tx: Transaction) -> None:
+        """Raises the touched classes' revisions. The rows of the command must be written already."""
+        touched: list[ColumnElement[bool]] = []
+        if self._classes:
+            touched.append(class_table.c.class_id.in_(self._classes))
+        if self._people:
+            pupil, link = person_table.c, guardianship_table.c
+            own = select(class_of_pupil()).where(pupil.person.in_(self._people), pupil.active)
+            childs = select(class_of_pupil()).join_from(guardianship_table, person_table, pupil.person == link.pupil)
+            childs = childs.where(link.guardian.in_(self._people), link.linked, pupil.active)
+            touched += [class_table.c.class_id.in_(own), class_table.c.class_id.in_(childs)]
+        if touched:
+            tx.write(update(class_table).where(or_(*touched)).values(revision=class_table.c.revision + 1))
