@@ -14,7 +14,19 @@ from typing import Protocol, TypeVar
 from contracts import consent, identity, operations, plan, roster
 from contracts.call import Call, Reply, Request
 from contracts.consent import Decision, SubjectKind
-from contracts.roster import LegalBasis, NoGuardianReason, PersonName, Position, Relation, Seat, SeatHolder
+from contracts.roster import (
+    IssueKind,
+    LegalBasis,
+    Lesson,
+    LessonTime,
+    NoGuardianReason,
+    Period,
+    PersonName,
+    Position,
+    Relation,
+    Seat,
+    SeatHolder,
+)
 from eventkit.calls import Answer
 
 SCHOOL = "school-7"
@@ -190,7 +202,62 @@ async def weeks(school: School) -> None:
     await school.act(roster.RELIEVE_COORDINATOR, roster.StaffAct(school=SCHOOL, person=school.staff[1]), _DIRECTOR)
     dismissal = roster.StaffAct(school=SCHOOL, person=school.staff[2], happened_on=date(2015, 9, 2))
     await school.act(roster.DISMISS_STAFF, dismissal, _DIRECTOR)
+    await _school_year(school)
     await _until(school, END)
+
+
+async def _school_year(school: School) -> None:
+    """What a school enters for its year, checks, and at last rolls over, with the missteps that are mended on the way."""
+    class_id = school.classes[0]
+    await school.act(roster.DECLARE_WORKPLACES, roster.DeclareWorkplaces(school=SCHOOL, online=8, total=10), _DIRECTOR)
+    halves = tuple(
+        Period(begins=begins, ends=ends) for begins, ends in ((date(2015, 9, 1), date(2016, 1, 10)), (date(2016, 1, 11), date(2016, 5, 31)))
+    )
+    defining = roster.DefinePeriods(school=SCHOOL, grades=(7, 8, 9), academic_year=_YEAR, periods=halves, happened_on=date(2015, 8, 20))
+    await school.act(roster.DEFINE_PERIODS, defining, _ADMINISTRATOR)
+    lessons = (LessonTime(begins="08:30", ends="09:15"), LessonTime(begins="09:25", ends="10:10"))
+    for shift in (1, 2):
+        await school.act(roster.DEFINE_BELLS, roster.DefineBells(school=SCHOOL, shift=shift, lessons=lessons), _ADMINISTRATOR)
+    await school.act(roster.DELETE_BELLS, roster.ShiftAct(school=SCHOOL, shift=2), _ADMINISTRATOR)  # there is no second shift
+    for name in ("subjects", "positions", "rooms", "group-types", "clubs"):
+        filling = roster.FillList(school=SCHOOL, list=name, entries=("Алгебра", "Русский язык"))
+        await school.act(roster.FILL_LIST, filling, _ADMINISTRATOR)
+    await school.act(roster.CLEAR_LIST, roster.ListAct(school=SCHOOL, list="clubs"), _ADMINISTRATOR)
+    week = (Lesson(weekday=1, number=1, subject="Алгебра"), Lesson(weekday=5, number=2, subject="Русский язык"))
+    publishing = roster.PublishTimetable(school=SCHOOL, class_id=class_id, valid_from=date(2015, 9, 1), lessons=week[:1])
+    await school.act(roster.PUBLISH_TIMETABLE, publishing, _ADMINISTRATOR)
+    await school.act(roster.WITHDRAW_TIMETABLE, roster.WithdrawTimetable(school=SCHOOL, class_id=class_id), _ADMINISTRATOR)
+    await school.act(roster.PUBLISH_TIMETABLE, publishing.model_copy(update={"lessons": week}), _ADMINISTRATOR)
+
+    await _until(school, "2015-09-07T12:00")
+    wrong = roster.OpenIssue(school=SCHOOL, class_id=class_id, kind=IssueKind.WRONG, blocking=True)
+    opened = (await school.act(roster.OPEN_ISSUE, wrong, _DIRECTOR)).issue
+    old = await _last_years_class(school)
+    rolling = roster.RollOverClass(school=SCHOOL, class_id=old, to_class_id=class_id)
+    await school.act(roster.ROLL_OVER_CLASS, rolling, _ADMINISTRATOR)
+    year = roster.RollOverYear(school=SCHOOL, from_year="2014/2015", to_year=_YEAR)
+    await school.act(roster.ROLL_OVER_YEAR, year, _ADMINISTRATOR)
+    await school.act(roster.RESOLVE_ISSUE, roster.IssueAct(school=SCHOOL, issue=opened), _ADMINISTRATOR)
+    for card in (await school.act(roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).classes:
+        checked = roster.VerifyData(school=SCHOOL, class_id=card.class_id, revision=card.revision)
+        await school.act(roster.VERIFY_DATA, checked, _DIRECTOR)
+    await school.act(roster.VERIFY_DATA, roster.VerifyData(school=SCHOOL), _ADMINISTRATOR)
+
+
+async def _last_years_class(school: School) -> str:
+    """A class that nobody rolled over in time, with a pupil who is entered in it."""
+    declaring = roster.DeclareClass(school=SCHOOL, grade=6, letter="А", academic_year="2014/2015")
+    class_id = (await school.act(roster.DECLARE_CLASS, declaring, _DIRECTOR)).class_id
+    await school.act(roster.CREATE_CLASS, roster.CreateClass(school=SCHOOL, class_id=class_id), _ADMINISTRATOR)
+    enrolling = roster.EnrolPupil(
+        school=SCHOOL,
+        details=PersonName(last_name="Прошлогоднев", first_name="Имя"),
+        class_id=class_id,
+        legal_basis=LegalBasis(code="law", reference="273-FZ"),
+        enrolled_on=date(2014, 9, 1),
+    )
+    await school.act(roster.ENROL_PUPIL, enrolling, _ADMINISTRATOR)
+    return class_id
 
 
 async def issue(school: School, people: list[str], *, reissue: bool = False) -> dict[str, tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,22 @@ def test_the_demo_ends_with_the_board_a_red_step_explained_and_how_to_look_aroun
     assert "school-7, step 18: " in demo.out
     assert f"vekha up --data {data}" in demo.out
     assert not (data / "run" / "endpoint.json").exists()
+
+
+def test_the_school_year_is_entered_and_checked_by_real_acts(played: tuple[Path, Outcome], vekha: Vekha) -> None:
+    told = vekha("events", "--offline", "--service", "roster", "--data", played[0], "--json").lines
+    types = Counter(event["type"].removeprefix("roster.").removesuffix(".v1") for event in told)
+    acts = {
+        "workplaces-declared": 1,
+        "reporting-periods-defined": 11,
+        "bell-schedule-defined": 2,
+        "reference-list-filled": 4,
+        "timetable-published": 25,
+        "data-issue-opened": 1,
+        "data-issue-resolved": 1,
+        "roster-data-verified": 25 + 2,  # each class, and the school on two Fridays
+    }
+    assert {name: types[name] for name in acts} == acts
 
 
 def test_the_commands_that_the_demo_names_work_in_a_second_shell(played: tuple[Path, Outcome], vekha: Vekha) -> None:

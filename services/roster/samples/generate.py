@@ -15,6 +15,7 @@ from pathlib import Path
 
 import xlsxwriter  # pyright: ignore[reportMissingTypeStubs] - it has none
 from school import LATE_SIGNED_ON, NEWCOMER_SIGNED_ON, SIGNED_ON, STAFF_SIGNED_ON, YEAR, Adult, Child, Consent, School
+from year import year
 
 SEED = 39_2
 
@@ -197,6 +198,8 @@ def generate(folder: Path) -> None:
     write_csv(folder / "school-newcomer.csv", newcomer_sheet(), "cp1251")
     write_csv(folder / "school-pupils-broken.csv", broken_sheet(), "utf-8-sig")
     (folder / "plan.json").write_text(json.dumps(plan(school), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    lines = [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in year(school).items()]
+    (folder / "year.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
