@@ -296,6 +296,26 @@ async def test_changed_details_are_merged_and_a_blank_cell_leaves_the_value(with
     assert (details.email, details.patronymic) == ("new@family.example", "Ильич")
 
 
+async def test_an_import_that_changes_a_classs_data_asks_for_a_new_look_at_them(with_class: School):
+    rows = [{**child(1), **parent(1)}, {**child(2), **parent(1)}]
+
+    async def revision() -> int:
+        return (await with_class.call(roster.CLASSES)).classes[0].revision
+
+    before = await revision()
+    await with_class.imported(csv_of(rows))
+    assert await revision() > before
+    checked = {"class_id": await with_class.class_id(), "revision": await revision()}
+    await with_class.call(roster.VERIFY_DATA, **checked)
+    await with_class.imported(csv_of(rows))
+    assert await revision() == checked["revision"]
+    await with_class.imported(csv_of([{**row, **parent(1, Телефон="+7 000 123-45-67")} for row in rows]))
+    assert await revision() == checked["revision"] + 1  # once for all rows of a command
+    (lapsed,) = await with_class.events(roster.VerificationLapsed)
+    assert lapsed == roster.VerificationLapsed(class_id=checked["class_id"], revision=checked["revision"] + 1)
+    assert await with_class.refusal(roster.VERIFY_DATA, **checked) == "class.changed-since"
+
+
 async def test_a_row_that_names_another_class_moves_the_pupil(with_class: School):
     await with_class.imported(zip_of(classes=[klass("Б")], pupils=[child(1)]))
     assert outcome(await with_class.imported(csv_of([{**child(1), "Класс": "5Б"}]))) == (0, 1, 0, 0, 0)

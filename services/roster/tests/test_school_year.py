@@ -36,6 +36,7 @@ from contracts.roster import (
     SeatHolder,
     TimetablePublished,
     TimetableWithdrawn,
+    VerificationLapsed,
     WorkplacesDeclared,
 )
 from eventkit.decider import Decider, Refused
@@ -387,6 +388,7 @@ OPENED = DataIssueOpened(issue="i-1", class_id="5a", kind=IssueKind.WRONG, block
 MINOR = DataIssueOpened(issue="i-2", class_id="5a", kind=IssueKind.OUTDATED, blocking=False)
 RESOLVED = DataIssueResolved(issue="i-1", class_id="5a")
 VERIFIED = RosterDataVerified(class_id="5a", revision=57)
+LAPSED = VerificationLapsed(class_id="5a", revision=58)
 
 
 def verify(looked_at: int = 57, newest: int = 57, of_class: SchoolClass = CREATED) -> check.Verify:
@@ -413,9 +415,16 @@ def test_a_class_is_not_signed_off_while_a_blocking_issue_is_open():
     given(CHECK, MINOR).when(verify()).then(VERIFIED)
 
 
-def test_a_sign_off_after_a_blocking_issue_is_news_even_of_the_same_revision():
-    given(CHECK, VERIFIED, OPENED, RESOLVED).when(verify()).then(VERIFIED)
-    given(CHECK, VERIFIED, MINOR).when(verify()).then_nothing_happens()
+def test_a_sign_off_holds_again_when_the_issue_is_resolved_and_nothing_has_changed():
+    given(CHECK, VERIFIED, OPENED, RESOLVED).when(verify()).then_nothing_happens()
+    given(CHECK, VERIFIED, OPENED, RESOLVED).when(check.Lapse("5a", 58)).then(LAPSED)
+
+
+def test_a_sign_off_lapses_once_when_the_data_change_and_may_be_made_anew():
+    given(CHECK, VERIFIED).when(check.Lapse("5a", 58)).then(LAPSED)
+    given(CHECK, VERIFIED, LAPSED).when(check.Lapse("5a", 59)).then_nothing_happens()
+    given(CHECK, VERIFIED, LAPSED).when(verify(58, 58)).then(RosterDataVerified(class_id="5a", revision=58))
+    given(CHECK).when(check.Lapse("5a", 58)).then_nothing_happens()
 
 
 def test_a_class_that_is_not_there_or_closed_is_not_signed_off():
@@ -466,6 +475,8 @@ SAID: list[tuple[Decider[Any, Any], list[Any]]] = [
             *(check.Open(f"i-{number}", "5a", CREATED, issue) for number, issue in enumerate((WRONG, replace(WRONG, blocking=False)))),
             check.Resolve("i-0", "5a"),
             check.Resolve("i-1", "5a"),
+            check.Lapse("5a", 58),
+            check.Lapse("5a", 59),
         ],
     ),
     (REGULAR_CHECK, [VerifySchool()]),

@@ -424,6 +424,32 @@ async def test_a_class_is_signed_off_as_it_was_looked_at(office: Office):
     assert await office.revision(class_id) == seen
 
 
+async def test_a_sign_off_lapses_on_the_day_of_the_first_change_after_it(office: Office):
+    class_id, other = await office.created("А"), await office.created("Б")
+    pupil = await office.enrolled(class_id)
+    for one in (class_id, other):
+        await office.act(roster.VERIFY_DATA, class_id=one, revision=await office.revision(one))
+    seen = await office.revision(class_id)
+    assert await office.events(roster.VerificationLapsed) == []
+    await office.system.until("2015-08-20T12:00:00+03:00")
+    await office.act(roster.RECORD_NO_GUARDIAN, pupil=pupil, reason=NoGuardianReason.REFUSED, happened_on=date(2015, 8, 19))
+    await office.act(roster.DECLARE_HEADCOUNT, class_id=class_id, pupils=25)
+    assert await office.events(roster.VerificationLapsed) == [roster.VerificationLapsed(class_id=class_id, revision=seen + 1)]
+    recorded = [decode(data) for _, _, data in await office.system.instance.services["roster"].store.read(0, 1000)]
+    assert [one.happenedon for one in recorded if one.type == "roster.verification-lapsed.v1"] == ["2015-08-19"]
+    await office.act(roster.VERIFY_DATA, class_id=class_id, revision=seen + 2)
+    await office.act(roster.ASSIGN_PUPIL, pupil=pupil, class_id=other)
+    lapsed = [event.class_id for event in await office.events(roster.VerificationLapsed)]
+    assert sorted(lapsed) == sorted([class_id, class_id, other])
+
+
+async def test_a_class_that_is_closed_lapses_no_more(office: Office):
+    class_id = await office.created()
+    await office.act(roster.VERIFY_DATA, class_id=class_id, revision=await office.revision(class_id))
+    await office.act(roster.CLOSE_CLASS, class_id=class_id)
+    assert await office.events(roster.VerificationLapsed) == []
+
+
 async def test_a_blocking_issue_stands_against_a_sign_off_until_it_is_resolved(office: Office):
     class_id = await office.created()
     checking = {"class_id": class_id, "revision": await office.revision(class_id)}

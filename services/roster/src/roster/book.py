@@ -22,6 +22,7 @@ from eventkit.secrets import Secrets
 from eventkit.service import happened_on
 from eventkit.store import Transaction
 from roster.domain.basis import Consent
+from roster.domain.check import CHECK, Lapse
 from roster.domain.facts import DETAILS, Change
 from roster.domain.school import SCHOOL
 from roster.files.words import folded
@@ -293,7 +294,7 @@ class Book(Pages):
             sheet.write(self._tx)
         for sheet in (self._external_ids, self._likenesses, self._seats, self._numbers):
             sheet.write(self._tx)
-        self.touched.raise_revisions(self._tx)
+        self.touched.raise_revisions(self._tx, lambda class_id, revision: self.decide(CHECK, class_id, Lapse(class_id, revision)))
 
     def state(self, decider: Decider[Any, S], identifier: str) -> S:
         return self._tx.state(decider, self._stream_id(identifier))

@@ -1,12 +1,13 @@
 """Revisions of classes' data: raised by whatever changes a class, its pupils or their guardians, so that a check is of what was looked at.
 
 A command raises the revision of each class that it touches once. Which class a person's data belong to follows from the
-rows as the command leaves them; the class that a pupil leaves is told at the time.
+rows as the command leaves them; the class that a pupil leaves is told at the time. Of a class that had been checked,
+it is recorded that the check is no longer one of the data as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select, update
@@ -57,8 +58,8 @@ class Touched:
         if pupil is not None and (class_id := pupil["class_id"] or pupil["listed_in"]):
             self._classes.add(class_id)
 
-    def raise_revisions(self, tx: Transaction) -> None:
-        """Raises the touched classes' revisions. The rows of the command must be written already."""
+    def raise_revisions(self, tx: Transaction, lapse: Callable[[str, int], object]) -> None:
+        """Raises the touched classes' revisions and tells `lapse` the new one of each that is open. The command's rows must be written."""
         touched: list[ColumnElement[bool]] = []
         if self._classes:
             touched.append(class_table.c.class_id.in_(self._classes))
@@ -68,5 +69,13 @@ class Touched:
             childs = select(class_of_pupil()).join_from(guardianship_table, person_table, pupil.person == link.pupil)
             childs = childs.where(link.guardian.in_(self._people), link.linked, pupil.active)
             touched += [class_table.c.class_id.in_(own), class_table.c.class_id.in_(childs)]
-        if touched:
-            tx.write(update(class_table).where(or_(*touched)).values(revision=class_table.c.revision + 1))
+        if not touched:
+            return
+        one = class_table.c
+        rows = tx.rows(select(one.class_id, one.revision, one.closed).where(or_(*touched)).order_by(one.class_id))
+        for row in rows:
+            if not row.closed:
+                lapse(row.class_id, row.revision + 1)
+        if rows:
+            raising = update(class_table).where(one.class_id.in_([row.class_id for row in rows]))
+            tx.write(raising.values(revision=one.revision + 1))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from contracts.event import Event
-from contracts.roster import DataIssueOpened, DataIssueResolved, IssueKind, RosterDataVerified
+from contracts.roster import DataIssueOpened, DataIssueResolved, IssueKind, RosterDataVerified, VerificationLapsed
 from eventkit.decider import Decider, Refused
 from roster.domain.classes import SchoolClass, require_declared
 
@@ -19,7 +19,7 @@ class Issue:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`verified` is the revision signed off last, unless a blocking issue was opened since. Of `issues`, a resolved one stays as None."""
+    """`verified` is the revision signed off, None once the data have changed since. Of `issues`, a resolved one stays as None."""
 
     verified: int | None = None
     issues: Mapping[str, Issue | None] = field(default_factory=dict[str, Issue | None])
@@ -57,7 +57,15 @@ class Resolve:
     class_id: str
 
 
-Command = Verify | Open | Resolve
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """The class's data have changed, and stand at this revision now."""
+
+    class_id: str
+    revision: int
+
+
+Command = Verify | Open | Resolve | Lapse
 
 
 def decide(command: Command, state: Check) -> Sequence[Event]:
@@ -76,6 +84,10 @@ def decide(command: Command, state: Check) -> Sequence[Event]:
             if state.issues[command.issue] is None:
                 return []
             return [DataIssueResolved(issue=command.issue, class_id=command.class_id)]
+        case Lapse():
+            if state.verified is None or state.verified >= command.revision:
+                return []
+            return [VerificationLapsed(class_id=command.class_id, revision=command.revision)]
 
 
 def _verify(command: Verify, state: Check) -> Sequence[Event]:
@@ -107,10 +119,10 @@ def evolve(state: Check, event: Event) -> Check:
     match event:
         case RosterDataVerified():
             return replace(state, verified=event.revision)
+        case VerificationLapsed():
+            return replace(state, verified=None)
         case DataIssueOpened():
-            # A sign-off after the issue is resolved is news, even of the same revision.
-            issues = {**state.issues, event.issue: Issue(event.kind, event.blocking)}
-            return Check(None if event.blocking else state.verified, issues)
+            return replace(state, issues={**state.issues, event.issue: Issue(event.kind, event.blocking)})
         case DataIssueResolved():
             return replace(state, issues={**state.issues, event.issue: None})
         case _:
