@@ -305,15 +305,14 @@ async def test_an_import_that_changes_a_classs_data_asks_for_a_new_look_at_them(
     before = await revision()
     await with_class.imported(csv_of(rows))
     assert await revision() > before
-    checked = {"class_id": await with_class.class_id(), "revision": await revision()}
-    await with_class.call(roster.VERIFY_DATA, **checked)
+    class_id, checked = await with_class.class_id(), await revision()
+    await with_class.call(roster.VERIFY_DATA, class_id=class_id, revision=checked)
     await with_class.imported(csv_of(rows))
-    assert await revision() == checked["revision"]
+    assert await revision() == checked
     await with_class.imported(csv_of([{**row, **parent(1, Телефон="+7 000 123-45-67")} for row in rows]))
-    assert await revision() == checked["revision"] + 1  # once for all rows of a command
-    (lapsed,) = await with_class.events(roster.VerificationLapsed)
-    assert lapsed == roster.VerificationLapsed(class_id=checked["class_id"], revision=checked["revision"] + 1)
-    assert await with_class.refusal(roster.VERIFY_DATA, **checked) == "class.changed-since"
+    assert await revision() == checked + 1  # once for all rows of a command
+    assert await with_class.events(roster.VerificationLapsed) == [roster.VerificationLapsed(class_id=class_id, revision=checked + 1)]
+    assert await with_class.refusal(roster.VERIFY_DATA, class_id=class_id, revision=checked) == "class.changed-since"
 
 
 async def test_a_row_that_names_another_class_moves_the_pupil(with_class: School):

@@ -158,8 +158,9 @@ async def _appoints_coordinators(school: School) -> None:
 
 
 async def _gives_access_data(school: School) -> None:
-    """The director and the coordinators receive their access data, with which everything else is entered (step 2)."""
+    """The director and the coordinators receive their access data, and use them: they enter everything else (step 2)."""
     await school.hand_out_codes(school.responsible)
+    await school.activate(school.responsible)
 
 
 async def _staff_refuse(school: School) -> None:
