@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import Select, func, select, union, update
 
 from contracts import roster
 from contracts.event import Event
@@ -60,19 +60,18 @@ class Touched:
 
     def raise_revisions(self, tx: Transaction, lapse: Callable[[str, int], object]) -> None:
         """Raises the touched classes' revisions and tells `lapse` the new one of each that is open. The command's rows must be written."""
-        touched: list[ColumnElement[bool]] = []
+        one, pupil, link = class_table.c, person_table.c, guardianship_table.c
+        touched: list[Select[Any]] = []
         if self._classes:
-            touched.append(class_table.c.class_id.in_(self._classes))
+            touched.append(select(one.class_id).where(one.class_id.in_(self._classes)))
         if self._people:
-            pupil, link = person_table.c, guardianship_table.c
-            own = select(class_of_pupil()).where(pupil.person.in_(self._people), pupil.active)
             childs = select(class_of_pupil()).join_from(guardianship_table, person_table, pupil.person == link.pupil)
-            childs = childs.where(link.guardian.in_(self._people), link.linked, pupil.active)
-            touched += [class_table.c.class_id.in_(own), class_table.c.class_id.in_(childs)]
+            touched.append(select(class_of_pupil()).where(pupil.person.in_(self._people), pupil.active))
+            touched.append(childs.where(link.guardian.in_(self._people), link.linked, pupil.active))
         if not touched:
             return
-        one = class_table.c
-        rows = tx.rows(select(one.class_id, one.revision, one.closed).where(or_(*touched)).order_by(one.class_id))
+        # A union is looked up in the index of classes; one condition with OR would have PostgreSQL look at the classes of all schools.
+        rows = tx.rows(select(one.class_id, one.revision, one.closed).where(one.class_id.in_(union(*touched))).order_by(one.class_id))
         for row in rows:
             if not row.closed:
                 lapse(row.class_id, row.revision + 1)
