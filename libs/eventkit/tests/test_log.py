@@ -4,18 +4,21 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from contracts.roster import ClassDeclared, ClassHeadcountDeclared
 from eventkit import log
-from eventkit.database import Database
+from eventkit.database import Database, sqlite_url
 from eventkit.event import Draft, Origin
 from eventkit.log import CommandRow, Finding, Head, HeadMoved, NewerSchema, Row, head_table, log_table
 
@@ -213,6 +216,28 @@ def test_a_log_that_is_opened_again_is_the_same_log(database: Database) -> None:
     with again.reading() as connection:
         assert (log.log_id(connection), log.head(connection)) == before
     again.close()
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_several_processes_that_begin_a_log_at_once_all_find_the_same_one(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    url = sqlite_url(tmp_path / "roster.db") if engine == "sqlite" else str(request.getfixturevalue("emptied_postgres"))
+    own = MetaData()
+    Table("own", own, Column("key", Text, primary_key=True))
+    ready = Barrier(6)
+
+    def begin(_: int) -> str:
+        database = Database(url, "roster", own)
+        ready.wait()
+        database.create()
+        with database.reading() as connection:
+            begun = log.log_id(connection)
+        database.close()
+        return begun
+
+    with ThreadPoolExecutor(ready.parties) as processes:
+        assert len(set(processes.map(begin, range(ready.parties)))) == 1
 
 
 def test_a_database_of_a_newer_program_is_refused_and_left_alone(database: Database) -> None:

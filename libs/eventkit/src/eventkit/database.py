@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -22,6 +22,7 @@ from eventkit import log
 
 _BUSY_TIMEOUT_S = 30
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+_CREATION_LOCK = int.from_bytes(b"vekha")  # any number will do that nobody else locks in a database of ours
 
 
 class Database:
@@ -39,8 +40,10 @@ class Database:
         self._kept: Connection | None = None
 
     def create(self) -> None:
-        """Makes what tables are missing. Raises log.NewerSchema where the database is newer than this program."""
+        """Makes what tables are missing, whoever else is about to. Raises log.NewerSchema where the database is newer than this program."""
         with self.writing() as connection:
+            if not self.is_sqlite:  # there whoever writes is alone; here two would both find a table missing, and one fail to make it
+                connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
             log.create(connection, self.service)
             for tables in self._tables:
                 tables.create_all(connection)
