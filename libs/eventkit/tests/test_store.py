@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -653,6 +653,59 @@ async def test_a_caller_that_has_gone_does_not_undo_its_command(store: Store) ->
     again = await send(store, count("7a", 26), "c1")
     assert (again.reply, again.before) == (26, True)
     assert len(recorded(store.database)) == 2
+
+
+def lose_patience(*commands: Awaitable[Any]) -> None:
+    """Sends commands from a loop of its own, which is closed before they are answered."""
+
+    async def send_and_leave() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*commands), 0.1)
+
+    asyncio.run(send_and_leave())
+
+
+async def test_callers_whose_loop_was_closed_do_not_hold_up_those_of_another(store: Store) -> None:
+    go_on = threading.Event()
+
+    def hold_up(tx: Transaction) -> None:
+        go_on.wait()
+        count("7a", 26)(tx)
+
+    await asyncio.to_thread(lose_patience, store.carry_out(hold_up, origin("c1")), send(store, count("7b", 26)))
+    stays = asyncio.ensure_future(send(store, count("7b", 27)))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await stays == Carried(27, 3)
+    assert await send(store, count("7b", 28)) == Carried(28, 4)
+    assert recorded(store.database) == [("7a", 1, 26), ("7b", 1, 26), ("7b", 2, 27), ("7b", 3, 28)]
+
+
+async def test_whoever_waits_for_commits_is_told_though_the_loop_of_the_first_caller_was_closed(
+    database: Database, clock: ManualClock
+) -> None:
+    told = asyncio.Event()
+    store = Store(database, clock, committed=told.set)
+    await asyncio.to_thread(lose_patience, send(store, count("7a", 26)))
+    stays = asyncio.ensure_future(send(store, count("7a", 27)))
+    await asyncio.sleep(0)
+    store.start()
+    assert (await stays).position == 2
+    assert told.is_set()
+    await store.stop()
+
+
+@pytest.mark.parametrize("raised", [SystemExit, asyncio.CancelledError, StopIteration])
+async def test_whatever_a_command_raises_the_next_one_is_carried_out(store: Store, raised: type[BaseException]) -> None:
+    def work(tx: Transaction) -> None:
+        count("7a", 26)(tx)
+        raise raised
+
+    sent = asyncio.ensure_future(send(store, count("7a", 27)))
+    with pytest.raises((raised, RuntimeError)):
+        await store.carry_out(work, origin("c1"))
+    assert (await sent).reply == 27
+    assert recorded(store.database) == [("7a", 1, 27)]
 
 
 async def test_whoever_waits_for_commits_is_told_before_the_answer(database: Database, clock: ManualClock) -> None:

@@ -265,7 +265,7 @@ class Store:
             return
         try:
             outcomes = self._attempt(jobs)
-        except Exception as error:  # noqa: BLE001 -- whatever went wrong becomes the answer of whoever asked
+        except BaseException as error:  # noqa: BLE001 -- whatever went wrong becomes the answer of whoever asked, and this thread goes on
             self._forget()
             if len(jobs) > 1:
                 for job in jobs:
@@ -273,10 +273,8 @@ class Store:
                 return
             # What the database says of a value that is taken may quote it, so it is not passed on.
             outcomes = [(jobs[0], Conflict("a value that must be unique is taken") if isinstance(error, IntegrityError) else error)]
-        if any(isinstance(outcome, Carried) and not outcome.before for _, outcome in outcomes) and self._committed is not None:
-            # Before the answers, in the same loop: the relay is on its way when the caller hears of the commit.
-            jobs[0].loop.call_soon_threadsafe(self._committed)
-        _answer(outcomes)
+        recorded = any(isinstance(outcome, Carried) and not outcome.before for _, outcome in outcomes)
+        _answer(outcomes, committed=self._committed if recorded else None)
 
     def _attempt(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Carried[Any] | BaseException]]:
         if not self.database.is_sqlite:  # there the lock costs nothing, and everything begins with it
@@ -403,14 +401,29 @@ class _Session:
             reach("log.before-commit")
 
 
-def _answer(outcomes: Sequence[tuple[_Job, Carried[Any] | BaseException]]) -> None:
-    def resolve() -> None:
-        for job, outcome in outcomes:
-            if job.future.done():  # the caller has gone; what is committed stays committed
-                continue
-            if isinstance(outcome, Carried):
-                job.future.set_result(outcome)
-            else:
-                job.future.set_exception(outcome)
+def _answer(outcomes: Sequence[tuple[_Job, Carried[Any] | BaseException]], *, committed: Callable[[], None] | None = None) -> None:
+    """Tells every caller its outcome, in the caller's own loop. A loop that was closed has nobody left in it who waits."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Job, Carried[Any] | BaseException]]] = {}
+    for job, outcome in outcomes:
+        by_loop.setdefault(job.loop, []).append((job, outcome))
+    for loop, answers in by_loop.items():
+        with suppress(RuntimeError):  # it was closed
+            if committed is not None:
+                # Before the answers, in the same loop: the relay is on its way when the caller hears of the commit.
+                loop.call_soon_threadsafe(committed)
+                committed = None
+            loop.call_soon_threadsafe(_resolve, answers)
 
-    outcomes[0][0].loop.call_soon_threadsafe(resolve)
+
+def _resolve(answers: Sequence[tuple[_Job, Carried[Any] | BaseException]]) -> None:
+    for job, outcome in answers:
+        if job.future.done():  # the caller has gone; what is committed stays committed
+            continue
+        if isinstance(outcome, Carried):
+            job.future.set_result(outcome)
+        elif isinstance(outcome, StopIteration):  # no future takes one: a coroutine could not tell it from its own end
+            error = RuntimeError("a command raised StopIteration")
+            error.__cause__ = outcome
+            job.future.set_exception(error)
+        else:
+            job.future.set_exception(outcome)
