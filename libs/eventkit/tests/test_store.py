@@ -22,6 +22,7 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, inser
 from sqlalchemy.exc import DBAPIError
 
 from contracts.event import AnnulmentReason, Event
+from contracts.plan import ImplementationOrderRegistered
 from contracts.roster import ClassHeadcountDeclared, EntryAnnulled
 from eventkit import log
 from eventkit.clock import ManualClock
@@ -205,6 +206,23 @@ async def test_an_error_reaches_its_caller_and_records_nothing(store: Store) -> 
         await send(store, work)
     assert recorded(store.database) == []
     assert (await send(store, count("7a", 25))).reply == 25
+
+
+async def test_an_event_of_another_service_is_an_error_and_nothing_of_its_command_is_recorded(store: Store) -> None:
+    """Its subject would be one on which this service may not publish: nothing after it would ever reach the bus."""
+    events = [ClassHeadcountDeclared(class_id="7a", pupils=26), ImplementationOrderRegistered(order="o-1", evidence_sha256="0" * 64)]
+    said: Decider[Sequence[Event], None] = Decider("saying", None, lambda events, _: events, lambda state, _: state)
+
+    def work(tx: Transaction) -> None:
+        count("7a", 25)(tx)
+        with suppress(ValueError):
+            tx.decide(said, "1", events, school="school-7", happened_on=DAY)
+        tx.decide(said, "2", events, school="school-7", happened_on=DAY)
+
+    with pytest.raises(ValueError, match=r"plan\.implementation-order-registered\.v1"):
+        await send(store, work)
+    assert recorded(store.database) == []
+    assert (await send(store, count("7a", 25))).position == 1
 
 
 async def test_an_event_carries_the_origin_of_its_command_and_the_time_of_the_clock(store: Store, clock: ManualClock) -> None:

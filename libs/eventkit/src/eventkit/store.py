@@ -115,10 +115,14 @@ class Transaction:
         return cast("S", self._stream(decider, decider.stream(identifier)).state)
 
     def decide(self, decider: Decider[C, S], identifier: str, command: C, *, school: str, happened_on: date) -> Sequence[Event]:
-        """Decides a command on a stream and appends what follows from it. Raises Refused where the decider does."""
+        """Decides a command on a stream and appends what follows from it. Raises Refused where the decider does, and ValueError
+        where it yields an event that is not this service's own."""
         stream = decider.stream(identifier)
         cached = self._stream(decider, stream)
         events = decider.decide(command, cast("S", cached.state))
+        for event in events:
+            if not event.type.startswith(self._session.own_types):  # no relay could publish it, nor anything recorded after it
+                raise ValueError(f"{event.type} cannot be recorded here: its type does not begin with {self._session.own_types}")
         state, version = cached.state, cached.version
         for event in events:
             version += 1
@@ -357,6 +361,7 @@ class _Session:
     """A batch's way to the database. Until it takes the lock, each of its statements is a transaction of its own."""
 
     def __init__(self, database: Database) -> None:
+        self.own_types = f"{database.service}."
         self._database = database
         self._base: log.Head | None = None
         self._locked_at: log.Head | None = None
