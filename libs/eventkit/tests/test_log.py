@@ -422,6 +422,53 @@ def test_a_writing_transaction_is_all_or_nothing(database: Database) -> None:
         assert log.head(connection).position == 0
 
 
+def test_a_writing_transaction_that_begins_with_an_append_is_all_or_nothing_too(database: Database) -> None:
+    with database.reading() as connection:
+        base = log.head(connection)
+    rows, new = log.stamped([headcount()], base, service="roster", now=TEN)
+
+    def append_and_stumble(connection: Connection) -> None:
+        log.write(connection, rows, [CommandRow("c1", "digest", 1, "{}")], base, new)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change(database, append_and_stumble)
+    assert stored_rows(database) == []
+    with database.reading() as connection:
+        assert log.head(connection) == base
+
+
+def append_on(database: Database, unbegun: Connection, version: int, command_id: str) -> Head:
+    base = log.head(unbegun)
+    rows, new = log.stamped([headcount("7a", version)], base, service=database.service, now=TEN)
+    log.write(unbegun, rows, [CommandRow(command_id, "digest", new.position, "{}")], base, new)
+    return new
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_connection_without_a_transaction_appends_in_one_statement_again_and_again_whatever_failed_before(database: Database) -> None:
+    def append_and_stumble(connection: Connection) -> None:
+        append_on(database, connection, 3, "c3")
+        raise ZeroDivisionError
+
+    with database.unbegun() as connection:
+        append_on(database, connection, 1, "c1")
+        for version, command_id in [(1, "c2"), (2, "c1")]:
+            with pytest.raises(psycopg.errors.UniqueViolation, match="already exists"):
+                append_on(database, connection, version, command_id)
+        with pytest.raises(HeadMoved):
+            log.write(connection, [], [], Head(0, b"", TEN), Head(1, b"", TEN))
+        append_on(database, connection, 2, "c2")
+        with pytest.raises(ZeroDivisionError), database.transaction_on(connection):
+            append_and_stumble(connection)  # psycopg rolls back and has the server forget every statement that was prepared
+        append_on(database, connection, 3, "c3")
+        with database.transaction_on(connection):
+            append_on(database, connection, 4, "c4")
+        assert append_on(database, connection, 5, "c5").position == 5
+    assert [(row.position, row.version) for row in stored_rows(database)] == [(n, n) for n in range(1, 6)]
+    assert findings(database) == []
+
+
 def test_a_commit_is_a_promise(database: Database) -> None:
     """SQLite must sync its log at every commit; PostgreSQL must not have been told to answer before it has."""
     with database.writing() as connection:

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from eventkit.event import Draft, Recorded, decode, genesis, link, stamp
+from eventkit.postgres import Statement
 
 SCHEMA_VERSION = 1
 """The version of these tables; a database of a newer one is refused."""
@@ -225,18 +226,24 @@ def _insert(table: Table, source: str) -> str:
     return f"INSERT INTO {table.name} ({', '.join(column.name for column in table.columns)}) {source}"
 
 
-def _append(*, many: bool) -> str:
+def _append(*, many: bool) -> Statement:
     """PostgreSQL takes an append as one statement, hence in one round trip: rows are written only if the head moved from where
     it was expected. The parameters are the five of the head, then each column of `log` and of `command`, as arrays if `many`.
     """
 
+    def types_of(table: Table) -> list[str]:
+        return [column.type.compile(postgresql.dialect()).lower() + "[]" * many for column in table.columns]
+
     def rows_of(table: Table) -> str:
-        types = [column.type.compile(postgresql.dialect()) for column in table.columns]
-        values = ", ".join(f"{{0}}::{name}[]" if many else f"{{0}}::{name}" for name in types)
+        values = ", ".join(["{0}"] * len(table.columns))
         return f"SELECT row.* FROM moved, unnest({values}) AS row" if many else f"SELECT {values} FROM moved"  # noqa: S608 -- all of it is ours
 
     written = ", ".join(f"{table.name}_written AS ({_insert(table, rows_of(table))})" for table in (log_table, command_table))
-    return f"WITH moved AS ({_MOVE_HEAD} RETURNING 1), {written} SELECT 1 FROM moved"  # noqa: S608 -- all of it is ours
+    return Statement(
+        "append-many" if many else "append-one",
+        f"WITH moved AS ({_MOVE_HEAD} RETURNING 1), {written} SELECT 1 FROM moved",  # noqa: S608 -- all of it is ours
+        ["bigint", "bytea", "text", "bigint", "bytea", *types_of(log_table), *types_of(command_table)],
+    )
 
 
 _APPEND_ONE = _append(many=False)
@@ -250,20 +257,20 @@ def write(connection: Connection, rows: Sequence[Row], commands: Sequence[Comman
     """
     move = (new.position, new.hash, new.recorded_at, base.position, base.hash)
     if not _is_postgres(connection):
-        moved = _run(connection, _MOVE_HEAD, move)
+        moved = _run(connection, _MOVE_HEAD, move).rowcount
     elif len(rows) == len(commands) == 1:
-        moved = _run(connection, _APPEND_ONE, (*move, *rows[0], *commands[0]))
+        moved = _APPEND_ONE.run(_driver(connection), (*move, *rows[0], *commands[0]))
     else:
-        moved = _run(connection, _APPEND_MANY, (*move, *_columns(log_table, rows), *_columns(command_table, commands)))
-    if moved.rowcount != 1:
+        moved = _APPEND_MANY.run(_driver(connection), (*move, *_columns(log_table, rows), *_columns(command_table, commands)))
+    if moved != 1:
         raise HeadMoved
     if not _is_postgres(connection):
         _driver(connection).executemany(_INSERT_ROW, rows)
         _driver(connection).executemany(_INSERT_COMMAND, commands)
 
 
-def _columns(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in table.columns]
+def _columns(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True)) or [()] * len(table.columns)
 
 
 def commands(connection: Connection, command_ids: Sequence[str]) -> dict[str, CommandRow]:

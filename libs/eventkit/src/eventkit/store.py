@@ -413,14 +413,13 @@ def _answer(outcomes: Sequence[tuple[_Job, Carried[Any] | BaseException]], *, co
         by_loop.setdefault(job.loop, []).append((job, outcome))
     for loop, answers in by_loop.items():
         with suppress(RuntimeError):  # it was closed
-            if committed is not None:
-                # Before the answers, in the same loop: the relay is on its way when the caller hears of the commit.
-                loop.call_soon_threadsafe(committed)
-                committed = None
-            loop.call_soon_threadsafe(_resolve, answers)
+            loop.call_soon_threadsafe(_resolve, answers, committed)
+            committed = None
 
 
-def _resolve(answers: Sequence[tuple[_Job, Carried[Any] | BaseException]]) -> None:
+def _resolve(answers: Sequence[tuple[_Job, Carried[Any] | BaseException]], committed: Callable[[], None] | None) -> None:
+    if committed is not None:
+        committed()  # before the answers: the relay is on its way when the caller hears of the commit
     for job, outcome in answers:
         if job.future.done():  # the caller has gone; what is committed stays committed
             continue
