@@ -22,6 +22,7 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text, inser
 from sqlalchemy.exc import DBAPIError
 
 from contracts.event import AnnulmentReason, Event
+from contracts.plan import EntryAnnulled as PlanEntryAnnulled
 from contracts.plan import ImplementationOrderRegistered
 from contracts.roster import ClassHeadcountDeclared, EntryAnnulled
 from eventkit import log
@@ -863,6 +864,14 @@ async def test_an_annulment_cannot_be_annulled(store: Store) -> None:
     annulment = (await told(store))[-1]
     assert await outcome(send(store, annulling(annulment.id))) == "entry.is-annulment"
     assert len(await told(store)) == 2
+
+
+async def test_the_annulment_of_another_service_is_an_error_and_nothing_is_recorded(store: Store) -> None:
+    await send(store, count("7a", 20))
+    (counted,) = await told(store)
+    with pytest.raises(ValueError, match=r"plan\.entry-annulled\.v1"):
+        await send(store, lambda tx: tx.annul(HEADCOUNT, "7a", counted.id, PlanEntryAnnulled, AnnulmentReason.MISTYPED))
+    assert await told(store) == [counted]
 
 
 async def test_an_entry_is_found_by_its_position(store: Store) -> None:

@@ -120,9 +120,7 @@ class Transaction:
         stream = decider.stream(identifier)
         cached = self._stream(decider, stream)
         events = decider.decide(command, cast("S", cached.state))
-        for event in events:
-            if not event.type.startswith(self._session.own_types):  # no relay could publish it, nor anything recorded after it
-                raise ValueError(f"{event.type} cannot be recorded here: its type does not begin with {self._session.own_types}")
+        self._check_own(events)
         state, version = cached.state, cached.version
         for event in events:
             version += 1
@@ -138,7 +136,8 @@ class Transaction:
         """Records that an event of a stream never was true, on that event's own day; answers it, None where that was recorded before.
 
         Of a stream's events only the newest that still holds can be annulled: what came later was decided on it. Raises Refused
-        `entry.unknown`, `entry.is-annulment` or `entry.not-newest`, and Conflict where the stream has just been written to.
+        `entry.unknown`, `entry.is-annulment` or `entry.not-newest`, Conflict where the stream has just been written to, and
+        ValueError where the annulment is another service's.
         """
         stream = decider.stream(identifier)
         history = log.history(self._session.connection(), stream)
@@ -156,6 +155,7 @@ class Transaction:
             text = f"After this came {told[-1].type} at {told[-1].position}, which rests on it: annul that one first."
             raise Refused("entry.not-newest", text)
         event = annulment(event=found.id, position=found.position, event_type=found.type, reason=reason)
+        self._check_own([event])
         version = history[-1].version + 1
         day = date.fromisoformat(found.happenedon)
         self._unit.drafts.append(Draft(event, stream, version, found.school, day, self.origin))
@@ -178,6 +178,11 @@ class Transaction:
         # Without the option SQLAlchemy does not count what an INSERT met.
         result: Any = self._session.connection().execute(statement, parameters, execution_options={"preserve_rowcount": True})
         return int(result.rowcount)
+
+    def _check_own(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if not event.type.startswith(self._session.own_types):  # no relay could publish it, nor anything recorded after it
+                raise ValueError(f"{event.type} cannot be recorded here: its type does not begin with {self._session.own_types}")
 
     def _stream(self, decider: Decider[Any, Any], stream: str) -> _Cached:
         cached = self._unit.streams.get(stream) or self._before(stream)
