@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode with `synchronous=FULL`, and every writing transaction begins IMMEDIATE, one at a time in this
 process, so that writers queue here instead of failing there. PostgreSQL keeps its defaults; nothing turns
-`synchronous_commit` off.
+`synchronous_commit` off. What a projection derives from the logs is no promise: on SQLite its commits do not wait for
+the disk.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Database:
         self._reading = _engine(self.url, begin="BEGIN")
         self._writing = _engine(self.url, begin="BEGIN IMMEDIATE")
         self._beginning_nothing = _engine(self.url, begin=None)
+        self._deriving = _engine(self.url, begin="BEGIN IMMEDIATE", synchronous="NORMAL") if self.is_sqlite else self._writing
         self._kept: Connection | None = None
 
     def create(self) -> None:
@@ -58,6 +60,16 @@ class Database:
     def writing(self) -> Generator[Connection]:
         """One transaction: committed at the end of the block, rolled back if it raises."""
         with self._write_lock if self.is_sqlite else nullcontext(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def deriving(self) -> Generator[Connection]:
+        """As `writing`, for rows that can be derived again, together with the checkpoint from which they are.
+
+        On SQLite the commit outlives this process; when the power fails it may be lost, but never without all later commits of the
+        file, and whatever `writing` or an append commits after it makes it last.
+        """
+        with self._write_lock if self.is_sqlite else nullcontext(), self._deriving.begin() as connection:
             yield connection
 
     @contextmanager
@@ -94,6 +106,7 @@ class Database:
         self._reading.dispose()
         self._writing.dispose()
         self._beginning_nothing.dispose()
+        self._deriving.dispose()
 
 
 def sqlite_url(path: Path) -> URL:
@@ -103,7 +116,7 @@ def sqlite_url(path: Path) -> URL:
 _ISOLATION = {"BEGIN": "REPEATABLE READ", "BEGIN IMMEDIATE": "READ COMMITTED", None: "AUTOCOMMIT"}
 
 
-def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None) -> Engine:
+def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> Engine:
     # An error names the statement it met, never the parameters: those may be personal data.
     if url.get_backend_name() != "sqlite":
         options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
@@ -118,7 +131,7 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None) -> E
         driver: Any = connection
         driver.isolation_level = None
         cursor = driver.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

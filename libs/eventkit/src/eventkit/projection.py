@@ -174,7 +174,7 @@ class Checkpointed:
             fresh.append(one)
         if not fresh:
             return
-        with self._database.writing() as connection:
+        with self._database.deriving() as connection:
             # First, so that whoever else is at work on this checkpoint waits here, and does not fail on our rows.
             self._move(connection, self.positions, new)
             stuck: dict[tuple[str, str], _Stuck] = {}
