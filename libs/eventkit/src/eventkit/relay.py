@@ -152,9 +152,10 @@ class Relay:
                 self.state, self.trouble = RelayState.PUBLISHING, ""
                 if not await self._publish(run):
                     return
-            else:
-                self.state, self.trouble = RelayState.CURRENT, ""
-                await self._until_committed(min(_POLL_S, check_at - loop.time()))
+                if len(run) == _READ_LIMIT or self._committed.is_set():
+                    continue
+            self.state, self.trouble = RelayState.CURRENT, ""
+            await self._until_committed(min(_POLL_S, check_at - loop.time()))
 
     async def _publish(self, run: Sequence[BusMessage]) -> bool:
         """Whether the whole run is in the stream now. If not, the stream has to be asked again where it stands."""

@@ -26,10 +26,18 @@ from plan_tracker.projections import opening, time_zone
 
 @dataclass(frozen=True)
 class _View:
-    """A day, and the positions up to which the logs are looked at; None for all that has been read."""
+    """A day, today by `now` where none is given, and the positions up to which the logs are looked at; None for all that has been read."""
 
-    day: date
+    now: datetime
+    as_of: date | None
     known: Mapping[str, int] | None
+
+    def day(self, connection: Connection, school: str | None) -> date:
+        """Raises Refused for a school that there is not, and for a day that has not come."""
+        today = local_day(self.now, _zone(connection, school))
+        if self.as_of is not None and self.as_of > today:
+            raise Refused("as-of.in-future", f"{self.as_of} has not come yet: the board is known up to {today}.")
+        return self.as_of or today
 
 
 def register(service: Service, boards: Boards) -> None:
@@ -41,11 +49,12 @@ def register(service: Service, boards: Boards) -> None:
         view = await _view(service, school, request.as_of, request.known_at, request.at)
 
         def answer(connection: Connection) -> Board:
+            day = view.day(connection, school)
             with boards.look(connection) as look:
                 if school is not None:
-                    return school_board(look, school, view.day, caller.actor, view.known)
+                    return school_board(look, school, day, caller.actor, view.known)
                 page_after = (request.after_school or "") if request.by_school else None
-                return region_board(look, view.day, caller.actor, view.known, page_after=page_after)
+                return region_board(look, day, caller.actor, view.known, page_after=page_after)
 
         return await service.read(answer)
 
@@ -57,14 +66,15 @@ def register(service: Service, boards: Boards) -> None:
             await _view(service, school, request.to_as_of, request.to_known_at, request.to_at),
         ]
 
-        def board(look: Look, view: _View) -> Board:
+        def board(look: Look, day: date, known: Mapping[str, int] | None) -> Board:
             if school is not None:
-                return school_board(look, school, view.day, caller.actor, view.known)
-            return region_board(look, view.day, caller.actor, view.known, page_after=None)
+                return school_board(look, school, day, caller.actor, known)
+            return region_board(look, day, caller.actor, known, page_after=None)
 
         def answer(connection: Connection) -> Difference:
+            days = [view.day(connection, school) for view in views]
             with boards.look(connection) as look:
-                before, after = (board(look, view) for view in views)
+                before, after = (board(look, day, view.known) for day, view in zip(days, views, strict=True))
             return difference(before, after)
 
         return await service.read(answer)
@@ -74,8 +84,9 @@ def register(service: Service, boards: Boards) -> None:
         view = await _view(service, request.school, request.as_of, request.known_at, request.at)
 
         def answer(connection: Connection) -> Explanation:
+            day = view.day(connection, request.school)
             with boards.look(connection) as look:
-                return explanation(look, request.school, request.step, view.day, caller.actor, view.known)
+                return explanation(look, request.school, request.step, day, caller.actor, view.known)
 
         return await service.read(answer)
 
@@ -87,23 +98,22 @@ def _of_own(actor: Actor, school: str | None) -> str | None:
 
 
 async def _view(service: Service, school: str | None, as_of: date | None, known_at: str | None, at: Mapping[str, int] | None) -> _View:
-    """What is asked for. Raises Refused for a school that there is not, a time that has not come, positions that are not read yet."""
-    now, zone = service.clock.now(), DEFAULT_ZONE
-    if school is not None:
-        zone = time_zone(school, await service.read(lambda connection: connection.execute(opening(school)).all()))
+    """What is asked for. Raises Refused for a time that has not come, and for positions that are not read yet."""
+    now = service.clock.now()
     if known_at is not None and at is not None:
         raise Refused("known.twice", "Say what was known by a time (known_at) or by positions (at), not by both.")
     known = None
     if known_at is not None:
-        now = _moment(known_at, zone, now)
+        now = _moment(known_at, await service.read(lambda connection: _zone(connection, school)), now)
         known = await positions_known_at(service, rfc3339(now))
     elif at is not None:
         known = {source: at.get(source, 0) for source in SERVICES}
         await service.caught_up(known)
-    today = local_day(now, zone)
-    if as_of is not None and as_of > today:
-        raise Refused("as-of.in-future", f"{as_of} has not come yet: the board is known up to {today}.")
-    return _View(as_of or today, known)
+    return _View(now, as_of, known)
+
+
+def _zone(connection: Connection, school: str | None) -> str:
+    return DEFAULT_ZONE if school is None else time_zone(school, connection.execute(opening(school)).all())
 
 
 def _moment(text: str, zone: str, now: datetime) -> datetime:
