@@ -54,7 +54,7 @@ def details_of(name: PersonName) -> Details:
 
 def hire(book: Book, *, details: Details, position: Position, hired_on: date, external_id: str | None = None) -> str:
     """Enters a member of staff, or somebody back who had been dismissed, and answers the person's id."""
-    person = book.by_external_id(SubjectKind.STAFF, external_id) or new_id("p")
+    person = book.by_external_id(SubjectKind.STAFF, external_id) or book.new_person()
     _require_same_name(book, person, details)
     if book.decide(STAFF, person, Hire(person, position, hired_on)):
         book.enter(person, SubjectKind.STAFF, details)
@@ -336,7 +336,7 @@ def _identity(book: Book, kind: SubjectKind, consent: Consent | None, external_i
     """Who somebody is: the consent's subject, whose id entering adopts, or who has the external id already, or somebody new."""
     known = book.by_external_id(kind, external_id)
     if consent is None:
-        return known or new_id("p")
+        return known or book.new_person()
     if known not in (None, consent.subject):
         raise Refused("external-id.taken", f"This external id is that of {known}, and consent {consent.consent_id} is another person's.")
     return consent.subject

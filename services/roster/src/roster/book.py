@@ -347,8 +347,17 @@ class Book(Pages):
         self._seats.put(class_id=seat.class_id, number=seat.number, person=person)
         self.people.put(person=person, listed_in=seat.class_id, seat_number=seat.number)
 
+    def new_person(self) -> str:
+        """The id of somebody of whom nothing is known yet."""
+        person = new_id("p")
+        for sheet in (self.people, self.guardianships, self._sealed):
+            sheet.expect_new(person)
+        self._of_subject[person] = []
+        return person
+
     def name_class(self, name: ClassName, class_id: str) -> None:
         self._class_ids = {**self.class_ids(), name: class_id}
+        self.classes.expect_new(class_id)
         academic_year, grade, letter = name
         self.classes.put(
             class_id=class_id, school=self.school, grade=grade, letter=letter, academic_year=academic_year, closed=False, revision=0

@@ -39,6 +39,10 @@ class Sheet:
             self._rows[key[0]][key] = row
             self._stored.add(key)
 
+    def expect_new(self, first: str) -> None:
+        """Announces a first value that nobody can have written yet: there is nothing to read."""
+        self._rows.setdefault(first, {})
+
     def all(self, first: str) -> Sequence[Mapping[str, Any]]:
         """The rows whose key begins with this value."""
         if first not in self._rows:

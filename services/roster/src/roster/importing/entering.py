@@ -96,6 +96,10 @@ class Entering:
     def staff(self, rows: Sequence[PlannedStaff]) -> Work:
         """Enters staff. A role in the file appoints no coordinator: that is the director's act."""
 
+        def expect(book: Book) -> None:
+            book.expect_external_ids(SubjectKind.STAFF, (row.external_id for row in rows))
+            book.expect_people(row.person for row in rows if row.person is not None)
+
         def enter(book: Book, row: PlannedStaff, troubles: _Troubles) -> None:
             with troubles.told({"": "external_id"}):
                 if row.person is not None:
@@ -103,10 +107,15 @@ class Entering:
                 else:
                     acts.hire(book, details=row.details, position=row.position, hired_on=row.hired_on, external_id=row.external_id)
 
-        return self._work(rows, enter)
+        return self._work(rows, enter, expect=expect)
 
     def teachers(self, rows: Sequence[PlannedClass | PlannedStaff]) -> Work:
         """Names class teachers, once the classes and the staff of the file are there."""
+
+        def expect(book: Book) -> None:
+            known = [row.teacher if isinstance(row, PlannedClass) else row.external_id for row in rows]
+            book.expect_external_ids(SubjectKind.STAFF, (external_id for external_id in known if external_id is not None))
+            book.classes.expect(book.class_ids().values())
 
         def assign(book: Book, name: ClassName, external_id: str) -> None:
             class_id, person = book.class_ids().get(name), book.by_external_id(SubjectKind.STAFF, external_id)
@@ -121,17 +130,20 @@ class Entering:
                 with troubles.told({"": "homeroom"}):
                     assign(book, row.homeroom, row.external_id)
 
-        return self._work(rows, enter, counted=False)
+        return self._work(rows, enter, expect=expect, counted=False)
 
     def staff_decisions(self, rows: Sequence[PlannedStaff], outcomes: Outcomes) -> Work:
         """Remembers which decisions of staff are recorded."""
+
+        def expect(book: Book) -> None:
+            book.expect_numbers(row.consent.number for row in rows if row.consent is not None)
 
         def enter(book: Book, row: PlannedStaff, troubles: _Troubles) -> None:
             outcome = outcomes.get((row.place, 0))
             if row.consent is not None and outcome is not None and not troubles.outcome(outcome):
                 book.mark_recorded(row.consent.number)
 
-        return self._work(rows, enter, counted=False)
+        return self._work(rows, enter, expect=expect, counted=False)
 
     def pupils(self, rows: Sequence[PlannedPupil], outcomes: Outcomes, seats: Mapping[Place, Seat]) -> Work:
         """Enters pupils with their guardians (step 14) and assigns them to the classes that the rows name (step 15)."""

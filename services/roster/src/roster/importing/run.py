@@ -27,7 +27,7 @@ from roster.importing import uploads
 from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, seat_lists, seats_of
 from roster.importing.entering import ROWS_PER_COMMAND, Entering, Work, findings
 from roster.importing.job import Job, job_table
-from roster.importing.plan import Plan, PlannedRow
+from roster.importing.plan import Plan, PlannedRow, PlannedStaff
 from roster.importing.planning import plan_import
 from roster.vault import Box
 
@@ -95,8 +95,7 @@ class Run:
         teaching = [row for row in plan.classes if row.teacher is not None], [row for row in plan.staff if row.homeroom is not None]
         found += await self._in_parts("teachers", [*teaching[0], *teaching[1]], entering.teachers)
         staff = [row for row in plan.staff if row.consent is not None]
-        people = await self._look(lambda pages: {row.place: pages.by_external_id(SubjectKind.STAFF, row.external_id) for row in staff})
-        entered = [(row, person) for row in staff if (person := people[row.place]) is not None]
+        entered = await self._look(lambda pages: _entered(pages, staff))
         outcomes = await decide_staff(entered, self._record)
         found += await self._in_parts("staff-decisions", staff, lambda rows: entering.staff_decisions(rows, outcomes))
         seats, outcomes = await self._decide_families(plan)
@@ -233,6 +232,12 @@ class Run:
             _log.info("import.waits", job=self._job.job, reason=why)
             await asyncio.sleep(delay_s)
             delay_s = min(_LONGEST_DELAY_S, delay_s * 2)
+
+
+def _entered(pages: Pages, staff: Sequence[PlannedStaff]) -> list[tuple[PlannedStaff, str]]:
+    """The rows whose member of staff is entered, each with the person's id."""
+    pages.expect_external_ids(SubjectKind.STAFF, (row.external_id for row in staff))
+    return [(row, person) for row in staff if (person := pages.by_external_id(SubjectKind.STAFF, row.external_id)) is not None]
 
 
 def _linked(pages: Pages, plan: Plan) -> set[tuple[str, str]]:
