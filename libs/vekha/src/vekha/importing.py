@@ -23,7 +23,8 @@ from vekha.options import as_option, json_option, target_options
 
 _PART_BYTES = 256 * 1024
 _MAX_PARTS = 512
-_ASK_EVERY_S = 0.1
+_FIRST_PAUSE_S = 0.02  # a small file is entered in a moment
+_LONGEST_PAUSE_S = 0.2
 _ONEROSTER_FILES = {"manifest.csv", "orgs.csv", "users.csv", "enrollments.csv"}
 
 
@@ -144,9 +145,11 @@ async def hand_in(
             )
         request = ImportRoster(school=school, upload=upload, dry_run=dry_run, legal_basis=legal_basis)
         status = (await client.ask(IMPORT, request, as_=as_, timeout_s=60.0)).reply
+        pause_s = _FIRST_PAUSE_S
         while status.state == "running":
             on_progress(status.done_rows, status.total_rows)
-            await asyncio.sleep(_ASK_EVERY_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.2)
             status = (await client.ask(IMPORT_STATUS, ImportJob(school=school, job=status.job), as_=as_, timeout_s=30.0)).reply
     except Failure as failure:
         if failure.code.startswith("file."):
