@@ -758,4 +758,4 @@ def test_the_sample_school_can_be_written_again(tmp_path: Path) -> None:
             assert read_roster(path) == read_roster(kept)
         else:
             assert path.read_bytes() == kept.read_bytes()
-    assert len(list(tmp_path.iterdir())) == 7
+    assert len(list(tmp_path.iterdir())) == 8
