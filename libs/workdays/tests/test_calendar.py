@@ -98,6 +98,81 @@ def test_a_day_after_the_last_decree_is_provisional_though_the_table_has_it() ->
     assert calendar.is_provisional(date(2016, 1, 1))
 
 
+# What a region or a school does otherwise than decreed.
+
+nearby = st.sets(st.dates(date(2015, 1, 1), date(2016, 12, 31)) | st.dates(date(2012, 1, 1), date(2033, 1, 1)), max_size=12)
+
+
+def test_a_day_off_that_a_school_takes_is_not_counted_and_a_saturday_that_it_works_is() -> None:
+    school = FIVE.overridden(off=[date(2015, 11, 5)], work=[date(2015, 11, 7)])
+    # From Monday 2 November: the 3rd, not the 4th and the 5th, the 6th, and Saturday the 7th.
+    assert school.add(date(2015, 11, 2), 3) == date(2015, 11, 7)
+    assert school.roll_forward(date(2015, 11, 4)) == date(2015, 11, 6)
+    assert school.digest != FIVE.digest
+    assert Calendar.from_table(school.table()) == school
+
+
+def test_a_school_may_work_on_a_holiday_and_rest_on_a_decreed_working_saturday() -> None:
+    school = FIVE.overridden(off=[date(2016, 2, 20)], work=[date(2015, 11, 4)])
+    assert school.is_workday(date(2015, 11, 4))
+    assert not school.is_workday(date(2016, 2, 20))
+    assert school.overridden(off=[date(2015, 11, 4)], work=[date(2016, 2, 20)]) == FIVE
+
+
+@pytest.mark.parametrize(
+    ("off", "work"),
+    [
+        ([], []),
+        ([date(2015, 11, 4)], []),  # a public holiday
+        ([date(2015, 11, 7)], []),  # a Saturday of a five-day week
+        ([], [date(2016, 2, 20)]),  # a Saturday that is worked by decree
+        ([], [date(2015, 11, 5)]),  # a Thursday
+        ([date(2013, 3, 4)], [date(2031, 3, 8)]),  # years that the table does not have
+    ],
+)
+def test_a_day_that_is_so_anyway_changes_nothing(off: list[date], work: list[date]) -> None:
+    assert FIVE.overridden(off, work) == FIVE
+    assert FIVE.overridden(off, work).digest == FIVE.digest
+
+
+def test_a_day_named_both_ways_is_off() -> None:
+    both = [date(2015, 11, 5), date(2015, 11, 7)]
+    school = FIVE.overridden(off=both, work=both)
+    assert [school.is_workday(day) for day in both] == [False, False]
+
+
+def test_an_override_says_nothing_of_decrees() -> None:
+    school = FIVE.overridden(off=[date(2029, 3, 5)], work=[])
+    assert school.is_provisional(date(2029, 3, 6))
+    assert school.last_decreed_year == FIVE.last_decreed_year
+
+
+@given(calendars, nearby, nearby, days)
+def test_laid_over_a_calendar_the_days_named_are_as_named_and_all_others_as_before(
+    calendar: Calendar, off: set[date], work: set[date], other: date
+) -> None:
+    laid_over = calendar.overridden(off, work)
+    for day in off | work | {other}:
+        if not 2014 <= day.year <= 2030 or day not in off | work:
+            assert laid_over.is_workday(day) == calendar.is_workday(day)
+        else:
+            assert laid_over.is_workday(day) == (day not in off)
+
+
+@given(calendars, nearby, nearby)
+def test_laying_days_over_twice_is_laying_them_over_once(calendar: Calendar, off: set[date], work: set[date]) -> None:
+    once = calendar.overridden(off, work)
+    assert once.overridden(off, work) == once
+    assert once.overridden(set[date](), set[date]()) == once
+    assert Calendar.from_table(json.loads(json.dumps(once.table()))) == once
+
+
+@given(calendars, nearby, days, terms)
+def test_more_days_off_never_bring_a_term_s_end_nearer(calendar: Calendar, off: set[date], day: date, n: int) -> None:
+    assert calendar.overridden(off, []).add(day, n) >= calendar.add(day, n)
+    assert calendar.overridden([], off).add(day, n) <= calendar.add(day, n)
+
+
 # Counting, on the week from Friday 30 October to Friday 6 November 2015; Wednesday the 4th is off.
 
 

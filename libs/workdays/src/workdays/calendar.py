@@ -8,8 +8,8 @@ wrong and says so, instead of taking its school's board down.
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import MAXYEAR, MINYEAR, date
 from functools import cached_property
 from hashlib import sha256
@@ -112,6 +112,23 @@ class Calendar:
     def digest(self) -> str:
         """sha256 over the table as canonical JSON (keys sorted, no spaces), in hex: the calendar's version."""
         return sha256(json.dumps(self.table(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    # What a region or a school does otherwise than decreed.
+
+    def overridden(self, off: Iterable[date], work: Iterable[date]) -> "Calendar":
+        """This calendar with some more days off and some more working days laid over it: another table, with a digest of its own.
+
+        A day that is what it was said to be anyway changes nothing, so only what makes a difference makes another digest. A day named both
+        ways is off: nobody is late for having rested. Days outside the table's years change nothing either: there the bare week counts, and
+        every answer is provisional.
+        """
+        rested = {day for day in off if self.first_year <= day.year <= self.last_year}
+        worked = {day for day in work if self.first_year <= day.year <= self.last_year} - rested
+        return replace(
+            self,
+            off=tuple(sorted({*self.off, *filter(self._week_works, rested)} - worked)),
+            work=tuple(sorted({*self.work, *(day for day in worked if not self._week_works(day))} - rested)),
+        )
 
     # Counting.
 
