@@ -36,6 +36,7 @@ class _Touched:
         self.arranged: set[str] = set()  # classes that nothing has changed of but what is done for the class as a whole
         self.parallels: set[str] = set()
         self.shifts: set[str] = set()
+        self.seats: set[Seat] = set()
 
 
 class Join:
@@ -103,7 +104,7 @@ class Join:
         touched = _Touched()
         for (source, kind, subject), facts in changed.items():
             self._take[source, kind](subject, facts, touched)
-        people, seats = touched.people, set[Seat]()
+        people, seats = touched.people, touched.seats
         for person in touched.moved:
             seats.update(self._move(person))
             people.add(person)
@@ -141,8 +142,10 @@ class Join:
         touched.people.add(person)
 
     def _take_class(self, class_id: str, facts: Sequence[Fact], touched: _Touched) -> None:
+        before = self._classes.get(class_id, documents.NO_CLASS).seats
         one = self._classes[class_id] = documents.school_class(facts)
         touched.classes.add(class_id)
+        touched.seats.update((class_id, number) for number in range(one.seats + 1, before + 1))  # of a headcount that was annulled
         for groups, current, changed in (
             (self._in_parallel, one.parallel, touched.parallels),
             (self._in_shift, one.shift, touched.shifts),
