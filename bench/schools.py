@@ -40,7 +40,7 @@ from contracts.roster import (
 from eventkit import log
 from eventkit.database import Database, sqlite_url
 from eventkit.event import Draft, Origin, rfc3339
-from plan_tracker.domain.deadlines import baseline, years_to_pin
+from plan_tracker.domain.deadlines import Reckoning, baseline, years_to_pin
 from plan_tracker.domain.plan import load_plan
 from workdays import Calendar, russian_calendar
 
@@ -122,9 +122,9 @@ class _School:
             start=today,
             week=5,
             anchor="after_predecessors",
-            count_from=_PLAN.count_from,
+            count_from=_PLAN.options.count_from,
             calendar=self._calendar.digest,
-            baseline={str(n): due for n, due in baseline(_PLAN, today, self._calendar).items()},
+            baseline={str(n): due for n, due in baseline(Reckoning(_PLAN, today, self._calendar)).items()},
         )
         yield _Act("plan", f"plan-{self.name}", adopted, "director")
         for class_id, grade, letter, headcount in self._classes:

@@ -46,10 +46,7 @@ def said_on(progress: Progress, day: date, received: date | None = None) -> list
     """The timed notices of a day."""
     adoption, yesterday = progress.adoption, day - DAY
     dues = live_with_reasons(
-        PLAN,
-        adoption.start,
-        CALENDAR,
-        adoption.anchor,
+        adoption.reckoning,
         today=yesterday,
         first_completed=progress.term_began(yesterday),
         received_last={19: received} if received else {},

@@ -15,24 +15,50 @@ from contracts.consent import ConsentRefused, SubjectKind
 from contracts.event import AnnulmentReason, Event
 from contracts.plan import (
     ADOPT_PLAN,
+    ADOPT_REVISION,
     ATTEST_STEP,
+    CANCEL_TRAINING,
     DIFF,
     EXPLAIN,
+    EXTEND_DEADLINE,
+    HOLD_CONSULTATION,
+    OVERRIDE_CALENDAR,
+    RECORD_ATTENDANCE,
+    RECOUNT,
     REGISTER_ORDER,
     REVOKE_ORDER,
+    REVOKE_WAIVER,
+    SCHEDULE_TRAINING,
     STATUS,
+    WAIVE_STEP,
     AdoptPlan,
+    AdoptRevision,
     AttestStep,
+    BaselineCause,
+    BaselineRevised,
     Board,
+    CancelTraining,
+    ConsultationHeld,
     DiffRequest,
+    ExceptionReason,
     ExplainRequest,
+    ExtendDeadline,
+    HoldConsultation,
+    OverrideCalendar,
+    RecordAttendance,
+    Recount,
     RegionRow,
     RegisterOrder,
     RevokeOrder,
+    RevokeWaiver,
+    ScheduleTraining,
     StatusRequest,
     StepRow,
+    WaiveStep,
 )
 from contracts.roster import (
+    ClassClosed,
+    ClassDeclared,
     CoordinatorAppointed,
     CoordinatorRelieved,
     EntryAnnulled,
@@ -43,7 +69,7 @@ from contracts.roster import (
 )
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import System, administrator, director, running
+from eventkit.harness import START, System, administrator, director, running
 from eventkit.instance import Build
 from eventkit.service import Service
 from eventkit.store import Transaction
@@ -55,6 +81,7 @@ MONDAY = date(2015, 8, 17)
 BUILDS: Mapping[str, Build] = {"roster": Service, "consent": Service, "identity": Service, "notifier": Service, "plan": build}
 DIRECTOR = director("school-1")
 MINISTRY = Actor(Role.MINISTRY)
+REASON = ExceptionReason.TECHNICAL_FAILURE
 
 
 def municipality(code: str) -> Actor:
@@ -130,8 +157,8 @@ async def code_of(call: Awaitable[object]) -> str:
 
 
 @pytest.fixture
-async def region(tmp_path: Path) -> AsyncIterator[Region]:
-    async with running(tmp_path, BUILDS) as system:
+async def region(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Region]:
+    async with running(tmp_path, BUILDS, now=getattr(request, "param", START)) as system:
         here = Region(system)
         for school, code in (("school-1", "m-1"), ("school-2", "m-1"), ("school-3", "m-2")):
             await here.say("roster", SchoolOpened(school=school, municipality=code, timezone="Europe/Moscow"), school=school)
@@ -215,6 +242,272 @@ async def test_the_school_s_order_is_registered_once_and_can_be_revoked(region: 
         "implementation-order-revoked",
         "implementation-order-registered",
     ]
+
+
+# What an authority decides.
+
+
+def extend(step: int, due: date, school: str = "school-1") -> ExtendDeadline:
+    return ExtendDeadline(school=school, step=step, due=due, reason=REASON)
+
+
+async def types(region: Region, since: int) -> list[str]:
+    """The types of what was recorded after so many events, without service and version."""
+    return [event.type.split(".")[1] for event in (await region.recorded())[since:]]
+
+
+async def test_a_step_is_waived_and_the_waiver_revoked_by_the_school_s_own_municipality(region: Region) -> None:
+    await region.adopt()
+    waive = WaiveStep(school="school-1", step=17, reason=REASON)
+    assert await code_of(region.system.call(WAIVE_STEP, waive, as_=municipality("m-2"))) == "access.other-municipality"
+    assert await code_of(region.system.call(WAIVE_STEP, waive, as_=DIRECTOR)) == "access.role"
+    for _ in range(2):
+        await region.system.call(WAIVE_STEP, waive, as_=municipality("m-1"))
+    await region.system.settled()
+    row = school_row(await region.status(), 17)
+    assert (row.state, row.first_completed_on, row.deadline) == ("waived", MONDAY, "done_on_time")
+    assert region_row(await region.status(None), 17).states == {"waived": 1}
+    await region.system.until("2015-08-18T09:00:00+03:00")
+    revoke = RevokeWaiver(school="school-1", step=17)
+    assert await code_of(region.system.call(REVOKE_WAIVER, revoke, as_=municipality("m-2"))) == "access.other-municipality"
+    for _ in range(2):
+        await region.system.call(REVOKE_WAIVER, revoke, as_=MINISTRY)
+    await region.system.settled()
+    assert [school_row(await region.status(as_of=day), 17).state for day in ("2015-08-17", "2015-08-18")] == ["waived", "not_started"]
+    assert await types(region, 2) == ["step-waived", "waiver-revoked"]
+
+
+async def test_an_extension_is_answered_with_what_it_moves_and_explained(region: Region) -> None:
+    await region.adopt()
+    await region.system.until("2015-08-20T09:00:00+03:00")
+    assert await code_of(region.system.call(EXTEND_DEADLINE, extend(14, date(2015, 8, 27)), as_=municipality("m-2"))) == (
+        "access.other-municipality"
+    )
+    assert await code_of(region.system.call(EXTEND_DEADLINE, extend(14, date(2015, 8, 27)), as_=DIRECTOR)) == "extension.not-yours"
+    assert await code_of(region.system.call(EXTEND_DEADLINE, extend(14, date(2051, 8, 27)), as_=MINISTRY)) == "deadline.too-far"
+    reply = await region.system.call(EXTEND_DEADLINE, extend(14, date(2015, 8, 27)), as_=municipality("m-1"))
+    moved = {"14": date(2015, 8, 27), "15": date(2015, 8, 28), "16": date(2015, 8, 28), "17": date(2015, 8, 31)}
+    assert reply.changed == {**moved, "18": date(2015, 9, 10), "19": date(2015, 9, 24)}
+    assert (await region.system.call(EXTEND_DEADLINE, extend(14, date(2015, 8, 27)), as_=MINISTRY)).changed == {}
+    assert await types(region, 2) == ["deadline-extended", "baseline-revised"]
+    await region.system.settled()
+    assert [school_row(await region.status(as_of=day), 18).due for day in ("2015-08-19", "2015-08-20")] == [
+        date(2015, 9, 7),
+        date(2015, 9, 10),
+    ]
+    why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=14))
+    assert why.baseline.rule == "extended; without that 2015-08-24, 1 working day after step 13"
+    assert (why.baseline.due, why.live.due, why.baseline.provisional) == (date(2015, 8, 27), date(2015, 8, 27), False)
+    before = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=14, as_of=date(2015, 8, 19)))
+    assert (before.baseline.due, before.baseline.anchor_step) == (date(2015, 8, 24), 13)
+
+
+async def test_a_school_s_own_days_off_are_pinned_and_move_its_dates_and_no_other_school_s(region: Region) -> None:
+    for school in ("school-1", "school-2"):
+        await region.adopt(school)
+    override = OverrideCalendar(school="school-1", off=(date(2015, 8, 24),), work=(date(2015, 8, 29),))
+    assert await code_of(region.system.call(OVERRIDE_CALENDAR, override, as_=municipality("m-2"))) == "access.other-municipality"
+    assert await code_of(region.system.call(OVERRIDE_CALENDAR, override, as_=director("school-2"))) == "access.other-school"
+    for _ in range(2):
+        await region.system.call(OVERRIDE_CALENDAR, override, as_=DIRECTOR)
+    assert await types(region, 3) == ["calendar-overridden", "calendar-pinned", "baseline-revised"]
+    revised = (await region.recorded())[-1].event()
+    assert isinstance(revised, BaselineRevised)
+    assert revised.cause is BaselineCause.CALENDAR
+    # A day more for step 14; by step 18 the Saturday has made up for it.
+    assert (revised.baseline["14"], "18" in revised.baseline) == (date(2015, 8, 25), False)
+    await region.system.settled()
+    board, other = await region.status(), await region.status("school-2")
+    assert board.calendar == revised.calendar != other.calendar
+    assert (school_row(board, 14).due, school_row(other, 14).due) == (date(2015, 8, 25), date(2015, 8, 24))
+
+
+async def test_a_day_that_is_off_anyway_moves_nothing(region: Region) -> None:
+    await region.adopt()
+    await region.system.call(OVERRIDE_CALENDAR, OverrideCalendar(school="school-1", off=(date(2015, 11, 4),)))
+    assert await types(region, 2) == ["calendar-overridden"]
+
+
+async def test_the_region_s_days_hold_for_plans_adopted_later_and_for_running_ones_that_are_recounted(region: Region) -> None:
+    await region.adopt("school-1")
+    for days, code in (
+        (OverrideCalendar(off=(date(2051, 8, 24),)), "calendar.too-far"),
+        (OverrideCalendar(off=(date(2015, 8, 24),), work=(date(2015, 8, 24),)), "calendar.contradictory"),
+        (OverrideCalendar(), "calendar.no-days"),
+    ):
+        assert await code_of(region.system.call(OVERRIDE_CALENDAR, days, as_=MINISTRY)) == code
+    override = OverrideCalendar(off=(date(2015, 8, 24),))
+    assert await code_of(region.system.call(OVERRIDE_CALENDAR, override, as_=municipality("m-1"))) == "access.region"
+    assert await code_of(region.system.call(OVERRIDE_CALENDAR, override, as_=DIRECTOR)) == "access.other-school"
+    await region.system.call(OVERRIDE_CALENDAR, override, as_=MINISTRY)
+    overridden = (await region.recorded())[-1]
+    assert (overridden.type, overridden.school) == ("plan.calendar-overridden.v1", "_")
+    await region.adopt("school-2")
+    assert [school_row(await region.status(school), 14).due for school in ("school-1", "school-2")] == [
+        date(2015, 8, 24),
+        date(2015, 8, 25),
+    ]
+    recount = Recount(school="school-1")
+    assert await code_of(region.system.call(RECOUNT, recount, as_=municipality("m-2"))) == "access.other-municipality"
+    reply = await region.system.call(RECOUNT, recount, as_=MINISTRY)
+    assert reply.changed["14"] == date(2015, 8, 25)
+    assert (await region.system.call(RECOUNT, recount, as_=DIRECTOR)).changed == {}
+    await region.system.settled()
+    assert (await region.status()).calendar == (await region.status("school-2")).calendar == reply.calendar
+    assert await code_of(region.system.call(RECOUNT, Recount(school="school-3"))) == "plan.not-adopted"
+    # A school may work on a day that the region has off.
+    await region.system.call(OVERRIDE_CALENDAR, OverrideCalendar(school="school-1", work=(date(2015, 8, 24),)))
+    await region.system.call(RECOUNT, recount)
+    await region.system.settled()
+    assert school_row(await region.status(), 14).due == date(2015, 8, 24)
+
+
+async def test_a_school_s_days_that_are_said_before_it_adopts_a_plan_count_from_the_adoption(region: Region) -> None:
+    await region.system.call(OVERRIDE_CALENDAR, OverrideCalendar(school="school-1", off=(date(2015, 8, 24),)), as_=DIRECTOR)
+    await region.adopt()
+    assert school_row(await region.status(), 14).due == date(2015, 8, 25)
+
+
+async def test_the_newest_revision_is_adopted_where_there_is_a_newer_one(region: Region) -> None:
+    request = AdoptRevision(school="school-1")
+    assert await code_of(region.system.call(ADOPT_REVISION, request, as_=MINISTRY)) == "plan.not-adopted"
+    await region.adopt()
+    reply = await region.system.call(ADOPT_REVISION, request, as_=DIRECTOR)
+    assert (reply.revision, reply.changed) == (1, {})
+    assert len(await region.recorded()) == 2
+
+
+# Training and consultations.
+
+
+async def test_step_1_is_due_on_the_day_of_the_last_session_that_is_not_cancelled(region: Region) -> None:
+    await region.adopt()
+    await region.say("roster", hired("anna"), hired("boris"))
+    sessions: list[str] = []
+    for day in (date(2015, 8, 21), date(2015, 8, 27), date(2015, 8, 27)):
+        request = ScheduleTraining(school="school-1", day=day, form="remote", people=("boris", "anna"))
+        sessions.append((await region.system.call(SCHEDULE_TRAINING, request, as_=MINISTRY)).session)
+    assert sessions[1] == sessions[2] != sessions[0]
+    await region.system.settled()
+    assert school_row(await region.status(), 1).due == date(2015, 8, 27)
+    for _ in range(2):
+        await region.system.call(CANCEL_TRAINING, CancelTraining(school="school-1", session=sessions[1]), as_=DIRECTOR)
+    await region.system.settled()
+    row = school_row(await region.status(), 1)
+    assert (row.due, row.due_live, row.deadline) == (date(2015, 8, 21), date(2015, 8, 21), "on_track")
+    assert await types(region, 2) == [
+        *["training-session-scheduled", "baseline-revised"] * 2,
+        "training-session-cancelled",
+        "baseline-revised",
+    ]
+
+
+async def test_a_schedule_that_was_published_before_the_plan_is_adopted_enters_the_first_baseline(region: Region) -> None:
+    await region.say("roster", hired("anna"))
+    request = ScheduleTraining(school="school-1", day=date(2015, 8, 28), form="remote", people=("anna",))
+    await region.system.call(SCHEDULE_TRAINING, request)
+    await region.adopt()
+    row = school_row(await region.status(), 1)
+    assert (row.due, row.due_live) == (date(2015, 8, 28), date(2015, 8, 28))
+
+
+async def test_attendance_is_a_fact_of_the_session_s_day(region: Region) -> None:
+    await region.adopt()
+    await region.say("roster", hired("anna"), hired("boris"))
+    scheduled = ScheduleTraining(school="school-1", day=date(2015, 8, 18), form="face-to-face", people=("anna",))
+    session = (await region.system.call(SCHEDULE_TRAINING, scheduled)).session
+    attended = RecordAttendance(school="school-1", session=session, people=("anna",))
+    assert await code_of(region.system.call(RECORD_ATTENDANCE, attended)) == "training.not-yet"
+    await region.system.until("2015-08-20T09:00:00+03:00")
+    stranger = RecordAttendance(school="school-1", session=session, people=("boris",))
+    assert await code_of(region.system.call(RECORD_ATTENDANCE, stranger)) == "training.not-named"
+    unknown = RecordAttendance(school="school-1", session="s-9", people=("anna",))
+    assert await code_of(region.system.call(RECORD_ATTENDANCE, unknown)) == "training.unknown"
+    for _ in range(2):
+        await region.system.call(RECORD_ATTENDANCE, attended, as_=administrator("school-1"))
+    recorded = [event for event in await region.recorded() if event.type == "plan.training-attended.v1"]
+    assert [(event.happenedon, event.recordedat[:10]) for event in recorded] == [("2015-08-18", "2015-08-20")]
+
+
+async def test_only_who_is_on_the_staff_is_named_for_a_session(region: Region) -> None:
+    await region.say("roster", hired("anna"), hired("boris"), StaffDismissed(person="boris"))
+    for people in (("anna", "boris"), ("nobody",)):
+        request = ScheduleTraining(school="school-1", day=MONDAY, form="remote", people=people)
+        assert await code_of(region.system.call(SCHEDULE_TRAINING, request)) == "person.unknown"
+    far_away = ScheduleTraining(school="school-1", day=date(2051, 8, 18), form="remote", people=("anna",))
+    assert await code_of(region.system.call(SCHEDULE_TRAINING, far_away)) == "training.too-far"
+
+
+async def test_a_consultation_is_recorded_for_classes_that_there_are(region: Region) -> None:
+    declared = [ClassDeclared(class_id=name, grade=1, letter="А", academic_year="2015/2016") for name in ("1a", "1b", "1c")]
+    await region.say("roster", *declared, ClassClosed(class_id="1c"))
+    for class_id in ("1c", "9z"):
+        request = HoldConsultation(school="school-1", classes=("1a", class_id), attendees=5)
+        assert await code_of(region.system.call(HOLD_CONSULTATION, request)) == "class.unknown"
+    held = HoldConsultation(school="school-1", classes=("1b", "1a"), attendees=30)
+    replies = [await region.system.call(HOLD_CONSULTATION, held, as_=administrator("school-1")) for _ in range(2)]
+    assert replies[0] == replies[1]
+    recorded = [event.event() for event in await region.recorded()]
+    assert recorded == [
+        ConsultationHeld(consultation=replies[0].consultation, class_id=class_id, attendees=30) for class_id in ("1a", "1b")
+    ]
+    tomorrow = HoldConsultation(school="school-1", classes=("1a",), attendees=5, happened_on=date(2015, 8, 18))
+    assert await code_of(region.system.call(HOLD_CONSULTATION, tomorrow)) == "date.in-future"
+
+
+# Another order's plan.
+
+
+@pytest.mark.parametrize("region", ["2016-02-15T09:00:00+03:00"], indirect=True)  # a Monday
+async def test_another_plan_with_other_steps_and_options_is_adopted_shown_and_explained(region: Region) -> None:
+    adopted = await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-1", start=date(2016, 2, 15), plan="mo-2016-school-meals"))
+    # Six days a week, and the day itself counts: Monday and Tuesday; four days from the 16th; ten, over 23 February; then five.
+    assert {n: due and f"{due:%d.%m}" for n, due in adopted.baseline.items()} == {
+        "10": "16.02", "20": None, "30": "19.02", "40": "29.02", "50": "09.03", "60": "04.03", "70": "09.03", "80": None,
+    }  # fmt: skip
+    await region.system.settled()
+    board = await region.status()
+    assert ([row.step for row in board.steps], board.plan) == ([10, 20, 30, 40, 50, 60, 70, 80], "mo-2016-school-meals")
+    assert (school_row(board, 10).deadline, school_row(board, 30).deadline) == ("due_soon", "on_track")  # soon is two days here
+    why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=20))
+    assert (why.baseline.due, why.title_en) == (None, "Issue the school's order on meals through the portal")
+    assert "the school has to say a date" in why.baseline.rule
+    said = extend(20, date(2016, 2, 18))
+    await region.system.call(EXTEND_DEADLINE, said, as_=DIRECTOR)
+    await region.system.settled()
+    board = await region.status()
+    assert (school_row(board, 20).due, school_row(board, 30).due) == (date(2016, 2, 18), date(2016, 2, 24))
+    assert await code_of(region.system.call(EXTEND_DEADLINE, extend(20, date(2016, 2, 25)), as_=DIRECTOR)) == "extension.not-yours"
+    people = [hired(name, Position.DIRECTOR if name == "anna" else Position.TEACHER) for name in ("anna", "boris")]
+    await region.say("roster", *people, *(CoordinatorAppointed(person=name) for name in ("anna", "boris")), on=date(2016, 2, 15))
+    assert school_row(await region.status(), 10).state == "done"  # two of them
+    assert await code_of(region.system.call(ATTEST_STEP, AttestStep(school="school-1", step=60))) == "step.derived"
+    await region.system.call(ATTEST_STEP, AttestStep(school="school-1", step=50))
+    await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-2", start=date(2016, 2, 15)))
+    await region.system.settled()
+    rows = (await region.status(None)).steps
+    assert [row.step for row in rows] == sorted({*range(1, 22), 10, 20, 30, 40, 50, 60, 70, 80})
+
+
+async def test_the_school_s_own_way_of_counting_takes_precedence_over_the_plan_s(region: Region) -> None:
+    request = AdoptPlan(school="school-1", start=MONDAY, week=6, anchor="plan_start", count_from="same_day")
+    adopted = await region.system.call(ADOPT_PLAN, request)
+    assert await region.system.call(ADOPT_PLAN, request) == adopted
+    assert await code_of(region.system.call(ADOPT_PLAN, AdoptPlan(school="school-1", start=MONDAY, week=6))) == "plan.already-adopted"
+    await region.system.settled()
+    board = await region.status()
+    assert [f"{school_row(board, n).due:%d.%m}" for n in (4, 8, 18, 19)] == ["17.08", "21.08", "27.08", "07.09"]
+    assert {str(row.step): isinstance(row, StepRow) and row.due for row in board.steps} == adopted.baseline
+    assert school_row(board, 4).due_live == MONDAY
+
+
+@pytest.mark.parametrize("region", ["2028-08-14T09:00:00+03:00"], indirect=True)
+async def test_dates_in_a_year_without_a_decree_are_marked_provisional(region: Region) -> None:
+    await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-1", start=date(2028, 8, 14)))
+    await region.system.settled()
+    for step, provisional in ((4, True), (2, False), (20, False)):
+        why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=step))
+        assert (why.baseline.provisional, why.live.provisional) == (provisional, provisional)
 
 
 # The board.

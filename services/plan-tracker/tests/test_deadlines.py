@@ -10,9 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plan_tracker.domain.deadlines import DeadlineState, RelativeAnchor, baseline, deadline_state, live, own_due, years_to_pin
-from plan_tracker.domain.plan import load_plan
-from workdays import Calendar, russian_calendar
+from plan_tracker.domain.deadlines import (
+    DeadlineState,
+    Reckoning,
+    RelativeAnchor,
+    baseline,
+    baseline_with_reasons,
+    deadline_state,
+    live,
+    own_due,
+    years_to_pin,
+)
+from plan_tracker.domain.plan import Blanks, Plan, load_plan
+from workdays import Calendar, CountFrom, russian_calendar
 
 PLAN = load_plan("mo-2015-school-portal")
 GOLDEN = json.loads(Path(__file__).with_name("golden-2015-08-17.json").read_text(encoding="utf-8"))
@@ -27,7 +37,7 @@ starts = st.dates(date(2014, 6, 1), date(2027, 12, 31))
 
 def due(calendar: Calendar, start: date, *steps: int, anchor: RelativeAnchor = "after_predecessors") -> list[str]:
     """The baseline of `steps`, day and month."""
-    dues = baseline(PLAN, start, calendar, anchor)
+    dues = baseline(Reckoning(PLAN, start, calendar, anchor))
     return [f"{day:%d.%m}" if (day := dues[n]) else "none" for n in steps]
 
 
@@ -39,7 +49,7 @@ def live_due(
     calendar: Calendar = FIVE,
     anchor: RelativeAnchor = "after_predecessors",
 ) -> dict[int, date | None]:
-    return live(PLAN, START, calendar, anchor, today=today, first_completed=done or {}, received_last=received_last or {})
+    return live(Reckoning(PLAN, START, calendar, anchor), today=today, first_completed=done or {}, received_last=received_last or {})
 
 
 # Baseline.
@@ -47,7 +57,7 @@ def live_due(
 
 @pytest.mark.parametrize(("week", "calendar"), [("5d", FIVE), ("6d", SIX)])
 def test_the_plan_of_17_august_2015_has_the_golden_dates(week: str, calendar: Calendar) -> None:
-    dues = baseline(PLAN, date.fromisoformat(GOLDEN["start"]), calendar, "after_predecessors")
+    dues = baseline(Reckoning(PLAN, date.fromisoformat(GOLDEN["start"]), calendar))
     golden: dict[str, Any] = GOLDEN[f"after_predecessors/{week}"]
     assert {str(n): day and day.isoformat() for n, day in dues.items()} == golden
 
@@ -65,12 +75,40 @@ BY_HAND = [
     (FIVE, date(2016, 2, 18), "19.02 19.02 20.02 29.02 24.02 25.02 26.02 29.02 01.03 15.03 29.03"),
     # A start on a day off.
     (FIVE, date(2015, 8, 22), "24.08 24.08 25.08 31.08 26.08 27.08 28.08 31.08 01.09 11.09 25.09"),
+    # A start on a Sunday is a start on the Saturday before it: the first day that counts is Monday the 24th.
+    (FIVE, date(2015, 8, 23), "24.08 24.08 25.08 31.08 26.08 27.08 28.08 31.08 01.09 11.09 25.09"),
+    (SIX, date(2015, 8, 23), "24.08 24.08 25.08 29.08 26.08 27.08 28.08 29.08 31.08 09.09 21.09"),
+    # Saturday 30 April 2016, before 1 to 3 May off; Monday the 9th is off, too.
+    (FIVE, date(2016, 4, 30), "04.05 04.05 05.05 12.05 06.05 10.05 11.05 12.05 13.05 25.05 08.06"),
+    (SIX, date(2016, 4, 30), "04.05 04.05 05.05 11.05 06.05 07.05 10.05 11.05 12.05 21.05 02.06"),
 ]
 
 
 @pytest.mark.parametrize(("calendar", "start", "dates"), BY_HAND)
 def test_holiday_crossing_starts_have_the_dates_counted_by_hand(calendar: Calendar, start: date, dates: str) -> None:
     assert due(calendar, start, *CHAIN) == dates.split()
+
+
+# The same, counted from the day itself, and from the plan's start.
+BY_HAND_OTHERWISE: list[tuple[Calendar, date, RelativeAnchor, CountFrom, str]] = [
+    # Ten days of step 18 from 28 December: 28 to 31, 11 to 15 and 18 January.
+    (FIVE, date(2015, 12, 28), "after_predecessors", "same_day", "28.12 28.12 28.12 11.01 28.12 28.12 28.12 28.12 28.12 18.01 29.01"),
+    # A Saturday that only a six-day week works: it counts itself there, and elsewhere the term begins on 4 May.
+    (FIVE, date(2016, 4, 30), "after_predecessors", "same_day", "04.05 04.05 04.05 11.05 04.05 04.05 04.05 04.05 04.05 18.05 31.05"),
+    (SIX, date(2016, 4, 30), "after_predecessors", "same_day", "30.04 30.04 30.04 07.05 30.04 30.04 30.04 30.04 30.04 14.05 25.05"),
+    # Every term but those of 18 and 19 from the start: 29 December, five days to 12 January; ten from step 14 to 20 January.
+    (FIVE, date(2015, 12, 28), "plan_start", "next_day", "29.12 29.12 29.12 12.01 29.12 29.12 29.12 29.12 29.12 20.01 03.02"),
+    (SIX, date(2015, 12, 28), "plan_start", "next_day", "29.12 29.12 29.12 11.01 29.12 29.12 29.12 29.12 29.12 18.01 29.01"),
+    (FIVE, date(2015, 8, 23), "plan_start", "same_day", "24.08 24.08 24.08 28.08 24.08 24.08 24.08 24.08 24.08 04.09 17.09"),
+]
+
+
+@pytest.mark.parametrize(("calendar", "start", "anchor", "count_from", "dates"), BY_HAND_OTHERWISE)
+def test_other_ways_of_counting_have_the_dates_counted_by_hand(
+    calendar: Calendar, start: date, anchor: RelativeAnchor, count_from: CountFrom, dates: str
+) -> None:
+    dues = baseline(Reckoning(PLAN, start, calendar, anchor, count_from))
+    assert [f"{dues[n]:%d.%m}" for n in CHAIN] == dates.split()
 
 
 @pytest.mark.parametrize(
@@ -86,8 +124,7 @@ def test_counted_from_the_plan_s_start_only_steps_18_and_19_wait_for_others(cale
 
 
 def test_a_plan_that_counts_from_the_same_day_is_a_day_earlier_at_every_term() -> None:
-    same_day = replace(PLAN, count_from="same_day")
-    dues = baseline(same_day, START, FIVE)
+    dues = baseline(Reckoning(PLAN, START, FIVE, count_from="same_day"))
     # The start is a Monday: every one-day term ends on the day it begins; ten days end on Friday the 28th, ten more on 10 September.
     assert [dues[n] for n in (4, 7, 13, 17)] == [START] * 4
     assert dues[8] == date(2015, 8, 21)
@@ -112,28 +149,28 @@ def test_the_ministry_s_schedule_and_what_recurs_have_no_date() -> None:
 
 @given(starts, calendars, anchors)
 def test_the_blank_rows_are_due_with_the_rows_they_were_merged_with(start: date, calendar: Calendar, anchor: RelativeAnchor) -> None:
-    dues = baseline(PLAN, start, calendar, anchor)
+    dues = baseline(Reckoning(PLAN, start, calendar, anchor))
     assert dues[10] == dues[11] == dues[12] == dues[9]
     assert dues[16] == dues[15]
 
 
 @given(starts, calendars, anchors)
 def test_all_21_rows_stand_in_the_baseline_and_every_date_is_a_working_day(start: date, calendar: Calendar, anchor: RelativeAnchor) -> None:
-    dues = baseline(PLAN, start, calendar, anchor)
+    dues = baseline(Reckoning(PLAN, start, calendar, anchor))
     assert list(dues) == list(range(1, 22))
     assert all(calendar.is_workday(day) for day in dues.values() if day)
 
 
 @given(starts, calendars)
 def test_the_longest_way_to_step_19_takes_25_working_days(start: date, calendar: Calendar) -> None:
-    dues = baseline(PLAN, start, calendar)
+    dues = baseline(Reckoning(PLAN, start, calendar))
     assert dues[19] == calendar.add(start, 25)
 
 
 @given(starts, st.integers(0, 60), calendars, anchors)
 def test_who_starts_later_is_never_due_earlier(start: date, later: int, calendar: Calendar, anchor: RelativeAnchor) -> None:
-    first = baseline(PLAN, start, calendar, anchor)
-    second = baseline(PLAN, start + timedelta(days=later), calendar, anchor)
+    first = baseline(Reckoning(PLAN, start, calendar, anchor))
+    second = baseline(Reckoning(PLAN, start + timedelta(days=later), calendar, anchor))
     assert all(a <= b for n in first if (a := first[n]) and (b := second[n]))
 
 
@@ -141,7 +178,7 @@ def test_who_starts_later_is_never_due_earlier(start: date, later: int, calendar
 
 
 def test_before_anything_happens_the_live_dates_are_the_baseline() -> None:
-    assert live_due(START) == baseline(PLAN, START, FIVE)
+    assert live_due(START) == baseline(Reckoning(PLAN, START, FIVE))
 
 
 def test_a_step_done_early_moves_the_steps_behind_it_forward() -> None:
@@ -197,12 +234,12 @@ def test_step_19_is_due_ten_days_after_step_18_as_long_as_nobody_received() -> N
 
 def test_step_19_is_due_on_the_latest_own_date_once_somebody_received() -> None:
     dues = live_due(date(2015, 9, 1), done={14: date(2015, 8, 28)}, received_last={19: date(2015, 9, 1)})
-    assert dues[19] == own_due(PLAN, 19, date(2015, 9, 1), FIVE) == date(2015, 9, 15)
+    assert dues[19] == own_due(Reckoning(PLAN, START, FIVE), 19, date(2015, 9, 1)) == date(2015, 9, 15)
 
 
 def test_only_receipts_start_a_person_s_own_term() -> None:
     with pytest.raises(ValueError, match="one date for all"):
-        own_due(PLAN, 18, START, FIVE)
+        own_due(Reckoning(PLAN, START, FIVE), 18, START)
 
 
 def test_counted_from_the_plan_s_start_only_the_stated_terms_live() -> None:
@@ -214,10 +251,10 @@ def test_counted_from_the_plan_s_start_only_the_stated_terms_live() -> None:
 
 @given(starts, calendars, anchors)
 def test_a_school_that_finishes_every_step_on_its_date_lives_its_baseline(start: date, calendar: Calendar, anchor: RelativeAnchor) -> None:
-    dues = baseline(PLAN, start, calendar, anchor)
+    dues = baseline(Reckoning(PLAN, start, calendar, anchor))
     done = {n: day for n, day in dues.items() if day}
     today = max(done.values())
-    assert live(PLAN, start, calendar, anchor, today=today, first_completed=done, received_last={}) == dues
+    assert live(Reckoning(PLAN, start, calendar, anchor), today=today, first_completed=done, received_last={}) == dues
 
 
 @given(calendars, anchors, st.dictionaries(st.integers(1, 21), st.dates(START, date(2016, 3, 1))), st.integers(0, 200), st.integers(0, 60))
@@ -232,10 +269,77 @@ def test_waiting_never_brings_a_live_date_nearer(
 def test_what_follows_a_step_without_a_date_has_none_until_that_step_is_done() -> None:
     step_7 = replace(PLAN.step(7), anchors=(1,))
     plan = replace(PLAN, steps=tuple(step_7 if step.n == 7 else step for step in PLAN.steps))
-    assert baseline(plan, START, FIVE)[7] is None
-    assert live(plan, START, FIVE, "after_predecessors", today=START, first_completed={}, received_last={})[14] is None
+    assert baseline(Reckoning(plan, START, FIVE))[7] is None
+    assert live(Reckoning(plan, START, FIVE), today=START, first_completed={}, received_last={})[14] is None
     done = {1: date(2015, 8, 20)}
-    assert live(plan, START, FIVE, "after_predecessors", today=START, first_completed=done, received_last={})[7] == date(2015, 8, 21)
+    assert live(Reckoning(plan, START, FIVE), today=START, first_completed=done, received_last={})[7] == date(2015, 8, 21)
+
+
+# The ministry's schedule, extensions, and blanks.
+
+
+def test_step_1_is_due_on_the_day_of_the_ministry_s_last_session_even_if_that_is_a_day_off() -> None:
+    saturday = date(2015, 9, 5)
+    assert baseline(Reckoning(PLAN, START, FIVE, scheduled=saturday)) == {**baseline(Reckoning(PLAN, START, FIVE)), 1: saturday}
+    scheduled = Reckoning(PLAN, START, FIVE, scheduled=saturday)
+    assert live(scheduled, today=date(2015, 9, 30), first_completed={}, received_last={})[1] == saturday
+
+
+def test_an_extension_moves_a_step_and_what_depends_on_its_date() -> None:
+    before, extended = baseline(Reckoning(PLAN, START, FIVE)), Reckoning(PLAN, START, FIVE, extended={13: date(2015, 8, 26)})
+    moved = {13: date(2015, 8, 26), 14: date(2015, 8, 27), 15: date(2015, 8, 28), 16: date(2015, 8, 28), 17: date(2015, 8, 31)}
+    assert baseline(extended) == {**before, **moved, 18: date(2015, 9, 10), 19: date(2015, 9, 24)}
+    assert baseline_with_reasons(extended)[13].rule == "extended; without that 2015-08-21, 1 working day after step 9"
+
+
+def test_an_extension_moves_the_rows_that_are_merged_with_the_step() -> None:
+    dues = baseline(Reckoning(PLAN, START, FIVE, extended={9: date(2015, 8, 28)}))
+    assert [dues[n] for n in (9, 10, 11, 12)] == [date(2015, 8, 28)] * 4
+
+
+def test_an_extension_to_a_day_off_runs_to_the_next_working_day() -> None:
+    assert baseline(Reckoning(PLAN, START, FIVE, extended={9: date(2015, 8, 29)}))[9] == date(2015, 8, 31)
+
+
+def test_an_extension_never_brings_a_date_nearer() -> None:
+    late = {7: date(2015, 8, 31)}
+    reckoning = Reckoning(PLAN, START, FIVE, extended={9: date(2015, 8, 27)})
+    assert live(reckoning, today=date(2015, 8, 31), first_completed=late, received_last={})[9] == date(2015, 9, 1)
+    early = {7: date(2015, 8, 18)}
+    assert live(reckoning, today=date(2015, 8, 18), first_completed=early, received_last={})[9] == date(2015, 8, 27)
+
+
+@given(starts, calendars, anchors, st.integers(1, 21), st.integers(0, 90))
+def test_an_extension_moves_no_date_forward(start: date, calendar: Calendar, anchor: RelativeAnchor, step: int, days: int) -> None:
+    before = baseline(Reckoning(PLAN, start, calendar, anchor))
+    after = baseline(Reckoning(PLAN, start, calendar, anchor, extended={step: start + timedelta(days=days)}))
+    assert all(a <= b for n in before if (a := before[n]) and (b := after[n]))
+
+
+def blanks(reading: Blanks) -> Plan:
+    return replace(PLAN, options=replace(PLAN.options, blanks=reading))
+
+
+@pytest.mark.parametrize("reading", ["none", "ask"])
+def test_a_blank_that_is_not_merged_has_no_date_and_holds_nothing_up(reading: Blanks) -> None:
+    dues = baseline(Reckoning(blanks(reading), START, FIVE))
+    assert [dues[n] for n in (10, 11, 12, 16)] == [None] * 4
+    assert {n: day for n, day in dues.items() if day} == {
+        n: day for n, day in baseline(Reckoning(PLAN, START, FIVE)).items() if day and n not in (10, 11, 12, 16)
+    }
+
+
+def test_a_blank_that_is_asked_about_has_the_date_that_is_said_and_the_steps_after_it_wait_for_it() -> None:
+    reckoning = Reckoning(blanks("ask"), START, FIVE, extended={11: date(2015, 8, 27)})
+    dues = baseline(reckoning)
+    assert [dues[n] for n in (10, 11, 12, 13)] == [None, date(2015, 8, 27), None, date(2015, 8, 28)]
+    assert "the school has to say" in baseline_with_reasons(reckoning)[10].rule
+
+
+def test_a_blank_that_was_done_late_counts_though_it_has_no_date() -> None:
+    done = {9: date(2015, 8, 20), 12: date(2015, 8, 26)}
+    dues = live(Reckoning(blanks("none"), START, FIVE), today=date(2015, 8, 26), first_completed=done, received_last={})
+    assert dues[13] == date(2015, 8, 27)
 
 
 # How a step stands.
@@ -262,13 +366,13 @@ def test_what_follows_a_step_without_a_date_has_none_until_that_step_is_done() -
     ],
 )
 def test_a_step_stands_against_its_date(due_on: date | None, first_completed_on: date | None, today: date, state: DeadlineState) -> None:
-    assert deadline_state(due_on, first_completed_on, today, START, FIVE) == state
+    assert deadline_state(due_on, first_completed_on, today, START, FIVE, 3) == state
 
 
 def test_due_soon_counts_the_working_days_of_the_calendar() -> None:
     # From Friday 30 October, with Unity Day between: 5 November is the third working day of five, and the fourth of six.
-    assert deadline_state(date(2015, 11, 5), None, date(2015, 10, 30), START, FIVE) == "due_soon"
-    assert deadline_state(date(2015, 11, 5), None, date(2015, 10, 30), START, SIX) == "on_track"
+    assert deadline_state(date(2015, 11, 5), None, date(2015, 10, 30), START, FIVE, 3) == "due_soon"
+    assert deadline_state(date(2015, 11, 5), None, date(2015, 10, 30), START, SIX, 3) == "on_track"
 
 
 # The years to pin.
@@ -280,4 +384,4 @@ def test_the_pinned_years_hold_the_fixed_dates_the_start_and_the_adoption(start:
     calendar = russian_calendar(years, 5)
     assert years.start == 2014
     assert years.stop > max(start.year, adopted_on.year) + 5
-    assert not any(calendar.is_provisional(day) for day in baseline(PLAN, start, calendar).values() if day)
+    assert not any(calendar.is_provisional(day) for day in baseline(Reckoning(PLAN, start, calendar)).values() if day)

@@ -1,11 +1,14 @@
 """The plan of order 39/2 as its file holds it, and what loading says of a file that cannot be used."""
 
+from collections.abc import Iterator
 from datetime import date
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from plan_tracker import plans
-from plan_tracker.domain.plan import MEASURES, FixedDate, MergedWith, PlanInvalid, WorkdaysAfterAnchor, load_plan, read_plan
+from plan_tracker.domain.plan import MEASURES, FixedDate, MergedWith, Options, PlanInvalid, WorkdaysAfterAnchor, load_plan, read_plan
 
 PLAN = load_plan("mo-2015-school-portal")
 
@@ -14,7 +17,7 @@ revision: 1
 title_ru: План
 title_en: A plan
 order: {number: "1", date: 2020-01-01}
-count_from: next_day
+options: {count_from: next_day, blanks: ask}
 steps:
   - n: 1
     title_ru: Первый шаг
@@ -113,6 +116,13 @@ def test_in_order_every_step_comes_after_its_predecessors() -> None:
     assert all(place[before] < place[step.n] for step in PLAN.steps for before in step.predecessors)
 
 
+def test_the_options_are_those_of_the_reading() -> None:
+    assert PLAN.options == Options()
+    assert PLAN.options == Options(5, "next_day", "after_predecessors", "merge_up", False, 10, 3)
+    assert PLAN.step(11).required_lists == ("subjects", "positions", "rooms", "group-types")
+    assert PLAN.step(1).required_positions == ()
+
+
 # Loading.
 
 
@@ -185,6 +195,19 @@ def test_steps_that_wait_for_each_other_are_refused_with_the_circle(circular: st
         (changed("title_en: Second step", "title_en: Second step\n    tilte: x"), "small.yaml:18: steps.1.tilte: "),
         (changed("[administrator]", "[janitor]"), "small.yaml:18: steps.1.responsible.0: "),
         (changed("anchors: [1]", "anchors: [start, finish]"), "small.yaml:21: steps.1.anchors.1."),
+        (changed("blanks: ask", "blank: ask"), "small.yaml:5: options.blank: "),
+        (changed("blanks: ask", "blanks: guess"), "small.yaml:5: options.blanks: "),
+        (changed("blanks: ask", "grace_wd: 0"), "small.yaml:5: options.grace_wd: "),
+        (
+            changed("measure: school-order", "measure: school-order\n    required_positions: [cook]"),
+            "small.yaml:23: steps.1.required_positions.0: ",
+        ),
+        (SMALL.split("steps:")[0] + "steps: []\n", "small.yaml:6: steps: "),
+        (
+            changed("    measure: school-order", "    anchors: [1]\n    measure: school-order"),
+            "small.yaml:22: 'anchors' stands there twice",
+        ),
+        (changed("blanks: ask", "blanks: ask, blanks: none"), "small.yaml:5: 'blanks' stands there twice"),
         (changed("revision: 1", "revision: one"), "small.yaml:1: revision: "),
         (changed("steps:\n", "steps: {{\n"), "small.yaml:"),
         ("", "small.yaml:1: a plan has fields"),
@@ -195,3 +218,56 @@ def test_a_malformed_file_is_refused_with_its_line(broken: str, said: str) -> No
     refused = refusal(broken)
     assert refused.code == "plan.malformed"
     assert str(refused).startswith(said)
+
+
+# Revisions.
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """An empty folder of plans, instead of the service's own."""
+    monkeypatch.setattr(plans, "_folder", lambda: tmp_path)
+    load_plan.cache_clear()
+    yield tmp_path
+    load_plan.cache_clear()
+
+
+def test_the_newest_revision_is_loaded_and_an_earlier_one_by_its_number(folder: Path) -> None:
+    (folder / "small.yaml").write_text(changed("revision: 1", "revision: 3").replace("Первый шаг", "Новый шаг"), encoding="utf-8")
+    (folder / "small.r1.yaml").write_text(SMALL, encoding="utf-8")
+    (folder / "released.json").write_text("{}", encoding="utf-8")
+    assert plans.names() == ["small"]
+    assert plans.earlier_revisions("small") == [1]
+    assert [load_plan("small").revision, load_plan("small", 3).revision, load_plan("small", 1).revision] == [3, 3, 1]
+    assert [load_plan("small").step(1).title_ru, load_plan("small", 1).step(1).title_ru] == ["Новый шаг", "Первый шаг"]
+
+
+def test_a_revision_that_this_program_does_not_carry_is_refused(folder: Path) -> None:
+    (folder / "small.yaml").write_text(changed("revision: 1", "revision: 3"), encoding="utf-8")
+    with pytest.raises(PlanInvalid, match="no revision 2 of small, of which the newest is 3") as refused:
+        load_plan("small", 2)
+    assert refused.value.code == "plan.unknown-revision"
+
+
+def test_an_earlier_revision_that_is_wrong_is_refused_with_its_own_file_and_line(folder: Path) -> None:
+    (folder / "small.yaml").write_text(changed("revision: 1", "revision: 2"), encoding="utf-8")
+    (folder / "small.r1.yaml").write_text(changed("- n: 2", "- n: 1"), encoding="utf-8")
+    with pytest.raises(PlanInvalid, match=r"^small\.r1\.yaml:15: step 1 stands there twice"):
+        load_plan("small", 1)
+    (folder / "small.r1.yaml").write_text(changed("revision: 1", "revision: 7"), encoding="utf-8")
+    with pytest.raises(PlanInvalid, match=r"^small\.r1\.yaml:1: this is revision 7"):
+        load_plan("small", 1)
+
+
+def test_a_released_revision_is_never_changed_again() -> None:
+    """If this fails, a released plan was edited. Copy what was released to `<name>.r<N>.yaml` and raise the revision in `<name>.yaml`."""
+    for name, revisions in plans.released().items():
+        newest = load_plan(name).revision
+        for revision, digest in revisions.items():
+            text = plans.text(name, None if int(revision) == newest else int(revision))
+            assert sha256(text.encode()).hexdigest() == digest, f"{name}, revision {revision}"
+
+
+def test_every_revision_that_a_school_can_adopt_is_released() -> None:
+    carried = {name: {*plans.earlier_revisions(name), load_plan(name).revision} for name in plans.names()}
+    assert {name: {int(revision) for revision in revisions} for name, revisions in plans.released().items()} == carried

@@ -282,9 +282,12 @@ class AnnouncementCorrected(Event):
 
 
 class AdoptPlan(SchoolRequest):
+    """Where week, anchor and count are left out, the plan's own options say them."""
+
     start: date
-    week: Week = 5
-    anchor: AnchorReading = "after_predecessors"
+    week: Week | None = None
+    anchor: AnchorReading | None = None
+    count_from: CountFrom | None = None
     plan: Identifier = "mo-2015-school-portal"
 
 
@@ -293,6 +296,90 @@ class PlanAdoptedReply(Reply):
     revision: int
     calendar: Sha256
     baseline: dict[str, date | None]
+
+
+class AdoptRevision(SchoolRequest):
+    """The newest revision that the program carries of the plan that the school has adopted."""
+
+
+class Recount(SchoolRequest):
+    """With the decrees known by now, the region's days and the school's own."""
+
+
+class BaselineReply(Reply):
+    """What a school's due dates are counted by now, and those that this call changed; null where there is none any more."""
+
+    revision: int
+    calendar: Sha256
+    changed: dict[str, date | None]
+
+
+class WaiveStep(SchoolRequest):
+    """Holds from the day on which it is recorded."""
+
+    step: StepNumber
+    reason: ExceptionReason
+
+
+class RevokeWaiver(SchoolRequest):
+    step: StepNumber
+
+
+class ExtendDeadline(SchoolRequest):
+    """`due` is the last day that the school has for the step; it moves to the next working day if it is a day off."""
+
+    step: StepNumber
+    due: date
+    reason: ExceptionReason
+
+
+Days = Annotated[tuple[date, ...], Field(max_length=400)]
+
+
+class OverrideCalendar(Request):
+    """Days that one school works otherwise than decreed, or, without `school`, the region. A later override of a day takes an earlier back.
+
+    The region's days hold for plans that are adopted afterwards; in a running plan `plan.recount` counts them in. A school's own days hold
+    at once, and take precedence over the region's.
+    """
+
+    school: Identifier | None = None
+    off: Days = ()
+    work: Days = ()
+
+
+class ScheduleTraining(SchoolRequest):
+    """A session of the ministry's schedule. `people` are those of the staff who are named for it."""
+
+    day: date
+    form: TrainingForm
+    people: Annotated[tuple[Identifier, ...], Field(max_length=500)]
+
+
+class TrainingScheduled(Reply):
+    session: Identifier
+
+
+class CancelTraining(SchoolRequest):
+    session: Identifier
+
+
+class RecordAttendance(SchoolRequest):
+    """Who of those named for a session was there. They attended on the session's day, whenever it is recorded."""
+
+    session: Identifier
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=500)]
+
+
+class HoldConsultation(Act):
+    """Step 17. `attendees` is how many came, to all of these classes' consultation together."""
+
+    classes: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
+    attendees: Annotated[int, Field(ge=0, le=1000)]
+
+
+class ConsultationRecorded(Reply):
+    consultation: Identifier
 
 
 class AttestStep(Act):
@@ -411,6 +498,8 @@ class DueReason(Value):
     anchor_day: date | None = None
     working_days: int | None = None
     calendar: Sha256 | None = None
+    provisional: bool = False
+    """The date can still move: its year has no decree of transferred days off yet, or lies beyond the pinned calendar."""
     skipped: tuple[SkippedDay, ...] = ()
 
 
@@ -479,6 +568,43 @@ class Difference(Reply):
 
 
 ADOPT_PLAN = command("plan.adopt-plan", AdoptPlan, PlanAdoptedReply, (Role.DIRECTOR, Role.MINISTRY), "Starts a plan in a school")
+ADOPT_REVISION = command(
+    "plan.adopt-revision",
+    AdoptRevision,
+    BaselineReply,
+    (Role.DIRECTOR, Role.MINISTRY),
+    "Goes on with the newest revision of the school's plan",
+)
+_AUTHORITY = (Role.MUNICIPALITY, Role.MINISTRY)
+WAIVE_STEP = command("plan.waive-step", WaiveStep, Done, _AUTHORITY, "Waives a step of a school's plan")
+REVOKE_WAIVER = command("plan.revoke-waiver", RevokeWaiver, Done, _AUTHORITY, "Takes a waiver back")
+EXTEND_DEADLINE = command(
+    "plan.extend-deadline",
+    ExtendDeadline,
+    BaselineReply,
+    (*_AUTHORITY, Role.DIRECTOR),
+    "Gives a school more time for a step; a director may only say the date of a blank cell that the plan asks about",
+)
+OVERRIDE_CALENDAR = command(
+    "plan.override-calendar",
+    OverrideCalendar,
+    Done,
+    (Role.DIRECTOR, *_AUTHORITY),
+    "Says which days a school, or for the ministry the region, works otherwise than decreed",
+)
+RECOUNT = command(
+    "plan.recount", Recount, BaselineReply, (Role.DIRECTOR, *_AUTHORITY), "Counts a running plan's dates by the calendar as it is known now"
+)
+SCHEDULE_TRAINING = command(
+    "plan.schedule-training", ScheduleTraining, TrainingScheduled, (Role.DIRECTOR, Role.MINISTRY), "Schedules a training session"
+)
+CANCEL_TRAINING = command("plan.cancel-training", CancelTraining, Done, (Role.DIRECTOR, Role.MINISTRY), "Cancels a training session")
+RECORD_ATTENDANCE = command(
+    "plan.record-attendance", RecordAttendance, Done, (Role.DIRECTOR, Role.ADMINISTRATOR), "Steps 1 and 7: records who attended a session"
+)
+HOLD_CONSULTATION = command(
+    "plan.hold-consultation", HoldConsultation, ConsultationRecorded, (Role.ADMINISTRATOR,), "Step 17: records a consultation for families"
+)
 ATTEST_STEP = command("plan.attest-step", AttestStep, Done, (Role.DIRECTOR, Role.ADMINISTRATOR), "Attests a step that no event proves")
 REGISTER_ORDER = command("plan.register-order", RegisterOrder, OrderRegistered, (Role.DIRECTOR,), "Step 6: registers the school's order")
 REVOKE_ORDER = command("plan.revoke-order", RevokeOrder, Done, (Role.DIRECTOR,), "Revokes the school's order")

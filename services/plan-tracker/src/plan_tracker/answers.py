@@ -103,7 +103,7 @@ def explanation(look: Look, school: str, n: int, day: date, actor: Actor, known:
     events = evidence(step, look.documents(school, known), day)
     if step.measure in OF_PEOPLE and actor.role not in _SEE_PEOPLE:
         missing, events = [], []
-    frozen = baseline_with_reasons(adoption.plan, adoption.start, adoption.calendar, adoption.anchor)[n]
+    frozen = baseline_with_reasons(adoption.reckoning)[n]
     return Explanation(
         school=school,
         plan=adoption.plan.name,
@@ -181,7 +181,7 @@ def _adopted(board: SchoolBoard, day: date) -> Progress:
     if progress is None or progress.adoption.day > day:
         when = "" if progress is None else f" by {day}: it did on {progress.adoption.day}"
         raise Refused("plan.not-adopted", f"School {board.school} has not adopted a plan{when}.", "`vekha plan adopt` starts one.")
-    return progress
+    return progress.on(day)
 
 
 def _without_small_groups(progress: Progress, row: StepRow) -> StepRow:
@@ -203,7 +203,7 @@ def _sums(outlines: Mapping[str, Outline], day: date, *, for_monitors: bool) -> 
     states = defaultdict[int, Counter[str]](Counter)
     sums = defaultdict[int, list[int]](lambda: [0, 0, 0])
     for outline in outlines.values():
-        for step, standing in zip(outline.progress.adoption.plan.steps, outline.on(day), strict=True):
+        for step, standing in zip(outline.progress.on(day).adoption.plan.steps, outline.on(day), strict=True):
             states[step.n][standing.state] += 1
             total = sums[step.n]
             total[2] += standing.deadline == "overdue"
@@ -235,5 +235,6 @@ def _reason(progress: Progress, due: Due) -> DueReason:
         anchor_day=due.anchor_day,
         working_days=due.working_days,
         calendar=calendar.digest if due.day is not None else None,
+        provisional=due.day is not None and calendar.is_provisional(due.day),
         skipped=tuple(days),
     )

@@ -40,7 +40,8 @@ class Outline:
         """The standings of the plan's steps, in order. The day that was asked for last is remembered."""
         if self.day != day:
             self.day = day
-            self.standings = tuple(self.progress.standing(step.n, day) for step in self.progress.adoption.plan.steps)
+            progress = self.progress.on(day)
+            self.standings = tuple(progress.standing(step.n, day) for step in progress.adoption.plan.steps)
         return self.standings
 
 

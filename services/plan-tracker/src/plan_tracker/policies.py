@@ -136,7 +136,7 @@ class Announcements:
         dues = await self._live(school, progress, day)
         for correction in corrections(progress, announced, day):
             await self._say(school, correction, announced, happened_on=today)
-        for event in [*changes(progress, day), *notices(progress, dues, day + _DAY)]:
+        for event in [*changes(progress, day), *notices(progress.on(day), dues, day + _DAY)]:
             if said(event) in announced.holding:
                 continue
             if isinstance(event, DeadlineApproaching) and event.due < today:
@@ -145,19 +145,16 @@ class Announcements:
 
     async def _live(self, school: str, progress: Progress, day: date) -> Mapping[int, Due]:
         """The live dates at the end of a day. Only receipts need a school's whole board; all the rest is in its outline."""
-        if needs_receipts(progress, day):
+        if needs_receipts(progress.on(day), day):
 
             def on_board(connection: Connection) -> Mapping[int, Due]:
                 with self._boards.look(connection) as look:
                     return look.board(school).live(day)
 
             return await self._service.read(on_board)
-        adoption = progress.adoption
+        progress = progress.on(day)
         return live_with_reasons(
-            adoption.plan,
-            adoption.start,
-            adoption.calendar,
-            adoption.anchor,
+            progress.adoption.reckoning,
             today=day,
             first_completed=progress.term_began(day),
             received_last={},

@@ -138,6 +138,26 @@ def opening(school: str) -> Select[tuple[str]]:
 
 def time_zone(school: str, rows: Sequence[Row[tuple[str]]]) -> str:
     """The time zone of a school, from the rows of `opening`. Raises Refused `school.unknown`."""
+    return _opened(school, rows)[4]
+
+
+def municipality(school: str, rows: Sequence[Row[tuple[str]]]) -> str:
+    """The municipality of a school, from the rows of `opening`. Raises Refused `school.unknown`."""
+    return _opened(school, rows)[3]
+
+
+def _opened(school: str, rows: Sequence[Row[tuple[str]]]) -> Fact:
     if not rows:
         raise Refused("school.unknown", f"There is no school {school}.", "roster.open-school opens one.")
-    return _decode_lines(rows[0].doc)[0][4]
+    return _decode_lines(rows[0].doc)[0]
+
+
+def of_roster(school: str, kind: str) -> Select[Any, Any]:
+    """A school's documents of one kind from roster, e.g. `staff`; for `facts_by_subject`."""
+    table = fact_table
+    return select(table.c.subject, table.c.doc).where(table.c.school == school, table.c.source == "roster", table.c.kind == kind)
+
+
+def facts_by_subject(rows: Sequence[Row[Any]]) -> dict[str, Sequence[Fact]]:
+    """The facts of each subject, from the rows of `of_roster`."""
+    return {row.subject: in_order(_decode_lines(row.doc)) for row in rows}

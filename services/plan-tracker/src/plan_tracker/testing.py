@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, time
 
 from contracts import SERVICES
 from contracts.event import NO_SCHOOL, Event
-from contracts.plan import AnchorReading, CalendarPinned, CalendarTable, PlanAdopted, Week
+from contracts.plan import AnchorReading, CalendarPinned, CalendarTable, CountFrom, PlanAdopted, Week
 from eventkit.event import Draft, Origin, Recorded, decode, rfc3339, stamp
-from plan_tracker.domain.deadlines import baseline, years_to_pin
+from plan_tracker.domain.deadlines import Reckoning, baseline, years_to_pin
 from plan_tracker.domain.facts import Documents, Fact, Key, fold, in_order
 from plan_tracker.domain.plan import load_plan
 from workdays import russian_calendar
@@ -41,11 +41,12 @@ class Logs:
         week: Week = 5,
         anchor: AnchorReading = "after_predecessors",
         plan: str = "mo-2015-school-portal",
+        count_from: CountFrom = "next_day",
     ) -> None:
         """Records what adopting a plan records, on its first day or another."""
         loaded, day = load_plan(plan), on or start
         calendar = russian_calendar(years_to_pin(loaded, start, day), week)
-        dues = baseline(loaded, start, calendar, anchor)
+        dues = baseline(Reckoning(loaded, start, calendar, anchor, count_from))
         if calendar.digest not in self._pinned:
             self._pinned.add(calendar.digest)
             self.record(NO_SCHOOL, day, CalendarPinned(calendar=CalendarTable(digest=calendar.digest, table=calendar.table())))
@@ -58,7 +59,7 @@ class Logs:
                 start=start,
                 week=week,
                 anchor=anchor,
-                count_from=loaded.count_from,
+                count_from=count_from,
                 calendar=calendar.digest,
                 baseline={str(n): due for n, due in dues.items()},
             ),

@@ -89,15 +89,18 @@ def corrections(progress: Progress, announced: Announced, through: date) -> list
 
 def changes(progress: Progress, through: date) -> list[StepCompleted | StepReopened]:
     """Every completion and reopening from the plan's adoption through a day, in the order of days."""
-    adoption = progress.adoption
+    adopted_on = progress.adoption.day
     found: list[StepCompleted | StepReopened] = []
-    for n, timeline in progress.timelines.items():
-        for ordinal, change in timeline.changes(through.toordinal()):
-            day = date.fromordinal(ordinal)
-            if day < adoption.day:
-                continue  # what was done before the school had a plan is no news
-            event = StepCompleted if change == "completed" else StepReopened
-            found.append(event(step=n, revision=adoption.revision, day=day))
+    held: Progress | None = progress
+    while held is not None:
+        for n, timeline in held.timelines.items():
+            for ordinal, change in timeline.changes(through.toordinal()):
+                day = date.fromordinal(ordinal)
+                if day < adopted_on or progress.on(day) is not held:
+                    continue  # what was done before the school had a plan is no news, and each day is told by the revision that held then
+                event = StepCompleted if change == "completed" else StepReopened
+                found.append(event(step=n, revision=held.adoption.revision, day=day))
+        held = held.before
     return sorted(found, key=lambda event: (event.day, event.step))
 
 

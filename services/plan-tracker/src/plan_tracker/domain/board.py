@@ -1,7 +1,9 @@
 """One school's board: its join, and what is read from it on any day: the rows, the live dates and who is missing."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 from contracts.plan import StepRow
 from eventkit.decider import Refused
@@ -10,9 +12,10 @@ from plan_tracker.domain.days import NEVER, Days, Switch, holds, since
 from plan_tracker.domain.deadlines import Due, live_with_reasons, own_due
 from plan_tracker.domain.facts import Documents, Fact, Key
 from plan_tracker.domain.join import Join
-from plan_tracker.domain.plan import Recurring, Step, WorkdaysAfterAnchor, WorkdaysAfterOwnReceipt, load_plan
+from plan_tracker.domain.plan import MinistrySchedule, Plan, Recurring, Step, WorkdaysAfterAnchor, WorkdaysAfterOwnReceipt, load_plan
 from plan_tracker.domain.progress import Adoption, Progress
 from plan_tracker.domain.timeline import Periods, Tally, Timeline, rated
+from workdays import Calendar
 
 _ALL_POINTS = 100
 _FRIDAY = date(2015, 8, 21).toordinal() % 7
@@ -25,7 +28,7 @@ class SchoolBoard:
         self.school = school
         self._join = Join()
         self._progress: Progress | None = None
-        self._tallies: dict[int, Tally] = {}  # of the steps whose subjects are missing one by one
+        self._tallies: dict[int, Mapping[int, Tally]] = {}  # by revision, of the steps whose subjects are missing one by one
         self._documents: dict[Key, Sequence[Fact]] = {}
         self._annulled: dict[str, frozenset[tuple[int, int]]] = {}
 
@@ -53,36 +56,28 @@ class SchoolBoard:
 
     def progress(self) -> Progress | None:
         """How far the school is with its plan; None where it adopted none. Raises Refused `calendar.not-pinned`."""
-        if self._progress is None and (adoption := self._adoption()) is not None:
-            attested: dict[int, list[int]] = {}
-            for fact in self._join.plan:
-                if fact[2] == "step-attested":
-                    attested.setdefault(fact[3], []).append(fact[0])
-            self._tallies = {step.n: tally for step in adoption.plan.steps if (tally := self._tally(step, attested.get(step.n, ())))}
-            timelines: dict[int, Timeline | Periods] = {n: tally.timeline for n, tally in self._tallies.items()}
-            for step in adoption.plan.in_order:
-                if step.n not in timelines:
-                    timelines[step.n] = self._of_weeks(step, adoption.start, timelines)
-            self._progress = Progress(adoption, timelines)
+        if self._progress is None and (adoptions := self._adoptions()):
+            waived, timelines = _waived(self._join.plan), dict[int, Mapping[int, Timeline | Periods]]()
+            for adoption in adoptions:
+                if adoption.revision not in timelines:
+                    timelines[adoption.revision] = self._timelines(adoption, waived)
+                self._progress = Progress(adoption, timelines[adoption.revision], waived, self._progress)
         return self._progress
 
     def rows(self, day: date) -> tuple[StepRow, ...]:
         """The board at the end of a day."""
-        progress = self._adopted()
+        progress = self._adopted(day)
         dues = self.live(day)
         return tuple(self._row(progress, step, day, dues[step.n].day) for step in progress.adoption.plan.steps)
 
     def live(self, day: date) -> dict[int, Due]:
         """The live due dates as things stand on a day, with their reasons."""
-        progress = self._adopted()
+        progress = self._adopted(day)
         adoption = progress.adoption
         latest = self._latest_receipt(day.toordinal())
         by_receipt = [step.n for step in adoption.plan.steps if isinstance(step.deadline, WorkdaysAfterOwnReceipt)]
         return live_with_reasons(
-            adoption.plan,
-            adoption.start,
-            adoption.calendar,
-            adoption.anchor,
+            adoption.reckoning,
             today=day,
             first_completed=progress.term_began(day),
             received_last={n: date.fromordinal(latest) for n in by_receipt if latest},
@@ -91,8 +86,8 @@ class SchoolBoard:
     def missing(self, n: int, day: date) -> list[str]:
         """Who or what is counted and not satisfied at the end of a day: the person where there is one, else the seat, the class, the shift,
         the list, the week's last day or the school."""
-        progress, ordinal = self._adopted(), day.toordinal()
-        if (tally := self._tallies.get(n)) is not None:
+        progress, ordinal = self._adopted(day), day.toordinal()
+        if (tally := self._tallies[progress.adoption.revision].get(n)) is not None:
             return sorted(self._join.named(subject, ordinal) for subject in tally.missing(ordinal))
         match progress.timelines[n]:
             case Periods() as periods:
@@ -102,7 +97,7 @@ class SchoolBoard:
 
     def granted(self, n: int, day: date) -> int | None:
         """How many of those that a step counts have granted; None for a step that counts no decisions."""
-        measure, ordinal = self._adopted().adoption.plan.step(n).measure, day.toordinal()
+        measure, ordinal = self._adopted(day).adoption.plan.step(n).measure, day.toordinal()
         if measure not in ("staff-decided", "families-decided"):
             return None
         standings = self._join.tallies[measure].standings
@@ -110,30 +105,73 @@ class SchoolBoard:
 
     # ---- inside -------------------------------------------------------------------------------------------------------
 
-    def _adopted(self) -> Progress:
+    def _adopted(self, day: date) -> Progress:
         progress = self.progress()
         if progress is None:
             raise Refused("plan.not-adopted", f"School {self.school} has not adopted a plan.", "`vekha plan adopt` starts one.")
-        return progress
+        return progress.on(day)
 
-    def _adoption(self) -> Adoption | None:
-        for day, _, what, *values in self._join.plan:
-            if what == "plan-adopted":
+    def _adoptions(self) -> list[Adoption]:
+        """What the school adopted, then how that stood on each day on which its dates were counted anew; nothing without a plan."""
+        found: list[Adoption] = []
+        for ordinal, _, what, *values in self._join.plan:
+            day = date.fromordinal(ordinal)
+            if what == "plan-adopted" and not found:
                 adopted = values[0]
-                calendar = self._join.calendars.get(adopted["calendar"])
-                if calendar is None:
-                    text = f"The calendar of school {self.school} has not been read yet."
-                    raise Refused("calendar.not-pinned", text, "`vekha doctor` says what holds it up.")
-                return Adoption(
-                    day=date.fromordinal(day),
-                    plan=load_plan(adopted["plan"]),
-                    revision=adopted["revision"],
-                    start=date.fromisoformat(adopted["start"]),
-                    anchor=adopted["anchor"],
-                    calendar=calendar,
-                    baseline={int(n): due and date.fromisoformat(due) for n, due in adopted["baseline"].items()},
+                plan, dues = load_plan(adopted["plan"], adopted["revision"]), _dates(adopted["baseline"])
+                found.append(
+                    Adoption(
+                        day=day,
+                        plan=plan,
+                        revision=adopted["revision"],
+                        start=date.fromisoformat(adopted["start"]),
+                        anchor=adopted["anchor"],
+                        calendar=self._calendar(adopted["calendar"]),
+                        baseline=dues,
+                        count_from=adopted["count_from"],
+                        scheduled=_scheduled(plan, dues),
+                    )
                 )
-        return None
+            elif what in ("baseline-revised", "deadline-extended") and found:
+                newest = found[-1] if found[-1].since < day else found.pop()
+                found.append(replace(self._changed(newest, what, values), since=day))
+        return found
+
+    def _changed(self, adoption: Adoption, what: str, values: Sequence[Any]) -> Adoption:
+        if what == "deadline-extended":
+            step, due = values
+            return replace(adoption, extended={**adoption.extended, step: date.fromisoformat(due)})
+        revised, plan = values[0], load_plan(adoption.plan.name, values[0]["revision"])
+        baseline = {**adoption.baseline, **_dates(revised["baseline"])}
+        return replace(
+            adoption,
+            plan=plan,
+            revision=revised["revision"],
+            calendar=self._calendar(revised["calendar"]),
+            baseline=baseline,
+            scheduled=_scheduled(plan, baseline),
+        )
+
+    def _calendar(self, digest: str) -> Calendar:
+        calendar = self._join.calendars.get(digest)
+        if calendar is None:
+            text = f"The calendar of school {self.school} has not been read yet."
+            raise Refused("calendar.not-pinned", text, "`vekha doctor` says what holds it up.")
+        return calendar
+
+    def _timelines(self, adoption: Adoption, waived: Mapping[int, Days]) -> Mapping[int, Timeline | Periods]:
+        """The timeline of each step of a revision of the plan."""
+        attested: dict[int, list[int]] = {}
+        for fact in self._join.plan:
+            if fact[2] == "step-attested":
+                attested.setdefault(fact[3], []).append(fact[0])
+        tallies = {step.n: tally for step in adoption.plan.steps if (tally := self._tally(step, attested.get(step.n, ())))}
+        self._tallies[adoption.revision] = tallies
+        timelines: dict[int, Timeline | Periods] = {n: tally.timeline for n, tally in tallies.items()}
+        for step in adoption.plan.in_order:
+            if step.n not in timelines:
+                timelines[step.n] = self._of_weeks(step, adoption.start, timelines, waived)
+        return timelines
 
     def _tally(self, step: Step, attested: Sequence[int]) -> Tally | None:
         """The standings of a step's subjects: those that are the same in every plan, those that this plan names, or the school alone. None
@@ -162,11 +200,17 @@ class SchoolBoard:
         one.put(self.school, standing)
         return one
 
-    def _of_weeks(self, step: Step, start: date, timelines: Mapping[int, Timeline | Periods]) -> Timeline | Periods:
+    def _of_weeks(
+        self, step: Step, start: date, timelines: Mapping[int, Timeline | Periods], waived: Mapping[int, Days]
+    ) -> Timeline | Periods:
         if step.measure == "activity-rated":
             return rated([(fact[0], fact[3]) for fact in self._join.ratings], step.threshold or _ALL_POINTS)
         first_after = step.deadline.first_after if isinstance(step.deadline, Recurring) else None
-        began = start.toordinal() - 1 if first_after is None else timelines[first_after].first_day
+        if first_after is None:
+            began = start.toordinal() - 1
+        else:
+            done, until = timelines[first_after].first_day, waived.get(first_after, NEVER)
+            began = min((day for day in (done, *until[:1]) if day is not None), default=None)
         return Periods(None if began is None else _friday_after(began), self._join.school_check.checks)
 
     def _row(self, progress: Progress, step: Step, day: date, due_live: date | None) -> StepRow:
@@ -198,11 +242,11 @@ class SchoolBoard:
 
     def _late_to_receive(self, progress: Progress, step: Step, day: date, due_live: date | None) -> int:
         """Step 18: everybody is due on the step's date, which stays when step 14 reopens. A newcomer, entered after 14's first completion,
-        has as many working days from the own entry as the others had, if that is later (DOMAIN 2)."""
+        has the plan's grace from the own entry, if that is later (DOMAIN 2)."""
         began = progress.term_began(day)
         if due_live is None or due_live >= day or not isinstance(step.deadline, WorkdaysAfterAnchor):
             return 0
-        term, today = step.deadline.n, day.toordinal()
+        term, today = progress.adoption.plan.options.grace_wd, day.toordinal()
         newcomers_after = max((began[n] for n in step.predecessors if n in began), default=day)
         late, own_dues = 0, dict[int, date]()
         for person, standing in self._join.tallies[step.measure].standings.items():
@@ -216,7 +260,7 @@ class SchoolBoard:
                 continue
             if entered not in own_dues:
                 entered_on = date.fromordinal(entered)
-                own_dues[entered] = progress.adoption.calendar.add(entered_on, term, progress.adoption.plan.count_from)
+                own_dues[entered] = progress.adoption.calendar.add(entered_on, term, progress.adoption.count_from)
             late += day > own_dues[entered]
         return late
 
@@ -228,7 +272,7 @@ class SchoolBoard:
             if not received or not holds(standing.counted, today) or holds(standing.satisfied, today):
                 continue
             if received not in own_dues:
-                own_dues[received] = own_due(progress.adoption.plan, step.n, date.fromordinal(received), progress.adoption.calendar)
+                own_dues[received] = own_due(progress.adoption.reckoning, step.n, date.fromordinal(received))
             late += day > own_dues[received]
         return late
 
@@ -253,3 +297,22 @@ def _orders(plan: Iterable[Fact]) -> list[Days]:
         if what.startswith("implementation-order-"):
             orders.setdefault(values[0], Switch()).turn(day, what.endswith("registered"))
     return [one.days for one in orders.values()]
+
+
+def _waived(facts: Iterable[Fact]) -> dict[int, Days]:
+    """When the school need not do a step, by step."""
+    waivers: dict[int, Switch] = {}
+    for day, _, what, *values in facts:
+        if what in ("step-waived", "waiver-revoked"):
+            waivers.setdefault(values[0], Switch()).turn(day, what == "step-waived")
+    return {n: one.days for n, one in waivers.items()}
+
+
+def _dates(baseline: Mapping[str, str | None]) -> dict[int, date | None]:
+    return {int(n): None if due is None else date.fromisoformat(due) for n, due in baseline.items()}
+
+
+def _scheduled(plan: Plan, baseline: Mapping[int, date | None]) -> date | None:
+    """What the ministry's schedule says, as it stands in a baseline."""
+    dues = (baseline.get(step.n) for step in plan.steps if isinstance(step.deadline, MinistrySchedule))
+    return max((due for due in dues if due is not None), default=None)

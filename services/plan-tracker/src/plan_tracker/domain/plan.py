@@ -15,10 +15,9 @@ from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationErro
 from pydantic.dataclasses import dataclass
 
 from contracts.event import Identifier
-from contracts.plan import Reminders, Responsible
+from contracts.plan import AnchorReading, CountFrom, Reminders, Responsible, Week
 from contracts.roster import Position
 from plan_tracker import plans
-from workdays import CountFrom
 
 MEASURES: Final = frozenset(
     {
@@ -53,6 +52,9 @@ ATTESTED: Final = frozenset({"attested", "workplaces"})
 
 Anchor = PositiveInt | Literal["start"]
 """What begins a term: a step that is done, or the day the plan starts."""
+
+Blanks = Literal["merge_up", "none", "ask"]
+"""How a blank deadline cell is read: as merged with the row above, as no date at all, or as a date that the school will say."""
 
 _only_these_fields = ConfigDict(extra="forbid")
 
@@ -152,16 +154,32 @@ class Order:
 
 
 @dataclass(frozen=True, config=_only_these_fields)
+class Options:
+    """What a region decides about a plan. Week, count and anchor are what a school gets that adopts the plan without saying otherwise."""
+
+    week: Week = 5
+    count_from: CountFrom = "next_day"
+    relative_anchor: AnchorReading = "after_predecessors"
+    blanks: Blanks = "merge_up"
+    withdrawal_reopens: bool = False
+    """Whether a withdrawn consent undoes what was decided; else it only ends it (DOMAIN 3)."""
+    grace_wd: PositiveInt = 10
+    """A newcomer's own term in the step that hands credentials out, from the own entry."""
+    due_soon_wd: PositiveInt = 3
+    """So many working days before its date a step is due soon."""
+
+
+@dataclass(frozen=True, config=_only_these_fields)
 class Plan:
-    """A plan and its revision. A school that adopted a revision keeps it."""
+    """A plan and its revision. A school that adopted a revision keeps it until it adopts a newer one."""
 
     name: str
     revision: PositiveInt
     title_ru: str
     title_en: str
     order: Order
-    count_from: CountFrom
-    steps: tuple[Step, ...]
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    options: Options = Options()
 
     def step(self, n: int) -> Step:
         """The step with the number `n`. Raises KeyError if the plan has none."""
@@ -190,7 +208,7 @@ def _computed_from(step: Step) -> tuple[int, ...]:
 
 class PlanInvalid(ValueError):
     """A plan's file cannot be used; the text names file, line and what to mend. `code` is one of
-    plan.unknown, plan.malformed, plan.duplicate-step, plan.unknown-measure, plan.missing-predecessor, plan.cycle."""
+    plan.unknown, plan.unknown-revision, plan.malformed, plan.duplicate-step, plan.unknown-measure, plan.missing-predecessor, plan.cycle."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -198,17 +216,29 @@ class PlanInvalid(ValueError):
 
 
 @cache
-def load_plan(name: str) -> Plan:
-    """The plan `name` of this service, checked. Raises PlanInvalid."""
+def load_plan(name: str, revision: int | None = None) -> Plan:
+    """The plan `name` of this service, checked: its newest revision, or an earlier one. Raises PlanInvalid."""
     # A name comes with a call: only one that is listed may become a file's path.
     if name not in plans.names():
         raise PlanInvalid("plan.unknown", f"there is no plan {name!r}: choose one of {', '.join(plans.names())}")
-    return read_plan(name, plans.text(name))
+    if revision is None:
+        return read_plan(name, plans.text(name))
+    newest = load_plan(name)
+    if revision == newest.revision:
+        return newest
+    if revision not in plans.earlier_revisions(name):
+        text = f"there is no revision {revision} of {name}, of which the newest is {newest.revision}: run a program that carries it"
+        raise PlanInvalid("plan.unknown-revision", text)
+    file = plans.file(name, revision)
+    earlier = read_plan(name, plans.text(name, revision), file=file)
+    if earlier.revision != revision:
+        raise PlanInvalid("plan.malformed", f"{file}:1: this is revision {earlier.revision}: name the file after its revision")
+    return earlier
 
 
-def read_plan(name: str, text: str) -> Plan:
-    """The plan that `text`, the content of `<name>.yaml`, describes. Raises PlanInvalid."""
-    file = f"{name}.yaml"
+def read_plan(name: str, text: str, *, file: str | None = None) -> Plan:
+    """The plan that `text` describes, the content of `file` (by default `<name>.yaml`). Raises PlanInvalid."""
+    file = file or plans.file(name)
     try:
         fields = yaml.safe_load(text)
         root = yaml.compose(text, yaml.SafeLoader)
@@ -219,6 +249,8 @@ def read_plan(name: str, text: str) -> Plan:
     def refuse(code: str, path: Iterable[str | int], text: str) -> NoReturn:
         raise PlanInvalid(code, f"{file}:{_line(root, path)}: {text}")
 
+    if (twice := _named_twice(root)) is not None:
+        raise PlanInvalid("plan.malformed", f"{file}:{twice.start_mark.line + 1}: {twice.value!r} stands there twice: drop one of the two")
     if not isinstance(fields, dict):
         refuse("plan.malformed", (), "a plan has fields: see the head of mo-2015-school-portal.yaml")
     try:
@@ -255,6 +287,24 @@ def _check(plan: Plan, refuse: Callable[[str, Iterable[str | int], str], NoRetur
 
 
 _plans: Final = TypeAdapter(Plan)
+
+
+def _named_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:
+    """The first field that a mapping names a second time, of which YAML itself keeps the last and says nothing."""
+    match node:
+        case yaml.MappingNode(value=fields):
+            seen = set[str]()
+            for field, value in fields:
+                if field.value in seen:
+                    return field
+                seen.add(field.value)
+                if (found := _named_twice(value)) is not None:
+                    return found
+        case yaml.SequenceNode(value=items):
+            return next((found for item in items if (found := _named_twice(item)) is not None), None)
+        case _:
+            pass
+    return None
 
 
 def _line(node: yaml.Node | None, path: Iterable[str | int]) -> int:
