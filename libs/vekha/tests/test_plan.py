@@ -54,3 +54,33 @@ def test_a_step_is_explained(ask: Vekha, vekha: Vekha, instance: Up, open_school
     told = vekha("plan", "explain", "--school", school, "--step", "18", "--data", instance.data)
     assert told.code == 0
     assert "10 working days after step 14" in told.out
+
+
+def test_a_plan_is_adopted_by_its_own_options_or_by_the_school_s(ask: Vekha, open_school: Callable[[str], str]) -> None:
+    school = open_school("plan-5")
+    arguments = ("plan", "adopt", "--school", school, "--start", "2015-08-17", "--count-from", "same_day")
+    assert ask(*arguments).json["reply"]["baseline"]["18"] == "2015-08-28"
+    assert ask(*arguments, "--week", "5", "--anchor", "after_predecessors").code == 0  # what the plan says anyway
+    assert ask("plan", "adopt", "--school", school, "--start", "2015-08-17").json["error"]["code"] == "plan.already-adopted"
+    assert ask("plan", "adopt", "--school", school, "--start", "2015-08-17", "--count-from", "yesterday").code == 2
+
+
+def test_a_step_is_waived_and_another_extended(ask: Vekha, vekha: Vekha, instance: Up, open_school: Callable[[str], str]) -> None:
+    school = open_school("plan-6")
+    assert ask("plan", "adopt", "--school", school, "--start", "2015-08-17").code == 0
+    waive = ("plan", "waive", "--school", school, "--step", "17", "--reason", "quarantine")
+    assert ask(*waive, "--as", f"director:{school}").json["error"]["code"] == "access.role"
+    assert ask(*waive, "--as", "ministry").json["reply"] == {}
+    assert ask("plan", "status", "--school", school).json["steps"][16]["state"] == "waived"
+    extend = ("plan", "extend", "--school", school, "--step", "18", "--until", "2015-09-11", "--reason", "quarantine")
+    assert ask(*extend, "--as", "ministry").json["reply"]["changed"] == {"18": "2015-09-11", "19": "2015-09-25"}
+    assert ask("plan", "extend", "--school", school, "--step", "18", "--until", "2015-09-01", "--reason", "quarantine").json["error"][
+        "code"
+    ] == ("deadline.not-later")
+    assert ask("plan", "extend", "--school", school, "--step", "18", "--until", "2015-09-14", "--reason", "holiday").code == 2
+    told = vekha(
+        "plan", "extend", "--school", school, "--step", "3", "--until", "2015-09-18", "--reason", "quarantine", "--data", instance.data
+    )
+    assert "2015-09-18" in told.out
+    told = vekha("plan", "waive", "--school", school, "--step", "5", "--reason", "not-applicable", "--data", instance.data)
+    assert told.out == f"{school}: step 5 is waived, not-applicable\n"

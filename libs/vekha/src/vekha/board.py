@@ -11,7 +11,19 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from contracts.plan import AdoptPlan, Board, Difference, DueReason, Explanation, PlanAdoptedReply, RegionRow, StepRow, Vector
+from contracts.plan import (
+    AdoptPlan,
+    BaselineReply,
+    Board,
+    Difference,
+    DueReason,
+    Explanation,
+    ExtendDeadline,
+    PlanAdoptedReply,
+    RegionRow,
+    StepRow,
+    Vector,
+)
 from plan_tracker.domain.plan import PlanInvalid, load_plan
 
 _STATES = {"done": "green", "in_progress": "yellow", "reopened": "magenta", "waived": "blue", "not_started": "dim"}
@@ -38,10 +50,17 @@ def board_table(board: Board, width: int) -> Table:
 
 def baseline_table(request: AdoptPlan, adopted: PlanAdoptedReply, width: int) -> Table:
     """The due dates that were frozen at adoption."""
-    titles = _titles(adopted.plan)
+    titles = _titles(adopted.plan, adopted.revision)
     rows = [[step, titles.get(int(step), ""), _day(due)] for step, due in sorted(adopted.baseline.items(), key=lambda item: int(item[0]))]
     title = f"{request.school}: {adopted.plan}, revision {adopted.revision}, from {request.start}"
     return _table(title, ["step", _TITLE, "due"], rows, width)
+
+
+def moved_table(request: ExtendDeadline, reply: BaselineReply, width: int) -> Table:
+    """The due dates that an extension moved."""
+    rows = [[step, _day(due)] for step, due in sorted(reply.changed.items(), key=lambda item: int(item[0]))]
+    title = f"{request.school}: step {request.step} until {request.due}{'' if rows else ', as it was'}"
+    return _table(title, ["step", "due"], rows, width)
 
 
 def explanation(found: Explanation) -> Group:
@@ -112,7 +131,7 @@ def _value(value: Any) -> str:
 
 
 def _school(board: Board, width: int) -> Table:
-    titles = _titles(board.plan)
+    titles = _titles(board.plan, board.revision)
     rows = [
         [
             str(row.step),
@@ -166,10 +185,10 @@ def _table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[st
     return table
 
 
-def _titles(plan: str | None) -> dict[int, str]:
+def _titles(plan: str | None, revision: int | None) -> dict[int, str]:
     """The steps' titles in the source's words; none for a plan that this program does not carry."""
     try:
-        return {step.n: step.title_ru for step in load_plan(plan).steps} if plan else {}
+        return {step.n: step.title_ru for step in load_plan(plan, revision).steps} if plan else {}
     except PlanInvalid:
         return {}
 
@@ -189,7 +208,7 @@ def _day(day: date | None) -> str:
 
 
 def _why(reason: DueReason) -> str:
-    text = f"{_day(reason.due) or 'never'}: {reason.rule}"
+    text = f"{_day(reason.due) or 'never'}{', provisionally' if reason.provisional else ''}: {reason.rule}"
     if reason.anchor_day is not None:
         anchor = "the start" if reason.anchor_step is None else f"step {reason.anchor_step}"
         text += f", from {anchor} on {reason.anchor_day}"

@@ -13,13 +13,19 @@ from contracts.plan import (
     ADOPT_PLAN,
     DIFF,
     EXPLAIN,
+    EXTEND_DEADLINE,
     STATUS,
+    WAIVE_STEP,
     AdoptPlan,
     AnchorReading,
     Board,
+    CountFrom,
     DiffRequest,
+    ExceptionReason,
     ExplainRequest,
+    ExtendDeadline,
     StatusRequest,
+    WaiveStep,
 )
 from vekha import board, output
 from vekha.client import Client, Target, connected
@@ -79,24 +85,69 @@ def _known_options(prefix: str = "", when: str = "") -> Callable[[_Command], _Co
     return decorate
 
 
+_reason_option = click.option("--reason", type=click.Choice([reason.value for reason in ExceptionReason]), required=True)
+
+
 @click.group()
 def plan() -> None:
-    """Start a school's plan, show its board, explain a step, compare two boards."""
+    """Start a school's plan, show its board, explain a step, compare two boards, make an exception."""
 
 
 @plan.command()
 @click.option("--school", metavar="ID", required=True)
 @click.option("--start", type=_Day(), required=True, help="The day on which the plan starts.")
-@click.option("--week", type=click.Choice(["5", "6"]), default="5", show_default=True, help="How many days the school's week has.")
-@click.option("--anchor", type=click.Choice(get_args(AnchorReading)), default="after_predecessors", show_default=True)
+@click.option("--week", type=click.Choice(["5", "6"]), help="How many days the school's week has; by default what the plan says.")
+@click.option("--anchor", type=click.Choice(get_args(AnchorReading)), help="What terms run from; by default what the plan says.")
+@click.option(
+    "--count-from", type=click.Choice(get_args(CountFrom)), help="Whether a term counts the day it begins on; by default as the plan says."
+)
 @click.option("--plan", "name", metavar="NAME", default="mo-2015-school-portal", show_default=True)
 @as_option
 @target_options
 @json_option
-def adopt(target: Target, school: str, start: date, week: str, anchor: str, name: str, acting_as: str | None, as_json: bool) -> None:
+def adopt(
+    target: Target,
+    school: str,
+    start: date,
+    week: str | None,
+    anchor: str | None,
+    count_from: str | None,
+    name: str,
+    acting_as: str | None,
+    as_json: bool,
+) -> None:
     """Start a plan in a school: due dates are computed and frozen."""
-    request = AdoptPlan.model_validate({"school": school, "start": start, "week": int(week), "anchor": anchor, "plan": name})
+    chosen = {"week": week and int(week), "anchor": anchor, "count_from": count_from}
+    said = {option: value for option, value in chosen.items() if value is not None}
+    request = AdoptPlan.model_validate({"school": school, "start": start, "plan": name, **said})
     run(_adopt(target, request, acting_as, as_json=as_json))
+
+
+@plan.command()
+@click.option("--school", metavar="ID", required=True)
+@click.option("--step", type=click.IntRange(1, 99), required=True)
+@_reason_option
+@as_option
+@target_options
+@json_option
+def waive(target: Target, school: str, step: int, reason: str, acting_as: str | None, as_json: bool) -> None:
+    """Waive a step for a school, from today on. `vekha call plan.revoke-waiver` takes it back."""
+    request = WaiveStep(school=school, step=step, reason=ExceptionReason(reason))
+    run(_waive(target, request, acting_as, as_json=as_json))
+
+
+@plan.command()
+@click.option("--school", metavar="ID", required=True)
+@click.option("--step", type=click.IntRange(1, 99), required=True)
+@click.option("--until", "due", type=_Day(), required=True, help="The last day that the school has for the step.")
+@_reason_option
+@as_option
+@target_options
+@json_option
+def extend(target: Target, school: str, step: int, due: date, reason: str, acting_as: str | None, as_json: bool) -> None:
+    """Give a school more time for a step, and print the dates that this moves."""
+    request = ExtendDeadline(school=school, step=step, due=due, reason=ExceptionReason(reason))
+    run(_extend(target, request, acting_as, as_json=as_json))
 
 
 @plan.command()
@@ -168,6 +219,25 @@ async def _adopt(target: Target, request: AdoptPlan, acting_as: str | None, *, a
     else:
         console = output.console()
         console.print(board.baseline_table(request, answer.reply, console.width))
+
+
+async def _waive(target: Target, request: WaiveStep, acting_as: str | None, *, as_json: bool) -> None:
+    async with connected(target) as client:
+        answer = await client.ask(WAIVE_STEP, request, as_=acting_as, up_to_date=True)
+    if as_json:
+        output.print_json({"reply": answer.reply.model_dump(), "at": answer.at, "command_id": answer.command_id})
+    else:
+        output.console().print(f"{request.school}: step {request.step} is waived, {request.reason}")
+
+
+async def _extend(target: Target, request: ExtendDeadline, acting_as: str | None, *, as_json: bool) -> None:
+    async with connected(target) as client:
+        answer = await client.ask(EXTEND_DEADLINE, request, as_=acting_as, up_to_date=True)
+    if as_json:
+        output.print_json({"reply": answer.reply.model_dump(), "at": answer.at, "command_id": answer.command_id})
+    else:
+        console = output.console()
+        console.print(board.moved_table(request, answer.reply, console.width))
 
 
 async def _status(target: Target, request: StatusRequest, acting_as: str | None, *, as_json: bool) -> None:
