@@ -35,6 +35,7 @@ END = "2015-09-09T09:00:00+03:00"
 
 _DIRECTOR = f"director:{SCHOOL}"
 _ADMINISTRATOR = f"administrator:{SCHOOL}"
+_MUNICIPALITY = "municipality:mytishchi"
 _YEAR = "2015/2016"
 _PUPILS_A_CLASS = 3
 
@@ -138,11 +139,19 @@ async def weeks(school: School) -> None:
     first, second, third, *others = school.pupils
 
     await _until(school, "2015-08-18T12:00")
+    cancelled = await _train(school, date(2015, 8, 27), "remote", school.staff[1:3])
+    held = await _train(school, date(2015, 8, 19), "face-to-face", school.staff[1:3])
     order = (await school.act(plan.REGISTER_ORDER, plan.RegisterOrder(school=SCHOOL, evidence_sha256=digest("order 1")), _DIRECTOR)).order
 
     await _until(school, "2015-08-21T12:00")
     attesting = plan.AttestStep(school=SCHOOL, step=5, happened_on=date(2015, 8, 20))  # a day late
     await school.act(plan.ATTEST_STEP, attesting, _DIRECTOR)
+    attendance = plan.RecordAttendance(school=SCHOOL, session=held, people=tuple(school.staff[1:3]))
+    await school.act(plan.RECORD_ATTENDANCE, attendance, _ADMINISTRATOR)  # two days late
+    await school.act(plan.CANCEL_TRAINING, plan.CancelTraining(school=SCHOOL, session=cancelled), _DIRECTOR)
+    days = plan.OverrideCalendar(school=SCHOOL, off=(date(2015, 9, 4),), work=(date(2015, 9, 5),))
+    await school.act(plan.OVERRIDE_CALENDAR, days, _DIRECTOR)
+    await school.act(plan.OVERRIDE_CALENDAR, plan.OverrideCalendar(off=(date(2015, 9, 7),)), "ministry")
     refused = Decision(granted=False, person=school.staff[3], subject_kind=SubjectKind.STAFF)
     await school.act(consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=refused), _ADMINISTRATOR)
     for class_id in school.classes:
@@ -159,7 +168,16 @@ async def weeks(school: School) -> None:
     some = (first.person, first.guardian, second.person, second.guardian, school.staff[0], school.staff[2])
     await school.act(identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=some), _ADMINISTRATOR)
 
+    for step in (9, 10, 11, 16):
+        waiver = plan.WaiveStep(school=SCHOOL, step=step, reason=plan.ExceptionReason.TECHNICAL_FAILURE)
+        await school.act(plan.WAIVE_STEP, waiver, _MUNICIPALITY)
+
     await _until(school, "2015-08-26T12:00")
+    await school.act(plan.REVOKE_WAIVER, plan.RevokeWaiver(school=SCHOOL, step=16), _MUNICIPALITY)
+    until = plan.ExtendDeadline(school=SCHOOL, step=15, due=date(2015, 9, 2), reason=plan.ExceptionReason.TECHNICAL_FAILURE)
+    await school.act(plan.EXTEND_DEADLINE, until, "ministry")
+    await school.act(plan.RECOUNT, plan.Recount(school=SCHOOL), "ministry")
+    await school.act(plan.ADOPT_REVISION, plan.AdoptRevision(school=SCHOOL), _DIRECTOR)
     for person in (first.person, first.guardian, second.person, school.staff[2]):
         await school.act(identity.ACTIVATE, identity.Activate(login=codes[person][0], code=codes[person][1]))
     await school.act(consent.WITHDRAW, consent.Withdraw(school=SCHOOL, consent_id=first.consent), _ADMINISTRATOR)
@@ -173,6 +191,9 @@ async def weeks(school: School) -> None:
     await issue(school, [first.person], reissue=True)
     declaring = roster.DeclareClass(school=SCHOOL, grade=9, letter="В", academic_year=_YEAR, happened_on=date(2015, 8, 17))
     forgotten = (await school.act(roster.DECLARE_CLASS, declaring, _DIRECTOR)).class_id  # so step 12 was not done on its first day
+
+    consultation = plan.HoldConsultation(school=SCHOOL, classes=tuple(school.classes), attendees=9, happened_on=date(2015, 8, 27))
+    await school.act(plan.HOLD_CONSULTATION, consultation, _ADMINISTRATOR)
 
     await _until(school, "2015-09-01T12:00")
     creating = roster.CreateClass(school=SCHOOL, class_id=forgotten, happened_on=date(2015, 8, 31))
@@ -256,6 +277,11 @@ async def _last_years_class(school: School) -> str:
     )
     await school.act(roster.ENROL_PUPIL, enrolling, _ADMINISTRATOR)
     return class_id
+
+
+async def _train(school: School, day: date, form: plan.TrainingForm, people: list[str]) -> str:
+    request = plan.ScheduleTraining(school=SCHOOL, day=day, form=form, people=tuple(people))
+    return (await school.act(plan.SCHEDULE_TRAINING, request, "ministry")).session
 
 
 async def issue(school: School, people: list[str], *, reissue: bool = False) -> dict[str, tuple[str, str]]:
