@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from contracts import consent, identity, operations, plan, roster
 from contracts.call import Call, Reply, Request
-from contracts.consent import Decision, SubjectKind
+from contracts.consent import Decision, InvalidationReason, SubjectKind
 from contracts.roster import (
     IssueKind,
     LegalBasis,
@@ -157,12 +157,15 @@ async def weeks(school: School) -> None:
     for class_id in school.classes:
         seat = Seat(class_id=class_id, number=_PUPILS_A_CLASS + 1, holder=SeatHolder.PUPIL)
         refused = Decision(granted=False, seat=seat, subject_kind=SubjectKind.PUPIL)
-        request = consent.RecordDecision(school=SCHOOL, decision=refused, happened_on=date(2015, 8, 19))
-        await school.act(consent.RECORD_DECISION, request, _ADMINISTRATOR)
+        refusing = consent.RecordDecision(school=SCHOOL, decision=refused, happened_on=date(2015, 8, 19))
+        refusal = (await school.act(consent.RECORD_DECISION, refusing, _ADMINISTRATOR)).consent_id
     await school.act(plan.REVOKE_ORDER, plan.RevokeOrder(school=SCHOOL, order=order), _DIRECTOR)
 
     await _until(school, "2015-08-24T12:00")
     await school.act(plan.REGISTER_ORDER, plan.RegisterOrder(school=SCHOOL, evidence_sha256=digest("order 2")), _DIRECTOR)
+    unsigned = consent.Invalidate(school=SCHOOL, consent_id=refusal, reason=InvalidationReason.NOT_SIGNED)
+    await school.act(consent.INVALIDATE, unsigned, _DIRECTOR)
+    await school.act(consent.RECORD_DECISION, refusing.model_copy(update={"happened_on": date(2015, 8, 24)}), _ADMINISTRATOR)
     codes = await issue(school, [*school.staff, *(one for pupil in school.pupils for one in (pupil.person, pupil.guardian))])
     codes |= await issue(school, [second.person], reissue=True)
     some = (first.person, first.guardian, second.person, second.guardian, school.staff[0], school.staff[2])

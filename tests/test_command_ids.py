@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from contracts import consent, identity, plan, roster
 from contracts.call import CALLS, Request
-from contracts.consent import Decision, SubjectKind
+from contracts.consent import Decision, InvalidationReason, SubjectKind
 from contracts.roster import Act, PersonName, Position
 from tests import record, school
 from tests.conftest import Lived, Made, instance
@@ -139,6 +139,8 @@ def _changed(request: Request) -> Request:
     match request:
         case roster.OpenSchool():
             return request.model_copy(update={"name": "Другая школа"})
+        case consent.Invalidate():
+            return request.model_copy(update={"reason": InvalidationReason.FORGED})
         case plan.AdoptPlan():
             return request.model_copy(update={"week": 6})
         case plan.Recount():

@@ -61,6 +61,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "consent.withdraw": {ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
+    # What never was valid the office says
+    "consent.invalidate": {DIRECTOR, ADMINISTRATOR},
     "consent.status": {DIRECTOR, ADMINISTRATOR, SERVICE},
     # Accounts: whoever holds a code needs no role
     "identity.issue-credentials": {ADMINISTRATOR, CLASS_TEACHER},

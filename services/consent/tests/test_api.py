@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from consent.app import build
 from contracts import consent
 from contracts.call import Role
-from contracts.consent import Decision, RecordDecision, RecordDecisions, StatusQuery, SubjectKind, Withdraw
+from contracts.consent import Decision, InvalidationReason, RecordDecision, RecordDecisions, StatusQuery, SubjectKind, Withdraw
 from contracts.event import Event
 from contracts.roster import (
     ClassDeclared,
@@ -29,7 +29,7 @@ from contracts.roster import (
 from eventkit.database import sqlite_url
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import System, administrator, running
+from eventkit.harness import System, administrator, director, running
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
@@ -375,6 +375,166 @@ async def test_only_a_consent_of_the_school_can_be_withdrawn(town: Town):
         assert refused.value.code == "consent.unknown"
 
 
+# The end of a consent's time.
+
+
+async def test_a_consent_expires_at_the_midnight_after_its_last_day_and_once(town: Town):
+    recorded = await record(town, pupil(1, valid_until=date(2015, 8, 31)))
+    await record(town, pupil(2, valid_until=date(2015, 9, 30)))
+    await record(town, pupil(3))
+    await town.system.until("2015-08-31T23:59:59+03:00")
+    assert await states(town, recorded.subject) == ["granted"]
+    await town.system.until("2015-09-01T00:00:00+03:00")
+    assert await states(town, recorded.subject) == ["expired"]
+    await town.system.until("2015-09-05T12:00:00+03:00")
+    [event] = (await town.recorded())[3:]
+    assert (event.type, event.actor, event.happenedon, event.school) == (
+        "consent.consent-expired.v1",
+        "service:consent",
+        "2015-09-01",
+        "school-7",
+    )
+    assert event.facts()[1]["consent_id"] == recorded.consent_id
+    assert event.recordedat == "2015-08-31T21:00:00.000000Z"
+
+
+async def test_days_passed_at_a_stroke_end_each_consent_on_its_own_day(town: Town):
+    await record(town, pupil(1, valid_until=date(2015, 10, 31)))
+    await record(town, pupil(2, valid_until=date(2015, 8, 31)))
+    await record(town, pupil(3, class_id="9x", valid_until=date(2015, 9, 30)), school="school-8", as_=administrator("school-8"))
+    await town.system.until("2016-01-11T09:00:00+03:00")
+    ended = [(event.happenedon, event.school, event.recordedat[:10]) for event in (await town.recorded())[3:]]
+    assert ended == [
+        ("2015-09-01", "school-7", "2015-08-31"),
+        ("2015-10-01", "school-8", "2015-09-30"),
+        ("2015-11-01", "school-7", "2015-10-31"),
+    ]
+
+
+async def test_a_consent_heard_of_after_its_last_day_expires_at_the_next_stop_on_the_day_on_which_it_did(town: Town):
+    late = pupil(1, decided_on=date(2015, 6, 1), valid_until=date(2015, 7, 31))
+    recorded = await record(town, late)
+    await town.system.until("2015-08-17T09:00:01+03:00")
+    assert await states(town, recorded.subject) == ["expired"]
+    assert (await town.recorded())[-1].happenedon == "2015-08-01"
+
+
+async def test_what_was_superseded_withdrawn_or_invalidated_does_not_expire(town: Town):
+    ending = date(2015, 8, 31)
+    first, second, third = [await record(town, pupil(place, valid_until=ending)) for place in (1, 2, 3)]
+    await record(town, pupil(1, decided_on=date(2015, 8, 16)))
+    await town.system.call(consent.WITHDRAW, Withdraw(school="school-7", consent_id=second.consent_id), as_=ADMINISTRATOR)
+    await invalidate(town, third.consent_id)
+    await town.system.until("2015-10-01T00:00:00+03:00")
+    assert [await states(town, one.subject) for one in (first, second, third)] == [
+        ["superseded", "granted"],
+        ["withdrawn"],
+        ["invalidated"],
+    ]
+
+
+async def test_a_school_in_another_time_zone_has_a_midnight_of_its_own(town: Town):
+    await town.roster_says(SchoolOpened(school="school-9", municipality="m-1", timezone="Asia/Vladivostok"), school="school-9")
+    await town.roster_says(ClassDeclared(class_id="1v", grade=1, letter="В", academic_year="2015/2016"), school="school-9")
+    east = pupil(1, class_id="1v", valid_until=date(2015, 8, 31))
+    await record(town, east, school="school-9", as_=administrator("school-9"))
+    await record(town, pupil(1, valid_until=date(2015, 8, 31)))
+    await town.system.until("2015-09-01T12:00:00+03:00")
+    ended = [(event.school, event.happenedon, event.recordedat) for event in (await town.recorded())[2:]]
+    assert ended == [
+        ("school-9", "2015-09-01", "2015-08-31T14:00:00.000000Z"),
+        ("school-7", "2015-09-01", "2015-08-31T21:00:00.000000Z"),
+    ]
+
+
+async def test_what_ended_while_nobody_ran_expires_after_the_restart_and_nothing_twice(tmp_path: Path):
+    builds = {"roster": Service, "consent": build}
+    async with running(tmp_path, builds) as system:
+        town = Town(system)
+        await fill(town)
+        for place, last_day in ((1, date(2015, 8, 31)), (2, date(2015, 9, 30)), (3, date(2015, 12, 31))):
+            await record(town, pupil(place, valid_until=last_day))
+        await town.system.until("2015-09-02T12:00:00+03:00")
+        assert len(await town.recorded()) == 4
+    async with running(tmp_path, builds, now="2015-10-05T12:00:00+03:00") as system:
+        town = Town(system)
+        await system.until("2015-10-05T12:00:01+03:00")
+        assert [event.happenedon for event in (await town.recorded())[3:]] == ["2015-09-01", "2015-10-01"]
+    async with running(tmp_path, builds, now="2015-10-06T12:00:00+03:00") as system:
+        await system.until("2015-10-07T12:00:00+03:00")
+        assert len(await Town(system).recorded()) == 5
+
+
+# Decisions that never were valid.
+
+
+async def invalidate(
+    town: Town, consent_id: str, *, reason: InvalidationReason = InvalidationReason.NOT_AUTHORISED, as_: Actor = ADMINISTRATOR
+) -> consent.Invalidated:
+    request = consent.Invalidate(school="school-7", consent_id=consent_id, reason=reason)
+    return await town.system.call(consent.INVALIDATE, request, as_=as_)
+
+
+async def test_a_decision_is_invalidated_as_of_its_own_day_and_once(town: Town):
+    recorded = await record(town, pupil(1, decided_on=date(2015, 8, 3)))
+    for actor in (ADMINISTRATOR, director("school-7")):
+        assert (await invalidate(town, recorded.consent_id, as_=actor)).subject == recorded.subject
+    [_, event] = await town.recorded()
+    assert (event.type, event.happenedon) == ("consent.consent-invalidated.v1", "2015-08-03")
+    assert event.facts()[1]["reason"] == "not-authorised"
+    assert await states(town, recorded.subject) == ["invalidated"]
+
+
+async def test_a_refusal_that_somebody_else_signed_is_invalidated_too(town: Town):
+    recorded = await record(town, pupil(1, granted=False, decided_on=date(2015, 8, 3)))
+    await invalidate(town, recorded.consent_id, reason=InvalidationReason.WRONG_PERSON)
+    assert (await town.recorded())[-1].happenedon == "2015-08-03"
+    assert await states(town, recorded.subject) == ["invalidated"]
+
+
+async def test_after_an_invalidation_the_seat_is_decided_anew_for_the_same_subject(town: Town):
+    first = await record(town, pupil(1))
+    await invalidate(town, first.consent_id)
+    again = await record(town, pupil(1))
+    assert (again.subject, again.recorded_before) == (first.subject, False)
+    assert again.consent_id != first.consent_id
+    assert await states(town, first.subject) == ["invalidated", "granted"]
+
+
+async def test_after_an_invalidation_the_same_number_is_a_new_decision(town: Town):
+    first = await record(town, guardian(1, number="12/7"))
+    await invalidate(town, first.consent_id)
+    same_seat = await record(town, guardian(1, number="12/7"))
+    assert (same_seat.subject, same_seat.recorded_before) == (first.subject, False)
+    await invalidate(town, same_seat.consent_id, reason=InvalidationReason.WRONG_PERSON)
+    other_seat = await record(town, guardian(2, number="12/7"))
+    assert other_seat.subject != first.subject
+    assert (await record(town, guardian(2, number="12/7"))).recorded_before is True
+    await invalidate(town, first.consent_id)  # said again, it frees no number that somebody else has taken
+    assert (await record(town, guardian(2, number="12/7"))).recorded_before is True
+
+
+async def test_after_an_invalidation_the_same_number_may_stand_for_a_refusal(town: Town):
+    first = await record(town, pupil(1, number="12/7"))
+    await invalidate(town, first.consent_id)
+    refusing = await record(town, pupil(1, granted=False, number="12/7"))
+    assert (refusing.state, refusing.recorded_before) == ("refused", False)
+
+
+async def test_only_a_decision_of_the_school_can_be_invalidated_and_only_by_its_office(town: Town):
+    elsewhere = await record(town, pupil(1, class_id="9x"), school="school-8", as_=administrator("school-8"))
+    here = await record(town, pupil(1))
+    for consent_id in ("c-nothing", elsewhere.consent_id):
+        with pytest.raises(Refused) as refused:
+            await invalidate(town, consent_id)
+        assert refused.value.code == "consent.unknown"
+    for other in (TEACHER_OF_5A, Actor(Role.GUARDIAN, here.subject, "school-7")):
+        with pytest.raises(Refused) as refused:
+            await invalidate(town, here.consent_id, as_=other)
+        assert refused.value.code == "access.role"
+    assert len(await town.recorded()) == 2
+
+
 # The other engine.
 
 
@@ -397,6 +557,13 @@ async def test_the_whole_way_is_the_same_on_postgresql(tmp_path: Path, fresh_pos
         withdrawal = Withdraw(school="school-7", consent_id=reply.outcomes[3].consent_id or "")
         assert (await system.call(consent.WITHDRAW, withdrawal, as_=ADMINISTRATOR)).subject == "p-teacher"
         assert await states(town, again.subject) == ["superseded", "refused"]
+        ending = await record(town, pupil(2, valid_until=date(2015, 8, 31), number="3"))
+        forged = await record(town, pupil(4, number="4"))
+        await invalidate(town, forged.consent_id)
+        assert (await record(town, pupil(4, number="4"))).recorded_before is False
+        await system.until("2015-09-02T00:00:00+03:00")
+        assert await states(town, ending.subject) == ["expired"]
+        assert (await town.recorded())[-1].happenedon == "2015-09-01"
 
 
 # Status.
@@ -408,6 +575,7 @@ async def test_the_status_of_one_consent_is_that_consents_alone(town: Town):
     status = await town.system.call(consent.STATUS, StatusQuery(school="school-7", consent_id=first.consent_id), as_=ADMINISTRATOR)
     [card] = status.consents
     assert (card.consent_id, card.state, card.seat, card.decided_on) == (first.consent_id, "superseded", seat(1), date(2015, 8, 17))
+    assert card.valid_until is None
     assert second.consent_id != first.consent_id
 
 

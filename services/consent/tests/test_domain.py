@@ -7,8 +7,21 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from consent.domain import CONSENTS, Consents, Decide, Withdraw
-from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, ConsentWithdrawn, Decision, SubjectKind, Terms
+from consent.domain import CONSENTS, Command, Consents, Decide, Expire, Invalidate, Withdraw, standing
+from contracts.consent import (
+    AgeBand,
+    Capacity,
+    ConsentExpired,
+    ConsentGranted,
+    ConsentInvalidated,
+    ConsentRefused,
+    ConsentWithdrawn,
+    Decision,
+    InvalidationReason,
+    SubjectKind,
+    Terms,
+)
+from contracts.event import Event
 from contracts.roster import Seat, SeatHolder
 from eventkit.decider import Refused
 from eventkit.testing import given
@@ -16,6 +29,8 @@ from eventkit.testing import given
 SEAT = Seat(class_id="class-5a", number=7, holder=SeatHolder.PUPIL)
 DAY = date(2015, 8, 24)
 NEXT_DAY = date(2015, 8, 25)
+LAST_DAY = date(2015, 8, 31)
+AFTER = date(2015, 9, 1)
 
 YES = Decision(granted=True, seat=SEAT, subject_kind=SubjectKind.PUPIL)
 NO = Decision(granted=False, seat=SEAT, subject_kind=SubjectKind.PUPIL)
@@ -53,6 +68,20 @@ def refused(consent_id: str = "c-1", supersedes: str | None = None, on: date = D
 
 def withdrawn(consent_id: str = "c-1") -> ConsentWithdrawn:
     return ConsentWithdrawn(consent_id=consent_id, subject="p-1", subject_kind=SubjectKind.PUPIL)
+
+
+def expired(consent_id: str = "c-1") -> ConsentExpired:
+    return ConsentExpired(consent_id=consent_id, subject="p-1", subject_kind=SubjectKind.PUPIL)
+
+
+def invalidated(consent_id: str = "c-1") -> ConsentInvalidated:
+    return ConsentInvalidated(
+        consent_id=consent_id, subject="p-1", subject_kind=SubjectKind.PUPIL, reason=InvalidationReason.NOT_AUTHORISED
+    )
+
+
+def invalidate(consent_id: str = "c-1") -> Invalidate:
+    return Invalidate(consent_id, InvalidationReason.NOT_AUTHORISED)
 
 
 # Decisions.
@@ -178,21 +207,111 @@ def test_a_consent_that_was_never_given_cannot_be_withdrawn():
     given(CONSENTS).when(Withdraw("c-1", DAY)).then_refused("consent.unknown")
 
 
+def test_an_expired_consent_cannot_be_withdrawn_any_more():
+    ending = granted(valid_until=LAST_DAY)
+    given(CONSENTS, ending, expired()).when(Withdraw("c-1", AFTER)).then_refused("consent.expired")
+    given(CONSENTS, ending).when(Withdraw("c-1", AFTER)).then_refused("consent.expired")  # the clock has not said so yet
+
+
+def test_a_withdrawal_that_came_before_the_end_counts_though_it_is_heard_of_later():
+    ending = granted(valid_until=LAST_DAY)
+    given(CONSENTS, ending, expired()).when(Withdraw("c-1", LAST_DAY)).then(withdrawn())
+
+
+def test_what_never_was_valid_cannot_be_withdrawn():
+    given(CONSENTS, granted(), invalidated()).when(Withdraw("c-1", NEXT_DAY)).then_refused("consent.invalidated")
+
+
+# The end of a consent's time.
+
+
+def test_a_consent_is_valid_to_the_end_of_its_last_day():
+    ending = granted(valid_until=LAST_DAY)
+    given(CONSENTS, ending).when(Expire("c-1", LAST_DAY)).then_nothing_happens()
+    given(CONSENTS, ending).when(Expire("c-1", AFTER)).then(expired())
+
+
+def test_a_consent_expires_once():
+    given(CONSENTS, granted(valid_until=LAST_DAY), expired()).when(Expire("c-1", AFTER)).then_nothing_happens()
+
+
+def test_a_consent_without_a_last_day_does_not_expire():
+    given(CONSENTS, granted()).when(Expire("c-1", date(2099, 1, 1))).then_nothing_happens()
+
+
+@pytest.mark.parametrize(
+    "later",
+    [withdrawn(), invalidated(), granted("c-2", supersedes="c-1", on=NEXT_DAY), refused("c-2", supersedes="c-1")],
+    ids=["withdrawn", "invalidated", "superseded by another consent", "superseded by a refusal"],
+)
+def test_a_consent_that_does_not_stand_any_more_does_not_expire(later: Event):
+    given(CONSENTS, granted(valid_until=LAST_DAY), later).when(Expire("c-1", AFTER)).then_nothing_happens()
+
+
+def test_whoever_signs_again_before_the_end_supersedes_and_after_it_decides_anew():
+    ending, renewed = granted(valid_until=LAST_DAY), decided("c-2", on=AFTER)
+    given(CONSENTS, ending).when(renewed).then(granted("c-2", supersedes="c-1", on=AFTER))
+    given(CONSENTS, ending, expired()).when(renewed).then(granted("c-2", on=AFTER))
+
+
+# Decisions that never were valid.
+
+
+def test_a_decision_is_invalidated_whether_it_was_a_consent_or_a_refusal():
+    given(CONSENTS, granted()).when(invalidate()).then(invalidated())
+    given(CONSENTS, refused()).when(invalidate()).then(invalidated())
+
+
+def test_a_decision_is_invalidated_once_whatever_reason_is_given_next():
+    given(CONSENTS, granted(), invalidated()).when(Invalidate("c-1", InvalidationReason.FORGED)).then_nothing_happens()
+
+
+@pytest.mark.parametrize("later", [withdrawn(), expired(), refused("c-2", supersedes="c-1")], ids=["withdrawn", "expired", "superseded"])
+def test_what_has_ended_may_still_turn_out_never_to_have_been_valid(later: Event):
+    given(CONSENTS, granted(), later).when(invalidate()).then(invalidated())
+
+
+def test_a_decision_that_was_never_taken_cannot_be_invalidated():
+    given(CONSENTS).when(invalidate()).then_refused("consent.unknown")
+
+
+def test_after_an_invalidation_the_same_decision_is_a_new_one():
+    given(CONSENTS, granted(), invalidated()).when(decided("c-2")).then(granted("c-2"))
+
+
+def test_what_an_invalidated_decision_had_superseded_does_not_come_back():
+    later = granted("c-2", supersedes="c-1", on=NEXT_DAY)
+    assert standing(CONSENTS.fold([granted(), later, invalidated("c-2")])) is None
+    given(CONSENTS, granted(), later, invalidated("c-2")).when(decided("c-3")).then(granted("c-3"))
+
+
+def test_the_decision_after_an_invalidated_one_stands():
+    later = refused("c-2", supersedes="c-1", on=NEXT_DAY)
+    stands = standing(CONSENTS.fold([granted(), later, invalidated()]))
+    assert stands is not None
+    assert stands.decided == later
+
+
 # Laws.
 
-commands = st.one_of(
+ids = st.sampled_from(["c-1", "c-2", "c-3", "c-4"])
+commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(
         Decide,
-        consent_id=st.sampled_from(["c-1", "c-2", "c-3", "c-4"]),
+        consent_id=ids,
         subject=st.just("p-1"),
-        decision=st.sampled_from([YES, NO, YES.model_copy(update={"form": "electronic"})]),
+        decision=st.sampled_from(
+            [YES, NO, YES.model_copy(update={"form": "electronic"}), YES.model_copy(update={"valid_until": LAST_DAY})]
+        ),
         on=st.sampled_from([DAY, NEXT_DAY]),
     ),
-    st.builds(Withdraw, consent_id=st.sampled_from(["c-1", "c-2", "c-3", "c-4"]), on=st.sampled_from([DAY, NEXT_DAY])),
+    st.builds(Withdraw, consent_id=ids, on=st.sampled_from([DAY, NEXT_DAY])),
+    st.builds(Expire, consent_id=ids, on=st.sampled_from([LAST_DAY, AFTER])),
+    st.builds(Invalidate, consent_id=ids, reason=st.sampled_from(InvalidationReason)),
 )
 
 
-def carry_out(history: list[Decide | Withdraw]) -> Consents:
+def carry_out(history: list[Command]) -> Consents:
     consents: Consents = ()
     for command in history:
         try:
@@ -203,13 +322,13 @@ def carry_out(history: list[Decide | Withdraw]) -> Consents:
 
 
 @for_all(history=st.lists(commands), command=commands)
-def test_saying_it_twice_is_saying_it_once(history: list[Decide | Withdraw], command: Decide | Withdraw):
+def test_saying_it_twice_is_saying_it_once(history: list[Command], command: Command):
     once = carry_out([*history, command])
     assert carry_out([*history, command, command]) == once
 
 
 @for_all(history=st.lists(commands))
-def test_only_the_last_decision_can_stand(history: list[Decide | Withdraw]):
+def test_only_the_last_decision_can_stand(history: list[Command]):
     consents = carry_out(history)
-    assert all(consent.state in ("superseded", "withdrawn") for consent in consents[:-1])
+    assert not {"granted", "refused"} & {consent.state for consent in consents[:-1]}
     assert len({consent.decided.consent_id for consent in consents}) == len(consents)

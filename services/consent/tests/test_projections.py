@@ -1,14 +1,27 @@
-"""What consent knows of the schools depends on what roster recorded, and not on how it arrived."""
+"""What consent knows of the schools, and of the ends of consents, depends on what was recorded, and not on how it arrived."""
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, select
+from sqlalchemy import Executable, Row, create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from consent.projections import People, metadata, people_of_class
+from consent.projections import People, ended_before, metadata, next_end, people_of_class, timezones
+from contracts.consent import (
+    AgeBand,
+    Capacity,
+    ConsentExpired,
+    ConsentGranted,
+    ConsentInvalidated,
+    ConsentRefused,
+    ConsentWithdrawn,
+    InvalidationReason,
+    SubjectKind,
+    Terms,
+)
 from contracts.event import Event
 from contracts.roster import (
     ClassClosed,
@@ -60,11 +73,62 @@ of_roster: st.SearchStrategy[Event] = st.one_of(
 )
 
 
-def recorded(events: Sequence[Event]) -> list[Recorded]:
+consent_ids = st.sampled_from(["c-1", "c-2", "c-3"])
+LAST_DAYS = [date(2015, 8, 31), date(2015, 9, 30)]
+DAYS_AROUND = [date(2015, 8, 31), date(2015, 9, 1), date(2015, 10, 1)]
+
+
+def granted(consent_id: str, valid_until: date | None, supersedes: str | None = None) -> ConsentGranted:
+    return ConsentGranted(
+        consent_id=consent_id,
+        supersedes=supersedes,
+        subject="p-1",
+        subject_kind=SubjectKind.PUPIL,
+        seat=None,
+        age_band=AgeBand.UNDER_14,
+        grantor=None,
+        capacity=Capacity.LEGAL_REPRESENTATIVE,
+        terms=Terms(),
+        form="paper",
+        evidence_sha256=None,
+        signed_on=DAY,
+        valid_from=DAY,
+        valid_until=valid_until,
+    )
+
+
+def refused(consent_id: str, supersedes: str | None) -> ConsentRefused:
+    return ConsentRefused(
+        consent_id=consent_id, supersedes=supersedes, subject="p-1", subject_kind=SubjectKind.PUPIL, seat=None, decided_on=DAY
+    )
+
+
+def withdrawn(consent_id: str) -> ConsentWithdrawn:
+    return ConsentWithdrawn(consent_id=consent_id, subject="p-1", subject_kind=SubjectKind.PUPIL)
+
+
+def expired(consent_id: str) -> ConsentExpired:
+    return ConsentExpired(consent_id=consent_id, subject="p-1", subject_kind=SubjectKind.PUPIL)
+
+
+def invalidated(consent_id: str) -> ConsentInvalidated:
+    return ConsentInvalidated(consent_id=consent_id, subject="p-1", subject_kind=SubjectKind.PUPIL, reason=InvalidationReason.FORGED)
+
+
+of_consent: st.SearchStrategy[Event] = st.one_of(
+    st.builds(granted, consent_ids, st.sampled_from([None, *LAST_DAYS]), st.none() | consent_ids),
+    st.builds(refused, consent_ids, st.none() | consent_ids),
+    st.builds(withdrawn, consent_ids),
+    st.builds(expired, consent_ids),
+    st.builds(invalidated, consent_ids),
+)
+
+
+def recorded(events: Sequence[Event], service: str = "roster") -> list[Recorded]:
     drafts = [Draft(event, "told", version, "school-7", DAY, Origin("operator", "c", "c")) for version, event in enumerate(events, 1)]
     at = "2015-08-17T06:00:00.000000Z"
     return [
-        decode(stamp(draft, service="roster", position=draft.version, event_id=f"e-{draft.version}", recorded_at=at)) for draft in drafts
+        decode(stamp(draft, service=service, position=draft.version, event_id=f"e-{draft.version}", recorded_at=at)) for draft in drafts
     ]
 
 
@@ -81,12 +145,53 @@ def after(batches: Sequence[Sequence[Recorded]]) -> tuple[dict[str, set[tuple[ob
     return rows, members
 
 
-@given(events=st.lists(of_roster, max_size=25), cuts=st.lists(st.integers(0, 25), max_size=4))
-def test_any_batches_end_in_the_same_rows(events: list[Event], cuts: list[int]):
-    told = recorded(events)
-    places = sorted(min(cut, len(told)) for cut in cuts)
-    batches = [told[start:end] for start, end in zip([0, *places], [*places, len(told)], strict=True)]
-    assert after(batches) == after([[event] for event in told])
+@given(roster=st.lists(of_roster, max_size=25), consent=st.lists(of_consent, max_size=10), data=st.data())
+def test_any_interleaving_in_any_batches_ends_in_the_same_rows(roster: list[Event], consent: list[Event], data: st.DataObject):
+    first, second = recorded(roster), recorded(consent, "consent")
+    one_by_one = [[event] for event in [*first, *second]]
+    merged: list[Recorded] = []
+    for from_roster in data.draw(st.permutations([True] * len(first) + [False] * len(second))):
+        merged.append((first if from_roster else second).pop(0))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(merged)), max_size=4)))
+    batches = [merged[start:end] for start, end in zip([0, *cuts], [*cuts, len(merged)], strict=True)]
+    assert after(batches) == after(one_by_one)
+
+
+def test_only_what_still_stands_has_an_end():
+    first, second = LAST_DAYS
+    opened = SchoolOpened(school="school-7", municipality="m-1", timezone="Asia/Vladivostok")
+    told = [
+        granted("c-1", first),
+        granted("c-2", second),
+        granted("c-3", first),
+        granted("c-4", first),
+        granted("c-5", first),
+        withdrawn("c-3"),
+        granted("c-6", None, supersedes="c-4"),
+        refused("c-7", supersedes="c-5"),
+        granted("c-8", first),
+        invalidated("c-8"),
+        granted("c-9", first),
+        expired("c-9"),
+    ]
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        People().apply(connection, [*recorded([opened]), *recorded(told, "consent")])
+
+        def rows(statement: Executable) -> Sequence[Row[Any]]:
+            return connection.execute(statement).all()
+
+        [zone] = timezones(rows)
+        assert zone == "Asia/Vladivostok"
+        ends = [(day, [row.consent_id for row in ended_before(rows, day, zone)], next_end(rows, day, zone)) for day in DAYS_AROUND]
+        assert ends == [
+            (date(2015, 8, 31), [], first),
+            (date(2015, 9, 1), ["c-1"], second),
+            (date(2015, 10, 1), ["c-1", "c-2"], None),
+        ]
+        assert ended_before(rows, date(2099, 1, 1), "Europe/Moscow") == []
+    engine.dispose()
 
 
 def test_a_guardian_belongs_to_the_classes_of_the_own_children():

@@ -12,7 +12,18 @@ from sqlalchemy.engine import URL
 
 from contracts import roster
 from contracts.call import Call, Role
-from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, ConsentWithdrawn, SubjectKind, Terms
+from contracts.consent import (
+    AgeBand,
+    Capacity,
+    ConsentExpired,
+    ConsentGranted,
+    ConsentInvalidated,
+    ConsentRefused,
+    ConsentWithdrawn,
+    InvalidationReason,
+    SubjectKind,
+    Terms,
+)
 from contracts.event import Event
 from contracts.roster import LegalBasis, NoGuardianReason, PersonName, Position, Relation, Seat, SeatHolder
 from eventkit.database import sqlite_url
@@ -137,6 +148,9 @@ def refused(consent_id: str, subject: str, at: Seat | None = None, supersedes: s
     )
 
 
+INVALIDATED = ConsentInvalidated(consent_id="c-1", subject="p-1", subject_kind=SubjectKind.PUPIL, reason=InvalidationReason.FORGED)
+
+
 # -- schools and classes -------------------------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +273,15 @@ async def test_a_pupil_adopts_the_id_and_the_seat_of_the_consent(town: Town):
     assert (event.seat, event.consent_id, event.legal_basis) == (seat(class_id, 7), "c-1", None)
 
 
+async def test_a_seat_whose_decision_never_was_valid_is_free_again(town: Town):
+    class_id = await town.declared()
+    await town.consent_says(
+        granted("c-1", "p-1", seat(class_id, 1)), refused("c-2", "p-2", seat(class_id, 2)), INVALIDATED, granted("c-3", "p-3")
+    )
+    await town.enrolled(class_id, consent_id="c-3")
+    assert [event.seat.number for event in await town.events(roster.PupilEnrolled)] == [1]
+
+
 async def test_a_pupil_without_a_seat_on_the_list_takes_the_next_that_nobody_has_or_has_decided_on(town: Town):
     class_id, other = await town.declared(), await town.declared("Б")
     await town.consent_says(
@@ -269,7 +292,10 @@ async def test_a_pupil_without_a_seat_on_the_list_takes_the_next_that_nobody_has
     assert [event.seat.number for event in await town.events(roster.PupilEnrolled)] == [3, 4]
 
 
-@pytest.mark.parametrize("consent_id", ["c-refused", "c-withdrawn", "c-superseded", "c-elsewhere", "c-mothers", "c-none"])
+@pytest.mark.parametrize(
+    "consent_id",
+    ["c-refused", "c-withdrawn", "c-superseded", "c-expired", "c-invalidated", "c-elsewhere", "c-mothers", "c-none"],
+)
 async def test_nobody_is_entered_without_a_consent_that_holds_in_this_school(town: Town, consent_id: str):
     class_id = await town.declared()
     await town.consent_says(
@@ -279,6 +305,10 @@ async def test_nobody_is_entered_without_a_consent_that_holds_in_this_school(tow
         granted("c-superseded", "p-3"),
         refused("c-later", "p-3", supersedes="c-superseded"),
         granted("c-mothers", "p-4", kind=SubjectKind.GUARDIAN),
+        granted("c-expired", "p-6"),
+        ConsentExpired(consent_id="c-expired", subject="p-6", subject_kind=SubjectKind.PUPIL),
+        granted("c-invalidated", "p-7"),
+        INVALIDATED.model_copy(update={"consent_id": "c-invalidated", "subject": "p-7"}),
     )
     await town.consent_says(granted("c-elsewhere", "p-5"), school="school-8")
     body = {"details": MASHA, "class_id": class_id, "enrolled_on": DAY, "consent_id": consent_id}

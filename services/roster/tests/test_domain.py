@@ -212,10 +212,12 @@ def test_a_pupil_is_entered_on_another_legal_basis():
         Consent("c-1", "p-1", SubjectKind.PUPIL, "refused", SEAT),
         Consent("c-1", "p-1", SubjectKind.PUPIL, "withdrawn", SEAT),
         Consent("c-1", "p-1", SubjectKind.PUPIL, "superseded", SEAT),
+        Consent("c-1", "p-1", SubjectKind.PUPIL, "expired", SEAT),
+        Consent("c-1", "p-1", SubjectKind.PUPIL, "invalidated", SEAT),
         Consent("c-1", "p-9", SubjectKind.PUPIL, "granted", SEAT),
         Consent("c-1", "p-1", SubjectKind.GUARDIAN, "granted", None),
     ],
-    ids=["none", "refused", "withdrawn", "superseded", "of somebody else", "of another kind"],
+    ids=["none", "refused", "withdrawn", "superseded", "expired", "invalidated", "of somebody else", "of another kind"],
 )
 def test_nobody_is_entered_without_a_consent_that_holds(consent: Consent | None):
     given(PUPIL).when(enrol(consent)).then_refused("consent.missing")

@@ -186,6 +186,18 @@ class Withdrawn(Reply):
     subject: Identifier
 
 
+class Invalidate(SchoolRequest):
+    """It has no day of its own: whatever never was valid was so on no day."""
+
+    consent_id: Identifier
+    reason: InvalidationReason
+
+
+class Invalidated(Reply):
+    consent_id: Identifier
+    subject: Identifier
+
+
 class StatusQuery(SchoolRequest):
     subject: Identifier | None = None
     consent_id: Identifier | None = None
@@ -196,8 +208,9 @@ class ConsentCard(Value):
     subject: Identifier
     subject_kind: SubjectKind
     seat: Seat | None
-    state: Literal["granted", "refused", "withdrawn", "superseded"]
+    state: Literal["granted", "refused", "withdrawn", "superseded", "expired", "invalidated"]
     decided_on: date
+    valid_until: date | None = Field(default=None, description="The last day of a consent that ends by itself")
 
 
 class ConsentStatus(Reply):
@@ -212,6 +225,9 @@ RECORD_DECISIONS = command(
 )
 WITHDRAW = command(
     "consent.withdraw", Withdraw, Withdrawn, (Role.ADMINISTRATOR, Role.GUARDIAN, Role.STAFF, Role.PUPIL), "Records a withdrawal"
+)
+INVALIDATE = command(
+    "consent.invalidate", Invalidate, Invalidated, (Role.DIRECTOR, Role.ADMINISTRATOR), "Records that a decision never was valid"
 )
 STATUS = query(
     "consent.status", StatusQuery, ConsentStatus, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "The decisions on one subject"

@@ -1,10 +1,11 @@
-"""The calls that consent answers: decisions recorded, alone and in lists, withdrawals, and how things stand."""
+"""The calls that consent answers: decisions recorded, alone and in lists, withdrawn and invalidated, and how things stand."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from consent.domain import CONSENTS, Consents, Withdraw
+from consent import registry
+from consent.domain import CONSENTS, Consents, Invalidate, Withdraw
 from consent.projections import timezone
 from consent.registry import Registry, consent_table
 from contracts import consent
@@ -45,20 +46,23 @@ def register(service: Service) -> None:
     @service.command(consent.WITHDRAW)
     def withdraw(request: consent.Withdraw, tx: Transaction, caller: Caller) -> consent.Withdrawn:
         day = happened_on(request.happened_on, tx.now, timezone=timezone(tx.rows, request.school))
-        found = tx.rows(
-            select(consent_table.c.subject).where(
-                consent_table.c.consent_id == request.consent_id, consent_table.c.school == request.school
-            )
-        )
-        if not found:
-            raise Refused("consent.unknown", f"There is no consent {request.consent_id} in this school.")
-        subject: str = found[0].subject
+        subject = registry.subject_of(tx, request.school, request.consent_id)
         if caller.actor.role in _FOR_THEMSELVES and caller.actor.scope != subject:
             raise Refused(
                 "access.other-person", "You can withdraw your own consent alone. The school's administrator records anybody else's."
             )
         tx.decide(CONSENTS, subject, Withdraw(request.consent_id, day), school=request.school, happened_on=day)
         return consent.Withdrawn(consent_id=request.consent_id, subject=subject)
+
+    @service.command(consent.INVALIDATE)
+    def invalidate(request: consent.Invalidate, tx: Transaction, caller: Caller) -> consent.Invalidated:
+        timezone(tx.rows, request.school)
+        subject = registry.subject_of(tx, request.school, request.consent_id)
+        of_decision = next(one.decided_on for one in tx.state(CONSENTS, subject) if one.decided.consent_id == request.consent_id)
+        command = Invalidate(request.consent_id, request.reason)
+        if tx.decide(CONSENTS, subject, command, school=request.school, happened_on=of_decision):
+            registry.release_number(tx, request.school, request.consent_id)
+        return consent.Invalidated(consent_id=request.consent_id, subject=subject)
 
     @service.query(consent.STATUS)
     async def status(request: consent.StatusQuery, caller: Caller) -> consent.ConsentStatus:
@@ -83,6 +87,7 @@ def _status(connection: Connection, request: consent.StatusQuery) -> consent.Con
                 seat=one.decided.seat,
                 state=one.state,
                 decided_on=one.decided_on,
+                valid_until=one.valid_until,
             )
             for one in consents
             if request.consent_id in (None, one.decided.consent_id)

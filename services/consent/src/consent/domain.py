@@ -1,7 +1,8 @@
 """The decisions on one person's data, in the order in which they were taken (DOMAIN 3).
 
-A decision is granted or refused; a later one supersedes it. A granted consent may be withdrawn: then it was valid and
-has ended. Consent is voluntary, so a refusal is as good a decision as a grant.
+A decision is granted or refused; a later one supersedes it. A granted consent may be withdrawn, or comes to its last day:
+then it was valid and has ended. What is found never to have been valid is invalidated, whatever had become of it. Consent is
+voluntary, so a refusal is as good a decision as a grant.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
-from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, ConsentWithdrawn, Decision, SubjectKind
+from contracts.consent import (
+    AgeBand,
+    Capacity,
+    ConsentExpired,
+    ConsentGranted,
+    ConsentInvalidated,
+    ConsentRefused,
+    ConsentWithdrawn,
+    Decision,
+    InvalidationReason,
+    SubjectKind,
+)
 from contracts.event import Event
 from eventkit.decider import Decider, Refused
 
@@ -35,27 +47,60 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
+class Expire:
+    """A day has begun that may be the first one after a consent's last."""
+
+    consent_id: str
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidate:
+    """A decision never was valid."""
+
+    consent_id: str
+    reason: InvalidationReason
+
+
+Command = Decide | Withdraw | Expire | Invalidate
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """One decision and what has become of it."""
 
     decided: ConsentGranted | ConsentRefused
-    state: Literal["granted", "refused", "withdrawn", "superseded"]
+    state: Literal["granted", "refused", "withdrawn", "superseded", "expired", "invalidated"]
 
     @property
     def decided_on(self) -> date:
         return self.decided.signed_on if isinstance(self.decided, ConsentGranted) else self.decided.decided_on
 
+    @property
+    def valid_until(self) -> date | None:
+        """The last day on which it is valid, None where it has no such day."""
+        return self.decided.valid_until if isinstance(self.decided, ConsentGranted) else None
+
 
 Consents = tuple[Consent, ...]
-"""Every decision on one subject, the oldest first; the last one stands."""
+"""Every decision on one subject, the oldest first; none but the last one can stand."""
 
 
-def decide(command: Decide | Withdraw, consents: Consents) -> Sequence[Event]:
+def decide(command: Command, consents: Consents) -> Sequence[Event]:
     match command:
         case Decide():
             return _decide(command, consents)
         case Withdraw():
             return _withdraw(command, consents)
+        case Expire():
+            return _expire(command, consents)
+        case Invalidate():
+            return _invalidate(command, consents)
+
+
+def standing(consents: Consents) -> Consent | None:
+    """The decision that stands. What has ended, or never was valid, leaves none: the subject has to decide again."""
+    return consents[-1] if consents and consents[-1].state in ("granted", "refused") else None
 
 
 def _decide(command: Decide, consents: Consents) -> Sequence[Event]:
@@ -66,28 +111,50 @@ def _decide(command: Decide, consents: Consents) -> Sequence[Event]:
         known_as = consents[-1].decided.subject_kind
         raise Refused("subject.other-kind", f"{command.subject} is known as {known_as}, not as {kind}. Name the right person or kind.")
     age_band, capacity = _who_decides(command.decision)
-    if not consents or consents[-1].state == "withdrawn":  # what has ended already cannot be superseded
+    found = standing(consents)
+    if found is None:
         return [_event(command, command.consent_id, None, age_band, capacity)]
-    last = consents[-1].decided
+    last = found.decided
     if _event(command, last.consent_id, last.supersedes, age_band, capacity) == last:
         return []
     return [_event(command, command.consent_id, last.consent_id, age_band, capacity)]
 
 
 def _withdraw(command: Withdraw, consents: Consents) -> Sequence[Event]:
-    consent = next((consent for consent in consents if consent.decided.consent_id == command.consent_id), None)
-    if consent is None:
-        raise Refused("consent.unknown", f"There is no consent {command.consent_id}.")
+    consent = _known(command.consent_id, consents)
     if consent.state == "withdrawn":
         return []
+    if consent.state == "invalidated":
+        raise Refused("consent.invalidated", "This decision never was valid: there is nothing to withdraw.")
     if isinstance(consent.decided, ConsentRefused):
         raise Refused("consent.not-granted", "This decision was a refusal: there is nothing to withdraw.")
     if consent.state == "superseded":
         raise Refused("consent.superseded", "A later decision has taken the place of this consent: withdraw that one.")
     if command.on < consent.decided_on:
         raise Refused("consent.not-yet-granted", f"This consent was signed on {consent.decided_on}: it cannot end before that day.")
+    if consent.valid_until is not None and command.on > consent.valid_until:
+        raise Refused("consent.expired", f"This consent was valid until {consent.valid_until}: there is nothing to withdraw any more.")
     decided = consent.decided
     return [ConsentWithdrawn(consent_id=decided.consent_id, subject=decided.subject, subject_kind=decided.subject_kind)]
+
+
+def _expire(command: Expire, consents: Consents) -> Sequence[Event]:
+    """The clock says this, not a person: of a consent that does not stand any more, or has no last day, it is no news."""
+    consent = next((consent for consent in consents if consent.decided.consent_id == command.consent_id), None)
+    if consent is None or consent.state != "granted" or consent.valid_until is None or command.on <= consent.valid_until:
+        return []
+    decided = consent.decided
+    return [ConsentExpired(consent_id=decided.consent_id, subject=decided.subject, subject_kind=decided.subject_kind)]
+
+
+def _invalidate(command: Invalidate, consents: Consents) -> Sequence[Event]:
+    consent = _known(command.consent_id, consents)
+    if consent.state == "invalidated":
+        return []
+    decided = consent.decided
+    return [
+        ConsentInvalidated(consent_id=decided.consent_id, subject=decided.subject, subject_kind=decided.subject_kind, reason=command.reason)
+    ]
 
 
 def evolve(consents: Consents, event: Event) -> Consents:
@@ -98,15 +165,26 @@ def evolve(consents: Consents, event: Event) -> Consents:
             return (*_ended(consents, event.supersedes, "superseded"), Consent(event, "refused"))
         case ConsentWithdrawn():
             return _ended(consents, event.consent_id, "withdrawn")
+        case ConsentExpired():
+            return _ended(consents, event.consent_id, "expired")
+        case ConsentInvalidated():
+            return _ended(consents, event.consent_id, "invalidated")
         case _:
             raise TypeError(f"{event.type} is no event of a subject's consents")
 
 
-CONSENTS: Decider[Decide | Withdraw, Consents] = Decider("consents", (), decide, evolve)
+CONSENTS: Decider[Command, Consents] = Decider("consents", (), decide, evolve)
 """The decisions on one subject; a stream's id is the subject's."""
 
 
-def _ended(consents: Consents, consent_id: str | None, state: Literal["superseded", "withdrawn"]) -> Consents:
+def _known(consent_id: str, consents: Consents) -> Consent:
+    for consent in consents:
+        if consent.decided.consent_id == consent_id:
+            return consent
+    raise Refused("consent.unknown", f"There is no consent {consent_id}.")
+
+
+def _ended(consents: Consents, consent_id: str | None, state: Literal["superseded", "withdrawn", "expired", "invalidated"]) -> Consents:
     return tuple(replace(consent, state=state) if consent.decided.consent_id == consent_id else consent for consent in consents)
 
 

@@ -1,11 +1,15 @@
-"""What consent must know of the schools: which there are, their classes, and who is in them. It follows roster."""
+"""What consent must know of the schools: which there are, their classes, and who is in them; and which consents end when.
+
+It follows roster and, for the ends, consent itself: the clock asks for them (DOMAIN 3).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import date
 from typing import Any
 
-from sqlalchemy import Column, CompoundSelect, Connection, Executable, MetaData, Row, Table, Text, select
+from sqlalchemy import Column, CompoundSelect, Connection, Date, Executable, MetaData, Row, Table, Text, func, select
 
 from contracts.consent import SubjectKind
 from eventkit.changes import Changes
@@ -35,11 +39,22 @@ pupil_class_table = Table("pupil_class", metadata, Column("pupil", Text, primary
 guardianship_table = Table("guardianship", metadata, Column("guardian", Text, primary_key=True), Column("pupil", Text, primary_key=True))
 
 
+end_table = Table(
+    "end",
+    metadata,
+    Column("consent_id", Text, primary_key=True),
+    Column("school", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("valid_until", Date, nullable=False, index=True),
+)
+"""The consents that stand and have a last day."""
+
+
 class People:
-    """The projection of schools, classes and people."""
+    """The projection of schools, classes, people, and the ends of consents."""
 
     name = "people"
-    sources = ("roster",)
+    sources = ("roster", "consent")
     tables = metadata
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
@@ -65,6 +80,14 @@ class People:
                     changes.put(guardianship_table, guardian=fact["guardian"], pupil=fact["pupil"])
                 case "roster.guardian-unlinked.v1":
                     changes.drop(guardianship_table, guardian=fact["guardian"], pupil=fact["pupil"])
+                case "consent.consent-granted.v1" | "consent.consent-refused.v1":
+                    if fact["supersedes"] is not None:
+                        changes.drop(end_table, consent_id=fact["supersedes"])
+                    if (last := fact.get("valid_until")) is not None:
+                        end = {"subject": fact["subject"], "valid_until": date.fromisoformat(last)}
+                        changes.put(end_table, consent_id=fact["consent_id"], school=event.school, **end)
+                case "consent.consent-withdrawn.v1" | "consent.consent-expired.v1" | "consent.consent-invalidated.v1":
+                    changes.drop(end_table, consent_id=fact["consent_id"])
                 case _:
                     pass
         changes.write(connection)
@@ -78,6 +101,24 @@ def timezone(rows: Rows, school: str) -> str:
     return found[0].timezone
 
 
+def timezones(rows: Rows) -> Sequence[str]:
+    """The time zones in which there are schools."""
+    return [row.timezone for row in rows(select(school_table.c.timezone).distinct().order_by(school_table.c.timezone))]
+
+
+def ended_before(rows: Rows, day: date, timezone: str) -> Sequence[Row[Any]]:
+    """The consents whose last day came before a day, in the schools of a time zone, the longest ended first."""
+    ended = (end_table.c.valid_until < day) & (school_table.c.timezone == timezone)
+    return rows(select(end_table).join(school_table, _SCHOOL).where(ended).order_by(end_table.c.valid_until, end_table.c.consent_id))
+
+
+def next_end(rows: Rows, day: date, timezone: str) -> date | None:
+    """The first last day that is no earlier than a day, in the schools of a time zone."""
+    to_come = (end_table.c.valid_until >= day) & (school_table.c.timezone == timezone)
+    [found] = rows(select(func.min(end_table.c.valid_until).label("first")).join(school_table, _SCHOOL).where(to_come))
+    return found.first
+
+
 def people_of_class(class_id: str, people: Collection[str]) -> CompoundSelect[Any]:
     """Selects those of the people who are the class's pupils or their guardians, as `person`."""
     pupils = select(pupil_class_table.c.pupil.label("person")).where(
@@ -89,3 +130,6 @@ def people_of_class(class_id: str, people: Collection[str]) -> CompoundSelect[An
         .where(pupil_class_table.c.class_id == class_id, guardianship_table.c.guardian.in_(people))
     )
     return pupils.union(guardians)
+
+
+_SCHOOL = end_table.c.school == school_table.c.school

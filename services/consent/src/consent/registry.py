@@ -1,8 +1,8 @@
 """Whose consent is whose: from a consent's number on paper, and from a seat, to the subject that they made known.
 
 A decision for a seat makes the person's random id, long before anybody is entered by name. A later decision for that
-seat, and the same number again, find that id. The rows here are written in the transaction of the events and are never
-changed; the number stands in them as a keyed digest alone.
+seat, and the same number again, find that id. The rows here are written in the transaction of the events; a number stands in
+them as a keyed digest alone, and is free again once its decision has been invalidated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, insert, select, tuple_
+from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, insert, select, tuple_
 
 from consent.domain import CONSENTS, Decide
 from consent.projections import class_table, people_of_class, person_table, timezone
@@ -56,6 +56,19 @@ seat_table = Table(
 )
 
 _Place = tuple[str, int, str]
+
+
+def subject_of(tx: Transaction, school: str, consent_id: str) -> str:
+    """Whose consent this is. Raises Refused `consent.unknown`."""
+    of_school = (consent_table.c.consent_id == consent_id) & (consent_table.c.school == school)
+    for row in tx.rows(select(consent_table.c.subject).where(of_school)):
+        return row.subject
+    raise Refused("consent.unknown", f"There is no consent {consent_id} in this school.")
+
+
+def release_number(tx: Transaction, school: str, consent_id: str) -> None:
+    """The number of a decision that never was valid: whoever brings it again brings a paper of which nothing is known."""
+    tx.write(delete(number_table).where(number_table.c.school == school, number_table.c.consent_id == consent_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,7 +239,10 @@ class Pages:
         self._decided_numbers |= {class_id: set() for class_id in missing}
         seat = consent_table.c
         wanted = select(seat.class_id, seat.seat_number, seat.state).where(
-            seat.school == self.school, seat.class_id.in_(missing), seat.seat_holder == SeatHolder.PUPIL
+            seat.school == self.school,
+            seat.class_id.in_(missing),
+            seat.seat_holder == SeatHolder.PUPIL,
+            seat.state != "invalidated",  # then nobody has decided
         )
         for row in self._rows(wanted):
             self._decided_numbers[row.class_id].add(row.seat_number)

@@ -53,8 +53,8 @@ class Consents:
                     decided[fact["consent_id"]] = _row(event.school, state, fact)
                     if fact["supersedes"] is not None:
                         ended[fact["supersedes"]] = "superseded"
-                case "consent.consent-withdrawn.v1":
-                    ended[fact["consent_id"]] = "withdrawn"
+                case "consent.consent-withdrawn.v1" | "consent.consent-expired.v1" | "consent.consent-invalidated.v1":
+                    ended[fact["consent_id"]] = name.removeprefix("consent.consent-").removesuffix(".v1")
                 case _:
                     pass
         if decided:

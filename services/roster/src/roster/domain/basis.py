@@ -17,7 +17,7 @@ class Consent:
     consent_id: str
     subject: str
     kind: SubjectKind
-    state: Literal["granted", "refused", "withdrawn", "superseded"]
+    state: Literal["granted", "refused", "withdrawn", "superseded", "expired", "invalidated"]
     seat: Seat | None
 
 
@@ -32,8 +32,8 @@ class Basis:
 def basis(person: str, kind: SubjectKind, consent: Consent | None, legal_basis: LegalBasis | None) -> Basis:
     """The basis for entering a person. Raises Refused `consent.missing` where there is none.
 
-    A consent that is named must be this person's own. One that was refused or withdrawn is no basis, but another legal
-    basis may stand beside it.
+    A consent that is named must be this person's own. One that was refused, has ended or never was valid is no basis, but
+    another legal basis may stand beside it.
     """
     if consent is not None and (consent.subject, consent.kind) != (person, kind):
         raise Refused("consent.missing", f"Consent {consent.consent_id} is another person's. Name the consent of this {kind}.")
