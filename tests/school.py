@@ -154,15 +154,17 @@ async def weeks(school: School) -> None:
     await school.act(plan.OVERRIDE_CALENDAR, plan.OverrideCalendar(off=(date(2015, 9, 7),)), "ministry")
     refused = Decision(granted=False, person=school.staff[3], subject_kind=SubjectKind.STAFF)
     await school.act(consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=refused), _ADMINISTRATOR)
+    refusals: list[tuple[consent.RecordDecision, str]] = []
     for class_id in school.classes:
         seat = Seat(class_id=class_id, number=_PUPILS_A_CLASS + 1, holder=SeatHolder.PUPIL)
         refused = Decision(granted=False, seat=seat, subject_kind=SubjectKind.PUPIL)
         refusing = consent.RecordDecision(school=SCHOOL, decision=refused, happened_on=date(2015, 8, 19))
-        refusal = (await school.act(consent.RECORD_DECISION, refusing, _ADMINISTRATOR)).consent_id
+        refusals.append((refusing, (await school.act(consent.RECORD_DECISION, refusing, _ADMINISTRATOR)).consent_id))
     await school.act(plan.REVOKE_ORDER, plan.RevokeOrder(school=SCHOOL, order=order), _DIRECTOR)
 
     await _until(school, "2015-08-24T12:00")
     await school.act(plan.REGISTER_ORDER, plan.RegisterOrder(school=SCHOOL, evidence_sha256=digest("order 2")), _DIRECTOR)
+    refusing, refusal = refusals[-1]
     unsigned = consent.Invalidate(school=SCHOOL, consent_id=refusal, reason=InvalidationReason.NOT_SIGNED)
     await school.act(consent.INVALIDATE, unsigned, _DIRECTOR)
     await school.act(consent.RECORD_DECISION, refusing.model_copy(update={"happened_on": date(2015, 8, 24)}), _ADMINISTRATOR)

@@ -69,6 +69,9 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "identity.hand-over": {ADMINISTRATOR, CLASS_TEACHER},
     "identity.activate": EVERYBODY,
     "identity.account": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    # The portal's service says who was active; what comes of it concerns the office
+    "identity.note-activity": {SERVICE},
+    "identity.activity": {DIRECTOR, ADMINISTRATOR},
     "identity.token": {SERVICE},
     # The plan: the director answers for it, the ministry may start it, municipality and ministry see states and counts
     "plan.adopt-plan": {DIRECTOR, MINISTRY},

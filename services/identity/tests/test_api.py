@@ -1,10 +1,8 @@
 """Codes issued, handed over and used by call, on a real bus, and accounts blocked by what roster and consent record."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import date
-from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,121 +11,52 @@ from sqlalchemy.engine import URL
 
 from contracts import identity
 from contracts.call import Role
-from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, ConsentWithdrawn, SubjectKind, Terms
 from contracts.event import Event
-from contracts.identity import Activate, HandOver, IssueCredentials, IssuedCredential, TokenRequest
+from contracts.identity import HandOver, IssueCredentials, TokenRequest
 from contracts.roster import (
     ClassDeclared,
     CoordinatorAppointed,
-    GuardianLinked,
+    CoordinatorRelieved,
+    GuardianAbsenceRecorded,
+    GuardianUnlinked,
     LegalBasis,
+    NoGuardianReason,
     Position,
-    PupilAssignedToClass,
-    PupilEnrolled,
     PupilLeft,
-    Relation,
-    SchoolOpened,
-    Seat,
-    SeatHolder,
     StaffDismissed,
-    StaffHired,
 )
 from eventkit.database import sqlite_url
-from eventkit.decider import Decider, Refused
-from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import System, administrator, director, running
+from eventkit.decider import Refused
+from eventkit.event import decode
+from eventkit.harness import administrator, director, running
 from eventkit.service import Service, Settings
-from eventkit.store import Transaction
 from eventkit.tokens import Actor
 from identity.app import build
+from identity.testing import (
+    ADMINISTRATOR,
+    Town,
+    activate,
+    assigned,
+    enrolled,
+    expired,
+    granted,
+    hand_over,
+    hired,
+    invalidated,
+    issue,
+    linked,
+    opened,
+    refused,
+    withdrawn,
+)
 
-DAY = date(2015, 8, 17)
-ADMINISTRATOR = administrator("school-7")
 TEACHER_OF_5A = Actor(Role.CLASS_TEACHER, "5a", "school-7")
 CONTRACT = LegalBasis(code="contract", reference="D-12/2015")
 
 
-def _say(event: Event, state: None) -> Sequence[Event]:
-    return [event]
-
-
-SAYING: Decider[Event, None] = Decider("saying", None, _say, lambda state, event: None)
-
-
-@dataclass
-class Town:
-    """school-7 with a pupil p-child of class 5a and the guardian p-mother, both of whom consented, and the director p-director."""
-
-    system: System
-
-    async def says(self, *events: Event, school: str = "school-7", settled: bool = True) -> None:
-        """Lets roster or consent, whichever they belong to, record events."""
-        for service, told in groupby(events, lambda event: event.type.split(".")[0]):
-            store = self.system.instance.services[service].store
-            await store.carry_out(partial(_record, events=list(told), school=school), Origin("operator", "told", "told"))
-        if settled:
-            await self.system.settled()
-
-    async def recorded(self) -> list[Recorded]:
-        """All that identity has recorded."""
-        return [decode(data) for _, _, data in await self.system.instance.services["identity"].store.read(0, 1000)]
-
-
-def _record(tx: Transaction, events: Sequence[Event], school: str) -> None:
-    for event in events:
-        tx.decide(SAYING, school, event, school=school, happened_on=DAY)
-
-
-def opened(school: str) -> SchoolOpened:
-    return SchoolOpened(school=school, municipality="m-1", timezone="Europe/Moscow")
-
-
-def enrolled(person: str, class_id: str = "5a", legal_basis: LegalBasis | None = None) -> PupilEnrolled:
-    seat = Seat(class_id=class_id, number=1, holder=SeatHolder.PUPIL)
-    return PupilEnrolled(person=person, seat=seat, consent_id=None, legal_basis=legal_basis, enrolled_on=DAY)
-
-
-def linked(child: str, mother: str, legal_basis: LegalBasis | None = None) -> GuardianLinked:
-    return GuardianLinked(
-        pupil=child, guardian=mother, relation=Relation.MOTHER, legal_representative=True, consent_id=None, legal_basis=legal_basis
-    )
-
-
-def hired(person: str, position: Position = Position.TEACHER) -> StaffHired:
-    return StaffHired(person=person, position=position, hired_on=DAY)
-
-
-def granted(subject: str, consent_id: str | None = None) -> ConsentGranted:
-    return ConsentGranted(
-        consent_id=consent_id or f"c-{subject}",
-        supersedes=None,
-        subject=subject,
-        subject_kind=SubjectKind.PUPIL,
-        seat=None,
-        age_band=AgeBand.UNDER_14,
-        grantor=None,
-        capacity=Capacity.LEGAL_REPRESENTATIVE,
-        terms=Terms(),
-        form="paper",
-        evidence_sha256=None,
-        signed_on=DAY,
-        valid_from=DAY,
-        valid_until=None,
-    )
-
-
-def refused(subject: str) -> ConsentRefused:
-    return ConsentRefused(
-        consent_id=f"c-{subject}", supersedes=None, subject=subject, subject_kind=SubjectKind.PUPIL, seat=None, decided_on=DAY
-    )
-
-
-def withdrawn(subject: str) -> ConsentWithdrawn:
-    return ConsentWithdrawn(consent_id=f"c-{subject}", subject=subject, subject_kind=SubjectKind.PUPIL)
-
-
 @pytest.fixture
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    """school-7 with a pupil p-child of class 5a and the guardian p-mother, both of whom consented, and the director p-director."""
     async with running(tmp_path, {"roster": Service, "consent": Service, "identity": build}) as system:
         town = Town(system)
         await town.says(
@@ -135,28 +64,12 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
             ClassDeclared(class_id="5a", grade=5, letter="А", academic_year="2015/2016"),
             hired("p-director", Position.DIRECTOR),
             enrolled("p-child"),
+            assigned("p-child"),
             linked("p-child", "p-mother"),
             granted("p-child"),
             granted("p-mother"),
         )
         yield town
-
-
-async def issue(
-    town: Town, *people: str, as_: Actor = ADMINISTRATOR, command_id: str | None = None, **more: Any
-) -> tuple[IssuedCredential, ...]:
-    request = IssueCredentials(school="school-7", people=people, **more)
-    return (await town.system.call(identity.ISSUE_CREDENTIALS, request, as_=as_, command_id=command_id)).credentials
-
-
-async def hand_over(town: Town, *people: str, as_: Actor = ADMINISTRATOR, **more: Any) -> identity.HandedOver:
-    return await town.system.call(identity.HAND_OVER, HandOver(school="school-7", people=people, **more), as_=as_)
-
-
-async def activate(town: Town, login: str | None, code: str | None, **more: Any) -> identity.Activated:
-    """Without a token: who knows login and code needs none."""
-    calls = town.system.instance.calls(None)
-    return (await calls.call(identity.ACTIVATE, Activate(login=login or "", code=code or "", **more))).reply
 
 
 async def refusal_of_activation(town: Town, login: str | None, code: str | None, **more: Any) -> tuple[str, str]:
@@ -229,9 +142,53 @@ async def test_another_legal_basis_and_the_coordinators_office_stand_for_a_conse
     assert [one.refused for one in await issue(town, "p-ward", "p-guardian", "p-coordinator")] == [None, None, None]
 
 
-async def test_a_withdrawn_consent_is_no_ground_any_more(town: Town):
-    await town.says(withdrawn("p-child"))
-    assert [one.refused for one in await issue(town, "p-child")] == ["consent.withdrawn"]
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        (withdrawn("p-child"), "consent.withdrawn"),
+        (expired("p-child"), "consent.expired"),
+        (invalidated("p-child"), "consent.invalidated"),
+    ],
+)
+async def test_a_consent_that_has_ended_or_never_was_valid_is_no_ground(town: Town, event: Event, code: str):
+    await town.says(event)
+    [refused] = await issue(town, "p-child")
+    assert refused.refused == code
+    await town.says(granted("p-child", "c-new"))
+    assert [one.refused for one in await issue(town, "p-child")] == [None]
+
+
+async def test_the_director_and_coordinators_get_their_codes_whatever_became_of_their_consents(town: Town):
+    await town.says(hired("p-coordinator"), CoordinatorAppointed(person="p-coordinator"), hired("p-teacher"))
+    for person in ("p-director", "p-coordinator", "p-teacher"):
+        await town.says(granted(person), expired(person))
+    assert [one.refused for one in await issue(town, "p-director", "p-coordinator", "p-teacher")] == [None, None, "consent.expired"]
+    await town.says(CoordinatorRelieved(person="p-coordinator"))
+    assert [one.refused for one in await issue(town, "p-coordinator", reissue=True)] == ["consent.expired"]
+
+
+async def test_a_member_of_staff_gets_a_code_once_a_consent_is_recorded(town: Town):
+    await town.says(hired("p-teacher"))
+    assert [one.refused for one in await issue(town, "p-teacher")] == ["consent.missing"]
+    await town.says(granted("p-teacher"))
+    assert [one.refused for one in await issue(town, "p-teacher")] == [None]
+
+
+async def test_a_pupil_gets_a_code_once_a_guardian_or_a_reason_for_none_is_entered(town: Town):
+    await town.says(enrolled("p-one"), granted("p-one"), enrolled("p-two"), granted("p-two"))
+    assert [one.refused for one in await issue(town, "p-one", "p-two")] == ["person.not-entered"] * 2
+    absent = GuardianAbsenceRecorded(pupil="p-two", reason=NoGuardianReason.REFUSED)
+    await town.says(linked("p-one", "p-mother"), absent)
+    assert [one.refused for one in await issue(town, "p-one", "p-two")] == [None, None]
+    await town.says(GuardianUnlinked(pupil="p-one", guardian="p-mother"))
+    assert [one.refused for one in await issue(town, "p-one", reissue=True)] == ["person.not-entered"]
+
+
+async def test_a_guardian_gets_a_code_while_a_child_is_at_the_school(town: Town):
+    await town.says(PupilLeft(person="p-child"))
+    assert [one.refused for one in await issue(town, "p-mother")] == ["person.not-entered"]
+    await town.says(enrolled("p-sister", "5b"), linked("p-sister", "p-mother"))
+    assert [one.refused for one in await issue(town, "p-mother")] == [None]
 
 
 async def test_an_unknown_school_fails_the_call(town: Town):
@@ -294,6 +251,7 @@ async def test_two_hundred_people_get_their_codes_in_one_call(town: Town):
 async def test_a_class_teacher_gives_codes_to_the_own_class_alone(town: Town):
     await town.says(
         enrolled("p-other", "5b"),
+        assigned("p-other", "5b"),
         linked("p-other", "p-father"),
         hired("p-teacher"),
         *(granted(person) for person in ("p-other", "p-father", "p-teacher")),
@@ -307,14 +265,27 @@ async def test_a_class_teacher_gives_codes_to_the_own_class_alone(town: Town):
 
 
 async def test_a_guardian_of_children_in_two_classes_is_in_reach_of_both_teachers(town: Town):
-    await town.says(enrolled("p-sister", "5b"), linked("p-sister", "p-mother"))
+    await town.says(enrolled("p-sister", "5b"), assigned("p-sister", "5b"), linked("p-sister", "p-mother"))
     teacher_of_5b = Actor(Role.CLASS_TEACHER, "5b", "school-7")
     assert [one.refused for one in await issue(town, "p-mother", as_=teacher_of_5b)] == [None]
     assert [one.refused for one in await issue(town, "p-mother", as_=TEACHER_OF_5A)] == ["credentials.already-issued"]
 
 
+async def test_a_pupil_on_the_list_of_a_class_is_in_its_teachers_reach_once_assigned_to_it(town: Town):
+    await town.says(enrolled("p-new"), linked("p-new", "p-father"), granted("p-new"), granted("p-father"))
+    [child, father] = await issue(town, "p-new", "p-father", as_=TEACHER_OF_5A)
+    assert (child.refused, father.refused) == ("access.other-class", "access.other-class")
+    await town.says(assigned("p-new"))
+    assert [one.refused for one in await issue(town, "p-new", "p-father", as_=TEACHER_OF_5A)] == [None, None]
+
+
+async def test_an_administrator_issues_to_a_pupil_whom_nobody_has_assigned_yet(town: Town):
+    await town.says(enrolled("p-new"), linked("p-new", "p-father"), granted("p-new"), granted("p-father"))
+    assert [one.refused for one in await issue(town, "p-new", "p-father")] == [None, None]
+
+
 async def test_a_pupil_who_changes_classes_changes_teachers(town: Town):
-    await town.says(PupilAssignedToClass(pupil="p-child", class_id="5b"))
+    await town.says(assigned("p-child", "5b"))
     assert [one.refused for one in await issue(town, "p-child", as_=TEACHER_OF_5A)] == ["access.other-class"]
 
 
@@ -434,6 +405,8 @@ async def test_a_school_sees_its_own_accounts_alone(town: Town):
     ("person", "event", "reason"),
     [
         ("p-mother", withdrawn("p-mother"), "consent-withdrawn"),
+        ("p-mother", expired("p-mother"), "consent-expired"),
+        ("p-mother", invalidated("p-mother"), "consent-invalidated"),
         ("p-child", PupilLeft(person="p-child"), "left"),
         ("p-director", StaffDismissed(person="p-director"), "dismissed"),
     ],
@@ -454,6 +427,23 @@ async def test_what_blocks_an_account_stands_in_the_blocking(town: Town):
     await town.says(withdrawn("p-mother"))
     cause = decode((await town.system.instance.services["consent"].store.read(2, 1))[0][2])
     assert (await town.recorded())[-1].causationid == cause.id
+
+
+async def test_what_never_was_valid_blocks_an_account_today_and_not_on_the_day_of_the_decision(town: Town):
+    await issue(town, "p-mother")
+    await town.system.until("2015-09-03T12:00:00+03:00")
+    await town.says(invalidated("p-mother"))
+    [*_, blocked] = await town.recorded()
+    assert (blocked.type, blocked.happenedon) == ("identity.account-blocked.v1", "2015-09-03")
+
+
+async def test_an_account_stays_open_while_another_consent_stands(town: Town):
+    await issue(town, "p-mother")
+    later = granted("p-mother", "c-later").model_copy(update={"supersedes": "c-p-mother"})
+    await town.says(later, invalidated("p-mother"))
+    assert await state(town, "p-mother") == "issued"
+    await town.says(invalidated("p-mother", "c-later"))
+    assert await state(town, "p-mother") == "blocked"
 
 
 async def test_nobody_without_an_account_is_blocked(town: Town):

@@ -11,19 +11,8 @@ from contracts.identity import AccountActivated, AccountBlocked, AccountProvisio
 from contracts.roster import Position
 from eventkit.decider import Refused
 from eventkit.testing import given
-from identity.domain import (
-    ACCOUNTS,
-    Account,
-    Activate,
-    Block,
-    Command,
-    HandOver,
-    Issue,
-    Person,
-    check_consent,
-    check_entered,
-    check_own_class,
-)
+from identity.domain.account import ACCOUNTS, Account, Activate, Block, Command, HandOver, Issue
+from identity.domain.gates import Person, check_consent, check_entered, check_own_class
 
 DAY = date(2015, 9, 1)
 LAST_DAY = date(2015, 11, 30)
@@ -205,7 +194,14 @@ def test_a_consent_another_legal_basis_or_being_responsible_for_the_system_suffi
 
 @pytest.mark.parametrize("kind", [Person(position=Position.TEACHER), Person(pupil=True), Person(guardian=True)])
 @pytest.mark.parametrize(
-    ("consent", "code"), [(None, "consent.missing"), ("refused", "consent.refused"), ("withdrawn", "consent.withdrawn")]
+    ("consent", "code"),
+    [
+        (None, "consent.missing"),
+        ("refused", "consent.refused"),
+        ("withdrawn", "consent.withdrawn"),
+        ("expired", "consent.expired"),
+        ("invalidated", "consent.invalidated"),
+    ],
 )
 def test_nobody_else_gets_a_code_without_a_granted_consent(kind: Person, consent: str | None, code: str):
     person = Person(position=kind.position, pupil=kind.pupil, guardian=kind.guardian, consent=consent)  # pyright: ignore[reportArgumentType] -- one of the three
@@ -245,7 +241,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(issue, credentials, on=days, reissue=st.booleans()),
     st.builds(HandOver, days, st.sampled_from(Channel), st.just("p-1")),
     st.builds(Activate, credentials, days),
-    st.builds(Block, st.sampled_from(["consent-withdrawn", "left", "dismissed"])),
+    st.builds(Block, st.sampled_from(["consent-withdrawn", "consent-expired", "consent-invalidated", "left", "dismissed"])),
 )
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.call import Reply, Request, Role, command, query
+from contracts.call import Reply, Request, Role, SchoolRequest, command, query
 from contracts.consent import SubjectKind
-from contracts.event import Annulment, Event, Identifier, event
+from contracts.event import Annulment, Event, Identifier, Value, event
 from contracts.roster import Act
 
 
@@ -61,7 +61,7 @@ class AccountActivated(Event):
 class AccountBlocked(Event):
     account: Identifier
     person: Identifier
-    reason: Literal["consent-withdrawn", "left", "dismissed"]
+    reason: Literal["consent-withdrawn", "left", "dismissed", "consent-expired", "consent-invalidated"]
 
 
 @event("identity.credentials-dispatched.v1")
@@ -162,6 +162,38 @@ class AccountCard(Reply):
     state: Literal["none", "provisioned", "issued", "handed-over", "activated", "blocked"]
 
 
+class NoteActivity(SchoolRequest):
+    """Who was active on a day, as the portal has seen it. Nothing is recorded of it; what is said twice counts once."""
+
+    day: date
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=1000)]
+
+
+class ActivityNoted(Reply):
+    noted: int = Field(description="How many of the people the school knows; they count as active on that day")
+    unknown: int = Field(description="How many it does not know; they are left out")
+
+
+class ActivityQuery(SchoolRequest):
+    weeks: Annotated[int, Field(ge=1, le=53)] = 10
+
+
+class WeekRating(Value):
+    """As in `SchoolActivityRated`: shares in percent, null where a group is empty or too small to say."""
+
+    week_ends: date
+    score: int
+    teachers: int | None
+    families: int | None
+    pupils: int | None
+
+
+class ActivityRatings(Reply):
+    """The last weeks that were rated, the newest first."""
+
+    ratings: tuple[WeekRating, ...]
+
+
 _GIVERS = (Role.ADMINISTRATOR, Role.CLASS_TEACHER)
 
 ISSUE_CREDENTIALS = command(
@@ -170,4 +202,14 @@ ISSUE_CREDENTIALS = command(
 HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 18: records that people received their codes")
 ACTIVATE = command("identity.activate", Activate, Activated, tuple(Role), "Step 19: activates an account with its one-time code")
 ACCOUNT = query("identity.account", AccountQuery, AccountCard, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "How far an account is")
+NOTE_ACTIVITY = query(
+    "identity.note-activity",
+    NoteActivity,
+    ActivityNoted,
+    (Role.SERVICE,),
+    "Step 21: takes in who was active on a day, for the weekly rating",
+)
+ACTIVITY = query(
+    "identity.activity", ActivityQuery, ActivityRatings, (Role.DIRECTOR, Role.ADMINISTRATOR), "Step 21: a school's last activity ratings"
+)
 TOKEN = query("identity.token", TokenRequest, Token, (Role.SERVICE,), "A short-lived token to act in a role")

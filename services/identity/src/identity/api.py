@@ -1,10 +1,10 @@
-"""The calls that identity answers: codes issued, handed over and used, how far an account is, and tokens to act with."""
+"""The calls that identity answers: codes issued, handed over and used, how far an account is, how active a school was, and tokens."""
 
 from __future__ import annotations
 
 import secrets as randomness
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -19,9 +19,12 @@ from eventkit.event import standing
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
-from identity import codes, credentials, scopes
+from identity import activity, codes, credentials, scopes
 from identity.credentials import Credential
-from identity.domain import ACCOUNTS, Activate, HandOver, Issue, Person, check_consent, check_entered, check_own_class
+from identity.domain.account import ACCOUNTS, Activate, HandOver, Issue
+from identity.domain.gates import Person, check_consent, check_entered, check_own_class
+from identity.domain.rating import RATINGS
+from identity.policies import Ratings
 from identity.projections import Rows, people_of, timezone
 
 CODE_LIFETIME_DAYS = 90
@@ -30,7 +33,7 @@ TOKEN_LIFETIME_S = 300
 _NO_DIGEST = "0" * 64
 
 
-def register(service: Service) -> None:
+def register(service: Service, ratings: Ratings) -> None:
     @service.command(identity.ISSUE_CREDENTIALS)
     def issue_credentials(request: identity.IssueCredentials, tx: Transaction, caller: Caller) -> identity.CredentialsIssuedReply:
         zone = timezone(tx.rows, request.school)
@@ -97,6 +100,18 @@ def register(service: Service) -> None:
     async def account(request: identity.AccountQuery, caller: Caller) -> identity.AccountCard:
         return await service.read(lambda connection: _account(connection, request))
 
+    @service.query(identity.NOTE_ACTIVITY)
+    async def note_activity(request: identity.NoteActivity, caller: Caller) -> identity.ActivityNoted:
+        people = set(request.people)
+        noted = await service.write(lambda connection: _note(connection, request, people, service.clock.now()))
+        if noted:
+            ratings.noted(request.day)
+        return identity.ActivityNoted(noted=noted, unknown=len(people) - noted)
+
+    @service.query(identity.ACTIVITY)
+    async def ratings_of_school(request: identity.ActivityQuery, caller: Caller) -> identity.ActivityRatings:
+        return await service.read(lambda connection: _ratings(connection, request))
+
     @service.query(identity.TOKEN)
     async def token(request: identity.TokenRequest, caller: Caller) -> identity.Token:
         """Only the operator of an embedded instance has a right that covers every role; elsewhere people sign in."""
@@ -121,6 +136,23 @@ def _account(connection: Connection, request: identity.AccountQuery) -> identity
         raise Refused("person.unknown", f"There is nobody with the id {request.person} in this school.")
     account = ACCOUNTS.fold(recorded.event() for recorded in history)
     return identity.AccountCard(person=request.person, account=account.account or None, state=account.state)
+
+
+def _note(connection: Connection, request: identity.NoteActivity, people: set[str], now: datetime) -> int:
+    zone = timezone(_rows(connection), request.school)
+    day = happened_on(request.day, now, zone)
+    if day < local_day(now, zone) - timedelta(days=activity.KEPT_DAYS):
+        raise Refused("activity.too-old", f"Who was active is kept for {activity.KEPT_DAYS} days: {day} is past that.")
+    return activity.note(connection, request.school, day, people)
+
+
+def _ratings(connection: Connection, request: identity.ActivityQuery) -> identity.ActivityRatings:
+    timezone(_rows(connection), request.school)
+    history = [recorded.event() for recorded in log.history(connection, RATINGS.stream(request.school))]
+    rated = [event for event in history if isinstance(event, identity.SchoolActivityRated)]
+    return identity.ActivityRatings(
+        ratings=tuple(identity.WeekRating.model_validate(event.model_dump()) for event in reversed(rated[-request.weeks :]))
+    )
 
 
 async def _actor(service: Service, acting_as: str, *, principal: str) -> Actor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from eventkit.service import Service, Settings
-from identity import api, credentials, policies, projections
+from identity import activity, api, credentials, policies, projections
 
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, credentials.metadata)
+    service = Service(settings, credentials.metadata, activity.metadata)
     service.projection(projections.People())
     service.reaction(policies.BlockAccounts(service))
-    api.register(service)
+    ratings = policies.Ratings(service)
+    service.timer(ratings)
+    api.register(service, ratings)
     return service

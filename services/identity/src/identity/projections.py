@@ -1,17 +1,19 @@
-"""Who is in the schools, and what they decided about their data: what the gates before a code ask. It follows roster and consent."""
+"""Who is in the schools, what they decided about their data, and how far their accounts are: what the gates before a code ask, and
+what an activity rating counts. It follows roster, consent, and identity's own stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import date
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Executable, MetaData, Row, Table, Text, select
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, Executable, Integer, MetaData, Row, Table, Text, select
 
 from contracts.roster import Position
 from eventkit.changes import Changes
 from eventkit.decider import Refused
 from eventkit.event import Recorded
-from identity.domain import Person
+from identity.domain.gates import Person
 
 metadata = MetaData()
 
@@ -26,7 +28,13 @@ school_table = Table(
     Column("timezone", Text, nullable=False),
 )
 
-class_table = Table("class", metadata, Column("class_id", Text, primary_key=True), Column("school", Text, nullable=False))
+class_table = Table(
+    "class",
+    metadata,
+    Column("class_id", Text, primary_key=True),
+    Column("school", Text, nullable=False),
+    Column("grade", Integer, nullable=False),
+)
 
 staff_table = Table(
     "staff",
@@ -69,17 +77,29 @@ consent_table = Table(
     "consent",
     metadata,
     Column("school", Text, primary_key=True),
-    Column("subject", Text, primary_key=True),
+    Column("consent_id", Text, primary_key=True),
+    Column("subject", Text, nullable=False, index=True),
     Column("state", Text, nullable=False),
-    Column("consent_id", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
 )
+"""Every decision, by what has become of it, and the position of the event that said so."""
+
+account_table = Table(
+    "account",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("person", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("received_on", Date),
+)
+"""How far each account is; `received_on` is when a code was handed over that has not been used yet."""
 
 
 class People:
-    """The projection of schools, classes, people and their consents. Each event has the last word on one row or two."""
+    """The projection of schools, classes, people, their consents and accounts. Each event has the last word on one row or two."""
 
     name = "people"
-    sources = ("roster", "consent")
+    sources = ("roster", "consent", "identity")
     tables = metadata
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
@@ -91,7 +111,7 @@ class People:
                 case "roster.school-opened.v1":
                     changes.put(school_table, school=here, municipality=fact["municipality"], timezone=fact["timezone"])
                 case "roster.class-declared.v1":
-                    changes.put(class_table, class_id=fact["class_id"], school=here)
+                    changes.put(class_table, class_id=fact["class_id"], school=here, grade=fact["grade"])
                 case "roster.class-closed.v1":
                     changes.drop(class_table, class_id=fact["class_id"])
                 case "roster.staff-hired.v1":
@@ -105,7 +125,7 @@ class People:
                     changes.drop(coordinator_table, school=here, person=fact["person"])
                 case "roster.pupil-enrolled.v1":
                     changes.put(pupil_table, school=here, person=fact["person"], legal_basis=fact["legal_basis"] is not None)
-                    changes.put(pupil_class_table, school=here, pupil=fact["person"], class_id=fact["seat"]["class_id"])
+                    changes.drop(pupil_class_table, school=here, pupil=fact["person"])  # a seat on a list is no assignment yet
                 case "roster.pupil-assigned-to-class.v1":
                     changes.put(pupil_class_table, school=here, pupil=fact["pupil"], class_id=fact["class_id"])
                 case "roster.pupil-left.v1":
@@ -117,12 +137,35 @@ class People:
                     changes.drop(guardianship_table, school=here, pupil=fact["pupil"], guardian=fact["guardian"])
                 case "roster.guardian-absence-recorded.v1":
                     changes.put(no_guardian_table, school=here, pupil=fact["pupil"])
-                case "consent.consent-granted.v1" | "consent.consent-refused.v1" | "consent.consent-withdrawn.v1":
-                    state = type_name.removeprefix("consent.consent-").removesuffix(".v1")
-                    changes.put(consent_table, school=here, subject=fact["subject"], state=state, consent_id=fact["consent_id"])
+                case _ if type_name in _DECISIONS:
+                    decision = {"school": here, "subject": fact["subject"], "position": event.position}
+                    changes.put(consent_table, **decision, consent_id=fact["consent_id"], state=_DECISIONS[type_name])
+                    if fact.get("supersedes") is not None:
+                        changes.put(consent_table, **decision, consent_id=fact["supersedes"], state="superseded")
+                case _ if type_name in _ACCOUNTS:
+                    state = _ACCOUNTS[type_name]
+                    received_on = date.fromisoformat(event.happenedon) if state == "handed-over" else None
+                    changes.put(account_table, school=here, person=fact["person"], state=state, received_on=received_on)
                 case _:
                     pass
         changes.write(connection)
+
+
+_DECISIONS = {
+    "consent.consent-granted.v1": "granted",
+    "consent.consent-refused.v1": "refused",
+    "consent.consent-withdrawn.v1": "withdrawn",
+    "consent.consent-expired.v1": "expired",
+    "consent.consent-invalidated.v1": "invalidated",
+}
+_STANDING = ("granted", "refused")
+
+_ACCOUNTS = {
+    "identity.credentials-issued.v1": "issued",
+    "identity.credentials-handed-over.v1": "handed-over",
+    "identity.account-activated.v1": "activated",
+    "identity.account-blocked.v1": "blocked",
+}
 
 
 def timezone(rows: Rows, school: str) -> str:
@@ -141,20 +184,27 @@ def people_of(rows: Rows, school: str, people: Collection[str]) -> dict[str, Per
         found[row.person].position = Position(row.position)
     for row in rows(select(coordinator_table).where(coordinator.school == school, coordinator.person.in_(people))):
         found[row.person].coordinator = True
-    for row in rows(select(consent_table).where(consent.school == school, consent.subject.in_(people))):
-        found[row.subject].consent = row.state
+    decided = select(consent_table).where(consent.school == school, consent.subject.in_(people), consent.state != "superseded")
+    for row in rows(decided.order_by(consent.position)):
+        # What stands counts, whatever is heard afterwards of a decision before it.
+        if row.state in _STANDING or found[row.subject].consent not in _STANDING:
+            found[row.subject].consent = row.state
     for row in rows(_PUPILS.where(pupil_table.c.school == school, pupil_table.c.person.in_(people))):
         pupil = found[row.person]
         pupil.pupil, pupil.no_guardian_recorded, pupil.legal_basis = True, row.no_guardian, row.legal_basis
-        pupil.classes.add(row.class_id)
+        pupil.classes |= _assigned(row)
     links = _LINKS.where(guardianship_table.c.school == school)
     for row in rows(links.where(guardianship_table.c.pupil.in_(people))):
         found[row.pupil].guardians.add(row.guardian)
     for row in rows(links.where(guardianship_table.c.guardian.in_(people))):
         guardian = found[row.guardian]
         guardian.guardian, guardian.legal_basis = True, guardian.legal_basis or row.legal_basis
-        guardian.classes.add(row.class_id)
+        guardian.classes |= _assigned(row)
     return found
+
+
+def _assigned(row: Row[Any]) -> set[str]:
+    return set() if row.class_id is None else {row.class_id}
 
 
 _CLASS = (pupil_class_table.c.school == pupil_table.c.school) & (pupil_class_table.c.pupil == pupil_table.c.person)
@@ -163,8 +213,8 @@ _CHILD = (pupil_table.c.school == guardianship_table.c.school) & (pupil_table.c.
 
 _PUPILS = (
     select(pupil_table, pupil_class_table.c.class_id, no_guardian_table.c.pupil.is_not(None).label("no_guardian"))
-    .join(pupil_class_table, _CLASS)
+    .outerjoin(pupil_class_table, _CLASS)
     .outerjoin(no_guardian_table, _NO_GUARDIAN)
 )
-_LINKS = select(guardianship_table, pupil_class_table.c.class_id).join(pupil_table, _CHILD).join(pupil_class_table, _CLASS)
+_LINKS = select(guardianship_table, pupil_class_table.c.class_id).join(pupil_table, _CHILD).outerjoin(pupil_class_table, _CLASS)
 """Of children who are at the school: a guardian whose children have all left is none any more."""

@@ -1,4 +1,4 @@
-"""One person's account, from the first code to the day on which it is blocked, and who may be given a code (steps 18 and 19).
+"""One person's account, from the first code to the day on which it is blocked (steps 18 and 19).
 
 A code is issued, handed over, then used once. Issuing again replaces the code that was there, used or not, and opens a
 blocked account anew: whoever is issued a code has passed the gates at that moment.
@@ -7,7 +7,7 @@ blocked account anew: whoever is issued a code has passed the gates at that mome
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -21,12 +21,9 @@ from contracts.identity import (
     CredentialsHandedOver,
     CredentialsIssued,
 )
-from contracts.roster import Position
 from eventkit.decider import Decider, Refused
 
-# ---- One account ------------------------------------------------------------------------------------------------------
-
-BlockReason = Literal["consent-withdrawn", "left", "dismissed"]
+BlockReason = Literal["consent-withdrawn", "consent-expired", "consent-invalidated", "left", "dismissed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,62 +166,3 @@ _REISSUE = "With `reissue` another code takes its place."
 
 def _blocked() -> Refused:
     return Refused("account.blocked", "This account is blocked. The school's administrator knows why.")
-
-
-# ---- Who may be given a code ------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Person:
-    """A person of a school as roster and consent have told it.
-
-    `classes` are the class of a pupil, and those of a guardian's children; `guardians` are a pupil's.
-    """
-
-    position: Position | None = None
-    coordinator: bool = False
-    pupil: bool = False
-    guardian: bool = False
-    classes: set[str] = field(default_factory=set[str])
-    guardians: set[str] = field(default_factory=set[str])
-    no_guardian_recorded: bool = False
-    legal_basis: bool = False
-    consent: Literal["granted", "refused", "withdrawn"] | None = None
-
-    @property
-    def kind(self) -> SubjectKind | None:
-        """As what the person is entered; a member of staff who is also a parent counts as staff. None for whoever is not, or no longer."""
-        if self.position is not None:
-            return SubjectKind.STAFF
-        if self.pupil:
-            return SubjectKind.PUPIL
-        return SubjectKind.GUARDIAN if self.guardian else None
-
-
-def check_entered(person: Person) -> SubjectKind:
-    """Gate 14→18: as what the person is entered. A pupil is so with a guardian, or with a recorded reason for none (step 14)."""
-    kind = person.kind
-    if kind is None:
-        raise Refused("person.not-entered", "There is nobody entered under this id in this school. Enter the person first.")
-    if kind is SubjectKind.PUPIL and not person.guardians and not person.no_guardian_recorded:
-        raise Refused("person.not-entered", "This pupil has neither a guardian nor a recorded reason for none. Enter one of them first.")
-    return kind
-
-
-def check_consent(person: Person) -> None:
-    """Gates 8→18 and 13→14: a granted consent, or another legal basis. The director and coordinators are exempt (step 2)."""
-    if person.position is Position.DIRECTOR or person.coordinator or person.legal_basis or person.consent == "granted":
-        return
-    match person.consent:
-        case None:
-            raise Refused("consent.missing", "There is no decision on this person's data yet. Record the consent first.")
-        case "refused":
-            raise Refused("consent.refused", "This person's consent was refused: there is no account without it.")
-        case "withdrawn":
-            raise Refused("consent.withdrawn", "This person's consent was withdrawn: there is no account without it.")
-
-
-def check_own_class(person: Person, class_id: str) -> None:
-    """Gate 15→18: a class teacher gives codes to pupils of the own class and to their guardians, never to staff."""
-    if person.position is not None or class_id not in person.classes:
-        raise Refused("access.other-class", "A class teacher gives codes to the own class's pupils and their guardians alone.")
