@@ -1,7 +1,7 @@
 """Days of activity told by call, and each school's week rated by the instance's clock, on a real bus."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -228,6 +228,21 @@ async def test_a_week_that_was_rated_before_its_end_could_be_noted_is_not_rated_
     async with running(tmp_path, BUILDS, now="2015-08-24T10:00:00+03:00") as system:
         await system.until("2015-08-25T00:00:00+03:00")
         assert await weeks_rated(Town(system)) == [("2015-08-23", 0)]
+
+
+async def test_a_week_is_held_until_it_is_known_that_everything_recorded_has_been_read(town: Town):
+    await register(town, TEACHERS)
+    await town.system.until("2015-08-23T12:00:00+03:00")
+    services = town.system.instance.services
+    [timer] = services["identity"].timers
+    await services["consent"].stop()
+    town.system.clock.move(datetime.fromisoformat("2015-08-24T00:00:00+03:00"))
+    await timer.handle(town.system.clock.now())
+    assert await ratings(town) == []
+    assert timer.next_due(town.system.clock.now()) == datetime.fromisoformat("2015-08-24T00:01:00+03:00")
+    await services["consent"].start()
+    await town.system.until("2015-08-24T00:01:00+03:00")
+    assert await weeks_rated(town) == [("2015-08-23", 0)]
 
 
 # Asking for ratings.

@@ -148,7 +148,7 @@ def _note(connection: Connection, request: identity.NoteActivity, people: set[st
 
 def _ratings(connection: Connection, request: identity.ActivityQuery) -> identity.ActivityRatings:
     timezone(_rows(connection), request.school)
-    history = [recorded.event() for recorded in log.history(connection, RATINGS.stream(request.school))]
+    history = [recorded.event() for recorded in standing(log.history(connection, RATINGS.stream(request.school)))]
     rated = [event for event in history if isinstance(event, identity.SchoolActivityRated)]
     return identity.ActivityRatings(
         ratings=tuple(identity.WeekRating.model_validate(event.model_dump()) for event in reversed(rated[-request.weeks :]))
