@@ -169,9 +169,17 @@ def test_the_wrong_person_cannot_decide(kind: SubjectKind, age_band: AgeBand | N
         (date(2016, 6, 30), date(2016, 6, 30)),
     ],
 )
-def test_a_consent_ends_with_a_month_so_that_it_gives_no_birth_date_away(birthday: date, ends: date):
+def test_a_pupils_consent_ends_with_a_month_so_that_it_gives_no_birth_date_away(birthday: date, ends: date):
     until = YES.model_copy(update={"valid_until": birthday})
     given(CONSENTS).when(decided("c-1", until)).then(granted(valid_until=ends))
+
+
+@pytest.mark.parametrize("kind", [SubjectKind.STAFF, SubjectKind.GUARDIAN])
+def test_an_adults_consent_ends_on_the_day_that_was_given(kind: SubjectKind):
+    until = Decision(granted=True, person="p-1", subject_kind=kind, valid_until=date(2016, 3, 15))
+    [event] = CONSENTS.decide(decided("c-1", until), ())
+    assert isinstance(event, ConsentGranted)
+    assert event.valid_until == date(2016, 3, 15)
 
 
 def test_a_consent_that_would_have_ended_before_it_was_signed_is_refused():

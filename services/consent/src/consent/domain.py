@@ -230,15 +230,17 @@ def _event(command: Decide, consent_id: str, supersedes: str | None, age_band: A
         evidence_sha256=decision.evidence_sha256,
         signed_on=command.on,
         valid_from=command.on,
-        valid_until=_last_day(decision.valid_until, command.on),
+        valid_until=_last_day(decision, command.on),
     )
 
 
-def _last_day(valid_until: date | None, signed_on: date) -> date | None:
-    """The end of a month, so that no birth date is given away: what ends at 18 ends with the month before the birthday (DESIGN 2.7)."""
+def _last_day(decision: Decision, signed_on: date) -> date | None:
+    """The day that was given; a pupil's is the end of a month, so that no birth date is given away: what ends at 18 ends with the month
+    before the birthday (DESIGN 2.7)."""
+    valid_until = decision.valid_until
     if valid_until is None:
         return None
-    if (valid_until + timedelta(days=1)).day != 1:
+    if decision.subject_kind is SubjectKind.PUPIL and (valid_until + timedelta(days=1)).day != 1:
         valid_until = valid_until.replace(day=1) - timedelta(days=1)
     if valid_until < signed_on:
         raise Refused("consent.expired", f"This consent would have ended on {valid_until}, before it was signed. Have a new one signed.")
