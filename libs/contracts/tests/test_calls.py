@@ -50,6 +50,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.issues": {DIRECTOR, ADMINISTRATOR, SERVICE},
     "roster.reference-list": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.timetable": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
+    "roster.annul": {DIRECTOR, ADMINISTRATOR},
     "roster.upload": {ADMINISTRATOR},
     "roster.import": {ADMINISTRATOR},
     "roster.import-status": {ADMINISTRATOR},
@@ -72,6 +73,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     # The portal's service says who was active; what comes of it concerns the office
     "identity.note-activity": {SERVICE},
     "identity.activity": {DIRECTOR, ADMINISTRATOR},
+    "identity.annul": {ADMINISTRATOR},
     "identity.token": {SERVICE},
     # The plan: the director answers for it, the ministry may start it, municipality and ministry see states and counts
     "plan.adopt-plan": {DIRECTOR, MINISTRY},
@@ -89,6 +91,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "plan.register-order": {DIRECTOR},
     "plan.revoke-order": {DIRECTOR},
     "plan.status": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
+    "plan.annul": {DIRECTOR, ADMINISTRATOR},
     "plan.diff": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
     "plan.explain": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
     "notifier.outbox": {DIRECTOR, ADMINISTRATOR},

@@ -1109,6 +1109,16 @@ def test_a_consent_that_never_was_valid_decided_nothing_on_any_day(school: Schoo
     assert school.states(8, aug(21)) == ["done"]
 
 
+def test_a_decision_that_never_was_valid_leaves_undecided_whom_it_should_have_decided_for_anew(school: School) -> None:
+    school.happened(aug(17), hired("anna"), granted("anna", "staff"))
+    school.happened(aug(20), granted("anna", "staff", consent_id="second"))
+    invalidated = ConsentInvalidated(
+        consent_id="second", subject="anna", subject_kind=SubjectKind.STAFF, reason=InvalidationReason.NOT_SIGNED
+    )
+    school.happened(aug(20), invalidated)
+    assert school.states(8, aug(19), aug(20)) == ["done", "reopened"]
+
+
 def test_an_eighteenth_birthday_undoes_the_families_decisions_and_the_pupil_decides(school: School) -> None:
     everything_assigned(school, aug(18))
     school.happened(aug(18), granted("m1", "guardian"))

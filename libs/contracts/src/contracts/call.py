@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.event import Identifier, Value
+from contracts.event import AnnulmentReason, Identifier, Value
 
 
 class Role(StrEnum):
@@ -46,6 +46,14 @@ class SchoolRequest(Request):
     """A request about one school: the actor's scope is held against `school`."""
 
     school: Identifier
+
+
+class AnnulEntry(SchoolRequest):
+    """Says that an event of a service's log never was true. Position and id name it, so that a slip of the pen annuls nothing."""
+
+    position: Annotated[int, Field(ge=1)]
+    event: Identifier
+    reason: AnnulmentReason
 
 
 class Reply(Value):

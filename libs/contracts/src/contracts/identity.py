@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.call import Reply, Request, Role, SchoolRequest, command, query
+from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, command, query
 from contracts.consent import SubjectKind
 from contracts.event import Annulment, Event, Identifier, Value, event
-from contracts.roster import Act
+from contracts.roster import Act, Done
 
 
 class Channel(StrEnum):
@@ -212,4 +212,5 @@ NOTE_ACTIVITY = query(
 ACTIVITY = query(
     "identity.activity", ActivityQuery, ActivityRatings, (Role.DIRECTOR, Role.ADMINISTRATOR), "Step 21: a school's last activity ratings"
 )
+ANNUL = command("identity.annul", AnnulEntry, Done, (Role.ADMINISTRATOR,), "Annuls a hand-over that was recorded by mistake")
 TOKEN = query("identity.token", TokenRequest, Token, (Role.SERVICE,), "A short-lived token to act in a role")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from contracts.call import Reply, Request, Role, SchoolRequest, command, query
+from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, command, query
 from contracts.event import Annulment, Event, Identifier, Sha256, Value, event, upcast
 from contracts.roster import Act, Done
 
@@ -608,6 +608,10 @@ HOLD_CONSULTATION = command(
 ATTEST_STEP = command("plan.attest-step", AttestStep, Done, (Role.DIRECTOR, Role.ADMINISTRATOR), "Attests a step that no event proves")
 REGISTER_ORDER = command("plan.register-order", RegisterOrder, OrderRegistered, (Role.DIRECTOR,), "Step 6: registers the school's order")
 REVOKE_ORDER = command("plan.revoke-order", RevokeOrder, Done, (Role.DIRECTOR,), "Revokes the school's order")
+ANNUL = command(
+    "plan.annul", AnnulEntry, Done, (Role.DIRECTOR, Role.ADMINISTRATOR), "Annuls a mistyped attestation, order, attendance or consultation"
+)
+
 _VIEWERS = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.MUNICIPALITY, Role.MINISTRY, Role.SERVICE)
 
 STATUS = query("plan.status", StatusRequest, Board, _VIEWERS, "The board: a school's 21 rows, or the region's")

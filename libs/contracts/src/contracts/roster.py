@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from contracts.call import Reply, Request, Role, SchoolRequest, command, query
+from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, command, query
 from contracts.event import Annulment, Event, Identifier, Sha256, Value, event
 
 Grade = Annotated[int, Field(ge=1, le=11)]
@@ -763,6 +763,9 @@ WITHDRAW_TIMETABLE = command("roster.withdraw-timetable", WithdrawTimetable, Don
 VERIFY_DATA = command("roster.verify-data", VerifyData, Done, _SCHOOL_OFFICE, "Steps 3 and 20: signs that data were checked")
 OPEN_ISSUE = command("roster.open-issue", OpenIssue, IssueRef, _SCHOOL_OFFICE, "Says that something is wrong with a class's data")
 RESOLVE_ISSUE = command("roster.resolve-issue", IssueAct, Done, _SCHOOL_OFFICE, "Says that what was wrong is mended")
+ANNUL = command(
+    "roster.annul", AnnulEntry, Done, _SCHOOL_OFFICE, "Annuls a mistyped appointment, headcount, number of workplaces or set of periods"
+)
 UPLOAD = query("roster.upload", UploadPart, UploadReply, (Role.ADMINISTRATOR,), "Takes one part of a file to import")
 IMPORT = query("roster.import", ImportRoster, ImportStatus, (Role.ADMINISTRATOR,), "Imports uploaded roster files: a job")
 IMPORT_STATUS = query("roster.import-status", ImportJob, ImportStatus, (Role.ADMINISTRATOR,), "How far an import is")

@@ -26,13 +26,15 @@ class Refused(Exception):
 class Decider(Generic[C, S]):
     """One kind of stream. `name` stands before the id in the stream's name: `pupil-<id>`.
 
-    `decide` raises Refused where the rules say no and yields nothing where what is asked for holds already.
+    `decide` raises Refused where the rules say no and yields nothing where what is asked for holds already. `rests_on` says whether a later
+    event was decided on an earlier one of the same stream, which then cannot be annulled alone.
     """
 
     name: str
     initial: S
     decide: Callable[[C, S], Sequence[Event]]
     evolve: Callable[[S, Event], S]
+    rests_on: Callable[[Event, Event], bool] = lambda later, earlier: True
 
     def fold(self, events: Iterable[Event], state: S | None = None) -> S:
         """The state after these events, from the initial one or from a later one."""

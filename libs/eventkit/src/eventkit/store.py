@@ -135,8 +135,8 @@ class Transaction:
     ) -> Recorded | None:
         """Records that an event of a stream never was true, on that event's own day; answers it, None where that was recorded before.
 
-        Of a stream's events only the newest that still holds can be annulled: what came later was decided on it. Raises Refused
-        `entry.unknown`, `entry.is-annulment` or `entry.not-newest`, Conflict where the stream has just been written to, and
+        An event on which a later one rests cannot be annulled alone. Raises Refused `entry.unknown`, `entry.is-annulment` or
+        `entry.rested-on`, Conflict where the stream has just been written to, and
         ValueError where the annulment is another service's.
         """
         stream = decider.stream(identifier)
@@ -151,15 +151,17 @@ class Transaction:
             raise Refused("entry.is-annulment", "An annulment is final. If it was wrong, record the fact anew.")
         if found not in told:
             return None
-        if found is not told[-1]:
-            text = f"After this came {told[-1].type} at {told[-1].position}, which rests on it: annul that one first."
-            raise Refused("entry.not-newest", text)
+        later = [recorded for recorded in told if recorded.version > found.version]
+        resting = next((one for one in reversed(later) if decider.rests_on(one.event(), found.event())), None)
+        if resting is not None:
+            text = f"{resting.type} at {resting.position} rests on it: annul that one first, or undo both by other acts."
+            raise Refused("entry.rested-on", text)
         event = annulment(event=found.id, position=found.position, event_type=found.type, reason=reason)
         self._check_own([event])
         version = history[-1].version + 1
         day = date.fromisoformat(found.happenedon)
         self._unit.drafts.append(Draft(event, stream, version, found.school, day, self.origin))
-        self._unit.streams[stream] = _Cached(version, decider.fold(recorded.event() for recorded in told[:-1]))
+        self._unit.streams[stream] = _Cached(version, decider.fold(recorded.event() for recorded in told if recorded is not found))
         return found
 
     def entry(self, position: int) -> Recorded | None:

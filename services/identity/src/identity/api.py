@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from contracts import identity, operations
-from contracts.call import Role
+from contracts.call import AnnulEntry, Role
+from contracts.roster import Done
 from eventkit import log
+from eventkit.annulment import Annulling
 from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.clock import local_day
@@ -82,6 +84,14 @@ def register(service: Service, ratings: Ratings) -> None:
             except Refused as refusal:
                 refused[person] = refusal.code
         return identity.HandedOver(handed_over=len(people) - len(refused), refused=refused)
+
+    annulling = Annulling(identity.EntryAnnulled, {identity.CredentialsHandedOver: ACCOUNTS})
+
+    @service.command(identity.ANNUL)
+    def annul(request: AnnulEntry, tx: Transaction, caller: Caller) -> Done:
+        timezone(tx.rows, request.school)  # refuses an unknown school
+        annulling.carry_out(request, tx)
+        return Done()
 
     @service.command(identity.ACTIVATE)
     def activate(request: identity.Activate, tx: Transaction, caller: Caller) -> identity.Activated:

@@ -123,6 +123,12 @@ class People:
                     changes.put(coordinator_table, school=here, person=fact["person"])
                 case "roster.coordinator-relieved.v1":
                     changes.drop(coordinator_table, school=here, person=fact["person"])
+                case "roster.entry-annulled.v1" if fact["event_type"] == "roster.coordinator-appointed.v1":
+                    changes.drop(coordinator_table, school=here, person=_person_of(event))
+                case "roster.entry-annulled.v1" if fact["event_type"] == "roster.coordinator-relieved.v1":
+                    changes.put(coordinator_table, school=here, person=_person_of(event))
+                case "identity.entry-annulled.v1":  # of a hand-over, on which nothing rested
+                    changes.put(account_table, school=here, person=_person_of(event), state="issued", received_on=None)
                 case "roster.pupil-enrolled.v1":
                     changes.put(pupil_table, school=here, person=fact["person"], legal_basis=fact["legal_basis"] is not None)
                     changes.drop(pupil_class_table, school=here, pupil=fact["person"])  # a seat on a list is no assignment yet
@@ -166,6 +172,11 @@ _ACCOUNTS = {
     "identity.account-activated.v1": "activated",
     "identity.account-blocked.v1": "blocked",
 }
+
+
+def _person_of(event: Recorded) -> str:
+    """Whose stream it is: `staff-school-7.p-1`, `account-p-1`."""
+    return event.stream.partition("-")[2].rpartition(".")[2]
 
 
 def timezone(rows: Rows, school: str) -> str:

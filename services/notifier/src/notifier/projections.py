@@ -49,10 +49,19 @@ class Officers:
                     _enter(connection, event.school, "coordinator", fact["person"])
                 case "roster.coordinator-relieved.v1":
                     _leave(connection, event.school, ("coordinator",), fact["person"])
+                case "roster.entry-annulled.v1" if fact["event_type"] == "roster.coordinator-appointed.v1":
+                    _leave(connection, event.school, ("coordinator",), _person_of(event))
+                case "roster.entry-annulled.v1" if fact["event_type"] == "roster.coordinator-relieved.v1":
+                    _enter(connection, event.school, "coordinator", _person_of(event))
                 case "roster.staff-dismissed.v1":
                     _leave(connection, event.school, ("director", "coordinator"), fact["person"])
                 case _:
                     pass
+
+
+def _person_of(event: Recorded) -> str:
+    """Whose stream it is: `staff-school-7.p-1`."""
+    return event.stream.rpartition(".")[2]
 
 
 def _enter(connection: Connection, school: str, office: Office, person: str) -> None:

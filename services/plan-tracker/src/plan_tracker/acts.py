@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection
 from datetime import date
 
-from contracts.call import Role
+from contracts.call import AnnulEntry, Role
 from contracts.event import NO_SCHOOL
 from contracts.plan import (
     AdoptPlan,
@@ -15,9 +15,13 @@ from contracts.plan import (
     BaselineCause,
     BaselineReply,
     CancelTraining,
+    ConsultationHeld,
     ConsultationRecorded,
+    EntryAnnulled,
     ExtendDeadline,
     HoldConsultation,
+    ImplementationOrderRegistered,
+    ImplementationOrderRevoked,
     OrderRegistered,
     OverrideCalendar,
     PlanAdoptedReply,
@@ -27,10 +31,13 @@ from contracts.plan import (
     RevokeOrder,
     RevokeWaiver,
     ScheduleTraining,
+    StepAttested,
+    TrainingAttended,
     TrainingScheduled,
     WaiveStep,
 )
 from contracts.roster import Done
+from eventkit.annulment import Annulling
 from eventkit.answering import Caller
 from eventkit.clock import DEFAULT_ZONE
 from eventkit.decider import Refused
@@ -42,9 +49,10 @@ from plan_tracker.domain.calendars import Override, calendar_overrides, pinned_c
 from plan_tracker.domain.consultations import Hold, consultations
 from plan_tracker.domain.days import holds
 from plan_tracker.domain.deadlines import Reckoning, baseline, years_to_pin
+from plan_tracker.domain.measures import workplaces
 from plan_tracker.domain.plan import PlanInvalid, load_plan
 from plan_tracker.domain.training import last_day, scheduled_as
-from plan_tracker.projections import facts_by_subject, municipality, of_roster, opening, time_zone
+from plan_tracker.projections import facts_by_subject, municipality, of_source, opening, time_zone
 from workdays import Calendar, Week, russian_calendar
 
 _MOST_YEARS_AWAY = 10  # a date further away is a slip of the pen
@@ -100,9 +108,20 @@ def adopt_revision(request: AdoptRevision, transaction: Transaction, caller: Cal
 
 def attest(request: AttestStep, transaction: Transaction, caller: Caller) -> Done:
     day = _day_of_act(request.school, request.happened_on, transaction)
-    command = adoption.Attest(request.step, request.evidence_sha256)
+    command = adoption.Attest(
+        request.step, request.evidence_sha256, again=_fewer_workplaces(request.school, request.step, day, transaction)
+    )
     transaction.decide(_plans, request.school, command, school=request.school, happened_on=day)
     return Done()
+
+
+def _fewer_workplaces(school: str, step: int, day: date, transaction: Transaction) -> bool:
+    """Whether workplaces were attested and are fewer by now: then the fewer have to be attested anew (step 5)."""
+    declared = facts_by_subject(transaction.rows(of_source(school, "roster", "workplaces"))).get("", ())
+    plan = facts_by_subject(transaction.rows(of_source(school, "plan", "school"))).get("", ())
+    attested = [fact[0] for fact in plan if fact[2] == "step-attested" and fact[3] == step]
+    standing = workplaces([(fact[0], fact[3]) for fact in declared], attested)
+    return bool(declared and attested) and not holds(standing.satisfied, day.toordinal())
 
 
 def register_order(request: RegisterOrder, transaction: Transaction, caller: Caller) -> OrderRegistered:
@@ -176,7 +195,7 @@ def schedule_training(request: ScheduleTraining, transaction: Transaction, calle
     today = _today(school, transaction)
     _check_not_too_far(request.day, today, "training.too-far", "A session is held")
     command = training.Schedule(uuid.uuid4().hex, request.day, request.form, people)
-    staff = facts_by_subject(transaction.rows(of_roster(school, "staff")))
+    staff = facts_by_subject(transaction.rows(of_source(school, "roster", "staff")))
     employed = [person for person, facts in staff.items() if holds(documents.staff(facts).active, today.toordinal())]
     _check_known(people, employed, "person.unknown", "Not on the staff of this school")
     transaction.decide(training.training, school, command, school=school, happened_on=today)
@@ -205,13 +224,33 @@ def record_attendance(request: RecordAttendance, transaction: Transaction, calle
 def hold_consultation(request: HoldConsultation, transaction: Transaction, caller: Caller) -> ConsultationRecorded:
     school = request.school
     day, today = _day_of_act(school, request.happened_on, transaction), _today(school, transaction).toordinal()
-    found = facts_by_subject(transaction.rows(of_roster(school, "class")))
+    found = facts_by_subject(transaction.rows(of_source(school, "roster", "class")))
     classes = {name: documents.school_class(facts) for name, facts in found.items()}
     existing = [name for name, one in classes.items() if holds(one.declared, today) or holds(one.open, today)]
     _check_known(request.classes, existing, "class.unknown", "No classes of this school, or closed")
     command = Hold(day, frozenset(request.classes), request.attendees)
     transaction.decide(consultations, school, command, school=school, happened_on=day)
     return ConsultationRecorded(consultation=command.consultation)
+
+
+# ---- What never was true ----------------------------------------------------------------------------------------------
+
+_annulling = Annulling(
+    EntryAnnulled,
+    {
+        StepAttested: _plans,
+        ImplementationOrderRegistered: _plans,
+        ImplementationOrderRevoked: _plans,
+        TrainingAttended: training.training,
+        ConsultationHeld: consultations,
+    },
+)
+
+
+def annul(request: AnnulEntry, transaction: Transaction, caller: Caller) -> Done:
+    _today(request.school, transaction)  # refuses an unknown school
+    _annulling.carry_out(request, transaction)
+    return Done()
 
 
 # ---- Counting ---------------------------------------------------------------------------------------------------------

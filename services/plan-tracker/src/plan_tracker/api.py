@@ -3,6 +3,7 @@
 from contracts.plan import (
     ADOPT_PLAN,
     ADOPT_REVISION,
+    ANNUL,
     ATTEST_STEP,
     CANCEL_TRAINING,
     EXTEND_DEADLINE,
@@ -36,3 +37,4 @@ def register(service: Service) -> None:
     service.command(CANCEL_TRAINING)(acts.cancel_training)
     service.command(RECORD_ATTENDANCE)(acts.record_attendance)
     service.command(HOLD_CONSULTATION)(acts.hold_consultation)
+    service.command(ANNUL)(acts.annul)

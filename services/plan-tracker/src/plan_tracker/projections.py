@@ -152,12 +152,12 @@ def _opened(school: str, rows: Sequence[Row[tuple[str]]]) -> Fact:
     return _decode_lines(rows[0].doc)[0]
 
 
-def of_roster(school: str, kind: str) -> Select[Any, Any]:
-    """A school's documents of one kind from roster, e.g. `staff`; for `facts_by_subject`."""
+def of_source(school: str, source: str, kind: str) -> Select[Any, Any]:
+    """A school's documents of one kind from one source, e.g. `staff` from `roster`; for `facts_by_subject`."""
     table = fact_table
-    return select(table.c.subject, table.c.doc).where(table.c.school == school, table.c.source == "roster", table.c.kind == kind)
+    return select(table.c.subject, table.c.doc).where(table.c.school == school, table.c.source == source, table.c.kind == kind)
 
 
 def facts_by_subject(rows: Sequence[Row[Any]]) -> dict[str, Sequence[Fact]]:
-    """The facts of each subject, from the rows of `of_roster`."""
+    """The facts of each subject, from the rows of `of_source`."""
     return {row.subject: in_order(_decode_lines(row.doc)) for row in rows}

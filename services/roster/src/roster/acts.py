@@ -9,8 +9,13 @@ import json
 from collections.abc import Sequence
 from datetime import date
 
+from contracts.call import AnnulEntry
 from contracts.consent import SubjectKind
 from contracts.roster import (
+    ClassHeadcountDeclared,
+    CoordinatorAppointed,
+    CoordinatorRelieved,
+    EntryAnnulled,
     IssueKind,
     LegalBasis,
     Lesson,
@@ -21,8 +26,11 @@ from contracts.roster import (
     Position,
     ReferenceListFilled,
     Relation,
+    ReportingPeriodsDefined,
     TimetablePublished,
+    WorkplacesDeclared,
 )
+from eventkit.annulment import Annulling
 from eventkit.decider import Refused
 from roster.book import Book, new_id, same_name
 from roster.domain.basis import Consent
@@ -47,6 +55,27 @@ _LOOK_ALIKES = str.maketrans("ABCEHKMOPTXY", "АВСЕНКМОРТХУ")
 def details_of(name: PersonName) -> Details:
     """A person's details as the vault keeps them: text by field, without the blank ones."""
     return {field: str(value) for field, value in name if value not in (None, "")}
+
+
+# ---- what never was true ------------------------------------------------------------------------------------------------
+
+_annulling = Annulling(
+    EntryAnnulled,
+    {
+        CoordinatorAppointed: STAFF,
+        CoordinatorRelieved: STAFF,
+        ClassHeadcountDeclared: CLASS,
+        WorkplacesDeclared: WORKPLACES,
+        ReportingPeriodsDefined: PARALLEL,
+    },
+)
+
+
+def annul(book: Book, request: AnnulEntry) -> None:
+    """Annuls an entry, and puts the rows right that followed from it."""
+    annulled = book.annul(_annulling, request)
+    if isinstance(annulled, ClassHeadcountDeclared):
+        book.classes.put(class_id=annulled.class_id, headcount=book.state(CLASS, annulled.class_id).headcount)
 
 
 # ---- staff ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection, Select, func, insert, select
 
 from contracts import roster as calls
-from contracts.call import Call, Reply, Role
+from contracts.call import AnnulEntry, Call, Reply, Role, SchoolRequest
 from contracts.consent import SubjectKind
 from eventkit.answering import Caller
 from eventkit.decider import Refused
@@ -35,7 +35,7 @@ from roster.tables import (
 )
 from roster.vault import Sealed, journal_table, vault_table
 
-A = TypeVar("A", bound=calls.Act)
+A = TypeVar("A", bound=SchoolRequest)
 P = TypeVar("P", bound=Reply)
 
 
@@ -51,7 +51,7 @@ def _register_acts(service: Service, books: Books) -> None:
 
         def registering(function: Callable[[Book, A], P]) -> Callable[[Book, A], P]:
             def handler(request: A, tx: Transaction, caller: Caller) -> P:
-                book = books.open(tx, request.school, request.happened_on)
+                book = books.open(tx, request.school, getattr(request, "happened_on", None))
                 reply = function(book, request)
                 book.write()
                 return reply
@@ -179,6 +179,11 @@ def _register_acts(service: Service, books: Books) -> None:
     @act(calls.ROLL_OVER_YEAR)
     def roll_over_year(book: Book, request: calls.RollOverYear) -> calls.Done:
         acts.roll_over_year(book, request.from_year, request.to_year)
+        return calls.Done()
+
+    @act(calls.ANNUL)
+    def annul(book: Book, request: AnnulEntry) -> calls.Done:
+        acts.annul(book, request)
         return calls.Done()
 
     @act(calls.DECLARE_WORKPLACES)

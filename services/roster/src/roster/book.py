@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 
+from contracts.call import AnnulEntry
 from contracts.consent import SubjectKind
 from contracts.event import Event
 from contracts.roster import Seat, SeatHolder
+from eventkit.annulment import Annulling
 from eventkit.decider import Decider, Refused
 from eventkit.secrets import Secrets
 from eventkit.service import happened_on
@@ -307,6 +309,15 @@ class Book(Pages):
         for event in events:
             self.touched.by(event)
         return events
+
+    def annul(self, annulling: Annulling, request: AnnulEntry) -> Event | None:
+        """Annuls an entry and answers the event that never was true; None where it was annulled before."""
+        found = annulling.carry_out(request, self._tx)
+        if found is None:
+            return None
+        event = found.event()
+        self.touched.by(event)
+        return event
 
     def _stream_id(self, identifier: str) -> str:
         # The school is part of it, so that an id of another school's is simply not there. Without an id it is the school's own.

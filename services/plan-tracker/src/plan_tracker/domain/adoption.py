@@ -46,8 +46,11 @@ class Adopt:
 
 @dataclass(frozen=True)
 class Attest:
+    """`again`: what was attested has changed since, so that it counts no longer."""
+
     step: int
     evidence_sha256: str | None
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def school_plan(load: LoadPlan = load_plan) -> Decider[Command, SchoolPlan]:
             case _:
                 return _of_running_plan(command, state, load)
 
-    return Decider("plan", SchoolPlan(), decide, _evolve)
+    return Decider("plan", SchoolPlan(), decide, _evolve, _rests_on)
 
 
 def _adopt(command: Adopt, state: SchoolPlan) -> Sequence[Event]:
@@ -215,7 +218,7 @@ def _attest(command: Attest, step: Step, state: SchoolPlan) -> Sequence[Event]:
     if step.measure not in ATTESTED:
         text = f"Step {command.step} is derived from what happened, so nobody can say that it is done."
         raise Refused("step.derived", text, f"`vekha plan explain --step {command.step}` says what is missing.")
-    if command.step in state.attested:
+    if command.step in state.attested and not command.again:
         return []
     return [StepAttested(step=command.step, evidence_sha256=command.evidence_sha256)]
 
@@ -274,6 +277,17 @@ def _evolve(state: SchoolPlan, event: Event) -> SchoolPlan:
             return replace(state, orders=rest, revoked=state.revoked | {event.order})
         case _:
             return state  # announcements change nothing
+
+
+def _rests_on(later: Event, earlier: Event) -> bool:
+    """An attestation or a registered order bears nothing but its own revocation; all else bears whatever came after it."""
+    match earlier:
+        case StepAttested():
+            return False
+        case ImplementationOrderRegistered(order=order) | ImplementationOrderRevoked(order=order):
+            return isinstance(later, ImplementationOrderRegistered | ImplementationOrderRevoked) and later.order == order
+        case _:
+            return True
 
 
 def same_plan(adopted: PlanAdopted, command: Adopt) -> bool:

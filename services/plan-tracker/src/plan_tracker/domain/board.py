@@ -161,6 +161,7 @@ class SchoolBoard:
 
     def _timelines(self, adoption: Adoption, waived: Mapping[int, Days]) -> Mapping[int, Timeline | Periods]:
         """The timeline of each step of a revision of the plan."""
+        self._join.let_withdrawals_reopen(adoption.plan.options.withdrawal_reopens)
         attested: dict[int, list[int]] = {}
         for fact in self._join.plan:
             if fact[2] == "step-attested":

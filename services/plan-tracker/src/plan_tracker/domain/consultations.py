@@ -41,5 +41,5 @@ def _evolve(held: Held, event: Event) -> Held:
     return held | {event.consultation} if isinstance(event, ConsultationHeld) else held
 
 
-consultations: Decider[Hold, Held] = Decider("consultations", frozenset(), _hold, _evolve)
+consultations: Decider[Hold, Held] = Decider("consultations", frozenset(), _hold, _evolve, rests_on=lambda later, earlier: False)
 """One school's consultations."""

@@ -228,6 +228,10 @@ def _decisions(facts: Sequence[Fact]) -> Decisions:
     never_valid = {fact[3]: fact[0] for fact in reversed(facts) if fact[2] == "consent-invalidated"}
     for day, _, what, consent_id, _, *seat in facts:
         if day >= never_valid.get(consent_id, day + 1):  # an invalidation stands at the day of the decision that never was valid
+            if what in ("consent-granted", "consent-refused"):  # which ended the one before it all the same, as consent has it
+                for one in (decided, granted, declined, withdrawn):
+                    one.turn(day, False)
+                current = ""
             continue
         if what in ("consent-withdrawn", "consent-expired"):
             if current not in (None, consent_id):

@@ -103,6 +103,10 @@ def evolve(sessions: Sessions, event: Event) -> Sessions:
             return sessions
 
 
+def _rests_on(later: Event, earlier: Event) -> bool:
+    return not isinstance(earlier, TrainingAttended)
+
+
 def _session(session: str, sessions: Sessions) -> Session:
     found = sessions.get(session)
     if found is None:
@@ -111,5 +115,5 @@ def _session(session: str, sessions: Sessions) -> Session:
 
 
 _none: Sessions = {}
-training: Decider[Schedule | Cancel | RecordAttendance, Sessions] = Decider("training", _none, decide, evolve)
+training: Decider[Schedule | Cancel | RecordAttendance, Sessions] = Decider("training", _none, decide, evolve, _rests_on)
 """One school's sessions."""

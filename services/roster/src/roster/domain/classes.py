@@ -152,4 +152,8 @@ def evolve(state: SchoolClass, event: Event) -> SchoolClass:
             return state
 
 
-CLASS = Decider("class", SchoolClass(), decide, evolve)
+def _rests_on(later: Event, earlier: Event) -> bool:
+    return not isinstance(earlier, ClassHeadcountDeclared)
+
+
+CLASS = Decider("class", SchoolClass(), decide, evolve, _rests_on)

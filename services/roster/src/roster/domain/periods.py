@@ -71,7 +71,7 @@ def evolve(defined: Periods | None, event: Event) -> Periods | None:
     return event.periods if isinstance(event, ReportingPeriodsDefined) else defined
 
 
-PARALLEL: Decider[DefinePeriods, Periods | None] = Decider("parallel", None, decide, evolve)
+PARALLEL: Decider[DefinePeriods, Periods | None] = Decider("parallel", None, decide, evolve, rests_on=lambda later, earlier: False)
 """A stream for each academic year and grade of a school."""
 
 

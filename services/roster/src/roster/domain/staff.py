@@ -90,4 +90,10 @@ def evolve(state: Staff, event: Event) -> Staff:
             return state
 
 
-STAFF = Decider("staff", Staff(), decide, evolve)
+def _rests_on(later: Event, earlier: Event) -> bool:
+    """An appointment and its end bear each other; employment bears them all."""
+    of_office = (CoordinatorAppointed, CoordinatorRelieved)
+    return isinstance(later, of_office) or not isinstance(earlier, of_office)
+
+
+STAFF = Decider("staff", Staff(), decide, evolve, _rests_on)

@@ -30,4 +30,6 @@ def evolve(declared: WorkplacesDeclared | None, event: Event) -> WorkplacesDecla
     return event if isinstance(event, WorkplacesDeclared) else declared
 
 
-WORKPLACES: Decider[DeclareWorkplaces, WorkplacesDeclared | None] = Decider("workplaces", None, decide, evolve)
+WORKPLACES: Decider[DeclareWorkplaces, WorkplacesDeclared | None] = Decider(
+    "workplaces", None, decide, evolve, rests_on=lambda later, earlier: False
+)
