@@ -57,7 +57,7 @@ def interleaved(deliveries: dict[str, list[Delivered]], random: Random) -> Itera
         yield batch
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
 @given(random=st.randoms(use_true_random=False))
 def test_any_interleaving_of_the_five_logs_ends_in_the_live_board_and_its_timelines(
     lived: Lived, deliveries: dict[str, list[Delivered]], scratch: Path, random: Random
