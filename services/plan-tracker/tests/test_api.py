@@ -74,7 +74,9 @@ from eventkit.instance import Build
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
+from plan_tracker import plans
 from plan_tracker.app import build
+from plan_tracker.domain.plan import load_plan
 
 GOLDEN = json.loads(Path(__file__).with_name("golden-2015-08-17.json").read_text(encoding="utf-8"))
 MONDAY = date(2015, 8, 17)
@@ -375,6 +377,35 @@ async def test_the_newest_revision_is_adopted_where_there_is_a_newer_one(region:
     reply = await region.system.call(ADOPT_REVISION, request, as_=DIRECTOR)
     assert (reply.revision, reply.changed) == (1, {})
     assert len(await region.recorded()) == 2
+
+
+async def test_a_newer_revision_moves_the_dates_of_the_school_that_adopts_it_and_of_no_other(
+    region: Region, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for school in ("school-1", "school-2"):
+        await region.adopt(school)
+    text = plans.text("mo-2015-school-portal")
+    assert text.count("deadline_ru: 5 рабочих дней\n    deadline: {kind: wd_after_anchor, n: 5}") == 1
+    newer = text.replace("revision: 1", "revision: 2", 1).replace("{kind: wd_after_anchor, n: 5}", "{kind: wd_after_anchor, n: 7}")
+    folder = tmp_path / "plans"
+    folder.mkdir()
+    (folder / "mo-2015-school-portal.r1.yaml").write_text(text, encoding="utf-8")
+    (folder / "mo-2015-school-portal.yaml").write_text(newer, encoding="utf-8")
+    monkeypatch.setattr(plans, "_folder", lambda: folder)
+    load_plan.cache_clear()
+    try:
+        request = AdoptRevision(school="school-1")
+        reply = await region.system.call(ADOPT_REVISION, request, as_=DIRECTOR)
+        assert (reply.revision, reply.changed) == (2, {"8": date(2015, 8, 27)})
+        assert (await region.system.call(ADOPT_REVISION, request)).changed == {}
+        await region.system.settled()
+        boards = [await region.status(school) for school in ("school-1", "school-2")]
+        assert [(board.revision, school_row(board, 8).due) for board in boards] == [(2, date(2015, 8, 27)), (1, date(2015, 8, 25))]
+        later = await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-3", start=MONDAY))
+        assert (later.revision, later.baseline["8"]) == (2, date(2015, 8, 27))
+    finally:
+        load_plan.cache_clear()
+    assert await types(region, 3) == ["baseline-revised", "plan-adopted"]
 
 
 # Training and consultations.

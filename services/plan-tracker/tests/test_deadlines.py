@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -326,6 +326,15 @@ def test_a_blank_that_is_not_merged_has_no_date_and_holds_nothing_up(reading: Bl
     assert [dues[n] for n in (10, 11, 12, 16)] == [None] * 4
     assert {n: day for n, day in dues.items() if day} == {
         n: day for n, day in baseline(Reckoning(PLAN, START, FIVE)).items() if day and n not in (10, 11, 12, 16)
+    }
+
+
+def test_a_blank_says_how_it_is_read() -> None:
+    rules = {reading: baseline_with_reasons(Reckoning(blanks(reading), START, FIVE))[16].rule for reading in get_args(Blanks)}
+    assert rules == {
+        "merge_up": "as step 15, into whose cell this one was merged: 1 working day after step 14",
+        "none": "the cell is blank, which is read as no date of its own",
+        "ask": "the cell is blank: the school has to say a date, which is recorded as an extension",
     }
 
 

@@ -58,6 +58,7 @@ class School:
     told: Callable[[str], None]
     class_ids: dict[ClassLabel, str] = field(default_factory=dict[ClassLabel, str])
     headcounts: dict[ClassLabel, int] = field(default_factory=dict[ClassLabel, int])
+    sessions: dict[date, tuple[str, Sequence[str]]] = field(default_factory=dict[date, tuple[str, Sequence[str]]])  # of training, by day
     responsible: list[str] = field(default_factory=list[str])  # the director and the coordinators
     codes: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])  # login and code by person, on paper only
     paper: dict[date, list[Decision]] = field(default_factory=dict[date, list[Decision]])  # decisions by the day they were signed
@@ -161,6 +162,32 @@ async def _gives_access_data(school: School) -> None:
     """The director and the coordinators receive their access data, and use them: they enter everything else (step 2)."""
     await school.hand_out_codes(school.responsible)
     await school.activate(school.responsible)
+
+
+async def _schedules_training(school: School) -> None:
+    """The ministry's schedule for the school: its responsible staff face to face, all others a week later from afar (steps 1 and 7)."""
+    staff = await school.people("staff")
+    others = [person for person in staff if person not in school.responsible]
+    for day, form, people in ((date(YEAR, 8, 19), "face-to-face", school.responsible), (date(YEAR, 8, 26), "remote", others)):
+        request = plan.ScheduleTraining.model_validate({"school": SCHOOL, "day": day, "form": form, "people": people})
+        school.sessions[day] = (await school.call(plan.SCHEDULE_TRAINING, request, "ministry")).session, people
+
+
+def _trains(day: date) -> Callable[[School], Awaitable[None]]:
+    """Those who are named for the session of a day attend it."""
+
+    async def train(school: School) -> None:
+        session, people = school.sessions[day]
+        attended = plan.RecordAttendance(school=SCHOOL, session=session, people=tuple(people))
+        await school.call(plan.RECORD_ATTENDANCE, attended)
+
+    return train
+
+
+async def _consults_families(school: School) -> None:
+    """One evening for the families of all classes (step 17)."""
+    consultation = plan.HoldConsultation(school=SCHOOL, classes=tuple(school.class_ids.values()), attendees=214)
+    await school.call(plan.HOLD_CONSULTATION, consultation)
 
 
 async def _staff_refuse(school: School) -> None:
@@ -283,9 +310,11 @@ WEEKS = (
     Act("2015-08-17T15:00", "the classes are declared and created", _declares_classes),
     Act("2015-08-18T09:00", "the staff are entered, with their consents", _hires),
     Act("2015-08-18T11:00", "the director appoints coordinators and signs the order", _appoints_coordinators),
+    Act("2015-08-18T12:00", "the ministry schedules the training", _schedules_training),
     Act("2015-08-18T15:00", "two of the staff refuse", _staff_refuse),
     Act("2015-08-18T18:00", "families decide, by seat", _collects_decisions),
     Act("2015-08-19T10:00", "the director and the coordinators receive their access data", _gives_access_data),
+    Act("2015-08-19T16:00", "the director and the coordinators are trained", _trains(date(YEAR, 8, 19))),
     Act("2015-08-19T18:00", "families decide, by seat", _collects_decisions),
     Act("2015-08-20T12:00", "periods, bells and lists are entered", _enters_periods),
     Act("2015-08-20T18:00", "families decide, by seat", _collects_decisions),
@@ -295,6 +324,8 @@ WEEKS = (
     Act("2015-08-25T11:00", "the late pupils' file is imported", _imports_late_pupils),
     Act("2015-08-26T09:00", "the staff receive their codes", _gives_staff_codes),
     Act("2015-08-26T14:00", "class teachers hand out codes", _gives_codes(0)),
+    Act("2015-08-26T16:00", "the others are trained", _trains(date(YEAR, 8, 26))),
+    Act("2015-08-26T18:00", "families are shown how it works", _consults_families),
     Act("2015-08-27T10:00", "a family withdraws its consent", _withdraws),
     Act("2015-08-27T14:00", "class teachers hand out codes", _gives_codes(1)),
     Act("2015-08-28T12:00", "the timetables are published, late", _publishes_timetables),

@@ -195,9 +195,10 @@ def schedule_training(request: ScheduleTraining, transaction: Transaction, calle
     today = _today(school, transaction)
     _check_not_too_far(request.day, today, "training.too-far", "A session is held")
     command = training.Schedule(uuid.uuid4().hex, request.day, request.form, people)
-    staff = facts_by_subject(transaction.rows(of_source(school, "roster", "staff")))
-    employed = [person for person, facts in staff.items() if holds(documents.staff(facts).active, today.toordinal())]
-    _check_known(people, employed, "person.unknown", "Not on the staff of this school")
+    if not scheduled_as(transaction.state(training.training, school), request.day, request.form, people):
+        staff = facts_by_subject(transaction.rows(of_source(school, "roster", "staff")))
+        employed = [person for person, facts in staff.items() if holds(documents.staff(facts).active, today.toordinal())]
+        _check_known(people, employed, "person.unknown", "Not on the staff of this school")
     transaction.decide(training.training, school, command, school=school, happened_on=today)
     _follow_schedule(school, transaction, today)
     session = scheduled_as(transaction.state(training.training, school), request.day, request.form, people)
@@ -224,11 +225,12 @@ def record_attendance(request: RecordAttendance, transaction: Transaction, calle
 def hold_consultation(request: HoldConsultation, transaction: Transaction, caller: Caller) -> ConsultationRecorded:
     school = request.school
     day, today = _day_of_act(school, request.happened_on, transaction), _today(school, transaction).toordinal()
-    found = facts_by_subject(transaction.rows(of_source(school, "roster", "class")))
-    classes = {name: documents.school_class(facts) for name, facts in found.items()}
-    existing = [name for name, one in classes.items() if holds(one.declared, today) or holds(one.open, today)]
-    _check_known(request.classes, existing, "class.unknown", "No classes of this school, or closed")
     command = Hold(day, frozenset(request.classes), request.attendees)
+    if command.consultation not in transaction.state(consultations, school):
+        found = facts_by_subject(transaction.rows(of_source(school, "roster", "class")))
+        classes = {name: documents.school_class(facts) for name, facts in found.items()}
+        existing = [name for name, one in classes.items() if holds(one.declared, today) or holds(one.open, today)]
+        _check_known(request.classes, existing, "class.unknown", "No classes of this school, or closed")
     transaction.decide(consultations, school, command, school=school, happened_on=day)
     return ConsultationRecorded(consultation=command.consultation)
 
