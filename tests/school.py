@@ -6,15 +6,18 @@ facts that arrive late, a pupil who leaves, a class that is closed. Between them
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
 from contracts import consent, identity, operations, plan, roster
-from contracts.call import Call, Reply, Request
+from contracts.call import AnnulEntry, Call, Reply, Request
 from contracts.consent import Decision, InvalidationReason, SubjectKind
+from contracts.event import AnnulmentReason
 from contracts.roster import (
+    Done,
     IssueKind,
     LegalBasis,
     Lesson,
@@ -28,6 +31,7 @@ from contracts.roster import (
     SeatHolder,
 )
 from eventkit.calls import Answer
+from eventkit.event import Recorded, decode
 
 SCHOOL = "school-7"
 START = "2015-08-17T09:00:00+03:00"
@@ -146,6 +150,11 @@ async def weeks(school: School) -> None:
     await _until(school, "2015-08-21T12:00")
     attesting = plan.AttestStep(school=SCHOOL, step=5, happened_on=date(2015, 8, 20))  # a day late
     await school.act(plan.ATTEST_STEP, attesting, _DIRECTOR)
+    await annul_last(school, plan.ANNUL, "plan", _DIRECTOR)
+    await school.act(plan.ATTEST_STEP, attesting.model_copy(update={"happened_on": date(2015, 8, 19)}), _DIRECTOR)
+    wrong = roster.StaffAct(school=SCHOOL, person=school.staff[3], happened_on=date(2015, 8, 19))
+    await school.act(roster.APPOINT_COORDINATOR, wrong, _DIRECTOR)
+    await annul_last(school, roster.ANNUL, "roster", _DIRECTOR)
     attendance = plan.RecordAttendance(school=SCHOOL, session=held, people=tuple(school.staff[1:3]))
     await school.act(plan.RECORD_ATTENDANCE, attendance, _ADMINISTRATOR)  # two days late
     await school.act(plan.CANCEL_TRAINING, plan.CancelTraining(school=SCHOOL, session=cancelled), _DIRECTOR)
@@ -172,6 +181,8 @@ async def weeks(school: School) -> None:
     codes |= await issue(school, [second.person], reissue=True)
     some = (first.person, first.guardian, second.person, second.guardian, school.staff[0], school.staff[2])
     await school.act(identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=some), _ADMINISTRATOR)
+    await annul_last(school, identity.ANNUL, "identity", _ADMINISTRATOR)
+    await school.act(identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=some[-1:]), _ADMINISTRATOR)
 
     for step in (9, 10, 11, 16):
         waiver = plan.WaiveStep(school=SCHOOL, step=step, reason=plan.ExceptionReason.TECHNICAL_FAILURE)
@@ -287,6 +298,20 @@ async def _last_years_class(school: School) -> str:
 async def _train(school: School, day: date, form: plan.TrainingForm, people: list[str]) -> str:
     request = plan.ScheduleTraining(school=SCHOOL, day=day, form=form, people=tuple(people))
     return (await school.act(plan.SCHEDULE_TRAINING, request, "ministry")).session
+
+
+async def annul_last(school: School, call: Call[AnnulEntry, Done], service: str, as_: str) -> None:
+    """Says that what a service recorded last never was true."""
+    last = await last_entry(school, service)
+    entry = AnnulEntry(school=SCHOOL, position=last.position, event=last.id, reason=AnnulmentReason.MISTYPED)
+    await school.act(call, entry, as_)
+
+
+async def last_entry(school: School, service: str) -> Recorded:
+    """The newest event of a service's log."""
+    head = (await school.ask(operations.HEAD[service], operations.Nothing())).reply.position
+    run = (await school.ask(operations.READ_LOG[service], operations.ReadLog(after=head - 1, limit=1))).reply
+    return decode(b64decode(run.rows[0].bytes))
 
 
 async def issue(school: School, people: list[str], *, reissue: bool = False) -> dict[str, tuple[str, str]]:

@@ -12,8 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from contracts import consent, identity, plan, roster
-from contracts.call import CALLS, Request
+from contracts.call import CALLS, AnnulEntry, Request
 from contracts.consent import Decision, InvalidationReason, SubjectKind
+from contracts.event import AnnulmentReason
 from contracts.roster import Act, PersonName, Position
 from tests import record, school
 from tests.conftest import Lived, Made, instance
@@ -141,6 +142,8 @@ def _changed(request: Request) -> Request:
             return request.model_copy(update={"name": "Другая школа"})
         case consent.Invalidate():
             return request.model_copy(update={"reason": InvalidationReason.FORGED})
+        case AnnulEntry():
+            return request.model_copy(update={"reason": AnnulmentReason.DUPLICATE})
         case plan.AdoptPlan():
             return request.model_copy(update={"week": 6})
         case plan.Recount():
