@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.plan import AnnouncementCorrected, DeadlineApproaching, StepBecameOverdue, StepCompleted, StepReopened
-from plan_tracker.domain.announcements import Announced, announcements, changes, corrections, notices, said
+from plan_tracker.domain.announcements import Announced, announcements, changes, corrections, notices, said, unsaid
 from plan_tracker.domain.days import Days
 from plan_tracker.domain.deadlines import RelativeAnchor, live_with_reasons
 from plan_tracker.domain.plan import load_plan
@@ -68,12 +68,22 @@ def overdue(progress: Progress, step: int, on: date) -> StepBecameOverdue | None
     return next((event for event in said_on(progress, on) if isinstance(event, StepBecameOverdue) and event.step == step), None)
 
 
+def overdue_days(progress: Progress, step: int) -> list[tuple[date, int]]:
+    """On which days it is said, on the day itself, that a step is overdue, and how many working days it is then."""
+    return [
+        (event.day, event.working_days)
+        for n in range(60)
+        for event in said_on(progress, MONDAY + n * DAY)
+        if isinstance(event, StepBecameOverdue) and event.step == step and event.day == MONDAY + n * DAY
+    ]
+
+
 # Dates that come near.
 
 
-def test_a_step_of_one_working_day_is_announced_as_its_term_begins() -> None:
-    assert near(school(), 4) == [(aug(18), aug(18), 0)]
-    assert near(school({4: (aug(21),)}), 7) == [(aug(22), aug(24), 1)]  # a Friday; due on Monday
+def test_a_step_of_one_working_day_is_announced_as_its_term_begins_and_on_the_day() -> None:
+    assert near(school(), 4) == [(aug(18), aug(18), 0)]  # which are the same
+    assert near(school({4: (aug(21),)}), 7) == [(aug(22), aug(24), 1), (aug(24), aug(24), 0)]  # a Friday; due on Monday
 
 
 def test_a_term_begins_with_the_day_on_which_the_step_before_it_was_first_done() -> None:
@@ -87,17 +97,21 @@ def test_a_merged_row_is_announced_with_the_row_it_was_merged_into() -> None:
     assert near(school({14: (aug(24),)}), 16) == near(school({14: (aug(24),)}), 15) == [(aug(25), aug(25), 0)]
 
 
-def test_a_longer_term_is_announced_three_working_days_before_its_end_and_one() -> None:
-    assert near(school({14: (aug(24),)}), 18) == [(sep(2), sep(7), 3), (sep(4), sep(7), 1)]
+def test_a_longer_term_is_announced_three_working_days_before_its_end_and_one_and_on_the_day() -> None:
+    assert near(school({14: (aug(24),)}), 18) == [(sep(2), sep(7), 3), (sep(4), sep(7), 1), (sep(7), sep(7), 0)]
 
 
-def test_a_directors_step_is_announced_five_working_days_before_and_one() -> None:
-    assert near(school(), 2) == [(aug(18), aug(25), 5), (aug(24), aug(25), 1)]
-    assert near(school(), 3) == [(sep(8), sep(15), 5), (sep(14), sep(15), 1)]
+def test_a_directors_step_is_announced_five_working_days_before_and_one_and_on_the_day() -> None:
+    assert near(school(), 2) == [(aug(18), aug(25), 5), (aug(24), aug(25), 1), (aug(25), aug(25), 0)]
+    assert near(school(), 3) == [(sep(8), sep(15), 5), (sep(14), sep(15), 1), (sep(15), sep(15), 0)]
+
+
+def test_a_step_that_recurs_has_no_date_to_be_near() -> None:
+    assert near(school(), 20) == []
 
 
 def test_a_step_with_a_fixed_date_waits_for_no_other() -> None:
-    assert near(school(), 21) == [(sep(10), sep(15), 3), (sep(14), sep(15), 1)]
+    assert near(school(), 21) == [(sep(8), sep(15), 5), (sep(14), sep(15), 1), (sep(15), sep(15), 0)]
 
 
 def test_with_terms_from_the_plans_start_no_step_waits_but_where_the_source_says_so() -> None:
@@ -112,7 +126,7 @@ def test_a_step_that_was_done_is_not_announced_any_more() -> None:
 
 def test_what_runs_from_each_persons_own_receipt_is_announced_by_the_latest() -> None:
     assert near(school(), 19) == []
-    assert near(school(), 19, received=sep(1)) == [(sep(10), sep(15), 3), (sep(14), sep(15), 1)]
+    assert near(school(), 19, received=sep(1)) == [(sep(10), sep(15), 3), (sep(14), sep(15), 1), (sep(15), sep(15), 0)]
 
 
 # Dates that have passed.
@@ -123,6 +137,12 @@ def test_a_step_is_overdue_on_the_first_day_after_its_date_and_not_before() -> N
     assert overdue(school(), 2, on=aug(26)) == StepBecameOverdue(
         step=2, revision=1, day=aug(26), due=aug(25), working_days=1, reminders="director", responsible=("director",)
     )
+
+
+def test_a_step_is_overdue_again_three_and_five_working_days_after_its_date_while_it_is_not_done() -> None:
+    assert overdue_days(school(), 2) == [(aug(26), 1), (aug(28), 3), (sep(1), 5)]  # due on a Tuesday
+    assert overdue_days(school({2: (aug(31),)}), 2) == [(aug(26), 1), (aug(28), 3)]
+    assert overdue_days(school({4: (aug(20),)}), 7) == [(aug(24), 1), (aug(26), 3), (aug(28), 5)]  # due on a Friday
 
 
 def test_that_a_date_has_passed_is_said_later_in_the_same_words() -> None:
@@ -142,6 +162,30 @@ def test_what_was_overdue_when_the_plan_was_adopted_is_announced_to_nobody() -> 
     late = school(adopted=sep(7))
     said_then = [event for n in range(30) for event in said_on(late, sep(8) + n * DAY)]
     assert {event.step for event in said_then} == {3, 5, 21}
+
+
+# What is not said any more.
+
+
+def test_a_notice_whose_day_is_over_is_not_said_but_that_a_date_has_passed() -> None:
+    events = [*said_on(school(), aug(18)), *said_on(school(), aug(26)), *said_on(school(), aug(28))]
+    assert [(event.step, event.day) for event in unsaid(events, Announced(), sep(2))] == [(2, aug(26)), (4, aug(19)), (6, aug(19))] * 2
+    assert list(unsaid(said_on(school(), aug(18)), Announced(), aug(18))) == said_on(school(), aug(18))
+
+
+def test_that_a_date_has_passed_is_said_once_whenever_it_is_learned() -> None:
+    first = overdue(school(), 2, on=aug(26))
+    assert first is not None
+    announced = Announced({said(first): "e-1"}, overdue={(1, 2, aug(25))})
+    as_an_older_program_said_it = Announced(overdue={(1, 2, aug(25))})
+    assert list(unsaid([first], announced, aug(26))) == list(unsaid([first], as_an_older_program_said_it, aug(31))) == []
+    third = overdue(school(), 2, on=aug(28))
+    assert list(unsaid([third], announced, aug(28)) if third else ()) == []
+
+
+def test_a_completion_is_news_however_late_it_is_learned() -> None:
+    completed = changes(school({4: (aug(18),)}), aug(18))
+    assert list(unsaid(completed, Announced(), sep(30))) == completed
 
 
 # Completions, reopenings, and what they were believed to be.

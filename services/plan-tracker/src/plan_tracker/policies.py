@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Date, Integer, MetaData, Table, inser
 
 from contracts import SERVICES
 from contracts.operations import HEAD, Nothing
-from contracts.plan import AnnouncementCorrected, DeadlineApproaching
+from contracts.plan import AnnouncementCorrected
 from eventkit import log
 from eventkit.calls import CallFailed
 from eventkit.clock import DEFAULT_ZONE, local_day, start_of_day
@@ -34,6 +34,7 @@ from plan_tracker.domain.announcements import (
     needs_receipts,
     notices,
     said,
+    unsaid,
 )
 from plan_tracker.domain.deadlines import Due, live_with_reasons
 from plan_tracker.domain.progress import Progress
@@ -136,11 +137,7 @@ class Announcements:
         dues = await self._live(school, progress, day)
         for correction in corrections(progress, announced, day):
             await self._say(school, correction, announced, happened_on=today)
-        for event in [*changes(progress, day), *notices(progress.on(day), dues, day + _DAY)]:
-            if said(event) in announced.holding:
-                continue
-            if isinstance(event, DeadlineApproaching) and event.due < today:
-                continue  # we are late ourselves, and nothing is near any more
+        for event in unsaid([*changes(progress, day), *notices(progress.on(day), dues, day + _DAY)], announced, today):
             await self._say(school, event, announced, happened_on=event.day)
 
     async def _live(self, school: str, progress: Progress, day: date) -> Mapping[int, Due]:

@@ -1,16 +1,17 @@
 """What the tracker tells others of a school's plan: steps completed and reopened, dates that come near, dates that have passed.
 
 Announcements are consequences: no board is computed from them (DESIGN 2.5). What was announced is compared with the timeline as it is known
-now, so a fact that arrives late announces what it changes, and corrects what no longer holds.
+now, so a fact that arrives late announces what it changes, and corrects what no longer holds. Timed notices are said on their day or not at
+all; only that a date has passed is said later, too, and then once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
 from contracts.event import Event
-from contracts.plan import AnnouncementCorrected, DeadlineApproaching, StepBecameOverdue, StepCompleted, StepReopened
+from contracts.plan import AnnouncementCorrected, DeadlineApproaching, Reminders, StepBecameOverdue, StepCompleted, StepReopened
 from eventkit.decider import Decider
 from eventkit.event import Recorded
 from plan_tracker.domain.deadlines import Due
@@ -21,9 +22,12 @@ Announcement = StepCompleted | StepReopened | DeadlineApproaching | StepBecameOv
 
 _DAY = timedelta(days=1)
 
-DIRECTORS_LEAD_WD = (5, 1)
-LEAD_WD = (3, 1)
-"""So many working days before its date a step is announced to be near: a director's step earlier than the others (DOMAIN 6)."""
+LEADS_WD: Mapping[Reminders, tuple[int, ...]] = {"default": (3, 1, 0), "one_day": (0,), "director": (5, 1, 0), "person": (3, 1, 0)}
+"""So many working days before its date a step is announced to be near, by the profile of its reminders; one of one day at the start of its
+term, too (DOMAIN 6)."""
+
+OVERDUE_WD = (1, 3, 5)
+"""So many working days after its date a step that is not done is announced to be overdue."""
 
 
 class Said(NamedTuple):
@@ -41,12 +45,15 @@ class Announced:
 
     holding: Mapping[Said, str] = field(default_factory=dict[Said, str])
     corrected: Mapping[Said, int] = field(default_factory=dict[Said, int])
+    overdue: Collection[tuple[int, int, date]] = frozenset()
+    """The dates that were announced to have passed, by revision and step."""
 
     @classmethod
     def read(cls, history: Iterable[Recorded]) -> "Announced":
         """From the history of the school's announcements."""
         holding: dict[Said, str] = {}
         corrected: dict[Said, int] = {}
+        overdue: set[tuple[int, int, date]] = set()
         for recorded in history:
             event = recorded.event()
             if isinstance(event, AnnouncementCorrected):
@@ -55,7 +62,9 @@ class Announced:
                 corrected[gone] = corrected.get(gone, 0) + 1
             elif isinstance(event, Announcement):
                 holding[said(event)] = recorded.id
-        return cls(holding, corrected)
+                if isinstance(event, StepBecameOverdue):
+                    overdue.add((event.revision, event.step, event.due))
+        return cls(holding, corrected, overdue)
 
 
 def said(event: Announcement) -> Said:
@@ -108,8 +117,8 @@ def notices(progress: Progress, dues: Mapping[int, Due], day: date) -> Iterator[
     """The timed notices of a day, from the state at the end of the day before; `dues` are that day's live dates.
 
     A step whose term has not begun has nothing to be reminded of, one that was ever done is judged already, and a date that had passed
-    when the plan was adopted is listed on the board and announced to nobody (DOMAIN 1). That a date has passed is said on every later day
-    in the same words, so it can be learned late, and is announced once.
+    when the plan was adopted is listed on the board and announced to nobody (DOMAIN 1). The first notice that a date has passed is there
+    on every later day in the same words, so that it can be learned late.
     """
     adoption, yesterday = progress.adoption, day - _DAY
     for step in adoption.plan.steps:
@@ -118,27 +127,49 @@ def notices(progress: Progress, dues: Mapping[int, Due], day: date) -> Iterator[
             continue
         if not _term_runs(progress, step, due, yesterday):
             continue
-        if due.day < day:
-            yield StepBecameOverdue(
-                step=step.n,
-                revision=adoption.revision,
-                day=due.day + _DAY,
-                due=due.day,
-                working_days=1,
-                reminders=step.reminders,
-                responsible=step.responsible,
-            )
-        elif _is_near(progress, step, due, due.day, day):
-            left = adoption.calendar.between(day, due.day)
+        if due.day >= day and _is_near(progress, step, due, due.day, day):
             yield DeadlineApproaching(
                 step=step.n,
                 revision=adoption.revision,
                 day=day,
                 due=due.day,
-                working_days=left,
+                working_days=adoption.calendar.between(day, due.day),
                 reminders=step.reminders,
                 responsible=step.responsible,
             )
+        for after in OVERDUE_WD:
+            said_of = adoption.calendar.add(due.day, after)
+            if said_of == day or (said_of < day and after == OVERDUE_WD[0]):
+                yield StepBecameOverdue(
+                    step=step.n,
+                    revision=adoption.revision,
+                    day=said_of,
+                    due=due.day,
+                    working_days=after,
+                    reminders=step.reminders,
+                    responsible=step.responsible,
+                )
+
+
+def unsaid(events: Iterable[Announcement], announced: Announced, today: date) -> Iterator[Announcement]:
+    """Of what there is to say, what was not said yet and is not too late to be said.
+
+    A completion or a reopening is news whenever it is learned. A notice belongs to its day, and its moment passes with it: who starts late
+    or was away reminds nobody of what is past. Only that a date has passed must not be missed by being away, so it is said on a later day,
+    in the words of the first notice, unless it was said of that date before.
+    """
+    for event in events:
+        match event:
+            case _ if said(event) in announced.holding:
+                continue
+            case DeadlineApproaching() if event.day < today:
+                continue
+            case StepBecameOverdue(working_days=1) if (event.revision, event.step, event.due) in announced.overdue:
+                continue
+            case StepBecameOverdue() if event.day < today and event.working_days > OVERDUE_WD[0]:
+                continue
+            case _:
+                yield event
 
 
 def needs_receipts(progress: Progress, day: date) -> bool:
@@ -151,11 +182,11 @@ def needs_receipts(progress: Progress, day: date) -> bool:
 
 
 def _is_near(progress: Progress, step: Step, due: Due, due_on: date, day: date) -> bool:
-    """A step of one working day is announced as its term begins, all others so many working days before (DOMAIN 6)."""
+    """Whether the step's profile has a reminder on this day: so many working days before, or as its term begins (DOMAIN 6)."""
     adoption = progress.adoption
-    if due.working_days == 1 and due.anchor_day is not None:
-        return day == max(due.anchor_day, adoption.day) + _DAY
-    leads = DIRECTORS_LEAD_WD if "director" in step.responsible else LEAD_WD
+    if step.reminders == "one_day" and due.anchor_day is not None and day == max(due.anchor_day, adoption.day) + _DAY:
+        return True
+    leads = LEADS_WD.get(step.reminders, ())
     return any(day == adoption.calendar.subtract(due_on, lead) for lead in leads)
 
 
