@@ -18,7 +18,7 @@ from typing import TypeVar
 from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentRefused, SubjectKind, Terms
 from contracts.event import NO_SCHOOL, SERVICES, Event
 from contracts.identity import AccountActivated, AccountProvisioned, Channel, CredentialsHandedOver, CredentialsIssued
-from contracts.notifier import MessageQueued, Template
+from contracts.notifier import MessageQueued, Notice
 from contracts.plan import CalendarPinned, CalendarTable, DeadlineApproaching, PlanAdopted, StepAttested, StepCompleted
 from contracts.roster import (
     ClassCreated,
@@ -234,9 +234,25 @@ class _School:
             yield _Act("plan", f"announcements-{self.name}", event, "service:plan")
             for _ in range(3):
                 message = self._random.randbytes(16).hex()
-                template: Template = "step-completed" if isinstance(event, StepCompleted) else "deadline-approaching"
-                cause = _id(self._random, "e")
-                queued = MessageQueued(message=message, recipient=recipient, template=template, step=event.step, cause=cause)
+                notice = Notice(
+                    kind="step-completed" if isinstance(event, StepCompleted) else "deadline-approaching",
+                    step=event.step,
+                    day=today,
+                    due=None if isinstance(event, StepCompleted) else event.due,
+                    working_days=None if isinstance(event, StepCompleted) else event.working_days,
+                    cause=_id(self._random, "e"),
+                )
+                queued = MessageQueued(
+                    message=message,
+                    recipient=recipient,
+                    template="daily",
+                    day=today,
+                    read_to=0,
+                    notices=(notice,),
+                    own=(),
+                    classes=(),
+                    overdue=(),
+                )
                 yield _Act("notifier", f"message-{message}", queued, "service:notifier")
 
 

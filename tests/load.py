@@ -17,7 +17,8 @@ from contracts import consent, identity, operations, plan, roster
 from contracts.call import Call, Request
 from contracts.consent import ConsentGranted, Decision, SubjectKind
 from contracts.identity import AccountProvisioned, CredentialsIssued
-from contracts.plan import ImplementationOrderRegistered
+from contracts.notifier import MessageQueued
+from contracts.plan import DeadlineApproaching, ImplementationOrderRegistered, StepBecameOverdue, StepCompleted, StepReopened
 from contracts.roster import PersonName, Position, Seat, SeatHolder, StaffHired
 from eventkit.answering import kept
 from eventkit.calls import Answer
@@ -222,18 +223,21 @@ def check_stopped(data: Path, scratch: Path) -> None:
     assert _column(data, "consent", "SELECT consent_id FROM consent") == Counter(decided)
     newest = {fact["person"]: fact["credential"] for _, type_name, fact in facts["identity"] if type_name == CredentialsIssued.type}
     assert _column(data, "identity", "SELECT credential FROM credential") == Counter(newest.values())
-    queued = [fact["message"] for _, type_name, fact in facts["notifier"] if type_name == "notifier.message-queued.v1"]
+    queued = [fact["message"] for _, type_name, fact in facts["notifier"] if type_name == MessageQueued.type]
     assert _column(data, "notifier", "SELECT message FROM outbox") == Counter(queued)
 
-    told = [(fact["cause"], fact["recipient"]) for _, _, fact in facts["notifier"]]
+    messages = [(event.school, fact) for event, type_name, fact in facts["notifier"] if type_name == MessageQueued.type]
+    told = [(school, fact["template"], fact["recipient"], fact["day"]) for school, fact in messages]
     assert len(told) == len(set(told))
+    causes = [(fact["recipient"], notice["cause"]) for _, fact in messages for notice in fact["notices"]]
+    assert len(causes) == len(set(causes))
     announced = [(event.school, name, fact["step"], fact["day"]) for event, name, fact in facts["plan"] if name in _ANNOUNCED]
     assert len(announced) == len(set(announced))
 
 
 _ENTERED = ("roster.staff-hired.v1", "roster.pupil-enrolled.v1")
 _DECIDED = ("consent.consent-granted.v1", "consent.consent-refused.v1")
-_ANNOUNCED = tuple(f"plan.{kind}.v1" for kind in ("step-completed", "step-reopened", "deadline-approaching", "step-became-overdue"))
+_ANNOUNCED = (StepCompleted.type, StepReopened.type, DeadlineApproaching.type, StepBecameOverdue.type)
 
 
 def _column(data: Path, service: str, statement: str) -> Counter[str]:

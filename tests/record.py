@@ -36,7 +36,7 @@ PROJECTIONS: Mapping[str, Projection] = {
     "consent": consent.projections.People(),
     "identity": identity.projections.People(),
     "plan": plan_tracker.projections.BoardProjection(),
-    "notifier": notifier.projections.Officers(),
+    "notifier": notifier.projections.Schools(),
 }
 """The one projection that each service keeps beside the inboxes of its reactions."""
 

@@ -100,7 +100,7 @@ def test_the_weeks_are_worth_interleaving(lived: Lived) -> None:
         "plan.announcement-corrected.v1",
         "plan.step-reopened.v1",
         "roster.class-closed.v1",
-        "notifier.message-queued.v1",
+        "notifier.message-queued.v2",
     } <= types
     late = [event for messages in record.logs(lived.data).values() for event in record.events(messages)]
     assert any(date.fromisoformat(event.happenedon) < date.fromisoformat(event.recordedat[:10]) for event in late)

@@ -95,6 +95,10 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "plan.diff": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
     "plan.explain": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
     "notifier.outbox": {DIRECTOR, ADMINISTRATOR},
+    "notifier.preview": {DIRECTOR, ADMINISTRATOR},
+    "plan.steps": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "plan.announced": {SERVICE},
+    "plan.notices-ahead": {SERVICE},
     "instance.clock": EVERYBODY,
     # What every service answers about itself
     **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "health")},

@@ -1,21 +1,27 @@
 """What becomes of a message: queued once, then taken or refused for good."""
 
+from datetime import date
+
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from contracts.notifier import MessageAccepted, MessageBounced, MessageQueued
+from contracts.notifier import MessageAccepted, MessageBounced, MessageQueued, Notice
 from eventkit.decider import Refused
 from eventkit.testing import given
-from notifier.domain import MESSAGES, Accept, Bounce, Command, Queue, message_id
+from notifier.domain.message import MESSAGES, Accept, Bounce, Command, Contents, Queue, message_id
 
-QUEUE = Queue("m-1", "p-1", "deadline-approaching", 18, "e-1")
-QUEUED = MessageQueued(message="m-1", recipient="p-1", template="deadline-approaching", step=18, cause="e-1")
+DAY = date(2015, 9, 2)
+NOTICE = Notice(kind="deadline-approaching", step=18, day=DAY, due=date(2015, 9, 7), working_days=3, cause="e-1")
+QUEUE = Queue("m-1", "p-1", "daily", DAY, 41, Contents(notices=(NOTICE,)))
+QUEUED = MessageQueued(
+    message="m-1", recipient="p-1", template="daily", day=DAY, read_to=41, notices=(NOTICE,), own=(), classes=(), overdue=()
+)
 ACCEPTED = MessageAccepted(message="m-1", recipient="p-1")
 BOUNCED = MessageBounced(message="m-1", recipient="p-1", status=550)
 
 
-def test_a_message_is_queued_with_its_recipient_its_template_and_its_cause() -> None:
+def test_a_message_is_queued_with_its_recipient_its_day_and_all_that_it_tells() -> None:
     given(MESSAGES).when(QUEUE).then(QUEUED)
 
 
@@ -48,7 +54,9 @@ def test_saying_it_twice_yields_nothing(commands: list[Command]) -> None:
         assert MESSAGES.decide(command, state) == []
 
 
-@pytest.mark.parametrize(("cause", "recipient"), [("e-1", "p-2"), ("e-2", "p-1"), ("e-1/p", "1")])
-def test_another_cause_or_another_recipient_is_another_message(cause: str, recipient: str) -> None:
-    assert message_id(cause, recipient) != message_id("e-1", "p-1")
-    assert message_id("e-1", "p-1") == message_id("e-1", "p-1")
+@pytest.mark.parametrize(
+    ("school", "recipient", "day"), [("s-1", "p-2", DAY), ("s-2", "p-1", DAY), ("s-1", "p-1", date(2015, 9, 3)), ("s-1/p", "1", DAY)]
+)
+def test_another_school_recipient_or_day_is_another_message(school: str, recipient: str, day: date) -> None:
+    assert message_id(school, recipient, day) != message_id("s-1", "p-1", DAY)
+    assert message_id("s-1", "p-1", DAY) == message_id("s-1", "p-1", DAY)

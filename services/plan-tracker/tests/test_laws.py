@@ -36,7 +36,7 @@ from contracts.identity import (
     CredentialsIssued,
     SchoolActivityRated,
 )
-from contracts.notifier import MessageBounced, MessageQueued
+from contracts.notifier import MessageAccepted, MessageBounced
 from contracts.plan import (
     BaselineCause,
     BaselineRevised,
@@ -215,7 +215,7 @@ EVENTS: list[st.SearchStrategy[Event]] = [
     st.builds(ImplementationOrderRegistered, order=codes, evidence_sha256=st.none()),
     st.builds(ImplementationOrderRevoked, order=codes),
     st.builds(StepCompleted, step=st.just(8), revision=st.just(1), day=st.just(START)),
-    st.builds(MessageQueued, message=codes, recipient=people, template=st.just("step-completed"), step=st.just(8), cause=codes),
+    st.builds(MessageAccepted, message=codes, recipient=people),
 ]
 
 ANNULLING = {"roster": roster.EntryAnnulled, "plan": plan.EntryAnnulled, "identity": identity.EntryAnnulled}
@@ -572,5 +572,5 @@ def test_announcements_and_messages_are_no_facts() -> None:
         START,
         DeadlineApproaching(step=4, revision=1, day=START, due=START, working_days=0, reminders="one_day", responsible=("director",)),
     )
-    logs.record(SCHOOL, START, MessageQueued(message="m", recipient="a", template="step-completed", step=4, cause="c"))
+    logs.record(SCHOOL, START, MessageAccepted(message="m", recipient="a"))
     assert [fold(event) for event in logs.all()] == [None, None]

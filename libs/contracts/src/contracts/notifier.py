@@ -1,29 +1,105 @@
-"""What notifier records and answers: messages queued because of announcements, accepted or bounced by the mail server."""
+"""What notifier records and answers: the one message a day that a recipient gets, accepted or bounced by the mail server."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from contracts.call import Reply, Role, SchoolRequest, query
-from contracts.event import Event, Identifier, Value, event
+from contracts.call import Reply, Request, Role, SchoolRequest, query
+from contracts.event import Event, Identifier, Value, event, upcast
 
-Template = Literal["deadline-approaching", "step-overdue", "step-completed", "step-reopened"]
+NoticeKind = Literal[
+    "deadline-approaching", "step-overdue", "step-completed", "step-reopened", "completion-corrected", "reopening-corrected"
+]
+Template = Literal["daily", "municipality-digest", "ministry-digest"]
+"""To whom a message is written: a person of the school, by id; a municipality, by its code; or the ministry, whose id is `ministry`."""
+
+
+class Notice(Value):
+    """What a message says because of one announcement, `cause`. `day`, `due` and `working_days` (before or after `due`) as announced."""
+
+    kind: NoticeKind
+    step: int
+    day: date | None
+    due: date | None
+    working_days: int | None
+    cause: Identifier
+
+
+class OwnDate(Value):
+    """What a message says of the recipient's own date (step 19): `working_days` are left until `due`."""
+
+    step: int
+    due: date
+    working_days: int
+
+
+class ClassNotice(Value):
+    """How many people of a class, or without one of the staff, have been past their own dates for `working_days`: never who."""
+
+    step: int
+    class_id: Identifier | None
+    working_days: int
+    people: Annotated[int, Field(ge=1)]
+
+
+class StepCount(Value):
+    """In how many schools a step is overdue: what a manager is told. `listed` are the first of them."""
+
+    step: int
+    schools: Annotated[int, Field(ge=1)]
+    listed: tuple[Identifier, ...]
 
 
 # ---- Events -----------------------------------------------------------------------------------------------------------
 
 
 @event("notifier.message-queued.v1")
+class MessageQueuedV1(Event):
+    """As the second version; each announcement was a message of its own."""
+
+    message: Identifier
+    recipient: Identifier
+    template: Literal["deadline-approaching", "step-overdue", "step-completed", "step-reopened"]
+    step: int
+    cause: Identifier
+
+
+@event("notifier.message-queued.v2")
 class MessageQueued(Event):
-    """A message to one person, because of one event; its text and address are made when it is sent."""
+    """All that one recipient is told on one day; text and address are made when it is sent.
+
+    `read_to` is the position in the plan's log up to which its announcements are told with this. `day` is null in a message of the first
+    version.
+    """
 
     message: Identifier
     recipient: Identifier
     template: Template
-    step: int
-    cause: Identifier
+    day: date | None
+    read_to: int
+    notices: tuple[Notice, ...]
+    own: tuple[OwnDate, ...]
+    classes: tuple[ClassNotice, ...]
+    overdue: tuple[StepCount, ...]
+
+
+@upcast("notifier.message-queued.v1", "notifier.message-queued.v2")
+def _one_announcement_a_message(data: dict[str, Any]) -> dict[str, Any]:
+    notice = {"kind": data["template"], "step": data["step"], "day": None, "due": None, "working_days": None, "cause": data["cause"]}
+    return {
+        "message": data["message"],
+        "recipient": data["recipient"],
+        "template": "daily",
+        "day": None,
+        "read_to": 0,
+        "notices": [notice],
+        "own": [],
+        "classes": [],
+        "overdue": [],
+    }
 
 
 @event("notifier.message-accepted.v1")
@@ -44,18 +120,26 @@ class MessageBounced(Event):
 # ---- Calls ------------------------------------------------------------------------------------------------------------
 
 
-class OutboxQuery(SchoolRequest):
+class OutboxQuery(Request):
+    """The messages of one school, or, without `school`, those to municipalities and the ministry."""
+
+    school: Identifier | None = None
     limit: Annotated[int, Field(ge=1, le=500)] = 100
 
 
 class OutboxRow(Value):
-    """`ambiguous`: it went out and the mail server's answer was lost. `unaddressed`: roster knows no address of the recipient."""
+    """`ambiguous`: it went out and the mail server's answer was lost. `unaddressed`: nobody knows the recipient's address. `expired`: it
+    was too old to be sent when the sender was started."""
 
     message: Identifier
     recipient: Identifier
     template: Template
-    step: int
-    state: Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed"]
+    day: date
+    notices: tuple[Notice, ...]
+    own: tuple[OwnDate, ...]
+    classes: tuple[ClassNotice, ...]
+    overdue: tuple[StepCount, ...]
+    state: Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed", "expired"]
     attempts: int
 
 
@@ -63,4 +147,33 @@ class Outbox(Reply):
     messages: tuple[OutboxRow, ...]
 
 
-OUTBOX = query("notifier.outbox", OutboxQuery, Outbox, (Role.DIRECTOR, Role.ADMINISTRATOR), "A school's messages, newest first")
+class PreviewQuery(SchoolRequest):
+    """What would be sent because of a school over the next `days`, today's message included where it is still to be written."""
+
+    days: Annotated[int, Field(ge=1, le=60)] = 14
+
+
+class PreviewNotice(Value):
+    kind: NoticeKind
+    step: int
+    due: date | None
+    working_days: int | None
+
+
+class PreviewRow(Value):
+    day: date
+    recipient: Identifier
+    template: Template
+    notices: tuple[PreviewNotice, ...]
+
+
+class Preview(Reply):
+    """If nothing more is done. What is done meanwhile, and people's own dates, are not foreseen."""
+
+    messages: tuple[PreviewRow, ...]
+
+
+_OFFICE = (Role.DIRECTOR, Role.ADMINISTRATOR)
+
+OUTBOX = query("notifier.outbox", OutboxQuery, Outbox, _OFFICE, "A school's messages, newest first")
+PREVIEW = query("notifier.preview", PreviewQuery, Preview, _OFFICE, "Whom a school's dates would be told to over the next days")

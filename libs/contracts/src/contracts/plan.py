@@ -10,6 +10,7 @@ from pydantic import Field
 
 from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, command, query
 from contracts.event import Annulment, Event, Identifier, Sha256, Value, event, upcast
+from contracts.operations import Nothing
 from contracts.roster import Act, Done
 
 StepNumber = Annotated[int, Field(ge=1, le=99)]
@@ -567,6 +568,43 @@ class Difference(Reply):
     steps: tuple[StepChanges, ...]
 
 
+class Announced(Reply):
+    """Through which day's end the tracker has announced, the notices of the day after it included, and where its log ended then."""
+
+    through: date | None
+    position: int
+
+
+class StepsQuery(SchoolRequest):
+    pass
+
+
+class StepTitle(Value):
+    step: StepNumber
+    title_ru: str
+    title_en: str
+
+
+class Steps(Reply):
+    """The steps of the plan that a school adopted, in order."""
+
+    plan: Identifier
+    revision: int
+    steps: tuple[StepTitle, ...]
+
+
+class NoticesAheadQuery(SchoolRequest):
+    days: Annotated[int, Field(ge=1, le=60)]
+
+
+class NoticesAhead(Reply):
+    """The timed notices of today and the next days, if nothing more is done."""
+
+    today: date
+    approaching: tuple[DeadlineApproaching, ...]
+    overdue: tuple[StepBecameOverdue, ...]
+
+
 ADOPT_PLAN = command("plan.adopt-plan", AdoptPlan, PlanAdoptedReply, (Role.DIRECTOR, Role.MINISTRY), "Starts a plan in a school")
 ADOPT_REVISION = command(
     "plan.adopt-revision",
@@ -617,3 +655,6 @@ _VIEWERS = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.MUNICIPA
 STATUS = query("plan.status", StatusRequest, Board, _VIEWERS, "The board: a school's 21 rows, or the region's")
 DIFF = query("plan.diff", DiffRequest, Difference, _VIEWERS, "What two boards of a school, or of the region, differ in")
 EXPLAIN = query("plan.explain", ExplainRequest, Explanation, _VIEWERS, "Why a step stands where it stands")
+ANNOUNCED = query("plan.announced", Nothing, Announced, (Role.SERVICE,), "How far the tracker has announced")
+STEPS = query("plan.steps", StepsQuery, Steps, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "The steps of a school's plan")
+NOTICES_AHEAD = query("plan.notices-ahead", NoticesAheadQuery, NoticesAhead, (Role.SERVICE,), "What will be told of a school's dates")

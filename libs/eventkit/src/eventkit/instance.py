@@ -48,6 +48,7 @@ class Instance:
         production: bool = False,
         smtp_url: str | None = None,
         mail_from: str | None = None,
+        monitors_file: str | None = None,
     ) -> None:
         self.clock = clock
         self._nats_url = nats_url
@@ -64,6 +65,7 @@ class Instance:
                     production=production,
                     smtp_url=smtp_url,
                     mail_from=mail_from,
+                    monitors_file=monitors_file,
                 )
             )
             for name, build in builds.items()

@@ -66,6 +66,7 @@ class Settings:
     production: bool = False
     smtp_url: str | None = None
     mail_from: str | None = None
+    monitors_file: str | None = None
 
 
 class Timer(Protocol):

@@ -80,6 +80,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 production=production,
                 smtp_url=os.environ.get("VEKHA_SMTP_URL"),
                 mail_from=os.environ.get("VEKHA_MAIL_FROM"),
+                monitors_file=os.environ.get("VEKHA_MONITORS"),
             )
             keeping = asyncio.create_task(_keep(broker, instance), name="broker")
             try:

@@ -1,50 +1,39 @@
-"""The letters: a message's text in Russian and English, to one address. Plain text, no link, no name but the address itself."""
+"""The letters: what a message says, in Russian and English, as plain text and as HTML. No link, and no name but the address itself."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from html import escape
+from typing import NamedTuple
 
-from contracts.notifier import Template
+from contracts.notifier import ClassNotice, Notice, OwnDate, StepCount, Template
+from notifier.domain.message import Contents
 
 _ADDRESS = re.compile(r"[!-;=?A-~]+@[!-;=?A-~]+")  # printable ASCII, without angle brackets
 
-_SUBJECTS: dict[Template, tuple[str, str]] = {
-    "deadline-approaching": ("приближается срок", "the deadline is near"),
-    "step-overdue": ("срок прошёл", "overdue"),
-    "step-completed": ("выполнен", "completed"),
-    "step-reopened": ("снова открыт", "open again"),
-}
 
-_BODIES: dict[Template, tuple[str, str]] = {
-    "deadline-approaching": (
-        "Шаг {step} плана ещё не выполнен. Срок: {due_ru}.",
-        "Step {step} of the plan is not done yet. It is due on {due}.",
-    ),
-    "step-overdue": (
-        "Шаг {step} плана не выполнен в срок. Срок был: {due_ru}.",
-        "Step {step} of the plan is overdue. It was due on {due}.",
-    ),
-    "step-completed": ("Шаг {step} плана выполнен.", "Step {step} of the plan is done."),
-    "step-reopened": (
-        "Шаг {step} плана был выполнен и снова открыт: появилось то, что ещё предстоит сделать.",
-        "Step {step} of the plan was done and is open again: something new has to be done.",
-    ),
-}
+class Title(NamedTuple):
+    """What a step is called."""
+
+    ru: str
+    en: str
 
 
 @dataclass(frozen=True)
 class Letter:
-    """What a letter says. `due` is set for a notice about a date."""
+    """What a letter says. `titles` are those of the plan's steps, by number; a step without one is only numbered."""
 
     message: str
     school: str
     template: Template
-    step: int
-    due: date | None
+    day: date
+    contents: Contents
+    titles: Mapping[int, Title] = field(default_factory=dict[int, Title])
 
 
 def deliverable(address: str) -> bool:
@@ -54,19 +43,317 @@ def deliverable(address: str) -> bool:
 
 def written(letter: Letter, *, sender: str, address: str, at: datetime) -> EmailMessage:
     """The letter as it is sent. Its Message-ID is the message's, so that a mail system can recognise a second copy."""
-    subject_ru, subject_en = _SUBJECTS[letter.template]
-    values = {
-        "step": letter.step,
-        "due": letter.due.isoformat() if letter.due else "",
-        "due_ru": letter.due.strftime("%d.%m.%Y") if letter.due else "",
-    }
-    body_ru, body_en = (text.format(**values) for text in _BODIES[letter.template])
+    russian, english = _page(letter, RUSSIAN), _page(letter, ENGLISH)
+    domain = sender.rpartition("@")[2]
     mail = EmailMessage()
     mail["From"] = sender
     mail["To"] = address
-    mail["Subject"] = f"Шаг {letter.step}: {subject_ru} / Step {letter.step}: {subject_en}"
+    mail["Subject"] = f"{_subject(letter, RUSSIAN)} / {_subject(letter, ENGLISH)}"
     mail["Date"] = format_datetime(at)
-    mail["Message-ID"] = f"<{letter.message}@{sender.rpartition('@')[2].rstrip('>')}>"
+    mail["Message-ID"] = f"<{letter.message}@{domain}>"
+    mail["List-Id"] = f"Vekha <{letter.template}.vekha.{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(f"Школа {letter.school}\n{body_ru}\n\nSchool {letter.school}\n{body_en}\n", cte="base64")
+    mail.set_content(f"{_text(russian)}\n\n{_text(english)}\n", cte="base64")
+    mail.add_alternative(_html(russian, english), subtype="html", cte="base64")
     return mail
+
+
+# ---- The two languages ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Language:
+    """How things are said in one language."""
+
+    code: str
+    date: Callable[[date], str]
+    title: Callable[[Title], str]
+    subject: Callable[[Notice], str]
+    notice: Callable[[Notice], str]
+    own: Callable[[OwnDate], str]
+    people: Callable[[ClassNotice], str]
+    schools: Callable[[StepCount], str]
+    and_more: Callable[[int], str]
+    step: str
+    school: str
+    manager: str
+    overdue: str
+    near: str
+    news: str
+    own_date: str
+    own_subject: Callable[[date], str]
+    classes: str
+    where_to_look: str
+    digest: Callable[[int], str]
+
+
+_MONTHS_RU = ("января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября", "ноября", "декабря")
+_WEEKDAYS_RU = ("понедельник", "вторник", "среда", "четверг", "пятница", "суббота", "воскресенье")
+_MONTHS_EN = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def _date_ru(day: date) -> str:
+    return f"{day.day} {_MONTHS_RU[day.month - 1]} {day.year} года"
+
+
+def _date_en(day: date) -> str:
+    return f"{day.day} {_MONTHS_EN[day.month - 1]} {day.year}"
+
+
+def _with_weekday_ru(day: date | None) -> str:
+    return f"{_date_ru(day)} ({_WEEKDAYS_RU[day.weekday()]})" if day else ""
+
+
+def _with_weekday_en(day: date | None) -> str:
+    return f"{_WEEKDAYS_EN[day.weekday()]}, {_date_en(day)}" if day else ""
+
+
+def _count_ru(n: int, one: str, few: str, many: str) -> str:
+    """A number with its noun: 1 день, 2 дня, 5 дней, 11 дней, 21 день."""
+    if n % 10 == 1 and n % 100 != 11:
+        return f"{n} {one}"
+    if n % 10 in (2, 3, 4) and n % 100 not in (12, 13, 14):
+        return f"{n} {few}"
+    return f"{n} {many}"
+
+
+def _count_en(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
+def _workdays_ru(n: int) -> str:
+    return _count_ru(n, "рабочий день", "рабочих дня", "рабочих дней")
+
+
+def _workdays_en(n: int) -> str:
+    return _count_en(n, "working day", "working days")
+
+
+def _left_ru(days: int | None) -> str:
+    return "сегодня" if days == 0 else f"через {_workdays_ru(days or 0)}"
+
+
+def _left_en(days: int | None) -> str:
+    return "today" if days == 0 else f"in {_workdays_en(days or 0)}"
+
+
+def _subject_ru(one: Notice) -> str:
+    match one.kind:
+        case "deadline-approaching":
+            return f"срок {'сегодня, ' if one.working_days == 0 else ''}{_date_ru(one.due)}" if one.due else "приближается срок"
+        case "step-overdue":
+            return f"срок прошёл {_date_ru(one.due)}" if one.due else "срок прошёл"
+        case "step-completed":
+            return "выполнен"
+        case "step-reopened":
+            return "снова открыт"
+        case "completion-corrected" | "reopening-corrected":
+            return "исправление"
+
+
+def _subject_en(one: Notice) -> str:
+    match one.kind:
+        case "deadline-approaching":
+            return f"due {'today, ' if one.working_days == 0 else 'on '}{_date_en(one.due)}" if one.due else "the deadline is near"
+        case "step-overdue":
+            return f"was due on {_date_en(one.due)}" if one.due else "overdue"
+        case "step-completed":
+            return "completed"
+        case "step-reopened":
+            return "open again"
+        case "completion-corrected" | "reopening-corrected":
+            return "a correction"
+
+
+def _notice_ru(one: Notice) -> str:
+    match one.kind:
+        case "deadline-approaching":
+            return f"Ещё не выполнен. Срок: {_with_weekday_ru(one.due)}, {_left_ru(one.working_days)}."
+        case "step-overdue":
+            return f"Не выполнен. Срок был: {_with_weekday_ru(one.due)}."
+        case "step-completed":
+            return f"Выполнен: {_with_weekday_ru(one.day)}."
+        case "step-reopened":
+            return f"Был выполнен и снова открыт: {_with_weekday_ru(one.day)}. Появилось то, что ещё предстоит сделать."
+        case "completion-corrected":
+            return f"Исправление: в этот день шаг не был выполнен, хотя об этом сообщалось. {_with_weekday_ru(one.day)}."
+        case "reopening-corrected":
+            return f"Исправление: в этот день шаг не был снова открыт, хотя об этом сообщалось. {_with_weekday_ru(one.day)}."
+
+
+def _notice_en(one: Notice) -> str:
+    match one.kind:
+        case "deadline-approaching":
+            return f"Not done yet. It is due on {_with_weekday_en(one.due)}: {_left_en(one.working_days)}."
+        case "step-overdue":
+            return f"Not done. It was due on {_with_weekday_en(one.due)}."
+        case "step-completed":
+            return f"Done on {_with_weekday_en(one.day)}."
+        case "step-reopened":
+            return f"It was done and is open again since {_with_weekday_en(one.day)}: something new has to be done."
+        case "completion-corrected":
+            return f"A correction: it was not done on {_with_weekday_en(one.day)}, although you were told so."
+        case "reopening-corrected":
+            return f"A correction: it was not open again on {_with_weekday_en(one.day)}, although you were told so."
+
+
+def _staff_or_class_ru(class_id: str | None) -> str:
+    return "Сотрудники" if class_id is None else f"Класс {class_id}"
+
+
+def _staff_or_class_en(class_id: str | None) -> str:
+    return "Staff" if class_id is None else f"Class {class_id}"
+
+
+def _more_schools(line: StepCount, more: Callable[[int], str]) -> str:
+    rest = line.schools - len(line.listed)
+    return ", ".join(line.listed) + (more(rest) if rest else "")
+
+
+def _and_more_ru(n: int) -> str:
+    return f" и ещё {n}"
+
+
+def _and_more_en(n: int) -> str:
+    return f" and {n} more"
+
+
+RUSSIAN = Language(
+    code="ru",
+    date=_with_weekday_ru,
+    title=lambda title: title.ru,
+    subject=_subject_ru,
+    notice=_notice_ru,
+    own=lambda one: (
+        f"Зарегистрируйте свой аккаунт по выданным логину и временному паролю. Ваш срок: {_with_weekday_ru(one.due)}, "
+        f"{_left_ru(one.working_days)}."
+    ),
+    people=lambda one: (
+        f"{_staff_or_class_ru(one.class_id)}: {_count_ru(one.people, 'человек', 'человека', 'человек')}, "
+        f"свой срок прошёл {_workdays_ru(one.working_days)} назад."
+    ),
+    schools=lambda one: f"{_count_ru(one.schools, 'школа', 'школы', 'школ')}: {_more_schools(one, _and_more_ru)}.",
+    and_more=_and_more_ru,
+    step="Шаг",
+    school="Школа",
+    manager="Сводка",
+    overdue="Срок прошёл",
+    near="Приближается срок",
+    news="Что изменилось",
+    own_date="Ваш аккаунт",
+    own_subject=lambda due: f"Зарегистрируйте аккаунт до {_date_ru(due)}",
+    classes="Кто ещё не зарегистрировал аккаунт",
+    where_to_look="Кто именно, показывает объяснение шага в системе.",
+    digest=lambda steps: f"Просрочено в школах: {_count_ru(steps, 'шаг', 'шага', 'шагов')}",
+)
+
+ENGLISH = Language(
+    code="en",
+    date=_with_weekday_en,
+    title=lambda title: title.en,
+    subject=_subject_en,
+    notice=_notice_en,
+    own=lambda one: (
+        f"Register your account with the login and the temporary password that you received. Your date is {_with_weekday_en(one.due)}: "
+        f"{_left_en(one.working_days)}."
+    ),
+    people=lambda one: (
+        f"{_staff_or_class_en(one.class_id)}: {_count_en(one.people, 'person', 'people')}, "
+        f"{_workdays_en(one.working_days)} past their own date."
+    ),
+    schools=lambda one: f"{_count_en(one.schools, 'school', 'schools')}: {_more_schools(one, _and_more_en)}.",
+    and_more=_and_more_en,
+    step="Step",
+    school="School",
+    manager="Digest",
+    overdue="Overdue",
+    near="Due soon",
+    news="What has changed",
+    own_date="Your account",
+    own_subject=lambda due: f"register your account by {_date_en(due)}",
+    classes="Who has not registered an account yet",
+    where_to_look="The explanation of the step, in the system, shows who they are.",
+    digest=lambda steps: f"overdue in schools: {_count_en(steps, 'step', 'steps')}",
+)
+
+
+# ---- What it says -----------------------------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    head: str
+    detail: str
+
+
+class Section(NamedTuple):
+    heading: str
+    lines: Sequence[Line]
+    remark: str = ""
+
+
+class Page(NamedTuple):
+    language: str
+    heading: str
+    sections: Sequence[Section]
+
+
+def _subject(letter: Letter, language: Language) -> str:
+    """What is due and when, of the most urgent step; how many more there are."""
+    told = letter.contents
+    if told.overdue:
+        return language.digest(len(told.overdue))
+    if told.own:
+        return language.own_subject(told.own[0].due)
+    if not told.notices:
+        return f"{language.step} {told.classes[0].step}: {language.classes}" if told.classes else language.news
+    first, steps = told.notices[0], {one.step for one in told.notices}
+    more = language.and_more(len(steps) - 1) if len(steps) > 1 else ""
+    return f"{language.step} {first.step}: {language.subject(first)}{more}"
+
+
+def _page(letter: Letter, language: Language) -> Page:
+    def head(step: int) -> str:
+        title = letter.titles.get(step)
+        return f"{language.step} {step}. {language.title(title)}" if title else f"{language.step} {step}"
+
+    told = letter.contents
+    by_kind: dict[str, list[Line]] = {language.overdue: [], language.near: [], language.news: []}
+    for one in told.notices:
+        heading = {"step-overdue": language.overdue, "deadline-approaching": language.near}.get(one.kind, language.news)
+        by_kind[heading].append(Line(head(one.step), language.notice(one)))
+    sections = [
+        Section(language.own_date, [Line(head(one.step), language.own(one)) for one in told.own]),
+        *(Section(heading, lines) for heading, lines in by_kind.items()),
+        Section(language.classes, [Line(head(one.step), language.people(one)) for one in told.classes], language.where_to_look),
+        Section(language.overdue, [Line(head(one.step), language.schools(one)) for one in told.overdue]),
+    ]
+    whose = language.manager if letter.template != "daily" else f"{language.school} {letter.school}"
+    return Page(language.code, f"{whose}, {language.date(letter.day)}", [section for section in sections if section.lines])
+
+
+def _text(page: Page) -> str:
+    parts = [page.heading]
+    for section in page.sections:
+        parts += ["", f"{section.heading}:"]
+        for line in section.lines:
+            parts += [f"- {line.head}", f"  {line.detail}"]
+        if section.remark:
+            parts.append(section.remark)
+    return "\n".join(parts)
+
+
+def _html(*pages: Page) -> str:
+    parts = ['<!doctype html><html lang="ru"><head><meta charset="utf-8"></head><body>']
+    for page in pages:
+        parts.append(f'<div lang="{page.language}"><h1>{escape(page.heading)}</h1>')
+        for section in page.sections:
+            lines = "".join(f"<li><b>{escape(line.head)}</b><br>{escape(line.detail)}</li>" for line in section.lines)
+            remark = f"<p>{escape(section.remark)}</p>" if section.remark else ""
+            parts.append(f"<h2>{escape(section.heading)}</h2><ul>{lines}</ul>{remark}")
+        parts.append("</div>")
+    parts.append("</body></html>")
+    return "\n".join(parts)

@@ -7,12 +7,16 @@ out and stays so unless the mail server says what it did: whatever dies in betwe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, Date, Index, Integer, MetaData, Row, Table, Text, Update, select, update
+from pydantic import TypeAdapter
+from sqlalchemy import Column, Connection, Date, Index, Insert, Integer, MetaData, Row, Table, Text, Update, insert, select, update
 
-State = Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed"]
-"""`unaddressed`: roster knows no address, or nobody, under the recipient's id."""
+from notifier.domain.message import Contents, Queue
+
+State = Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed", "expired"]
+"""`unaddressed`: nobody knows an address of the recipient. `expired`: it was too old already when the sender was started."""
 
 metadata = MetaData()
 
@@ -24,13 +28,33 @@ outbox_table = Table(
     Column("school", Text, nullable=False),
     Column("recipient", Text, nullable=False),
     Column("template", Text, nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("due", Date),  # the date that a notice is about
+    Column("day", Date, nullable=False),
+    Column("contents", Text, nullable=False),  # JSON
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
 )
 Index("outbox_school", outbox_table.c.school, outbox_table.c.number)
 Index("outbox_state", outbox_table.c.state, outbox_table.c.attempts, outbox_table.c.number)
+
+_contents = TypeAdapter(Contents)
+
+
+def queued(school: str, message: Queue) -> Insert:
+    """Puts a message that was just queued into the outbox."""
+    return insert(outbox_table).values(
+        message=message.message,
+        school=school,
+        recipient=message.recipient,
+        template=message.template,
+        day=message.day,
+        contents=_contents.dump_json(message.contents).decode(),
+        state="queued",
+        attempts=0,
+    )
+
+
+def contents(row: Row[Any]) -> Contents:
+    return _contents.validate_json(row.contents)
 
 
 def waiting(connection: Connection, limit: int) -> Sequence[Row[Any]]:
@@ -42,3 +66,9 @@ def waiting(connection: Connection, limit: int) -> Sequence[Row[Any]]:
 def set_state(tried: Row[Any], state: State) -> Update:
     """Says what became of a message as it was found waiting, after one more attempt."""
     return update(outbox_table).where(outbox_table.c.message == tried.message).values(state=state, attempts=tried.attempts + 1)
+
+
+def expire(before: date) -> Update:
+    """Gives up what was never sent of the days before one."""
+    table = outbox_table
+    return update(table).where(table.c.state == "queued", table.c.day < before).values(state="expired")

@@ -1,93 +1,238 @@
-"""What notifier must know of the schools: which there are, and who directs and coordinates each. It follows roster."""
+"""What notifier knows of the schools: where they are, who holds which office, what the plan announced, and what was told of it already.
+
+It follows roster, the plan's announcements and its own log, so all of it can be made again from the record, and a copy that was made again
+knows as well what has been told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Executable, MetaData, Row, Table, Text, delete, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Date,
+    Executable,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
 
+from contracts.notifier import Notice, NoticeKind
 from contracts.roster import Position
+from eventkit.clock import local_day
 from eventkit.decider import Refused
-from eventkit.event import Recorded
+from eventkit.event import Recorded, moment
+from notifier.domain.telling import Announcement, Office
 
 metadata = MetaData()
 
 Rows = Callable[[Executable], Sequence[Row[Any]]]
 """Reads rows: inside a command `Transaction.rows`, elsewhere over a connection."""
 
-Office = Literal["director", "coordinator"]
-
-school_table = Table("school", metadata, Column("school", Text, primary_key=True), Column("timezone", Text, nullable=False))
+school_table = Table(
+    "school",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("municipality", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+)
 
 officer_table = Table(
     "officer",
     metadata,
-    Column("school", Text, primary_key=True),
-    Column("office", Text, primary_key=True),
-    Column("person", Text, primary_key=True),
+    Column("since", BigInteger, primary_key=True, autoincrement=False),  # roster's position of the event that appointed the person
+    Column("until", BigInteger),  # and of the one that ended it
+    Column("school", Text, nullable=False),
+    Column("office", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("class_id", Text),  # a class teacher's
 )
+Index("officer_school", officer_table.c.school)
+
+announcement_table = Table(
+    "announcement",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("event", Text, nullable=False),
+    Column("school", Text, nullable=False),
+    Column("recorded_on", Date, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("due", Date),
+    Column("working_days", Integer),
+    Column("reminders", Text, nullable=False),
+    Column("responsible", Text, nullable=False),  # a JSON list
+    Column("corrects", Text),
+)
+Index("announcement_school", announcement_table.c.school, announcement_table.c.position)
+
+told_table = Table(
+    "told",
+    metadata,
+    Column("group", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("day", Date, nullable=False),
+)
+"""By school, or by manager (`municipality-digest:CODE`, `ministry-digest:ministry`): the plan's position up to which it was told, and the
+last day on which it was."""
+
+_KINDS: Final[Mapping[str, NoticeKind]] = {
+    "plan.deadline-approaching.v2": "deadline-approaching",
+    "plan.step-became-overdue.v2": "step-overdue",
+    "plan.step-completed.v1": "step-completed",
+    "plan.step-reopened.v1": "step-reopened",
+}
+_CORRECTED: Final[Mapping[str, NoticeKind]] = {"step-completed": "completion-corrected", "step-reopened": "reopening-corrected"}
 
 
-class Officers:
-    """The projection of schools, their directors and their coordinators."""
+class Schools:
+    """The projection of all of it."""
 
-    name = "officers"
-    sources = ("roster",)
+    name = "schools"
+    sources = ("roster", "plan", "notifier")
     tables = metadata
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         for event in events:
-            type_name, fact = event.facts()
-            match type_name:
-                case "roster.school-opened.v1":
-                    connection.execute(delete(school_table).where(school_table.c.school == fact["school"]))
-                    connection.execute(insert(school_table).values(school=fact["school"], timezone=fact["timezone"]))
-                case "roster.staff-hired.v1" if fact["position"] == Position.DIRECTOR:
-                    _enter(connection, event.school, "director", fact["person"])
-                case "roster.coordinator-appointed.v1":
-                    _enter(connection, event.school, "coordinator", fact["person"])
-                case "roster.coordinator-relieved.v1":
-                    _leave(connection, event.school, ("coordinator",), fact["person"])
-                case "roster.entry-annulled.v1" if fact["event_type"] == "roster.coordinator-appointed.v1":
-                    _leave(connection, event.school, ("coordinator",), _person_of(event))
-                case "roster.entry-annulled.v1" if fact["event_type"] == "roster.coordinator-relieved.v1":
-                    _enter(connection, event.school, "coordinator", _person_of(event))
-                case "roster.staff-dismissed.v1":
-                    _leave(connection, event.school, ("director", "coordinator"), fact["person"])
+            match event.service:
+                case "roster":
+                    _of_roster(connection, event)
+                case "plan":
+                    _of_plan(connection, event)
                 case _:
-                    pass
+                    _of_ourselves(connection, event)
 
 
-def _person_of(event: Recorded) -> str:
-    """Whose stream it is: `staff-school-7.p-1`."""
-    return event.stream.rpartition(".")[2]
+def _of_roster(connection: Connection, event: Recorded) -> None:
+    type_name, fact = event.facts()
+    match type_name:
+        case "roster.school-opened.v1":
+            connection.execute(delete(school_table).where(school_table.c.school == fact["school"]))
+            row = {name: fact[name] for name in ("school", "municipality", "timezone")}
+            connection.execute(insert(school_table).values(row))
+        case "roster.staff-hired.v1" if fact["position"] == Position.DIRECTOR:
+            _enter(connection, event, "director", fact["person"])
+        case "roster.coordinator-appointed.v1":
+            _enter(connection, event, "coordinator", fact["person"])
+        case "roster.class-teacher-assigned.v1":
+            _leave(connection, event, officer_table.c.class_id == fact["class_id"])
+            _enter(connection, event, "class_teacher", fact["person"], fact["class_id"])
+        case "roster.class-closed.v1":
+            _leave(connection, event, officer_table.c.class_id == fact["class_id"])
+        case "roster.coordinator-relieved.v1":
+            _leave(connection, event, officer_table.c.person == fact["person"], officer_table.c.office == "coordinator")
+        case "roster.staff-dismissed.v1":
+            _leave(connection, event, officer_table.c.person == fact["person"])
+        case "roster.entry-annulled.v1":
+            # Whatever that event began or ended never was.
+            table = officer_table
+            connection.execute(delete(table).where(table.c.since == fact["position"]))
+            connection.execute(update(table).where(table.c.until == fact["position"]).values(until=None))
+        case _:
+            pass
 
 
-def _enter(connection: Connection, school: str, office: Office, person: str) -> None:
-    _leave(connection, school, (office,), person)
-    connection.execute(insert(officer_table).values(school=school, office=office, person=person))
+def _enter(connection: Connection, event: Recorded, office: Office, person: str, class_id: str | None = None) -> None:
+    row = {"since": event.position, "school": event.school, "office": office, "person": person, "class_id": class_id}
+    connection.execute(insert(officer_table).values(row))
 
 
-def _leave(connection: Connection, school: str, offices: Sequence[Office], person: str) -> None:
+def _leave(connection: Connection, event: Recorded, *which: Any) -> None:
     table = officer_table
-    connection.execute(delete(table).where(table.c.school == school, table.c.office.in_(offices), table.c.person == person))
+    connection.execute(update(table).where(table.c.school == event.school, table.c.until.is_(None), *which).values(until=event.position))
 
 
-def timezone(rows: Rows, school: str) -> str:
-    """The time zone of a school. Raises Refused `school.unknown`."""
-    found = rows(select(school_table.c.timezone).where(school_table.c.school == school))
+def _of_plan(connection: Connection, event: Recorded) -> None:
+    type_name, fact = event.facts()
+    if type_name == "plan.announcement-corrected.v1":
+        kind = _CORRECTED[fact["kind"]]
+    elif type_name in _KINDS:
+        kind = _KINDS[type_name]
+    else:
+        return
+    due = fact.get("due")
+    connection.execute(
+        insert(announcement_table).values(
+            position=event.position,
+            event=event.id,
+            school=event.school,
+            recorded_on=local_day(moment(event.recordedat)),
+            kind=kind,
+            step=fact["step"],
+            day=date.fromisoformat(fact["day"]),
+            due=due and date.fromisoformat(due),
+            working_days=fact.get("working_days"),
+            reminders=fact.get("reminders", "default"),
+            responsible=json.dumps(fact.get("responsible", [])),
+            corrects=fact.get("corrects"),
+        )
+    )
+
+
+def _of_ourselves(connection: Connection, event: Recorded) -> None:
+    type_name, fact = event.facts()
+    if type_name != "notifier.message-queued.v2" or fact["day"] is None:
+        return
+    table, template = told_table, fact["template"]
+    group = event.school if template == "daily" else manager(template, fact["recipient"])
+    day = date.fromisoformat(fact["day"])
+    before = connection.execute(select(table).where(table.c.group == group)).one_or_none()
+    if before is None:
+        connection.execute(insert(table).values(group=group, position=fact["read_to"], day=day))
+    else:
+        position = max(before.position, fact["read_to"])
+        connection.execute(update(table).where(table.c.group == group).values(position=position, day=max(before.day, day)))
+
+
+def manager(template: str, recipient: str) -> str:
+    """The group of a manager in `told`."""
+    return f"{template}:{recipient}"
+
+
+# ---- Reading it -------------------------------------------------------------------------------------------------------
+
+
+def place(rows: Rows, school: str) -> Row[Any]:
+    """A school's row. Raises Refused `school.unknown`."""
+    found = rows(select(school_table).where(school_table.c.school == school))
     if not found:
-        raise Refused("school.unknown", f"There is no school {school}.")
-    return found[0].timezone
+        raise Refused("school.unknown", f"There is no school {school}.", "roster.open-school opens one.")
+    return found[0]
 
 
 def officers(rows: Rows, school: str) -> dict[Office, list[str]]:
     """Who holds which office in a school today, by id; a school may have nobody yet, or two for a while."""
+    table = officer_table
     found = rows(
-        select(officer_table.c.office, officer_table.c.person).where(officer_table.c.school == school).order_by(officer_table.c.person)
+        select(table.c.office, table.c.person).where(table.c.school == school, table.c.until.is_(None)).order_by(table.c.person).distinct()
     )
-    result: dict[Office, list[str]] = {"director": [], "coordinator": []}
+    result: dict[Office, list[str]] = {"director": [], "coordinator": [], "class_teacher": []}
     for row in found:
         result[row.office].append(row.person)
     return result
+
+
+def announced(found: Iterable[Row[Any]]) -> list[Announcement]:
+    """The announcements of rows."""
+    return [
+        Announcement(
+            Notice(kind=row.kind, step=row.step, day=row.day, due=row.due, working_days=row.working_days, cause=row.event),
+            row.reminders,
+            tuple(json.loads(row.responsible)),
+            row.corrects,
+        )
+        for row in found
+    ]

@@ -10,24 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
 from aiosmtplib import SMTP, SMTPDataError, SMTPRecipientRefused, SMTPResponseException
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
+from contracts.event import NO_SCHOOL
+from contracts.plan import STEPS, StepsQuery
 from contracts.roster import PERSON, PersonQuery
-from eventkit.clock import local_day
+from eventkit import log
+from eventkit.clock import DEFAULT_ZONE, local_day
 from eventkit.decider import Refused
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
-from notifier.domain import MESSAGES, Accept, Bounce
-from notifier.letter import Letter, deliverable, written
-from notifier.outbox import State, set_state, waiting
-from notifier.projections import timezone
+from notifier.domain.message import MESSAGES, Accept, Bounce
+from notifier.domain.telling import LATEST
+from notifier.letter import Letter, Title, deliverable, written
+from notifier.outbox import State, contents, expire, set_state, waiting
+from notifier.projections import place
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 3600.0
@@ -35,6 +42,8 @@ MOST_ATTEMPTS = 40  # with these delays more than a day of "later", which then m
 _TIMEOUT_S = 30.0
 _AT_A_TIME = 200
 _LOOK_AGAIN_S = 30.0  # a wake-up is the rule; this finds what was queued before the service was cut off
+
+_MONITOR = re.compile(r"ministry|municipality:[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 _log = structlog.get_logger(__name__)
 
@@ -80,12 +89,35 @@ class MailServer:
         )
 
 
-class Sender:
-    """Works off the outbox beside the service. `wake` it when something was queued."""
+def monitors(path: str | None) -> dict[str, str]:
+    """The addresses of managers from a file: on each line `ministry` or `municipality:CODE` and an address, `#` begins a remark.
 
-    def __init__(self, service: Service, server: MailServer) -> None:
+    Raises Refused `monitors.unreadable` or `monitors.malformed`.
+    """
+    if path is None:
+        return {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise Refused("monitors.unreadable", f"The file of managers' addresses, {path}, cannot be read as text.") from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not (words := line.partition("#")[0].split()):
+            continue
+        if len(words) != 2 or not _MONITOR.fullmatch(words[0]) or not deliverable(words[1]):
+            text = f"Line {number} of {path} is no manager and address: write `ministry ADDRESS` or `municipality:CODE ADDRESS`."
+            raise Refused("monitors.malformed", text)
+        found[words[0]] = words[1]
+    return found
+
+
+class Sender:
+    """Works off the outbox beside the service. `wake` it when something was queued. `managers` are their addresses."""
+
+    def __init__(self, service: Service, server: MailServer, managers: Mapping[str, str]) -> None:
         self._service = service
         self._server = server
+        self._managers = managers
         self._woken = asyncio.Event()
         self._rests: dict[str, float] = {}  # until when a message that was put off rests, by the loop's clock
         self._failures = 0  # of the server, in a row
@@ -94,7 +126,9 @@ class Sender:
         self._woken.set()
 
     async def run(self) -> None:
-        """Sends until cancelled."""
+        """Sends until cancelled. Whoever starts late sends nothing old."""
+        oldest = local_day(self._service.clock.now()) - LATEST
+        await self._service.write(lambda connection: connection.execute(expire(oldest)).rowcount)
         while True:
             self._woken.clear()
             try:
@@ -128,19 +162,20 @@ class Sender:
 
     async def _send(self, smtp: SMTP, row: Row[Any]) -> None:
         """Sends one message. Raises what the server says about us; then nothing has been sent, or the message is ambiguous."""
-        try:
-            card = (await self._service.calls.call(PERSON, PersonQuery(school=row.school, person=row.recipient))).reply
-        except Refused as refused:
-            if refused.code == "person.unknown":
-                await self._note(row, "unaddressed")
-            else:
-                await self._put_off(row, refused.code)
+        settled: State | None = await self._service.read(lambda connection: _settled(connection, row.message))
+        if settled is not None:
+            await self._note(row, settled)  # the record was repaired, and knows more than this row
             return
-        address = card.details.email  # asked for each time, and kept nowhere
+        try:
+            address = await self._address(row)
+            titles = await self._titles(row)
+        except Refused as refused:
+            await self._put_off(row, refused.code)
+            return
         if not deliverable(address):
             await self._note(row, "unaddressed")
             return
-        letter = Letter(row.message, row.school, row.template, row.step, row.due)
+        letter = Letter(row.message, row.school, row.template, row.day, contents(row), titles)
         mail = written(letter, sender=self._server.sender, address=address, at=self._service.clock.now())
         await smtp.rset()
         await smtp.mail(self._server.sender)
@@ -152,6 +187,35 @@ class Sender:
             await self._refused(row, refused.code)
         else:
             await self._settle(row, Accept(), "accepted")
+
+    async def _address(self, row: Row[Any]) -> str:
+        """The recipient's address: asked for each time, and kept nowhere. Empty where nobody knows one."""
+        match row.template:
+            case "municipality-digest":
+                return self._managers.get(f"municipality:{row.recipient}", "")
+            case "ministry-digest":
+                return self._managers.get(row.recipient, "")
+            case _:
+                pass
+        try:
+            card = (await self._service.calls.call(PERSON, PersonQuery(school=row.school, person=row.recipient))).reply
+        except Refused as refused:
+            if refused.code == "person.unknown":
+                return ""
+            raise
+        return card.details.email
+
+    async def _titles(self, row: Row[Any]) -> dict[int, Title]:
+        """What the steps are called in the school's plan; in a digest, in that of the first school that is named."""
+        told = contents(row)
+        school = told.overdue[0].listed[0] if told.overdue else row.school
+        try:
+            steps = (await self._service.calls.call(STEPS, StepsQuery(school=school))).reply.steps
+        except Refused as refused:
+            if refused.code == "plan.not-adopted":
+                return {}
+            raise
+        return {one.step: Title(one.title_ru, one.title_en) for one in steps}
 
     async def _refused(self, row: Row[Any], status: int) -> None:
         """The server will not have this message now (4xx) or ever (5xx); what is neither says nothing."""
@@ -172,11 +236,18 @@ class Sender:
         """Records what became of the message, for good."""
 
         def work(tx: Transaction) -> None:
-            today = local_day(tx.now, timezone(tx.rows, row.school))
+            zone = DEFAULT_ZONE if row.school == NO_SCHOOL else place(tx.rows, row.school).timezone
+            today = local_day(tx.now, zone)
             tx.decide(MESSAGES, row.message, outcome, school=row.school, happened_on=today)
             tx.write(set_state(row, state))
 
         await self._service.carry_out(self._service.as_itself(f"send-{row.message}"), work, part=state)
+
+
+def _settled(connection: Connection, message: str) -> State | None:
+    """What became of a message, as the record has it."""
+    state = MESSAGES.fold(recorded.event() for recorded in log.history(connection, MESSAGES.stream(message))).state
+    return None if state == "queued" else state
 
 
 def _delay_s(failures: int) -> float:

@@ -1,7 +1,7 @@
 """The plan tracker: built from its settings, run by whoever built it."""
 
 from eventkit.service import Service, Settings
-from plan_tracker import api, policies, queries
+from plan_tracker import ahead, api, policies, queries
 from plan_tracker.boards import Boards
 from plan_tracker.projections import BoardProjection
 
@@ -13,4 +13,5 @@ def build(settings: Settings) -> Service:
     service.timer(policies.Announcements(service, boards))
     api.register(service)
     queries.register(service, boards)
+    ahead.register(service, boards)
     return service

@@ -1,17 +1,18 @@
-"""A message to one person: queued because of one event, then accepted by the mail server or bounced, and never both.
+"""A message to one recipient: queued for one day, then accepted by the mail server or bounced, and never both.
 
-A message's id is made of its cause and its recipient, so whoever reacts to the same event again queues nothing new.
+A message's id is made of its recipient and its day, so whoever writes a day's messages again queues nothing new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from hashlib import sha256
 from typing import Literal
 
 from contracts.event import Event
-from contracts.notifier import MessageAccepted, MessageBounced, MessageQueued, Template
+from contracts.notifier import ClassNotice, MessageAccepted, MessageBounced, MessageQueued, Notice, OwnDate, StepCount, Template
 from eventkit.decider import Decider, Refused
 
 
@@ -25,12 +26,25 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """What a message tells: notices to whoever answers for steps, own dates to a person, counts to managers."""
+
+    notices: tuple[Notice, ...] = ()
+    own: tuple[OwnDate, ...] = ()
+    classes: tuple[ClassNotice, ...] = ()
+    overdue: tuple[StepCount, ...] = ()
+
+
+@dataclass(frozen=True)
 class Queue:
+    """`read_to` is the position in the plan's log up to which this tells its announcements."""
+
     message: str
     recipient: str
     template: Template
-    step: int
-    cause: str
+    day: date
+    read_to: int
+    contents: Contents
 
 
 @dataclass(frozen=True)
@@ -48,21 +62,25 @@ class Bounce:
 Command = Queue | Accept | Bounce
 
 
-def message_id(cause: str, recipient: str) -> str:
-    """The id of the message to `recipient` because of the event `cause`."""
-    return sha256(f"{cause}/{recipient}".encode()).hexdigest()[:32]
+def message_id(school: str, recipient: str, day: date) -> str:
+    """The id of the one message of a day to `recipient`: an id in a school, or, where `school` is `_`, a manager's."""
+    return sha256(f"{school}/{recipient}/{day}".encode()).hexdigest()[:32]
 
 
 def decide(command: Command, state: Message) -> Sequence[Event]:
     match command, state.state:
-        case Queue(), None:
+        case Queue(contents=told), None:
             return [
                 MessageQueued(
                     message=command.message,
                     recipient=command.recipient,
                     template=command.template,
-                    step=command.step,
-                    cause=command.cause,
+                    day=command.day,
+                    read_to=command.read_to,
+                    notices=told.notices,
+                    own=told.own,
+                    classes=told.classes,
+                    overdue=told.overdue,
                 )
             ]
         case Accept(), "queued":
