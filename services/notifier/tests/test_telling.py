@@ -54,6 +54,11 @@ def test_a_step_in_which_each_person_has_an_own_date_is_told_to_no_office(kind: 
     assert recipients("step-completed", None, "person", ["staff"], FULL) == ["d"]
 
 
+def test_that_something_recurring_was_missed_is_told_to_the_director_alone() -> None:
+    assert recipients("deadline-approaching", 0, "recurring", ["administrator"], FULL) == ["a", "b"]
+    assert recipients("step-overdue", 1, "recurring", ["administrator"], FULL) == ["d"]
+
+
 def announced(
     event: str, kind: NoticeKind, step: int = 4, *, day: date = DAY, working_days: int | None = None, corrects: str | None = None
 ) -> Announcement:

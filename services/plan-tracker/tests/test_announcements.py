@@ -1,6 +1,7 @@
 """What there is to announce of a plan that starts on Monday 17.08.2015, day by day, and what has to be corrected."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 
 from hypothesis import given
@@ -12,7 +13,7 @@ from plan_tracker.domain.days import Days
 from plan_tracker.domain.deadlines import RelativeAnchor, live_with_reasons
 from plan_tracker.domain.plan import load_plan
 from plan_tracker.domain.progress import Adoption, Progress
-from plan_tracker.domain.timeline import Timeline
+from plan_tracker.domain.timeline import Periods, Timeline
 from workdays import russian_calendar
 
 PLAN = load_plan("mo-2015-school-portal")
@@ -106,8 +107,29 @@ def test_a_directors_step_is_announced_five_working_days_before_and_one_and_on_t
     assert near(school(), 3) == [(sep(8), sep(15), 5), (sep(14), sep(15), 1), (sep(15), sep(15), 0)]
 
 
-def test_a_step_that_recurs_has_no_date_to_be_near() -> None:
-    assert near(school(), 20) == []
+FIRST_FRIDAY = date(2015, 8, 28)
+
+
+def weekly(*checked: date, from_friday: date | None = FIRST_FRIDAY) -> Progress:
+    """A school whose step 20 has weeks that end on Fridays, and was done on the given days."""
+    weeks = Periods(from_friday.toordinal() if from_friday else None, tuple(day.toordinal() for day in checked))
+    progress = school()
+    return replace(progress, timelines={**progress.timelines, 20: weeks})
+
+
+def test_what_recurs_is_announced_on_the_last_day_of_each_week_in_which_it_was_not_done() -> None:
+    assert [day for day, _, _ in near(weekly(), 20, days=30)] == [aug(28), sep(4), sep(11)]
+    assert near(weekly(sep(1), sep(3)), 20, days=20) == [(aug(28), aug(28), 0)]
+    assert near(weekly(from_friday=None), 20) == []
+
+
+def test_what_recurs_is_overdue_once_two_weeks_running_were_missed_and_once_for_all_that_follow() -> None:
+    assert overdue_days(weekly(), 20) == [(sep(7), 1)]
+    assert overdue_days(weekly(aug(25), sep(17)), 20) == [(sep(14), 1), (date(2015, 10, 5), 1)]
+    assert overdue_days(weekly(aug(25), sep(8)), 20) == [(sep(28), 1)]
+    late = overdue(weekly(), 20, on=sep(10))
+    assert late is not None
+    assert (late.day, late.due) == (sep(7), sep(4))
 
 
 def test_a_step_with_a_fixed_date_waits_for_no_other() -> None:

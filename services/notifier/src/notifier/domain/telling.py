@@ -68,6 +68,8 @@ def recipients(
     match kind:
         case "deadline-approaching" if reminders != "person":
             told = _responsible(responsible, officers)
+        case "step-overdue" if reminders == "recurring":
+            told = [*directors]
         case "step-overdue" if reminders != "person" and working_days == DIRECTOR_TOLD_WD:
             told = [*_responsible(responsible, officers), *directors]
         case "deadline-approaching" | "step-overdue":

@@ -8,7 +8,7 @@ all; only that a date has passed is said later, too, and then once.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from contracts.event import Event
 from contracts.plan import AnnouncementCorrected, DeadlineApproaching, Reminders, StepBecameOverdue, StepCompleted, StepReopened
@@ -16,7 +16,8 @@ from eventkit.decider import Decider
 from eventkit.event import Recorded
 from plan_tracker.domain.deadlines import Due
 from plan_tracker.domain.plan import FixedDate, MergedWith, Step, WorkdaysAfterAnchor, WorkdaysAfterOwnReceipt
-from plan_tracker.domain.progress import Progress
+from plan_tracker.domain.progress import Adoption, Progress
+from plan_tracker.domain.timeline import Periods
 
 Announcement = StepCompleted | StepReopened | DeadlineApproaching | StepBecameOverdue
 
@@ -122,7 +123,9 @@ def notices(progress: Progress, dues: Mapping[int, Due], day: date) -> Iterator[
     """
     adoption, yesterday = progress.adoption, day - _DAY
     for step in adoption.plan.steps:
-        due = dues[step.n]
+        due, timeline = dues[step.n], progress.timelines[step.n]
+        if isinstance(timeline, Periods):
+            yield from _notices_of_weeks(adoption, step, timeline, day)
         if due.day is None or due.day < adoption.day or progress.first_completed(step.n, yesterday) is not None:
             continue
         if not _term_runs(progress, step, due, yesterday):
@@ -149,6 +152,33 @@ def notices(progress: Progress, dues: Mapping[int, Due], day: date) -> Iterator[
                     reminders=step.reminders,
                     responsible=step.responsible,
                 )
+
+
+def _notices_of_weeks(adoption: Adoption, step: Step, weeks: Periods, day: date) -> Iterator[DeadlineApproaching | StepBecameOverdue]:
+    """What is done every week is reminded of on the week's last day, while it is not done; that two weeks running were missed is overdue
+    once, on the next working day, however many follow."""
+
+    def of_week(end: int, said_of: date, working_days: int) -> dict[str, Any]:
+        return {
+            "step": step.n,
+            "revision": adoption.revision,
+            "day": said_of,
+            "due": date.fromordinal(end),
+            "working_days": working_days,
+            "reminders": step.reminders,
+            "responsible": step.responsible,
+        }
+
+    today = day.toordinal()
+    if today in weeks.weeks(today) and today in weeks.missed(today) and day >= adoption.day:
+        yield DeadlineApproaching(**of_week(today, day, 0))
+    ended, missed = weeks.weeks(today - 1), weeks.missed(today - 1)
+    if not ended or date.fromordinal(ended[-1]) < adoption.day:
+        return
+    said_of = adoption.calendar.add(date.fromordinal(ended[-1]), 1)
+    two_running = missed[-2:] == list(ended[-2:]) and len(ended) > 1 and ended[-1] - 14 not in missed
+    if two_running and said_of <= day:
+        yield StepBecameOverdue(**of_week(ended[-1], said_of, 1))
 
 
 def unsaid(events: Iterable[Announcement], announced: Announced, today: date) -> Iterator[Announcement]:
