@@ -99,6 +99,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "plan.steps": {DIRECTOR, ADMINISTRATOR, SERVICE},
     "plan.announced": {SERVICE},
     "plan.notices-ahead": {SERVICE},
+    "plan.own-dates": {SERVICE},
+    "plan.people-due": {SERVICE},
     "instance.clock": EVERYBODY,
     # What every service answers about itself
     **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "health")},

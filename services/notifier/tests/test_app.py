@@ -97,7 +97,19 @@ def a_tracker(settings: Settings) -> Service:
         titles = plan.StepTitle(step=18, title_ru="Выдать логины", title_en="Hand out logins")
         return plan.Steps(plan="a-plan", revision=1, steps=(titles,))
 
+    @service.query(plan.OWN_DATES)
+    async def own_dates(request: Nothing, caller: Caller) -> plan.SchoolsWithOwnDates:  # pyright: ignore[reportUnusedFunction] -- the service calls it
+        return plan.SchoolsWithOwnDates(schools=(SCHOOL,) if PEOPLE_DUE else ())
+
+    @service.query(plan.PEOPLE_DUE)
+    async def people_due(request: plan.PeopleDueQuery, caller: Caller) -> plan.PeopleDue:  # pyright: ignore[reportUnusedFunction] -- the service calls it
+        return PEOPLE_DUE.get(request.day, policies.NOBODY_DUE)
+
     return service
+
+
+PEOPLE_DUE: dict[date, plan.PeopleDue] = {}
+"""Whose own dates the tracker knows."""
 
 
 @dataclass
@@ -268,6 +280,25 @@ async def test_class_teachers_are_told_where_they_answer_for_a_step_until_their_
         assert [line[:2] for line in await here.told()] == [("18.08", "p-first"), ("19.08", "p-second")]
 
 
+async def test_people_are_told_of_their_own_dates_and_an_officer_in_the_same_message_as_all_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = tuple(plan.PersonDue(step=19, person=person, due=TOMORROW, working_days=0) for person in ("p-first", "p-pupil"))
+    late = plan.ClassOverdue(step=19, class_id="7a", working_days=1, people=3)
+    monkeypatch.setitem(PEOPLE_DUE, TOMORROW, plan.PeopleDue(near=near, overdue=(late,)))
+    async with town(tmp_path) as here:
+        await here.say("roster", roster.CoordinatorAppointed(person="p-first"))
+        await here.say("roster", roster.ClassTeacherAssigned(class_id="7a", person="p-second"))
+        await here.tell(APPROACHING)
+        await here.morning(date(2015, 8, 20))
+        rows = {row.recipient: row for row in await here.outbox()}
+        assert set(rows) == {"p-first", "p-second", "p-pupil"}
+        coordinator = rows["p-first"]
+        assert ([one.step for one in coordinator.notices], len(coordinator.own), len(coordinator.classes)) == ([18], 1, 1)
+        assert (rows["p-second"].notices, rows["p-second"].own, [one.people for one in rows["p-second"].classes]) == ((), (), [3])
+        assert (rows["p-pupil"].own[0].due, rows["p-pupil"].classes) == (TOMORROW, ())
+
+
 async def test_an_appointment_that_was_annulled_never_was_and_neither_was_a_dismissal(tmp_path: Path) -> None:
     async with town(tmp_path) as here:
         await here.say("roster", roster.CoordinatorAppointed(person="p-first"), roster.CoordinatorAppointed(person="p-second"))
@@ -339,6 +370,10 @@ async def test_messages_wait_until_the_plan_has_announced_the_day(tmp_path: Path
         @service.query(plan.ANNOUNCED)
         async def announced(request: Nothing, caller: Caller) -> plan.Announced:  # pyright: ignore[reportUnusedFunction] -- the service calls it
             return plan.Announced(through=through[0], position=await service.store.head())
+
+        @service.query(plan.OWN_DATES)
+        async def own_dates(request: Nothing, caller: Caller) -> plan.SchoolsWithOwnDates:  # pyright: ignore[reportUnusedFunction] -- the service calls it
+            return plan.SchoolsWithOwnDates(schools=())
 
         return service
 

@@ -93,7 +93,7 @@ def test_of_people_who_are_late_a_letter_says_how_many_and_where_to_look() -> No
     )
     _, text, _ = mail_of(Contents(classes=late))
     assert "Класс 7a: 21 человек, свой срок прошёл 1 рабочий день назад." in text
-    assert "Сотрудники: 2 человека, свой срок прошёл 5 рабочих дней назад." in text
+    assert "Сотрудники и те, кто не в классе: 2 человека, свой срок прошёл 5 рабочих дней назад." in text
     assert "The explanation of the step, in the system, shows who they are." in text
 
 

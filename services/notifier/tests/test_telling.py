@@ -4,9 +4,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from contracts.notifier import Notice, NoticeKind
-from contracts.plan import Reminders
-from notifier.domain.telling import MOST_LISTED, Announcement, Office, SchoolOverdue, counted, current, in_school, recipients
+from contracts.notifier import Notice, NoticeKind, OwnDate
+from contracts.plan import ClassOverdue, PeopleDue, PersonDue, Reminders
+from notifier.domain.telling import MOST_LISTED, Announcement, Office, SchoolOverdue, counted, current, in_school, of_people, recipients
 
 DAY = date(2015, 9, 2)
 NOBODY: dict[Office, list[str]] = {"director": [], "coordinator": [], "class_teacher": []}
@@ -66,6 +66,18 @@ def announced(
     reminders: Reminders = "default"
     notice = Notice(kind=kind, step=step, day=day, due=due, working_days=working_days, cause=event)
     return Announcement(notice, reminders, ("administrator",), corrects)
+
+
+def test_people_are_told_of_their_own_dates_and_those_who_look_after_them_how_many_are_late() -> None:
+    near = PersonDue(step=19, person="p-1", due=DAY, working_days=0)
+    late = [
+        ClassOverdue(step=19, class_id=class_id, working_days=working_days, people=people)
+        for class_id, working_days, people in (("7a", 1, 3), (None, 1, 2), ("7b", 5, 1))
+    ]
+    own, classes = of_people(PeopleDue(near=(near,), overdue=tuple(late)), FULL, {"7a": ["t"], "7b": ["u"]})
+    assert own == {"p-1": (OwnDate(step=19, due=DAY, working_days=0),)}
+    counts = {person: [(one.class_id, one.working_days, one.people) for one in told] for person, told in classes.items()}
+    assert counts == {"a": [("7a", 1, 3), (None, 1, 2), ("7b", 5, 1)], "b": [("7a", 1, 3), (None, 1, 2), ("7b", 5, 1)], "t": [("7a", 1, 3)]}
 
 
 def test_of_reminders_only_those_of_the_day_itself_are_told() -> None:

@@ -593,6 +593,41 @@ class Steps(Reply):
     steps: tuple[StepTitle, ...]
 
 
+class SchoolsWithOwnDates(Reply):
+    """The schools in which somebody has a date of the own that is still open (step 19)."""
+
+    schools: tuple[Identifier, ...]
+
+
+class PeopleDueQuery(SchoolRequest):
+    """Whose own dates are to be told on a `day`, from the state at the end of the day before."""
+
+    day: date
+
+
+class PersonDue(Value):
+    """Somebody has `working_days` left until the own date: 3, or 0 on the day itself."""
+
+    step: StepNumber
+    person: Identifier
+    due: date
+    working_days: int
+
+
+class ClassOverdue(Value):
+    """How many people of a class have been past their own dates for `working_days`, 1 or 5; without a class, those who are in none."""
+
+    step: StepNumber
+    class_id: Identifier | None
+    working_days: int
+    people: int
+
+
+class PeopleDue(Reply):
+    near: tuple[PersonDue, ...]
+    overdue: tuple[ClassOverdue, ...]
+
+
 class NoticesAheadQuery(SchoolRequest):
     days: Annotated[int, Field(ge=1, le=60)]
 
@@ -658,3 +693,5 @@ EXPLAIN = query("plan.explain", ExplainRequest, Explanation, _VIEWERS, "Why a st
 ANNOUNCED = query("plan.announced", Nothing, Announced, (Role.SERVICE,), "How far the tracker has announced")
 STEPS = query("plan.steps", StepsQuery, Steps, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "The steps of a school's plan")
 NOTICES_AHEAD = query("plan.notices-ahead", NoticesAheadQuery, NoticesAhead, (Role.SERVICE,), "What will be told of a school's dates")
+OWN_DATES = query("plan.own-dates", Nothing, SchoolsWithOwnDates, (Role.SERVICE,), "In which schools people have own dates that are open")
+PEOPLE_DUE = query("plan.people-due", PeopleDueQuery, PeopleDue, (Role.SERVICE,), "Whose own dates are to be told on a day")

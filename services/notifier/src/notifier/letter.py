@@ -202,11 +202,11 @@ def _notice_en(one: Notice) -> str:
 
 
 def _staff_or_class_ru(class_id: str | None) -> str:
-    return "Сотрудники" if class_id is None else f"Класс {class_id}"
+    return "Сотрудники и те, кто не в классе" if class_id is None else f"Класс {class_id}"
 
 
 def _staff_or_class_en(class_id: str | None) -> str:
-    return "Staff" if class_id is None else f"Class {class_id}"
+    return "Staff, and who is in no class" if class_id is None else f"Class {class_id}"
 
 
 def _more_schools(line: StepCount, more: Callable[[int], str]) -> str:

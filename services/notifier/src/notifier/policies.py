@@ -18,8 +18,10 @@ from sqlalchemy import BigInteger, Column, Connection, Date, MetaData, Select, T
 from contracts.event import NO_SCHOOL
 from contracts.notifier import Template
 from contracts.operations import HEAD, Nothing
-from contracts.plan import ANNOUNCED
+from contracts.plan import ANNOUNCED, OWN_DATES, PEOPLE_DUE, PeopleDue, PeopleDueQuery
+from eventkit.calls import CallFailed
 from eventkit.clock import DEFAULT_ZONE, local_day
+from eventkit.decider import Refused
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
@@ -33,9 +35,10 @@ from notifier.domain.telling import (
     counted,
     current,
     in_school,
+    of_people,
 )
 from notifier.outbox import queued
-from notifier.projections import Rows, announced, announcement_table, manager, officers, school_table, told_table
+from notifier.projections import Rows, announced, announcement_table, class_teachers, manager, officers, school_table, told_table
 
 metadata = MetaData()
 
@@ -51,6 +54,7 @@ before that is told to nobody."""
 
 TOLD_AT = time(9)
 MINISTRY = "ministry"
+NOBODY_DUE = PeopleDue(near=(), overdue=())
 _DAY = timedelta(days=1)
 _MONDAY = 0
 _LATEST_FOR_THE_MINISTRY = 3 * LATEST  # its digests are weekly, and one may be missed
@@ -126,11 +130,31 @@ class DailyMessages:
 
     async def _tell_schools(self, zone: str, day: date) -> bool:
         """Whether nothing is left to try again: one school's trouble is not the others'."""
-        schools = await self._service.read(lambda connection: connection.execute(_with_news(zone, day, self._begun)).all())
+        own_dates = (await self._service.calls.call(OWN_DATES, Nothing())).reply.schools
+
+        def found(connection: Connection) -> tuple[set[str], set[str]]:
+            news = connection.execute(_with_news(zone, day, self._begun)).all()
+            here = connection.execute(select(school_table.c.school).where(school_table.c.timezone == zone)).all()
+            return {school for (school,) in news}, {school for (school,) in here} & set(own_dates)
+
+        with_news, with_people = await self._service.read(found)
         done = True
-        for (school,) in schools:
-            done = await self._carry_out(school, day, lambda tx, school=school: tell_school(tx, school, day, self._begun)) and done
+        for school in sorted(with_news | with_people):
+            try:
+                people = await self._people_due(school, day) if school in with_people else NOBODY_DUE
+            except (CallFailed, Refused) as error:
+                _log.error("messages.people-unknown", school=school, day=str(day), **trouble(error))
+                done = False
+                continue
+
+            def work(tx: Transaction, school: str = school, people: PeopleDue = people) -> int:
+                return tell_school(tx, school, day, self._begun, people)
+
+            done = await self._carry_out(school, day, work) and done
         return done
+
+    async def _people_due(self, school: str, day: date) -> PeopleDue:
+        return (await self._service.calls.call(PEOPLE_DUE, PeopleDueQuery(school=school, day=day))).reply
 
     async def _tell_managers(self, day: date) -> bool:
         done = True
@@ -175,16 +199,20 @@ def last_told(now: datetime, zone: str) -> date:
 # ---- What is written --------------------------------------------------------------------------------------------------
 
 
-def tell_school(tx: Transaction, school: str, day: date, begun: int) -> int:
+def tell_school(tx: Transaction, school: str, day: date, begun: int, people: PeopleDue) -> int:
     """Queues what the people of a school are told on a day; how many messages."""
     since = _told_to(tx.rows, school, day, begun)
     if since is None:
         return 0
     rows = tx.rows(_pending(school, since, day))
-    told = in_school(current(announced(rows), day), officers(tx.rows, school))
-    for person, notices in told.items():
-        message = Queue(message_id(school, person, day), person, "daily", day, rows[-1].position, Contents(notices=notices))
-        _queue(tx, school, message)
+    read_to = rows[-1].position if rows else since
+    holders = officers(tx.rows, school)
+    notices = in_school(current(announced(rows), day), holders)
+    own, classes = of_people(people, holders, class_teachers(tx.rows, school))
+    told = list(dict.fromkeys([*notices, *classes, *own]))
+    for person in told:
+        contents = Contents(notices.get(person, ()), own.get(person, ()), classes.get(person, ()))
+        _queue(tx, school, Queue(message_id(school, person, day), person, "daily", day, read_to, contents))
     return len(told)
 
 

@@ -225,6 +225,20 @@ def officers(rows: Rows, school: str) -> dict[Office, list[str]]:
     return result
 
 
+def class_teachers(rows: Rows, school: str) -> dict[str, list[str]]:
+    """The class teacher of each class, by its id."""
+    table = officer_table
+    found = rows(
+        select(table.c.class_id, table.c.person).where(
+            table.c.school == school, table.c.office == "class_teacher", table.c.until.is_(None), table.c.class_id.is_not(None)
+        )
+    )
+    result: dict[str, list[str]] = {}
+    for row in found:
+        result.setdefault(row.class_id, []).append(row.person)
+    return result
+
+
 def announced(found: Iterable[Row[Any]]) -> list[Announcement]:
     """The announcements of rows."""
     return [

@@ -1,5 +1,6 @@
 """What those who write to people ask the tracker: how far it has announced, what it will announce, and what the steps are called."""
 
+from collections import Counter
 from datetime import date, timedelta
 
 from sqlalchemy import Connection, select
@@ -8,11 +9,18 @@ from contracts.operations import Nothing
 from contracts.plan import (
     ANNOUNCED,
     NOTICES_AHEAD,
+    OWN_DATES,
+    PEOPLE_DUE,
     STEPS,
     Announced,
+    ClassOverdue,
     DeadlineApproaching,
     NoticesAhead,
     NoticesAheadQuery,
+    PeopleDue,
+    PeopleDueQuery,
+    PersonDue,
+    SchoolsWithOwnDates,
     StepBecameOverdue,
     Steps,
     StepsQuery,
@@ -23,7 +31,7 @@ from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.service import Service
 from plan_tracker.boards import Boards
-from plan_tracker.domain.announcements import notices
+from plan_tracker.domain.announcements import PERSON_LEADS_WD, PERSON_OVERDUE_WD, has_own_dates, notices, own_date_steps
 from plan_tracker.domain.board import SchoolBoard
 from plan_tracker.domain.progress import Progress
 from plan_tracker.policies import announced_table
@@ -60,6 +68,44 @@ def register(service: Service, boards: Boards) -> None:
                 return _ahead(look.board(request.school), today, request.days)
 
         return await service.read(answer)
+
+    @service.query(OWN_DATES)
+    async def own_dates(request: Nothing, caller: Caller) -> SchoolsWithOwnDates:
+        today = local_day(service.clock.now())
+
+        def answer(connection: Connection) -> SchoolsWithOwnDates:
+            with boards.look(connection) as look:
+                found = (school for school, outline in look.outlines().items() if has_own_dates(outline.progress, today))
+                return SchoolsWithOwnDates(schools=tuple(found))
+
+        return await service.read(answer)
+
+    @service.query(PEOPLE_DUE)
+    async def people_due(request: PeopleDueQuery, caller: Caller) -> PeopleDue:
+        def answer(connection: Connection) -> PeopleDue:
+            with boards.look(connection) as look:
+                return _people_due(look.board(request.school), request.day)
+
+        return await service.read(answer)
+
+
+def _people_due(board: SchoolBoard, day: date) -> PeopleDue:
+    adoption, yesterday = _adopted(board).adoption, day - _DAY
+    near: list[PersonDue] = []
+    overdue = Counter[tuple[int, str | None, int]]()
+    for step in own_date_steps(adoption.plan):
+        for person, due in board.own_dates(step.n, yesterday):
+            for left in PERSON_LEADS_WD:
+                if day == adoption.calendar.subtract(due, left):
+                    near.append(PersonDue(step=step.n, person=person, due=due, working_days=left))
+            for after in PERSON_OVERDUE_WD:
+                if day == adoption.calendar.add(due, after):
+                    overdue.update((step.n, class_id, after) for class_id in board.classes_of(person, yesterday) or [None])
+    classes = (
+        ClassOverdue(step=n, class_id=class_id, working_days=after, people=people)
+        for (n, class_id, after), people in sorted(overdue.items(), key=lambda one: (one[0][0], one[0][2], one[0][1] or ""))
+    )
+    return PeopleDue(near=tuple(sorted(near, key=lambda one: (one.step, one.person))), overdue=tuple(classes))
 
 
 def _ahead(board: SchoolBoard, today: date, days: int) -> NoticesAhead:

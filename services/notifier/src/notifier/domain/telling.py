@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal, NamedTuple
 
-from contracts.notifier import Notice, NoticeKind, StepCount
-from contracts.plan import Reminders, Responsible
+from contracts.notifier import ClassNotice, Notice, NoticeKind, OwnDate, StepCount
+from contracts.plan import PeopleDue, Reminders, Responsible
 
 Office = Literal["director", "coordinator", "class_teacher"]
 Officers = Mapping[Office, Sequence[str]]
@@ -86,6 +86,26 @@ def in_school(announcements: Iterable[Announcement], officers: Officers) -> dict
         for person in recipients(one.notice.kind, one.notice.working_days, one.reminders, one.responsible, officers):
             told[person].append(one.notice)
     return {person: tuple(sorted(notices, key=_urgency)) for person, notices in told.items()}
+
+
+def of_people(
+    due: PeopleDue, officers: Officers, teachers: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, tuple[OwnDate, ...]], dict[str, tuple[ClassNotice, ...]]]:
+    """What each person is told of the own date, and what those are told who look after classes (`teachers` by class): how many are late.
+
+    Once it has been long, that is for the coordinators alone.
+    """
+    own, classes = defaultdict[str, tuple[OwnDate, ...]](tuple), defaultdict[str, tuple[ClassNotice, ...]](tuple)
+    for one in due.near:
+        own[one.person] += (OwnDate(step=one.step, due=one.due, working_days=one.working_days),)
+    for late in due.overdue:
+        told = _responsible(["administrator"], officers)
+        if late.working_days == DIRECTOR_TOLD_WD and late.class_id is not None:
+            told += teachers.get(late.class_id, ())
+        for person in dict.fromkeys(told):
+            notice = ClassNotice(step=late.step, class_id=late.class_id, working_days=late.working_days, people=late.people)
+            classes[person] += (notice,)
+    return own, classes
 
 
 class SchoolOverdue(NamedTuple):

@@ -15,7 +15,7 @@ from contracts.plan import AnnouncementCorrected, DeadlineApproaching, Reminders
 from eventkit.decider import Decider
 from eventkit.event import Recorded
 from plan_tracker.domain.deadlines import Due
-from plan_tracker.domain.plan import FixedDate, MergedWith, Step, WorkdaysAfterAnchor, WorkdaysAfterOwnReceipt
+from plan_tracker.domain.plan import FixedDate, MergedWith, Plan, Step, WorkdaysAfterAnchor, WorkdaysAfterOwnReceipt
 from plan_tracker.domain.progress import Adoption, Progress
 from plan_tracker.domain.timeline import Periods
 
@@ -29,6 +29,10 @@ term, too (DOMAIN 6)."""
 
 OVERDUE_WD = (1, 3, 5)
 """So many working days after its date a step that is not done is announced to be overdue."""
+
+PERSON_LEADS_WD = (3, 0)
+PERSON_OVERDUE_WD = (1, 5)
+"""So many working days before and after the own date of a person it is told to the person, or counted for whoever looks after the class."""
 
 
 class Said(NamedTuple):
@@ -204,11 +208,24 @@ def unsaid(events: Iterable[Announcement], announced: Announced, today: date) ->
 
 def needs_receipts(progress: Progress, day: date) -> bool:
     """Whether a live date may depend on who received what is handed out, and when: a progress knows no person."""
-    by_receipt = [step for step in progress.adoption.plan.steps if isinstance(step.deadline, WorkdaysAfterOwnReceipt)]
     return any(
         progress.first_completed(step.n, day) is None and any(progress.timelines[n].at(day.toordinal())[0] for n in step.predecessors)
-        for step in by_receipt
+        for step in own_date_steps(progress.adoption.plan)
     )
+
+
+def has_own_dates(progress: Progress, day: date) -> bool:
+    """Whether somebody may have a date of the own that is still open: not everybody is done, and there is something to have received."""
+    today = day.toordinal()
+    return any(
+        not progress.timelines[step.n].is_done(today) and any(progress.timelines[n].at(today)[0] for n in step.predecessors)
+        for step in own_date_steps(progress.adoption.plan)
+    )
+
+
+def own_date_steps(plan: Plan) -> list[Step]:
+    """The steps in which each person has a date of the own."""
+    return [step for step in plan.steps if isinstance(step.deadline, WorkdaysAfterOwnReceipt)]
 
 
 def _is_near(progress: Progress, step: Step, due: Due, due_on: date, day: date) -> bool:

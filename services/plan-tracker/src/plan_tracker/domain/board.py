@@ -1,6 +1,6 @@
 """One school's board: its join, and what is read from it on any day: the rows, the live dates and who is missing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -102,6 +102,21 @@ class SchoolBoard:
             return None
         standings = self._join.tallies[measure].standings
         return sum(holds(one.satisfied, ordinal) and self._join.has_granted(subject, ordinal) for subject, one in standings.items())
+
+    def own_dates(self, n: int, day: date) -> Iterator[tuple[str, date]]:
+        """Who counts in a step with a date for each person, has received and is not satisfied at the end of a day; with the own date."""
+        adoption, today, dues = self._adopted().adoption, day.toordinal(), dict[int, date]()
+        for person, standing in self._join.tallies[adoption.plan.step(n).measure].standings.items():
+            received = self._join.members[person].account.receipt(today)
+            if not received or not holds(standing.counted, today) or holds(standing.satisfied, today):
+                continue
+            if received not in dues:
+                dues[received] = own_due(adoption.reckoning, n, date.fromordinal(received))
+            yield person, dues[received]
+
+    def classes_of(self, person: str, day: date) -> list[str]:
+        """The classes in which somebody, or somebody's child, is on a day; none of the staff."""
+        return self._join.classes_of(person, day.toordinal())
 
     # ---- inside -------------------------------------------------------------------------------------------------------
 
@@ -238,7 +253,7 @@ class SchoolBoard:
         if step.measure == "credentials-out":
             return self._late_to_receive(progress, step, day, due_live)
         if step.measure == "accounts-activated":
-            return self._late_to_activate(progress, step, day)
+            return self._late_to_activate(step, day)
         return None
 
     def _late_to_receive(self, progress: Progress, step: Step, day: date, due_live: date | None) -> int:
@@ -265,17 +280,9 @@ class SchoolBoard:
             late += day > own_dues[entered]
         return late
 
-    def _late_to_activate(self, progress: Progress, step: Step, day: date) -> int:
+    def _late_to_activate(self, step: Step, day: date) -> int:
         """Step 19: each person has ten working days from the own receipt."""
-        today, late, own_dues = day.toordinal(), 0, dict[int, date]()
-        for person, standing in self._join.tallies[step.measure].standings.items():
-            received = self._join.members[person].account.receipt(today)
-            if not received or not holds(standing.counted, today) or holds(standing.satisfied, today):
-                continue
-            if received not in own_dues:
-                own_dues[received] = own_due(progress.adoption.reckoning, step.n, date.fromordinal(received))
-            late += day > own_dues[received]
-        return late
+        return sum(day > due for _, due in self.own_dates(step.n, day))
 
     def _latest_receipt(self, today: int) -> int:
         """The latest day on which somebody who counts today received the newest code; 0 where nobody did."""

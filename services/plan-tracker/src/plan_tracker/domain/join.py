@@ -339,6 +339,12 @@ class Join:
         seated = person != subject
         return any(holds(found.granted, day) for kind, found in kinds.items() if (kind == "pupil") is seated)
 
+    def classes_of(self, person: str, day: int) -> list[str]:
+        """The classes to which a pupil, or the pupils of a guardian, are assigned on a day."""
+        pupils = [self._pupils[person]] if person in self._pupils else []
+        pupils += [pupil for one in self._pupils_of.get(person, ()) if holds((pupil := self._pupils[one]).guardians[person], day)]
+        return sorted({class_id for pupil in pupils for class_id, days in pupil.assigned.items() if holds(days, day)})
+
     def named(self, subject: str, day: int) -> str:
         """The person who holds a seat on a day, given the seat's subject; the subject itself where it is nobody's, or no seat."""
         class_id, _, number = subject.partition("/")
