@@ -98,6 +98,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "notifier.preview": {DIRECTOR, ADMINISTRATOR},
     "plan.steps": {DIRECTOR, ADMINISTRATOR, SERVICE},
     "plan.announced": {SERVICE},
+    "plan.calendar-feed": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "plan.notices-ahead": {SERVICE},
     "plan.own-dates": {SERVICE},
     "plan.people-due": {SERVICE},

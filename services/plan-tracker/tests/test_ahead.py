@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from icalendar import Calendar, Component
 
 from contracts import plan, roster
 from contracts.event import Event
@@ -55,6 +56,7 @@ async def town(folder: Path) -> AsyncGenerator[System]:
         opened = roster.SchoolOpened(school=SCHOOL, municipality="m-1", timezone="Europe/Moscow")
         await say(system, "roster", opened, roster.StaffHired(person="d", position=Position.DIRECTOR, hired_on=MONDAY))
         await system.call(plan.ADOPT_PLAN, plan.AdoptPlan(school=SCHOOL, start=MONDAY))
+        await system.settled()
         yield system
 
 
@@ -144,3 +146,44 @@ async def test_who_has_activated_is_due_no_more_and_families_are_counted_by_thei
         assert [one.person for one in (await people_due(system, aug(26))).near] == ["d", "g", "p-1"]
         late = (await people_due(system, sep(1))).overdue
         assert [(one.class_id, one.people) for one in late] == [(None, 1), ("7a", 2), ("7b", 1)]
+
+
+async def feed_of(system: System) -> tuple[str, dict[str, Component]]:
+    """A school's feed as it is, and its events by uid."""
+    feed = await system.call(plan.CALENDAR_FEED, plan.CalendarFeedQuery(school=SCHOOL))
+    assert feed.content_type == "text/calendar; charset=utf-8"
+    return feed.content, {str(event["uid"]): event for event in Calendar.from_ical(feed.content).events}
+
+
+async def test_a_calendar_feed_has_a_day_for_each_step_with_a_date_and_knows_it_again_when_it_moves(tmp_path: Path) -> None:
+    async with town(tmp_path) as system:
+        _, before = await feed_of(system)
+        assert set(before) == {f"{SCHOOL}.1.{n}@vekha" for n in range(1, 22) if n not in (1, 20)}
+        fourth, seventh = before[f"{SCHOOL}.1.4@vekha"], before[f"{SCHOOL}.1.7@vekha"]
+        assert (fourth.decoded("dtstart"), fourth.decoded("dtend")) == (aug(18), aug(19))
+        assert seventh.decoded("dtstart") == aug(19)
+        await system.until("2015-08-20T09:00:00+03:00")
+        await say(system, "roster", roster.CoordinatorAppointed(person="d"), on=aug(20))
+        _, after = await feed_of(system)
+        assert set(after) == set(before)
+        assert after[f"{SCHOOL}.1.7@vekha"].decoded("dtstart") == aug(21)
+        assert "Выполнен 20.08.2015." in str(after[f"{SCHOOL}.1.4@vekha"]["description"])
+
+
+async def test_a_calendar_feed_keeps_to_the_lines_of_its_standard(tmp_path: Path) -> None:
+    async with town(tmp_path) as system:
+        content, events = await feed_of(system)
+        lines = content.encode().split(b"\r\n")
+        assert (lines[0], lines[-2], lines[-1]) == (b"BEGIN:VCALENDAR", b"END:VCALENDAR", b"")
+        assert b"VERSION:2.0" in lines
+        assert max(len(line) for line in lines) <= 75
+        assert "\n" not in content.replace("\r\n", "")
+        assert all({"UID", "DTSTAMP", "DTSTART", "SUMMARY"} <= set(event) for event in events.values())
+
+
+async def test_a_school_without_a_plan_has_no_calendar_feed(tmp_path: Path) -> None:
+    async with running(tmp_path, BUILDS) as system:
+        await say(system, "roster", roster.SchoolOpened(school=SCHOOL, municipality="m-1", timezone="Europe/Moscow"))
+        with pytest.raises(Refused) as refused:
+            await feed_of(system)
+        assert refused.value.code == "plan.not-adopted"

@@ -628,6 +628,17 @@ class PeopleDue(Reply):
     overdue: tuple[ClassOverdue, ...]
 
 
+class CalendarFeedQuery(SchoolRequest):
+    pass
+
+
+class CalendarFeed(Reply):
+    """A school's dates as text/calendar (RFC 5545), a day an event; its uid is the school's, the revision's and the step's for ever."""
+
+    content_type: str
+    content: str
+
+
 class NoticesAheadQuery(SchoolRequest):
     days: Annotated[int, Field(ge=1, le=60)]
 
@@ -695,3 +706,6 @@ STEPS = query("plan.steps", StepsQuery, Steps, (Role.DIRECTOR, Role.ADMINISTRATO
 NOTICES_AHEAD = query("plan.notices-ahead", NoticesAheadQuery, NoticesAhead, (Role.SERVICE,), "What will be told of a school's dates")
 OWN_DATES = query("plan.own-dates", Nothing, SchoolsWithOwnDates, (Role.SERVICE,), "In which schools people have own dates that are open")
 PEOPLE_DUE = query("plan.people-due", PeopleDueQuery, PeopleDue, (Role.SERVICE,), "Whose own dates are to be told on a day")
+_SCHOOL_STAFF = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.SERVICE)
+
+CALENDAR_FEED = query("plan.calendar-feed", CalendarFeedQuery, CalendarFeed, _SCHOOL_STAFF, "A school's dates for a calendar program")

@@ -8,11 +8,14 @@ from sqlalchemy import Connection, select
 from contracts.operations import Nothing
 from contracts.plan import (
     ANNOUNCED,
+    CALENDAR_FEED,
     NOTICES_AHEAD,
     OWN_DATES,
     PEOPLE_DUE,
     STEPS,
     Announced,
+    CalendarFeed,
+    CalendarFeedQuery,
     ClassOverdue,
     DeadlineApproaching,
     NoticesAhead,
@@ -55,6 +58,21 @@ def register(service: Service, boards: Boards) -> None:
                 adoption = _adopted(look.board(request.school)).adoption
                 titles = (StepTitle(step=step.n, title_ru=step.title_ru, title_en=step.title_en) for step in adoption.plan.steps)
                 return Steps(plan=adoption.plan.name, revision=adoption.revision, steps=tuple(titles))
+
+        return await service.read(answer)
+
+    @service.query(CALENDAR_FEED)
+    async def calendar_feed(request: CalendarFeedQuery, caller: Caller) -> CalendarFeed:
+        from plan_tracker.feed import CONTENT_TYPE, feed  # its library takes long to import, and most starts never need it
+
+        zone = time_zone(request.school, await service.read(lambda connection: connection.execute(opening(request.school)).all()))
+        now = service.clock.now()
+
+        def answer(connection: Connection) -> CalendarFeed:
+            with boards.look(connection) as look:
+                board = look.board(request.school)
+                _adopted(board)
+                return CalendarFeed(content_type=CONTENT_TYPE, content=feed(board, local_day(now, zone), now))
 
         return await service.read(answer)
 
