@@ -84,12 +84,12 @@ async def _told(client: Client, who: dict[str, str]) -> Told:
     assert len({(row.recipient, row.day) for row in rows}) == len(rows)
     result: Told = {}
     for row in rows:
-        told = [_words(one.kind, one.step, one.working_days) for one in row.notices] or [str(one.step) for one in row.overdue]
+        told = [words(one.kind, one.step, one.working_days) for one in row.notices] or [str(one.step) for one in row.overdue]
         result.setdefault(f"{row.day:%d.%m}", {})[who[row.recipient]] = told
     return result
 
 
-def _words(kind: str, step: int, working_days: int | None) -> str:
+def words(kind: str, step: int, working_days: int | None) -> str:
     match kind:
         case "deadline-approaching":
             return f"{step} today" if working_days == 0 else f"{step} in {working_days}"
@@ -137,7 +137,7 @@ async def test_a_preview_says_what_will_be_told_if_nothing_more_is_done(tmp_path
         for days in (0, 22):
             await _until(client, date(2015, 8, 17) + timedelta(days=days), "23:00")
             for row in (await client.ask(PREVIEW, PreviewQuery(school=SCHOOL, days=22))).reply.messages:
-                told = [_words(one.kind, one.step, one.working_days) for one in row.notices]
+                told = [words(one.kind, one.step, one.working_days) for one in row.notices]
                 if row.template != "daily":
                     told = [words.split()[0] for words in told]
                 foreseen.setdefault(f"{row.day:%d.%m}", {})[who[row.recipient]] = told

@@ -198,8 +198,8 @@ def test_a_notice_whose_day_is_over_is_not_said_but_that_a_date_has_passed() -> 
 def test_that_a_date_has_passed_is_said_once_whenever_it_is_learned() -> None:
     first = overdue(school(), 2, on=aug(26))
     assert first is not None
-    announced = Announced({said(first): "e-1"}, overdue={(1, 2, aug(25))})
-    as_an_older_program_said_it = Announced(overdue={(1, 2, aug(25))})
+    announced = Announced({said(first): "e-1"}, overdue={(2, aug(25))})
+    as_an_older_program_said_it = Announced(overdue={(2, aug(25))})
     assert list(unsaid([first], announced, aug(26))) == list(unsaid([first], as_an_older_program_said_it, aug(31))) == []
     third = overdue(school(), 2, on=aug(28))
     assert list(unsaid([third], announced, aug(28)) if third else ()) == []

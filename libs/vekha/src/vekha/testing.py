@@ -77,6 +77,10 @@ class Up:
             self.process.send_signal(number)
         return self.process.wait(_TIMEOUT_S)
 
+    def close(self) -> None:
+        if self.process.stdout:
+            self.process.stdout.close()
+
 
 @contextmanager
 def running(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Generator[Up]:
@@ -86,5 +90,4 @@ def running(data: Path, *arguments: str, environment: Mapping[str, str] | None =
         yield up
     finally:
         up.end()
-        if up.process.stdout:
-            up.process.stdout.close()
+        up.close()

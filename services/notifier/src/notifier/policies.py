@@ -22,6 +22,7 @@ from contracts.plan import ANNOUNCED, OWN_DATES, PEOPLE_DUE, PeopleDue, PeopleDu
 from eventkit.calls import CallFailed
 from eventkit.clock import DEFAULT_ZONE, local_day
 from eventkit.decider import Refused
+from eventkit.faults import reach
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
@@ -115,6 +116,7 @@ class DailyMessages:
             for other in await self._service.read(_zones):
                 if other not in self._through:
                     await self._note(other, last_told(now, other) - _DAY)
+        reach("messages.before-note")
         if done:
             await self._note(zone, day)
         return done
@@ -172,6 +174,7 @@ class DailyMessages:
         except Exception as error:  # noqa: BLE001 -- the others are told all the same
             _log.error("messages.not-written", whom=whom, day=str(day), **trouble(error))
             return False
+        reach("messages.written")
         if messages:
             self._wake()
         return True

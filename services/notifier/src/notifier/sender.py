@@ -27,6 +27,7 @@ from contracts.roster import PERSON, PersonQuery
 from eventkit import log
 from eventkit.clock import DEFAULT_ZONE, local_day
 from eventkit.decider import Refused
+from eventkit.faults import reach
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
@@ -182,7 +183,9 @@ class Sender:
         try:
             await smtp.rcpt(address)
             await self._note(row, "ambiguous")  # before the text goes out, so that whatever dies now, it is not sent again
+            reach("mail.before-text")
             await smtp.data(mail.as_bytes())
+            reach("mail.after-text")
         except (SMTPRecipientRefused, SMTPDataError) as refused:
             await self._refused(row, refused.code)
         else:

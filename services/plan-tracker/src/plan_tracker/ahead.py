@@ -108,7 +108,8 @@ def register(service: Service, boards: Boards) -> None:
 
 
 def _people_due(board: SchoolBoard, day: date) -> PeopleDue:
-    adoption, yesterday = _adopted(board).adoption, day - _DAY
+    yesterday = day - _DAY
+    adoption = _adopted(board).on(yesterday).adoption
     near: list[PersonDue] = []
     overdue = Counter[tuple[int, str | None, int]]()
     for step in own_date_steps(adoption.plan):
@@ -129,12 +130,10 @@ def _people_due(board: SchoolBoard, day: date) -> PeopleDue:
 def _ahead(board: SchoolBoard, today: date, days: int) -> NoticesAhead:
     """The notices of the days after today, each from the state at the end of the day before, as if nothing more were done."""
     progress = _adopted(board)
-    found = [
-        event
-        for n in range(1, days + 1)
-        for event in notices(progress, board.live(today + (n - 1) * _DAY), today + n * _DAY)
-        if event.day == today + n * _DAY
-    ]
+    found: list[DeadlineApproaching | StepBecameOverdue] = []
+    for n in range(days):
+        before, day = today + n * _DAY, today + (n + 1) * _DAY
+        found += (event for event in notices(progress.on(before), board.live(before), day) if event.day == day)
     return NoticesAhead(
         today=today,
         approaching=tuple(event for event in found if isinstance(event, DeadlineApproaching)),

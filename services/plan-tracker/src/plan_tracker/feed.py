@@ -19,6 +19,7 @@ def feed(board: SchoolBoard, day: date, now: datetime) -> str:
     """The live dates of a school that adopted a plan, as they stand on a day. `now` is when the feed was made."""
     progress, dues = board.progress(), board.live(day)
     assert progress is not None  # noqa: S101 -- a board with live dates has adopted a plan
+    progress = progress.on(day)
     adoption = progress.adoption
     calendar = Calendar.new(
         prodid="-//Vekha//Plan//RU",

@@ -18,6 +18,7 @@ from eventkit.calls import CallFailed
 from eventkit.clock import DEFAULT_ZONE, local_day, start_of_day
 from eventkit.decider import Refused
 from eventkit.event import rfc3339
+from eventkit.faults import reach
 from eventkit.history import History
 from eventkit.projection import positions
 from eventkit.service import Service
@@ -84,6 +85,7 @@ class Announcements:
         except Exception as error:  # noqa: BLE001 -- whatever it was, the day is still to be announced
             _log.warning("announcements.failed", day=str(day), **trouble(error))
             done = False
+        reach("announcements.before-note")
         if done:
             await self._service.write(lambda connection: connection.execute(update(announced_table).values(through=day)).rowcount)
             self._through, self._held_until, self._delay = day, None, _FIRST_DELAY

@@ -50,15 +50,15 @@ class Announced:
 
     holding: Mapping[Said, str] = field(default_factory=dict[Said, str])
     corrected: Mapping[Said, int] = field(default_factory=dict[Said, int])
-    overdue: Collection[tuple[int, int, date]] = frozenset()
-    """The dates that were announced to have passed, by revision and step."""
+    overdue: Collection[tuple[int, date]] = frozenset()
+    """The dates of steps that were announced to have passed, by whichever revision of the plan."""
 
     @classmethod
     def read(cls, history: Iterable[Recorded]) -> "Announced":
         """From the history of the school's announcements."""
         holding: dict[Said, str] = {}
         corrected: dict[Said, int] = {}
-        overdue: set[tuple[int, int, date]] = set()
+        overdue: set[tuple[int, date]] = set()
         for recorded in history:
             event = recorded.event()
             if isinstance(event, AnnouncementCorrected):
@@ -68,7 +68,7 @@ class Announced:
             elif isinstance(event, Announcement):
                 holding[said(event)] = recorded.id
                 if isinstance(event, StepBecameOverdue):
-                    overdue.add((event.revision, event.step, event.due))
+                    overdue.add((event.step, event.due))
         return cls(holding, corrected, overdue)
 
 
@@ -198,7 +198,7 @@ def unsaid(events: Iterable[Announcement], announced: Announced, today: date) ->
                 continue
             case DeadlineApproaching() if event.day < today:
                 continue
-            case StepBecameOverdue(working_days=1) if (event.revision, event.step, event.due) in announced.overdue:
+            case StepBecameOverdue(working_days=1) if (event.step, event.due) in announced.overdue:
                 continue
             case StepBecameOverdue() if event.day < today and event.working_days > OVERDUE_WD[0]:
                 continue

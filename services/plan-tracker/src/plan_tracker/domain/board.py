@@ -105,7 +105,7 @@ class SchoolBoard:
 
     def own_dates(self, n: int, day: date) -> Iterator[tuple[str, date]]:
         """Who counts in a step with a date for each person, has received and is not satisfied at the end of a day; with the own date."""
-        adoption, today, dues = self._adopted().adoption, day.toordinal(), dict[int, date]()
+        adoption, today, dues = self._adopted(day).adoption, day.toordinal(), dict[int, date]()
         for person, standing in self._join.tallies[adoption.plan.step(n).measure].standings.items():
             received = self._join.members[person].account.receipt(today)
             if not received or not holds(standing.counted, today) or holds(standing.satisfied, today):
