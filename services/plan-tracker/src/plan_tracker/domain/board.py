@@ -106,8 +106,9 @@ class SchoolBoard:
     def own_dates(self, n: int, day: date) -> Iterator[tuple[str, date]]:
         """Who counts in a step with a date for each person, has received and is not satisfied at the end of a day; with the own date."""
         adoption, today, dues = self._adopted(day).adoption, day.toordinal(), dict[int, date]()
-        for person, standing in self._join.tallies[adoption.plan.step(n).measure].standings.items():
-            received = self._join.members[person].account.receipt(today)
+        tally = self._join.tallies.get(adoption.plan.step(n).measure)
+        for person, standing in tally.standings.items() if tally else ():
+            received = self._join.members[person].account.receipt(today) if person in self._join.members else 0
             if not received or not holds(standing.counted, today) or holds(standing.satisfied, today):
                 continue
             if received not in dues:
