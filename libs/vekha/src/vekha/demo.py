@@ -24,10 +24,12 @@ from vekha.folder import DataFolder
 from vekha.loop import run
 from vekha.options import json_option
 from vekha.plan import board_json, whole_board
+from vekha.simulation import Simulation
 
 _FOLDER = ".vekha-demo"
 _MARK = "demo"
 _STOP_TIMEOUT_S = 30.0
+_MOST_SCHOOLS = 500
 
 
 @click.command()
@@ -38,34 +40,45 @@ _STOP_TIMEOUT_S = 30.0
     show_default=True,
     help="Where to build it. What an earlier demo built there is replaced; nothing else ever is.",
 )
+@click.option(
+    "--schools",
+    type=click.IntRange(1, _MOST_SCHOOLS),
+    default=1,
+    show_default=True,
+    help="With more than one, so many small invented schools live through their plans beside it: fast, slow, stuck and chaotic ones.",
+)
 @json_option
-def demo(data: Path, as_json: bool) -> None:
+def demo(data: Path, schools: int, as_json: bool) -> None:
     """Play one school's weeks in August and September 2015 through its plan, and show the board."""
     folder = DataFolder(data)
     _clear(folder)
     with _running(folder):
-        shown, explained = run(_play(folder))
+        shown, explained, region = run(_play(folder, schools))
     if as_json:
         explanation = explained.model_dump()
-        output.print_json(
-            {"data": str(folder.root.absolute()), "school": story.SCHOOL, "board": board_json(shown), "explanation": explanation}
-        )
+        told = {"data": str(folder.root.absolute()), "school": story.SCHOOL, "board": board_json(shown), "explanation": explanation}
+        output.print_json(told if region is None else {**told, "region": board_json(region)})
         return
     console = output.console()
+    if region is not None:
+        console.print(board.board_table(region, console.width))
+        console.print()
     console.print(board.board_table(shown, console.width))
     console.print()
     console.print(board.explanation(explained))
     click.echo(_look_around(folder))
 
 
-async def _play(folder: DataFolder) -> tuple[Board, Explanation]:
+async def _play(folder: DataFolder, schools: int) -> tuple[Board, Explanation, Board | None]:
     with output.progress() as progress:
         task = progress.add_task("the demo starts", total=len(story.WEEKS))
         async with connected(Target(folder)) as client:
-            await story.play(client, lambda over, what: progress.update(task, completed=over, description=what))
+            others = Simulation(client.ask, schools - 1) if schools > 1 else None
+            await story.play(client, lambda over, what: progress.update(task, completed=over, description=what), others)
             shown = await whole_board(client, StatusRequest(school=story.SCHOOL))
             explained = (await client.ask(EXPLAIN, ExplainRequest(school=story.SCHOOL, step=story.RED_STEP))).reply
-    return shown, explained
+            region = None if others is None else await whole_board(client, StatusRequest())
+    return shown, explained, region
 
 
 def _clear(folder: DataFolder) -> None:

@@ -156,6 +156,10 @@ class Simulation:
     def last_day(self) -> date:
         return max((day for school in self.schools for day in school.acts), default=self._played_through)
 
+    def days_before(self, day: date) -> list[date]:
+        """The days before one on which something is still to be done: each of them is to be played for itself."""
+        return sorted({on for school in self.schools for on in school.acts if self._played_through < on < day})
+
     async def play_through(self, day: date) -> int:
         """Carries out what is still to be done up to a day, which the clock must have reached. How many acts there were."""
         turns = asyncio.Semaphore(_AT_ONCE)

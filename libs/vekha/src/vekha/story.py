@@ -30,6 +30,7 @@ from vekha.client import Client
 from vekha.clock import MOVE_TIMEOUT_S
 from vekha.events import log_bytes
 from vekha.failures import Failure
+from vekha.simulation import Simulation
 
 SCHOOL = "school-7"
 YEAR = 2015
@@ -149,7 +150,7 @@ async def _appoints_coordinators(school: School) -> None:
     """The administrators in the staff list become the coordinators (step 4), and the school issues its order (step 6)."""
     for event in [decode(data) async for data in log_bytes(school.client, "roster")]:
         facts = event.facts()[1]
-        if not event.type.startswith("roster.staff-hired."):
+        if event.school != SCHOOL or not event.type.startswith("roster.staff-hired."):
             continue
         if facts["position"] in (Position.DIRECTOR, Position.ADMINISTRATOR):
             school.responsible.append(facts["person"])
@@ -345,20 +346,30 @@ END = "2015-09-09T09:00"
 RED_STEP = 18
 
 
-async def play(client: Client, told: Callable[[int, str], None]) -> None:
-    """Plays the weeks. `told` hears how many acts are over, and what happens now."""
+async def play(client: Client, told: Callable[[int, str], None], others: Simulation | None = None) -> None:
+    """Plays the weeks, and on the same days what `others` do. `told` hears how many acts are over, and what happens now."""
     over = 0
     school = School(client, lambda detail: told(over, f"{WEEKS[over].at[5:10]} {detail}"))
     for over, act in enumerate(WEEKS):
         told(over, f"{act.at[5:10]} {act.title}")
-        await _until(client, act.at)
+        await _until(client, act.at, others)
         await act.carry_out(school)
     told(len(WEEKS), "and the days pass")
-    await _until(client, END)
+    await _until(client, END, others)
 
 
-async def _until(client: Client, at: str) -> None:
+async def _until(client: Client, at: str, others: Simulation | None) -> None:
     """Moves the clock, through every timer on the way; it comes back when all services have taken in what happened before."""
+    if others is not None:
+        for day in others.days_before(date.fromisoformat(at[:10])):
+            await _set_clock(client, f"{day}T08:00")
+            await others.play_through(day)
+    await _set_clock(client, at)
+    if others is not None:
+        await others.play_through(date.fromisoformat(at[:10]))
+
+
+async def _set_clock(client: Client, at: str) -> None:
     await client.ask(operations.SET_CLOCK, operations.SetClock(to=f"{at}:00+03:00"), timeout_s=MOVE_TIMEOUT_S)
 
 
