@@ -97,6 +97,25 @@ _KINDS: Final[Mapping[str, NoticeKind]] = {
 }
 _CORRECTED: Final[Mapping[str, NoticeKind]] = {"step-completed": "completion-corrected", "step-reopened": "reopening-corrected"}
 
+_FOLLOWED: Final = frozenset(
+    {
+        "roster.school-opened",
+        "roster.staff-hired",
+        "roster.staff-dismissed",
+        "roster.coordinator-appointed",
+        "roster.coordinator-relieved",
+        "roster.class-teacher-assigned",
+        "roster.class-closed",
+        "roster.entry-annulled",
+        "plan.deadline-approaching",
+        "plan.step-became-overdue",
+        "plan.step-completed",
+        "plan.step-reopened",
+        "plan.announcement-corrected",
+        "notifier.message-queued",
+    }
+)
+
 
 class Schools:
     """The projection of all of it."""
@@ -107,6 +126,8 @@ class Schools:
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         for event in events:
+            if event.type.rpartition(".v")[0] not in _FOLLOWED:
+                continue  # most of roster's events are about pupils: they need not even be decoded
             match event.service:
                 case "roster":
                     _of_roster(connection, event)
