@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import append, latency, rebuild, startup
+from bench import append, latency, rebuild, region, startup
 from bench.measuring import Figure, Scale
 from bench.report import keep, machine, table
 
@@ -18,6 +18,7 @@ BENCHES: dict[str, Callable[[Scale], list[Figure]]] = {
     "append": append.figures,
     "rebuild": rebuild.figures,
     "latency": latency.figures,
+    "region": region.figures,
     "startup": startup.figures,
 }
 

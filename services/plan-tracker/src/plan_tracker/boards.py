@@ -53,6 +53,7 @@ class Boards:
         self.kept: OrderedDict[str, tuple[Reach, SchoolBoard]] = OrderedDict()
         self.outlines: dict[str, Outline] = {}
         self.outlined: Reach = {}
+        self.outlined_at: tuple[Mapping[str, int], object] | None = None
 
     @contextmanager
     def look(self, connection: Connection) -> Generator["Look"]:
@@ -103,6 +104,10 @@ class Look:
     def outlines(self) -> Mapping[str, Outline]:
         """The outline of every school that has adopted a plan, by school in order."""
         table, boards = reach_table, self._boards
+        # Facts come with the checkpoint, or behind it when something that was parked is applied: nothing else has to be asked about.
+        if boards.outlined_at == (self.at, self._parked):
+            return boards.outlines
+        boards.outlined_at = None
         found = self._connection.execute(select(table.c.school, table.c.source, table.c.position))
         # School by school, not against the checkpoint: what was parked is applied behind it.
         reach = {(row.school, row.source): row.position for row in found}
@@ -117,6 +122,7 @@ class Look:
         if changed:
             boards.outlines = dict(sorted(boards.outlines.items()))
             boards.outlined = reach
+        boards.outlined_at = self.at, self._parked
         return boards.outlines
 
     def outlines_as_known(self, known: Mapping[str, int]) -> Mapping[str, Outline]:
