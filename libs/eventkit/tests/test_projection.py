@@ -23,15 +23,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, delete, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from contracts.event import NO_SCHOOL
 from eventkit.broker import EmbeddedBroker
 from eventkit.database import Database, sqlite_url
 from eventkit.event import Recorded, encode
-from eventkit.jetstream import BusMessage, PipelinedPublisher, connect, disconnect
-from eventkit.projection import Checkpointed, Fenced, ProjectionRunner, checkpoint_table, delivered, parked_schools, parked_table
+from eventkit.jetstream import BusMessage, JetStream, PipelinedPublisher, connect, disconnect
+from eventkit.projection import (
+    Checkpointed,
+    Fenced,
+    LastRead,
+    ProjectionRunner,
+    checkpoint_table,
+    delivered,
+    parked_schools,
+    parked_table,
+    sha256,
+)
 from eventkit.provision import BusStream, provision
 
 rows = MetaData()
@@ -185,6 +195,31 @@ def test_whoever_comes_second_to_a_checkpoint_is_fenced_and_applies_nothing(data
     second.create()
     deliver(second, event("roster", 2), event("roster", 3))
     assert taken(database, "roster") == [1, 2, 3]
+
+
+def test_a_database_of_an_earlier_program_is_taken_over_with_its_positions(database: Database) -> None:
+    with database.writing() as connection:
+        connection.execute(text("CREATE TABLE checkpoint (name TEXT PRIMARY KEY, positions TEXT NOT NULL)"))
+        connection.execute(text("INSERT INTO checkpoint VALUES ('board', :positions)"), {"positions": '{"roster":2}'})
+    checkpointed = Checkpointed(database, Board("roster"))
+    checkpointed.create()
+    assert (checkpointed.positions, checkpointed.last_read) == ({"roster": 2}, {})
+    deliver(checkpointed, event("roster", 3))
+    assert checkpointed.last_read["roster"].position == 3
+
+
+def test_what_was_read_last_is_kept_with_the_positions_also_before_an_event_that_halts_its_source(database: Database) -> None:
+    board = Board("roster", "consent")
+    first, second = Checkpointed(database, board), Checkpointed(database, board)
+    first.create()
+    events = [event("roster", 1), event("roster", 2), event("roster", 3, NO_SCHOOL, poison=True), event("roster", 4)]
+    deliver(first, *events)
+    second.create()
+    for checkpointed in (first, second):
+        assert checkpointed.last_read == {"roster": LastRead("board", "roster", 2, sha256(encode(events[1])))}
+    board.mended = {3}
+    second.retry()
+    assert second.last_read == {"roster": LastRead("board", "roster", 3, sha256(encode(events[2])))}
 
 
 async def test_of_two_that_apply_the_same_batch_at_the_same_moment_one_is_fenced(database: Database) -> None:
@@ -536,8 +571,13 @@ class Bench:
         self.asked.append((source, after))
         return self.logs[source][after : after + min(limit, 2)]
 
+    async def recognizes(self, read: LastRead) -> bool | None:
+        if not (log := self.logs[read.source]):
+            return None  # this owner is away
+        return len(log) >= read.position and sha256(log[read.position - 1][2]) == read.sha256
+
     def runner(self, board: Board | None = None, *, database: Database | None = None, durable: str = "board") -> ProjectionRunner:
-        return ProjectionRunner(self.nc, database or self.database, board or self.board, durable, self.owner)
+        return ProjectionRunner(self.nc, database or self.database, board or self.board, durable, self.owner, self.recognizes)
 
     @asynccontextmanager
     async def running(self, runner: ProjectionRunner | None = None) -> AsyncGenerator[ProjectionRunner]:
@@ -753,6 +793,74 @@ async def test_a_retry_while_events_of_the_school_arrive_leaves_none_behind(benc
     assert parked(bench.database) == []
     assert taken(bench.database, one) == list(range(1, 1003))
     assert chain_of(bench.database, "a") == chained(*range(1, 1003, 2))
+
+
+async def test_a_reader_that_starts_again_reads_nothing_of_a_log_that_holds_another_event_where_it_was(bench: Bench) -> None:
+    one, two = bench.sources
+    await bench.publish(one, ["a", "b", "a"])
+    async with bench.running() as runner:
+        await bench.at_the_heads(runner)
+    read = bench.logs[one]
+    other = event(one, 3, "c")
+    bench.logs[one] = [*read[:2], message(other)]
+    await replace_stream(bench, one, [*bench.logs[one], message(event(one, 4, "a"))])
+    async with bench.running() as runner:
+        await bench.publish(two, ["a"])
+        assert await runner.reach({two: 1}, 60.0)
+        assert not await runner.reach({one: 4}, 3600.0)  # it is halted
+        assert runner.checkpointed.unrecognized == {one}
+    assert taken(bench.database, one) == [1, 2, 3]
+    with bench.database.reading() as connection:
+        assert parked_schools(connection, "board") == {NO_SCHOOL: {one: [4]}}
+    # Whoever puts the log back needs do nothing more.
+    bench.logs[one] = read
+    await replace_stream(bench, one, read)
+    async with bench.running() as runner:
+        await until(lambda: runner.positions != {} and not runner.checkpointed.halted)
+        await bench.publish(one, ["b"])
+        await bench.at_the_heads(runner)
+    assert taken(bench.database, one) == [1, 2, 3, 4]
+    with bench.database.reading() as connection:
+        assert parked_schools(connection, "board") == {}
+
+
+async def test_a_log_that_ends_before_what_was_read_of_it_halts_its_source_and_the_retry_asks_again(bench: Bench) -> None:
+    one, _ = bench.sources
+    await bench.publish(one, ["a", "b", "a"])
+    async with bench.running() as runner:
+        await bench.at_the_heads(runner)
+    read, bench.logs[one] = bench.logs[one], bench.logs[one][:2]
+    async with bench.running() as runner:
+        await until(lambda: one in runner.checkpointed.halted)
+        await runner.retry(None, None)
+        assert one in runner.checkpointed.halted
+        bench.logs[one] = read
+        await runner.retry(None, None)
+        await until(lambda: not runner.checkpointed.halted)
+
+
+async def test_while_an_owner_is_away_nothing_is_read_over_an_event_that_is_another_than_was_read(bench: Bench) -> None:
+    one, two = bench.sources
+    await bench.publish(one, ["a", "b"])
+    async with bench.running() as runner:
+        await bench.at_the_heads(runner)
+    read, bench.logs[one] = bench.logs[one], []
+    await replace_stream(bench, one, [read[0], message(event(one, 2, "c")), message(event(one, 3, "c"))])
+    async with bench.running() as runner:
+        await bench.publish(two, ["a"] * 3)
+        assert await runner.reach({two: 3}, 60.0)
+        assert not await runner.reach({one: 3}, 0.1)
+        bench.logs[one] = read  # and says that its own event is the one that was read
+        assert await runner.reach({one: 3}, 60.0)
+    assert taken(bench.database, one) == [1, 2, 3]
+
+
+async def replace_stream(bench: Bench, source: str, run: Sequence[BusMessage]) -> None:
+    """As if the broker had lost its files: the stream is made anew, and filled with something."""
+    await JetStream(bench.nc).ask(f"STREAM.DELETE.{source.upper()}")
+    await bench.provision("second")
+    sent = await PipelinedPublisher(bench.nc, source.upper()).send(run)
+    assert sent.failure is None
 
 
 async def test_positions_are_told_only_after_whoever_follows_them_was_woken(bench: Bench) -> None:

@@ -22,6 +22,7 @@ from eventkit.database import sqlite_url
 from eventkit.decider import Decider
 from eventkit.event import Recorded
 from eventkit.harness import running
+from eventkit.instance import Build
 from eventkit.jetstream import JetStream, connect, disconnect
 from eventkit.provision import BusStream, provision
 from eventkit.secrets import OPERATOR, Secrets
@@ -140,6 +141,109 @@ async def test_a_contradiction_that_is_found_later_stops_appends_timers_and_reac
         assert failed.value.code == "service.quarantined"
         await system.until("2015-08-20T00:00:00+03:00")
         assert roster.reminded == []
+
+
+# While a reader knows more than the log
+
+
+class Listener:
+    """Another service, which reads roster."""
+
+    def build(self, settings: Settings) -> Service:
+        self.service = Service(settings)
+        self.service.reaction(Mail(Roster()))
+        return self.service
+
+
+def builds() -> dict[str, Build]:
+    return {"roster": Roster().build, "consent": Listener().build}
+
+
+async def lived(folder: Path) -> Path:
+    """Two services that have lived in a folder, which has lost its bus since; a copy of roster's database after its first event."""
+    database, backup = folder / "db" / "roster.db", folder / "backup.db"
+    for number in (1, 2):
+        async with running(folder, builds()) as system:
+            await system.call(OPEN_SCHOOL, opening(f"school-{number}"))
+            await system.settled()
+        if number == 1:
+            shutil.copy(database, backup)
+    shutil.rmtree(folder / "bus")
+    return backup
+
+
+async def test_a_log_that_ends_before_what_a_reader_has_read_is_not_appended_to_even_when_the_bus_is_lost(tmp_path: Path) -> None:
+    database = tmp_path / "db" / "roster.db"
+    backup, newer = await lived(tmp_path), tmp_path / "newer.db"
+    shutil.copy(database, newer)
+    shutil.copy(backup, database)
+    for _ in range(2):  # at every start anew
+        async with running(tmp_path, builds()) as system:
+            with pytest.raises(CallFailed) as failed:
+                await system.call(OPEN_SCHOOL, opening("school-3"))
+            assert failed.value.code == "service.quarantined"
+            assert "consent-mail has read roster up to 2, and the log of roster ends at 1" in failed.value.text
+            assert (await system.call(SCHOOL, SchoolQuery(school="school-1"))).school == "school-1"
+            (reader,) = (await system.call(HEALTH["consent"], Nothing())).readers
+            assert (reader.positions, reader.halted, reader.unrecognized) == ({"roster": 2}, ("roster",), ("roster",))
+            await system.until("2015-08-20T00:00:00+03:00")
+    shutil.copy(newer, database)
+    async with running(tmp_path, builds()) as system:
+        assert (await system.ask(OPEN_SCHOOL, opening("school-3"))).at == {"roster": 3}
+        await system.settled()
+        (reader,) = (await system.call(HEALTH["consent"], Nothing())).readers
+        assert (reader.positions, reader.halted) == ({"roster": 3}, ())
+
+
+async def test_a_log_that_went_on_without_what_was_read_is_found_although_it_has_passed_its_readers(tmp_path: Path) -> None:
+    shutil.copy(await lived(tmp_path), tmp_path / "db" / "roster.db")
+    async with running(tmp_path, {"roster": Roster().build}) as system:  # alone: nobody is there who knows more
+        for number in (3, 4, 5):
+            await system.call(OPEN_SCHOOL, opening(f"school-{number}"))
+        await system.settled()
+    async with running(tmp_path, builds()) as system:
+        with pytest.raises(CallFailed) as failed:
+            await system.call(OPEN_SCHOOL, opening("school-6"))
+        assert "consent-mail has read roster up to 2, and the log of roster holds another event there" in failed.value.text
+        (reader,) = (await system.call(HEALTH["consent"], Nothing())).readers
+        assert (reader.positions, reader.unrecognized) == ({"roster": 2}, ("roster",))
+
+
+@pytest.mark.parametrize("first", ["roster", "consent"])
+async def test_services_apart_find_it_by_calls_whichever_starts_first(tmp_path: Path, own_nats_server: EmbeddedBroker, first: str) -> None:
+    shutil.copy(await lived(tmp_path), tmp_path / "db" / "roster.db")
+    nc = await connect(own_nats_server.url, own_nats_server.credential, name="provisioner")
+    streams = [BusStream("roster"), BusStream("consent")]
+    await provision(nc, streams, [("ROSTER", "roster-mail"), ("ROSTER", "consent-mail")])
+    second = "consent" if first == "roster" else "roster"
+    async with apart(tmp_path, first, own_nats_server) as one, apart(tmp_path, second, own_nats_server) as two:
+        roster, consent = (one, two) if first == "roster" else (two, one)
+        if second == "roster":  # it has heard of it before it answers anybody
+            assert roster.store.quarantine is not None
+        await until(lambda: roster.store.quarantine is not None)
+        assert "consent-mail has read roster up to 2, and the log of roster ends at 1" in (roster.store.quarantine or "")
+        await until(lambda: "roster" in consent.runners[0].checkpointed.halted)
+    await disconnect(nc)
+
+
+@asynccontextmanager
+async def apart(folder: Path, name: str, broker: EmbeddedBroker) -> AsyncGenerator[Service]:
+    """One service of those that have lived in a folder, as it runs in a container of its own."""
+    service = builds()[name](
+        Settings(
+            name=name,
+            database_url=sqlite_url(folder / "db" / f"{name}.db"),
+            nats_url=broker.url,
+            nats_credential=broker.credential,
+            secrets=Secrets(folder / "secrets"),
+            clock=ManualClock(datetime(2015, 8, 17, 6, tzinfo=UTC)),
+        )
+    )
+    try:
+        await service.start()
+        yield service
+    finally:
+        await service.stop()
 
 
 # While JetStream cannot be asked

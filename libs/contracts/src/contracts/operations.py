@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.call import Call, Reply, Request, Role, query
-from contracts.event import SERVICES, Identifier, Value
+from contracts.event import SERVICES, Identifier, Sha256, Value
 
 
 class Nothing(Request):
@@ -40,13 +40,33 @@ class LogRun(Reply):
     rows: tuple[LogRow, ...]
 
 
+class Recognize(Request):
+    """The last event that a reader has taken in: its position in the service's log, and the digest of its bytes."""
+
+    reader: Annotated[str, Field(max_length=200)]
+    position: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+
+
+class Recognized(Reply):
+    """Whether the log holds that event. If not, the log was replaced, and the service has gone into quarantine."""
+
+    known: bool
+
+
 class ReaderHealth(Value):
-    """One projection or reaction: its positions by source, and what it has parked."""
+    """One projection or reaction: its positions by source with the digest of the event there, and what it has parked.
+
+    It stands still before the sources in `halted`; of these it does not go on with the `unrecognized` because their log does not hold
+    what it has read.
+    """
 
     name: str
     positions: dict[str, int]
+    digests: dict[str, Sha256] = Field(default_factory=dict)
     parked: int
     halted: tuple[str, ...]
+    unrecognized: tuple[str, ...] = ()
 
 
 class Health(Reply):
@@ -102,12 +122,16 @@ class AdvanceClock(Request):
 
 HEAD: dict[str, Call[Nothing, Head]] = {}
 READ_LOG: dict[str, Call[ReadLog, LogRun]] = {}
+RECOGNIZE: dict[str, Call[Recognize, Recognized]] = {}
 HEALTH: dict[str, Call[Nothing, Health]] = {}
 PARKED: dict[str, Call[Nothing, Parked]] = {}
 RETRY_PARKED: dict[str, Call[RetryParked, Retried]] = {}
 for _service in SERVICES:
     HEAD[_service] = query(f"{_service}.head", Nothing, Head, (Role.SERVICE,), "Where the service's log ends")
     READ_LOG[_service] = query(f"{_service}.read-log", ReadLog, LogRun, (Role.SERVICE,), "A run of the service's log, verbatim")
+    RECOGNIZE[_service] = query(
+        f"{_service}.recognize", Recognize, Recognized, (Role.SERVICE,), "Whether the service's log holds what a reader has read of it"
+    )
     HEALTH[_service] = query(f"{_service}.health", Nothing, Health, (Role.SERVICE,), "How the service is")
     PARKED[_service] = query(f"{_service}.parked", Nothing, Parked, (), "Events that the service's readers have parked")
     RETRY_PARKED[_service] = query(f"{_service}.retry-parked", RetryParked, Retried, (), "Tries parked events again, in order")

@@ -6,7 +6,8 @@ The launcher and the tests share it; only the edges differ (where the data lie, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -76,13 +77,16 @@ class Instance:
         self._server: CallServer | None = None
 
     async def start(self) -> None:
-        """Provisions what the services need on the bus, then starts them side by side. What it raises leaves an instance to `stop`."""
+        """Opens all databases, provisions what the services need on the bus, then starts them side by side.
+
+        What it raises leaves an instance to `stop`.
+        """
+        _raise_first(await asyncio.gather(*(service.prepare() for service in self.services.values()), return_exceptions=True))
+        await self._compare_readers()
         nc = self._nc = await jetstream.connect(self._nats_url, self._credential, name="instance")
         await provision(nc, durables=[durable for service in self.services.values() for durable in service.durables])
-        started = await asyncio.gather(*(service.start() for service in self.services.values()), return_exceptions=True)
-        for failure in started:
-            if failure is not None:
-                raise failure
+        starting = (service.start(heard=self.services) for service in self.services.values())
+        _raise_first(await asyncio.gather(*starting, return_exceptions=True))
         answering = Answering("instance", self._tokens)
         answering.register(operations.CLOCK, self._tell_time)
         answering.register(operations.SET_CLOCK, self._set_clock)
@@ -96,6 +100,14 @@ class Instance:
         await asyncio.gather(*(service.stop() for service in self.services.values()))
         if self._nc is not None:
             await jetstream.disconnect(self._nc)
+
+    async def _compare_readers(self) -> None:
+        """Holds what each reader has read against the logs, before anybody can append: services apart do this by calls."""
+        for service in self.services.values():
+            for read in await service.last_read():
+                if (owner := self.services.get(read.source)) is not None:
+                    known = await owner.recognizes(replace(read, reader=service.reader_name(read.reader)))
+                    await service.note(read, known=known)
 
     def operator_token(self) -> str:
         """The operator's own token: it does not expire, and never leaves the instance's secrets folder."""
@@ -165,6 +177,12 @@ class Instance:
         step = timedelta(days=request.days, hours=request.hours, minutes=request.minutes)
         await self.move_clock(self.clock.now() + step)
         return self._reply(message)
+
+
+def _raise_first(outcomes: Iterable[BaseException | None]) -> None:
+    for failure in outcomes:
+        if failure is not None:
+            raise failure
 
 
 def _moment(text: str) -> datetime:

@@ -4,12 +4,16 @@ Rows and checkpoint change in one transaction. An event at or below the checkpoi
 the log's owner. Nothing is ever negatively acknowledged: an event that a projection cannot take in is parked with its
 reason in the same transaction, later events of the same source and school queue behind it, and all others flow. An
 event of no school that fails halts its source.
+
+The checkpoint also keeps the digest of the last event of each source. Reading begins with that event, and the owner of the
+log is asked whether it knows it: where it does not, the log was replaced, and nothing more of it is read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,14 +25,29 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 from opentelemetry.trace import SpanKind
-from sqlalchemy import BigInteger, Boolean, Column, Connection, LargeBinary, MetaData, Table, Text, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import OperationalError
 
 from contracts.event import NO_SCHOOL
 from eventkit.database import Database
 from eventkit.event import Recorded, decode
 from eventkit.faults import reach
-from eventkit.jetstream import BusMessage, BusReader, StreamGap
+from eventkit.jetstream import BusError, BusMessage, BusReader, StreamGap
 from eventkit.tasks import ended
 from eventkit.telemetry import span, trouble
 
@@ -39,6 +58,8 @@ checkpoint_table = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("positions", Text, nullable=False),
+    Column("digests", Text, nullable=False),  # SHA-256 of the event at each position
+    Column("unrecognized", Text, nullable=False),  # the sources whose logs do not hold that event
 )
 
 parked_table = Table(
@@ -56,6 +77,7 @@ parked_table = Table(
 
 _TRACED_BATCH = 32  # a catch-up is not traced event by event
 _QUEUED_BATCHES = 4  # per source, so that a slow database holds the readers back instead of filling the memory
+_ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,6 +134,15 @@ def delivered(source: str, message: BusMessage) -> Delivered:
     return Delivered(source, position, school, "".join(rest), data, event, trouble)
 
 
+def create(connection: Connection) -> None:
+    """Makes the tables of checkpoints where they are missing, and their newer columns in a database that an earlier program made."""
+    metadata.create_all(connection)
+    there = connection.execute(select(text("*")).select_from(checkpoint_table).limit(0)).keys()
+    for name, empty in (("digests", "{}"), ("unrecognized", "[]")):
+        if name not in there:
+            connection.execute(text(f"ALTER TABLE {checkpoint_table.name} ADD COLUMN {name} TEXT NOT NULL DEFAULT '{empty}'"))
+
+
 class Fenced(RuntimeError):
     """Somebody else moved this projection's checkpoint: what was read before has to be read again from there."""
 
@@ -122,8 +153,32 @@ def positions(connection: Connection, name: str) -> dict[str, int]:
     return {} if found is None else json.loads(found)
 
 
+@dataclass(frozen=True, slots=True)
+class LastRead:
+    """The last event of a source that a reader has taken in: its position, and the SHA-256 of its bytes."""
+
+    reader: str
+    source: str
+    position: int
+    sha256: str
+
+
+def last_read(connection: Connection) -> list[LastRead]:
+    """What every reader of a database has read last of each source, as far as it has read anything."""
+    found = connection.execute(select(checkpoint_table.c.name, checkpoint_table.c.positions, checkpoint_table.c.digests))
+    reads: list[LastRead] = []
+    for row in found:
+        by_source: dict[str, int] = json.loads(row.positions)
+        digests: dict[str, str] = json.loads(row.digests)
+        reads += [LastRead(row.name, source, by_source[source], digest) for source, digest in digests.items() if by_source.get(source)]
+    return reads
+
+
 def parked_schools(connection: Connection, name: str) -> dict[str, dict[str, list[int]]]:
-    """The parked positions by school and source; the school `_` stands for all of them."""
+    """The parked positions by school and source; the school `_` stands for all of them.
+
+    Of a source whose log does not hold what was read of it, the position that was to be read next counts as parked.
+    """
     found = connection.execute(
         select(parked_table.c.school, parked_table.c.source, parked_table.c.position)
         .where(parked_table.c.reader == name)
@@ -132,7 +187,16 @@ def parked_schools(connection: Connection, name: str) -> dict[str, dict[str, lis
     result: dict[str, dict[str, list[int]]] = {}
     for row in found:
         result.setdefault(row.school, {}).setdefault(row.source, []).append(row.position)
+    reached = positions(connection, name)
+    for source in _unrecognized(connection, name):
+        result.setdefault(NO_SCHOOL, {}).setdefault(source, []).append(reached[source] + 1)
     return result
+
+
+def _unrecognized(connection: Connection, name: str) -> frozenset[str]:
+    """The sources whose logs do not hold what a projection has read of them."""
+    found = connection.execute(select(checkpoint_table.c.unrecognized).where(checkpoint_table.c.name == name)).scalar()
+    return frozenset() if found is None else frozenset(json.loads(found))
 
 
 class Checkpointed:
@@ -141,19 +205,22 @@ class Checkpointed:
     def __init__(self, database: Database, projection: Projection) -> None:
         self.projection = projection
         self.positions: dict[str, int] = {}
+        self.last_read: Mapping[str, LastRead] = {}
         self.halted: frozenset[str] = frozenset()
+        self.unrecognized: frozenset[str] = frozenset()
         self._parked: frozenset[tuple[str, str]] = frozenset()
         self._database = database
 
     def create(self) -> None:
         """Makes the tables and the checkpoint where they are missing, and takes up the positions."""
         with self._database.writing() as connection:
-            metadata.create_all(connection)
+            create(connection)
             self.projection.tables.create_all(connection)
             found = positions(connection, self.projection.name)
             start = dict.fromkeys(self.projection.sources, 0) | found
             if not found:
-                connection.execute(insert(checkpoint_table).values(name=self.projection.name, positions=_text(start)))
+                row = {"name": self.projection.name, "positions": _text(start), "digests": "{}", "unrecognized": "[]"}
+                connection.execute(insert(checkpoint_table).values(row))
             elif start != found:  # it has come to listen to one more
                 self._move(connection, found, start)
         self._reload()
@@ -176,7 +243,8 @@ class Checkpointed:
             return
         with self._database.deriving() as connection:
             # First, so that whoever else is at work on this checkpoint waits here, and does not fail on our rows.
-            self._move(connection, self.positions, new)
+            read = self._read_up_to(new, fresh)
+            self._move(connection, self.positions, new, read)
             stuck: dict[tuple[str, str], _Stuck] = {}
             self._take_in(connection, fresh, stuck)
             halted = {source: at.position for (source, school), at in stuck.items() if school == NO_SCHOOL}
@@ -184,10 +252,12 @@ class Checkpointed:
             if halted:
                 # Each of these sources stands still before the event of no school that failed, until somebody mends it.
                 reached, new = new, new | {source: position - 1 for source, position in halted.items()}
-                self._move(connection, reached, new)
+                read = self._read_up_to(new, fresh)
+                self._move(connection, reached, new, read)
             reach("projection.before-checkpoint")
         reach("projection.after-checkpoint")
         self.positions, self._parked, self.halted = new, self._parked.union(stuck), self.halted.union(halted)
+        self.last_read = read
 
     def retry(self, source: str | None = None, school: str | None = None) -> tuple[int, int]:
         """Tries parked events again, each key in order up to its first failure. Answers how many were applied and how many are left."""
@@ -199,6 +269,7 @@ class Checkpointed:
         if school is not None:
             chosen &= table.c.school == school
         applied, new = 0, dict(self.positions)
+        fresh: list[Delivered] = []
         with self._database.writing() as connection:
             stuck: set[tuple[str, str]] = set()
             for row in connection.execute(select(table).where(chosen).order_by(table.c.source, table.c.position)).all():
@@ -214,22 +285,44 @@ class Checkpointed:
                 applied += 1
                 if row.school == NO_SCHOOL:
                     new[row.source] = row.position  # its source stood still before it, and goes on after it
-            self._move(connection, self.positions, new)
+                    fresh.append(one)
+            self._move(connection, self.positions, new, self._read_up_to(new, fresh))
             left = connection.execute(select(func.count()).select_from(table).where(chosen)).scalar_one()
         self._reload()
         return applied, left
 
+    def recognize(self, source: str, *, known: bool) -> None:
+        """Notes whether a source's log holds what was read of it: where it does not, the source is halted."""
+        ours = checkpoint_table.c.name == self.projection.name
+        with self._database.writing() as connection:
+            before = _unrecognized(connection, self.projection.name)
+            after = before - {source} if known else before | {source}
+            connection.execute(update(checkpoint_table).where(ours).values(unrecognized=json.dumps(sorted(after))))
+        self._reload()
+
     def _reload(self) -> None:
         with self._database.reading() as connection:
             self.positions = positions(connection, self.projection.name)
+            self.last_read = {read.source: read for read in last_read(connection) if read.reader == self.projection.name}
+            self.unrecognized = _unrecognized(connection, self.projection.name)
             parked = parked_schools(connection, self.projection.name)
         self._parked = frozenset((source, school) for school, sources in parked.items() for source in sources)
         self.halted = frozenset(source for source, school in self._parked if school == NO_SCHOOL)
 
-    def _move(self, connection: Connection, old: Mapping[str, int], new: Mapping[str, int]) -> None:
+    def _read_up_to(self, positions: Mapping[str, int], fresh: Sequence[Delivered]) -> Mapping[str, LastRead]:
+        """What is read last of each source once the checkpoint stands at these positions, after some fresh events."""
+        ends = {one.source: one for one in fresh if one.position == positions[one.source]}
+        return {**self.last_read, **{source: _read(self.projection.name, one) for source, one in ends.items()}}
+
+    def _move(
+        self, connection: Connection, old: Mapping[str, int], new: Mapping[str, int], read: Mapping[str, LastRead] | None = None
+    ) -> None:
         """Moves the checkpoint from where it is expected. Raises Fenced where it is elsewhere."""
+        values = {"positions": _text(new)}
+        if read is not None:
+            values["digests"] = _text({source: last.sha256 for source, last in read.items()})
         ours = (checkpoint_table.c.name == self.projection.name) & (checkpoint_table.c.positions == _text(old))
-        if connection.execute(update(checkpoint_table).where(ours).values(positions=_text(new))).rowcount != 1:
+        if connection.execute(update(checkpoint_table).where(ours).values(values)).rowcount != 1:
             raise Fenced(self.projection.name)
 
     def _take_in(self, connection: Connection, ones: Sequence[Delivered], stuck: dict[tuple[str, str], _Stuck]) -> None:
@@ -297,6 +390,9 @@ class _Stuck:
 Owner = Callable[[str, int, int], Awaitable[Sequence[BusMessage]]]
 """Asks a service for a run of its own log: source, after, limit."""
 
+Recognizes = Callable[[LastRead], Awaitable[bool | None]]
+"""Asks a service whether its log holds what was read of it; None where it does not answer."""
+
 
 class ProjectionRunner:
     """Keeps one projection at the heads of its sources: one pipelined reader a source, one writer for all.
@@ -304,7 +400,7 @@ class ProjectionRunner:
     `positions` are told in the event loop, after `on_moved` was called: whoever sees them sees what follows from them.
     """
 
-    def __init__(self, nc: Client, database: Database, projection: Projection, durable: str, owner: Owner) -> None:
+    def __init__(self, nc: Client, database: Database, projection: Projection, durable: str, owner: Owner, recognizes: Recognizes) -> None:
         self.projection = projection
         self.checkpointed = Checkpointed(database, projection)
         self.positions: Mapping[str, int] = {}
@@ -312,6 +408,7 @@ class ProjectionRunner:
         self._nc = nc
         self._durable = durable
         self._owner = owner
+        self._recognizes = recognizes
         self._moved = asyncio.Condition()
         self._restart = asyncio.Event()
         self._pause_s = 0.0
@@ -364,6 +461,7 @@ class ProjectionRunner:
         tasks: list[asyncio.Task[object]] = [
             asyncio.create_task(self._restart.wait()),
             asyncio.create_task(self._write(arrived, halted)),
+            asyncio.create_task(self._ask_owners()),
             *(asyncio.create_task(self._read(source, arrived)) for source in self.projection.sources if source not in halted),
         ]
         try:
@@ -394,13 +492,51 @@ class ProjectionRunner:
                         )
             self.checkpointed.apply(deliveries)
 
+    async def _ask_owners(self) -> None:
+        """Has every owner tell whether its log holds what was read of it. Ends where that changes what is to be read."""
+        waiting = dict(self.checkpointed.last_read)
+        while waiting:
+            for source, read in tuple(waiting.items()):
+                known = await self._recognizes(read)
+                if known is not None:
+                    del waiting[source]
+                    if known == (source in self.checkpointed.unrecognized):
+                        await self._note(read, known=known)
+                        return
+            await asyncio.sleep(_ASK_OWNERS_EVERY_S)
+        await asyncio.Event().wait()  # whoever follows goes on until it is cancelled
+
+    async def _note(self, read: LastRead, *, known: bool) -> None:
+        if not known:
+            _log.error("source.unrecognized", reader=self.projection.name, source=read.source, position=read.position)
+        await self._in_thread(self.checkpointed.recognize, read.source, known=known)
+
+    async def _is_still_there(self, read: LastRead, data: bytes) -> bool:
+        """Whether a stream holds the event that was read last; where it holds another, the owner's log tells which is right."""
+        if sha256(data) == read.sha256:
+            return True
+        known = await self._recognizes(read)
+        if known is None:
+            raise BusError(
+                f"Stream {read.source.upper()} holds another event at {read.position} than was read, and its owner does not answer."
+            )
+        if known:
+            _log.error("bus-stream.differs", source=read.source, position=read.position, reader=self.projection.name)
+        else:
+            await self._note(read, known=False)
+        return known
+
     async def _read(self, source: str, arrived: _Arrived) -> None:
-        after = self.checkpointed.positions[source]
+        read = self.checkpointed.last_read.get(source)
+        # It begins with what was read last, which is skipped when it is applied: so nobody can go on in another log than the one begun.
+        after = self.checkpointed.positions[source] if read is None else read.position - 1
         reader = BusReader(self._nc, source.upper(), self._durable)
         while True:
             try:
                 async with contextlib.aclosing(reader.batches(after)) as batches:
                     async for batch in batches:
+                        if read is not None and batch[0][0] == read.position and not await self._is_still_there(read, batch[0][2]):
+                            return
                         await arrived.put((source, batch))
                         after = batch[-1][0]
             except StreamGap as gap:
@@ -409,6 +545,8 @@ class ProjectionRunner:
                     run = await self._owner(source, after, gap.last - after)
                     if not run:
                         raise  # its owner does not have it either, not now
+                    if read is not None and run[0][0] == read.position and not await self._is_still_there(read, run[0][2]):
+                        return
                     await arrived.put((source, run))
                     after = run[-1][0]
 
@@ -422,7 +560,15 @@ class ProjectionRunner:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
 
-def _text(by_source: Mapping[str, int]) -> str:
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(reader: str, one: Delivered) -> LastRead:
+    return LastRead(reader, one.source, one.position, sha256(one.data))
+
+
+def _text(by_source: Mapping[str, object]) -> str:
     return json.dumps(dict(by_source), sort_keys=True, separators=(",", ":"))
 
 

@@ -48,9 +48,9 @@ class RelayState(StrEnum):
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Stream and log contradict each other: from `position` on the log holds less than the stream, or something else."""
+    """From `position` on the log holds less than its stream or a reader of it, or something else."""
 
-    reason: Literal["stream-ahead", "stream-differs"]
+    reason: Literal["stream-ahead", "stream-differs", "reader-ahead", "reader-differs"]
     position: int
     text: str
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Protocol, TypeVar
@@ -21,18 +21,18 @@ from sqlalchemy.engine import URL
 
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
-from contracts.event import NO_SCHOOL
+from contracts.event import NO_SCHOOL, SERVICES
 from eventkit import jetstream
 from eventkit.answering import Answering, Caller, call_reply, kept
 from eventkit.broker import Credential
 from eventkit.bus import CallServer
-from eventkit.calls import CallReply, CallRequest, Calls
+from eventkit.calls import CallFailed, CallReply, CallRequest, Calls
 from eventkit.clock import DEFAULT_ZONE, Clock, local_day
 from eventkit.database import Database
 from eventkit.decider import Refused
 from eventkit.event import Origin, decode, rfc3339
 from eventkit.jetstream import BusMessage
-from eventkit.projection import Projection, ProjectionRunner, parked_table
+from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, last_read, parked_table, sha256
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.relay import Quarantine, Relay
 from eventkit.secrets import Secrets
@@ -45,6 +45,7 @@ _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 
 _OWN_TOKEN_LIFETIME_S = 300
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
+_READERS_TIMEOUT_S = 2.0  # a service that hangs cannot keep the others from appending
 
 Q = TypeVar("Q", bound=Request)
 P = TypeVar("P", bound=Reply)
@@ -117,6 +118,8 @@ class Service:
         self._at_start: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.answering = Answering(settings.name, self.tokens, before=self.caught_up)
         self._running: _Running | None = None
+        self._checkpoints: dict[str, Checkpointed] = {}
+        self._contradicted: str | None = None  # what the bus stream, or a reader, holds against the log
         self._own_tokens: dict[str | None, tuple[str, float]] = {}
         self._answer_operations()
 
@@ -173,14 +176,28 @@ class Service:
 
     # ---- running ------------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Opens the database and the bus, compares the log with its stream, and answers calls from then on.
+    async def prepare(self) -> None:
+        """Opens the database and makes what is missing there; nothing runs yet. Raises log.NewerSchema."""
 
-        A service that its stream contradicts must not append even once. So while JetStream cannot be asked, it starts
-        and answers reads, but appends only after the first comparison; once that was made, JetStream may be away.
+        def create() -> None:
+            self.database.create()
+            for projection in self._projections:
+                self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection)
+                checkpointed.create()
+
+        await asyncio.to_thread(create)
+
+    async def start(self, *, heard: Collection[str] = ()) -> None:
+        """Opens the bus, compares the log with its stream and with what its readers have read, and answers calls from then on.
+
+        A service that its stream or a reader contradicts must not append even once. So while JetStream cannot be asked, it
+        starts and answers reads, but appends only after the first comparison; once that was made, JetStream may be away.
+        Services that are down are not waited for: their readers tell when they start. Those `heard` have told already.
         """
-        await asyncio.to_thread(self.database.create)
-        self.store.quarantine = f"{self.name} has not been compared with its bus stream yet: JetStream does not answer."
+        if not self._checkpoints:
+            await self.prepare()
+        not_yet = f"{self.name} has not been compared with its bus stream yet: JetStream does not answer."
+        self.store.quarantine = self._contradicted or not_yet
         self.store.start()
         nc = await jetstream.connect(self.settings.nats_url, self.settings.nats_credential, name=self.name)
         self.calls = Calls(nc, self._own_token)
@@ -189,14 +206,15 @@ class Service:
         running = self._running = _Running(nc, server, relay)
         running.tasks.append(asyncio.create_task(relay.run(), name=f"{self.name}-relay"))
         for projection in self._projections:
-            runner = ProjectionRunner(nc, self.database, projection, self._durable(projection), self._ask_owner)
+            runner = ProjectionRunner(nc, self.database, projection, self._durable(projection), self._ask_owner, self._ask_whether_known)
             self.runners.append(runner)
             await runner.create()
             running.tasks.append(asyncio.create_task(runner.run(), name=f"{self.name}-{projection.name}"))
         for worker, runner in zip(self.workers, self._inboxes(), strict=True):
             running.tasks.append(asyncio.create_task(worker.run(), name=f"{self.name}-reaction"))
             runner.on_moved = worker.wake
-        opening = asyncio.create_task(self._open(relay), name=f"{self.name}-open")
+        others = [service for service in SERVICES if service not in (self.name, *heard)]
+        opening = asyncio.create_task(self._open(relay, others), name=f"{self.name}-open")
         running.tasks.append(opening)
         await asyncio.wait([opening], timeout=_COMPARISON_TIMEOUT_S)
         for task in self._at_start:
@@ -227,6 +245,38 @@ class Service:
     def nc(self) -> Client:
         """The service's own connection to the bus."""
         return self._live().nc
+
+    # ---- log and readers -----------------------------------------------------------------------------------------------
+
+    async def last_read(self) -> list[LastRead]:
+        """What the service's readers have read last of each source."""
+        return [read for read in await self.read(last_read) if read.reader in self._checkpoints]
+
+    async def recognizes(self, read: LastRead) -> bool:
+        """Whether the log holds what a reader has read of it. If not, the log was replaced, and the service appends nothing more."""
+        found = await self.store.read(read.position - 1, 1)
+        if found and sha256(found[0][2]) == read.sha256:
+            return True
+        if self._contradicted is None:
+            known = f"{read.reader} has read {self.name} up to {read.position}, and the log of {self.name}"
+            if found:
+                quarantine = Quarantine("reader-differs", read.position, f"{known} holds another event there: was its database replaced?")
+            else:
+                head = await self.store.head()
+                text = f"{known} ends at {head}: was its database restored from a backup?"
+                quarantine = Quarantine("reader-ahead", head + 1, text)
+            await self._quarantined(quarantine)
+        return False
+
+    async def note(self, read: LastRead, *, known: bool) -> None:
+        """Keeps what the owner of a log said of what was read of it, before the service starts."""
+        checkpointed = self._checkpoints[read.reader]
+        if known == (read.source in checkpointed.unrecognized):
+            await asyncio.to_thread(checkpointed.recognize, read.source, known=known)
+
+    def reader_name(self, reader: str) -> str:
+        """A reader's name among those of all services."""
+        return f"{self.name}-{reader}"
 
     # ---- what handlers use --------------------------------------------------------------------------------------------
 
@@ -302,6 +352,10 @@ class Service:
                 rows.append(operations.LogRow(position=position, bytes=base64.b64encode(data).decode()))
             return operations.LogRun(rows=tuple(rows))
 
+        async def recognize(request: operations.Recognize, caller: Caller) -> operations.Recognized:
+            read = LastRead(request.reader, self.name, request.position, request.sha256)
+            return operations.Recognized(known=await self.recognizes(read))
+
         async def parked(request: operations.Nothing, caller: Caller) -> operations.Parked:
             rows = await self.read(lambda connection: connection.execute(select(parked_table).order_by(parked_table.c.position)).all())
             return operations.Parked(
@@ -327,6 +381,18 @@ class Service:
                     applied, left = applied + more, left + rest
             return operations.Retried(applied=applied, left=left)
 
+        def reader(runner: ProjectionRunner, parked: Sequence[operations.ParkedEvent]) -> operations.ReaderHealth:
+            name, checkpointed = runner.projection.name, runner.checkpointed
+            read = checkpointed.last_read  # taken once: a position and its digest belong together
+            return operations.ReaderHealth(
+                name=name,
+                positions={**runner.positions, **{source: last.position for source, last in read.items()}},
+                digests={source: last.sha256 for source, last in read.items()},
+                parked=sum(row.reader == name for row in parked),
+                halted=tuple(sorted(checkpointed.halted)),
+                unrecognized=tuple(sorted(checkpointed.unrecognized)),
+            )
+
         async def health(request: operations.Nothing, caller: Caller) -> operations.Health:
             rows = (await parked(request, caller)).events
             relay = self._live().relay
@@ -336,29 +402,35 @@ class Service:
                 published=relay.position,
                 quarantined=self.store.quarantine,
                 now=rfc3339(self.clock.now()),
-                readers=tuple(
-                    operations.ReaderHealth(
-                        name=runner.projection.name,
-                        positions=dict(runner.positions),
-                        parked=sum(row.reader == runner.projection.name for row in rows),
-                        halted=tuple(sorted(runner.checkpointed.halted)),
-                    )
-                    for runner in self.runners
-                ),
+                readers=tuple(reader(runner, rows) for runner in self.runners),
             )
 
         self.query(operations.HEAD[self.name])(head)
         self.query(operations.READ_LOG[self.name])(read_log)
+        self.query(operations.RECOGNIZE[self.name])(recognize)
         self.query(operations.HEALTH[self.name])(health)
         self.query(operations.PARKED[self.name])(parked)
         self.query(operations.RETRY_PARKED[self.name])(retry)
 
     # ---- inside -------------------------------------------------------------------------------------------------------
 
-    async def _open(self, relay: Relay) -> None:
+    async def _open(self, relay: Relay, others: Sequence[str]) -> None:
         await relay.compared()
-        if relay.quarantine is None:
+        await asyncio.gather(*(self._hear_readers(service) for service in others))
+        if self._contradicted is None:
             self.store.quarantine = None
+
+    async def _hear_readers(self, service: str) -> None:
+        """Has a service that runs tell what its readers have read of this one's log."""
+        try:
+            health = (await self.calls.call(operations.HEALTH[service], operations.Nothing(), timeout_s=_READERS_TIMEOUT_S)).reply
+        except (CallFailed, Refused) as failed:
+            _log.info("readers.not-heard", service=self.name, readers_of=service, code=failed.code)
+            return
+        for reader in health.readers:
+            if self.name in reader.digests:
+                name = f"{service}-{reader.name}"
+                await self.recognizes(LastRead(name, self.name, reader.positions[self.name], reader.digests[self.name]))
 
     async def _run_at_start(self, task: Callable[[], Coroutine[Any, Any, None]], opening: asyncio.Task[None]) -> None:
         await asyncio.wait([opening])
@@ -381,7 +453,7 @@ class Service:
         return positions
 
     def _durable(self, projection: Projection) -> str:
-        return f"{self.name}-{projection.name}"
+        return self.reader_name(projection.name)
 
     def _inboxes(self) -> list[ProjectionRunner]:
         return [runner for runner in self.runners if isinstance(runner.projection, Inbox)]
@@ -391,7 +463,7 @@ class Service:
             self._running.relay.wake()
 
     async def _quarantined(self, quarantine: Quarantine) -> None:
-        self.store.quarantine = quarantine.text
+        self.store.quarantine = self._contradicted = quarantine.text
         _log.error("service.quarantined", service=self.name, reason=quarantine.reason, position=quarantine.position)
 
     async def _ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
@@ -401,6 +473,16 @@ class Service:
         request = operations.ReadLog(after=after, limit=limit)
         run = (await self.calls.call(operations.READ_LOG[source], request)).reply
         return [(row.position, *_subject_and_bytes(source, row)) for row in run.rows]
+
+    async def _ask_whether_known(self, read: LastRead) -> bool | None:
+        reader = self.reader_name(read.reader)
+        if read.source == self.name:
+            return await self.recognizes(replace(read, reader=reader))
+        request = operations.Recognize(reader=reader, position=read.position, sha256=read.sha256)
+        try:
+            return (await self.calls.call(operations.RECOGNIZE[read.source], request)).reply.known
+        except (CallFailed, Refused):
+            return None  # it is asked again, and asks itself when it starts
 
     def _own_token(self, on_behalf_of: str | None) -> str:
         now = self.clock.now().timestamp()
