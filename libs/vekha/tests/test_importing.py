@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vekha.story import samples
-from vekha.testing import Vekha
+from vekha.testing import OBEDIENT, Up, Vekha, run_binary
 
 CLASSES = "Параллель;Литера;Учебный год;Заявлено учеников\n1;А;2015/2016;20\n1;Б;2015/2016;21\n"
 
@@ -72,6 +73,14 @@ def test_files_that_are_none_are_refused_as_a_whole(ask: Vekha, school: str, tmp
         assert ended.code == 3
         assert ended.error["code"].startswith("file.")
         assert ended.error["code"] == codes.get(name, ended.error["code"])
+
+
+def test_a_file_that_may_not_be_read_is_an_unreadable_one(instance: Up, school: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    (tmp_path / "classes.csv").chmod(0)
+    through = OBEDIENT if os.geteuid() == 0 else ()
+    ended = run_binary("import", tmp_path / "classes.csv", "--school", school, "--data", instance.data, "--json", through=through)
+    assert (ended.code, ended.error["code"]) == (3, "file.unreadable")
 
 
 def test_an_unknown_school_or_a_wrong_role_imports_nothing(ask: Vekha, school: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from vekha.testing import Up, Vekha, run_binary, running
+from vekha.testing import OBEDIENT, Outcome, Up, Vekha, run_binary, running
 
 OPEN = '{"school": "school-7", "name": "Школа", "municipality": "mytishchi"}'
 
@@ -53,12 +53,13 @@ def test_a_second_instance_on_one_folder_is_refused(instance: Up) -> None:
     assert (second.code, second.error["code"]) == (1, "data.in-use")
 
 
-def test_a_port_in_use_is_refused_and_the_folder_can_be_used_afterwards(instance: Up, tmp_path: Path) -> None:
+def test_a_port_in_use_is_refused_before_anything_is_made(instance: Up, vekha: Vekha, tmp_path: Path) -> None:
     port = instance.ready["nats"].rpartition(":")[2]
-    refused = run_binary("up", "--data", tmp_path / "data", "--port", port, "--json")
+    refused = vekha("up", "--data", tmp_path / "data", "--port", port, "--json")
     assert (refused.code, refused.error["code"]) == (1, "port.in-use")
-    with running(tmp_path / "data") as up:
-        assert up.ready["ready"] is True
+    assert list(tmp_path.iterdir()) == []
+    taken = vekha("up", "--data", instance.data, "--port", port, "--json")
+    assert taken.error["code"] == "data.in-use"
 
 
 def test_without_the_right_to_write_the_start_is_refused(vekha: Vekha, tmp_path: Path) -> None:
@@ -91,13 +92,48 @@ def test_a_folder_of_a_newer_version_is_refused_by_everything_that_would_read_it
     assert {path.name for path in tmp_path.iterdir()} == {"instance.json"}
 
 
-def test_a_database_of_a_newer_version_is_refused(vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]) -> None:
+def test_a_database_of_a_newer_version_is_refused_before_anything_starts_and_by_whoever_reads_it(
+    vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]
+) -> None:
     data = copy_of(stopped)
     with sqlite3.connect(data / "db" / "consent.db") as database:
         database.execute("UPDATE head SET schema_version = schema_version + 1")
     database.close()
-    refused = vekha("up", "--data", data, "--json")
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file() and path.suffix in (".db", ".blk", ".inf")}
+    refused = run_binary("up", "--data", data, "--json")
     assert (refused.code, refused.error["code"]) == (1, "database.newer")
+    assert "service.started" not in refused.err
+    assert before == {path: path.read_bytes() for path in before}
+    for command in (["audit", "verify"], ["events", "--offline"]):
+        read = vekha(*command, "--data", data, "--json")
+        assert (read.code, read.error["code"]) == (1, "database.newer")
+    examined = vekha("doctor", "--data", data, "--json")
+    found = [check for check in examined.json["checks"] if check["state"] == "finding"]
+    assert (examined.code, [check["check"] for check in found]) == (1, ["database consent"])
+
+
+def test_an_instance_that_has_lost_a_database_does_not_start_with_an_empty_one(
+    vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    data = copy_of(stopped)
+    (data / "db" / "plan.db").unlink()
+    shutil.rmtree(data / "bus")
+    refused = vekha("up", "--data", data, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "database.missing")
+    assert "plan.db" in refused.error["text"]
+    assert "backup" in refused.error["hint"]
+    assert not (data / "db" / "plan.db").exists()
+    assert not (data / "bus").exists()
+    (data / "db" / "plan.db").touch()
+    assert vekha("up", "--data", data, "--json").error["code"] == "database.unreadable"
+
+
+def test_a_database_in_the_place_of_another_is_refused(vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]) -> None:
+    data = copy_of(stopped)
+    shutil.copy(data / "db" / "roster.db", data / "db" / "consent.db")
+    refused = vekha("up", "--data", data, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "database.mixed-up")
+    assert vekha("doctor", "--data", data).code == 1
 
 
 def test_a_damaged_database_stops_the_start(vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]) -> None:
@@ -105,6 +141,53 @@ def test_a_damaged_database_stops_the_start(vekha: Vekha, stopped: Path, copy_of
     (data / "db" / "consent.db").write_bytes(b"SQLite format 3\0" + b"\x7f" * 8000)
     refused = vekha("up", "--data", data, "--json")
     assert (refused.code, refused.error["code"]) == (1, "database.unreadable")
+
+
+def test_secrets_that_are_open_to_others_are_named_by_doctor_and_at_the_start(
+    vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    data = copy_of(stopped)
+    (data / "secrets" / "master.key").chmod(0o644)
+    examined = vekha("doctor", "--data", data, "--json")
+    found = [check for check in examined.json["checks"] if check["state"] == "finding"]
+    assert (examined.code, [check["check"] for check in found]) == (1, ["secrets"])
+    assert "master.key" in found[0]["text"]
+    assert "signing" not in found[0]["text"]
+    with running(data) as up:
+        named = [line for line in up.log.read_text().splitlines() if "secret.open-to-others" in line]
+    assert len(named) == 1
+
+
+def test_what_this_user_may_not_read_is_neither_damaged_nor_wrong_usage(stopped: Path, copy_of: Callable[[Path], Path]) -> None:
+    data = copy_of(stopped)
+    (data / "db" / "consent.db").chmod(0)
+    verified = _obedient("audit", "verify", "--data", data, "--json")
+    assert (verified.code, verified.error["code"]) == (1, "data.not-readable")
+    assert "consent.db cannot be read: permission denied" in verified.error["text"]
+    examined = _obedient("doctor", "--data", data, "--json")
+    found = [check for check in examined.json["checks"] if check["state"] == "finding"]
+    assert (examined.code, [(check["check"], check["text"]) for check in found]) == (1, [("database consent", verified.error["text"])])
+    data.chmod(0)
+    for command in (["up"], ["audit", "verify"], ["call", "instance.clock"], ["events", "--offline"]):
+        ended = _obedient(*command, "--data", data, "--json")
+        assert (ended.code, ended.error["code"]) in {(1, "data.not-readable"), (1, "data.not-writable")}
+    assert _obedient("doctor", "--data", data, "--json").code == 1
+    data.chmod(0o700)
+
+
+def test_an_auditor_who_may_only_read_can_audit_an_instance_that_is_stopped(stopped: Path, copy_of: Callable[[Path], Path]) -> None:
+    data = copy_of(stopped)
+    for folder in (data / "db", data):
+        folder.chmod(0o500)
+    verified = _obedient("audit", "verify", "--data", data, "--json")
+    assert (verified.code, verified.json["ok"]) == (0, True)
+    for folder in (data, data / "db"):
+        folder.chmod(0o700)
+
+
+def _obedient(*arguments: str | Path) -> Outcome:
+    """Runs the program so that it obeys the modes of files: root otherwise may read everything."""
+    return run_binary(*arguments, through=OBEDIENT if os.geteuid() == 0 else ())
 
 
 @pytest.mark.parametrize("name", ["master.key", "operator.token", "broker.password", "signing-consent.key"])
@@ -139,6 +222,9 @@ def test_a_folder_that_lost_its_description_keeps_its_secrets(vekha: Vekha, stop
 def test_a_first_start_that_was_cut_off_is_taken_up_again(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "master.key").write_text("half of it")
+    (tmp_path / "instance.json.new").write_text("{")
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "roster.db").touch()
     (tmp_path / "run").mkdir()
     with running(tmp_path) as up:
         assert up.ready["ready"] is True

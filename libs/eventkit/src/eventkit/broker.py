@@ -9,6 +9,7 @@ line. The child holds a lock on its store for as long as it lives, so that two s
 """
 
 import asyncio
+import errno
 import fcntl
 import importlib.metadata
 import json
@@ -16,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator
@@ -178,8 +180,8 @@ class EmbeddedBroker:
         raise BrokerError(f"nats-server was not ready within {_READY_TIMEOUT_S:.0f} s. Its log: {self.log_file}")
 
     def _why_it_ended(self, code: int, log: str) -> BrokerError:
-        if "address already in use" in log:
-            return PortInUse(f"Port {self.port} is in use. Stop the program that listens there, or give another port.")
+        if "address already in use" in log and self.port is not None:
+            return _in_use(self.port)
         if "permission denied" in log or "not writable" in log:
             return StoreNotWritable(f"nats-server may not write to {self.store_dir}. Give this user the right to.")
         last = log.strip().splitlines()[-1:] or ["it said nothing"]
@@ -205,6 +207,21 @@ logfile_max_num: 3
             encoding="utf-8",
         )
         return path
+
+
+def check_port(port: int) -> None:
+    """Raises PortInUse where somebody else listens on the port: known before anything is made for a server to listen on it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a port that was just let go of is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise _in_use(port) from error
+
+
+def _in_use(port: int) -> PortInUse:
+    return PortInUse(f"Port {port} is in use. Stop the program that listens there, or give another port.")
 
 
 @asynccontextmanager

@@ -125,6 +125,17 @@ class HeadMoved(RuntimeError):
     """Somebody else appended first: reload and try again."""
 
 
+class About(NamedTuple):
+    """Whose log a database holds, and which version of these tables."""
+
+    service: str
+    schema_version: int
+
+
+def about(connection: Connection) -> About:
+    return About(*connection.execute(select(head_table.c.service, head_table.c.schema_version)).one())
+
+
 def create(connection: Connection, service: str) -> None:
     """Makes the log's tables and its head row where they are missing. Raises NewerSchema for a newer database."""
     metadata.create_all(connection)

@@ -37,6 +37,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    inspect,
     select,
     text,
     update,
@@ -141,6 +142,14 @@ def create(connection: Connection) -> None:
     for name, empty in (("digests", "{}"), ("unrecognized", "[]")):
         if name not in there:
             connection.execute(text(f"ALTER TABLE {checkpoint_table.name} ADD COLUMN {name} TEXT NOT NULL DEFAULT '{empty}'"))
+
+
+def is_created(connection: Connection) -> bool:
+    """Whether a database has checkpoints as this program keeps them."""
+    found = inspect(connection)
+    return found.has_table(checkpoint_table.name) and {column["name"] for column in found.get_columns(checkpoint_table.name)} >= set(
+        checkpoint_table.columns.keys()
+    )
 
 
 class Fenced(RuntimeError):

@@ -35,7 +35,7 @@ _MOST_SCHOOLS = 500
 @click.command()
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=_FOLDER,
     show_default=True,
     help="Where to build it. What an earlier demo built there is replaced; nothing else ever is.",

@@ -7,7 +7,8 @@
     DATA/bus/            the broker's streams, which could be refilled from the record
     DATA/run/            what exists while the instance runs: a lock, the endpoint that clients look up, the broker's log
 
-A folder is made as a whole or not at all: `instance.json` is written last.
+A folder is made as a whole or not at all: `instance.json` gets its name last. From then on each database must be there: an empty one in
+the place of one that was lost would be another record under the same name.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ FORMAT = 1
 DEFAULT = ".vekha"
 
 # What a first start that was cut off may have left, and the mark of `vekha demo`.
-_FIRST_TO_BE_MADE = {"run", "secrets", "secrets.new", "db", "clock", "clock.new", "instance.json.new", "demo"}
+_BEING_MADE = "instance.json.new"
+_FIRST_TO_BE_MADE = {"run", "secrets", "secrets.new", "db", "clock", "clock.new", _BEING_MADE, "demo"}
 _LOCK_PATIENCE_S = 0.5  # somebody who only looks whether the lock is held holds it for a moment
 
 
@@ -104,7 +106,7 @@ class DataFolder:
         except msgspec.MsgspecError:
             raise Failure("data.damaged", f"{path} cannot be read.", "Put it back from a backup.") from None
         except OSError as error:
-            raise _not_permitted(path, error, "read") from error
+            raise not_permitted(path, error, "read") from error
 
     def check(self) -> None:
         """Raises Failure where an instance must not start here, before anything is written: a newer version's folder, somebody else's."""
@@ -114,30 +116,38 @@ class DataFolder:
             return  # there is none yet; or who comes to write there is told why that cannot be
         if "instance.json" in entries:
             self.about()
-        elif any(self.database(service).exists() for service in SERVICES):
+        elif _BEING_MADE not in entries and any(self.database(service).exists() for service in SERVICES):
             raise Failure("data.damaged", f"{self.root} has databases and lacks instance.json.", "Put it back from a backup.")
         elif entries - _FIRST_TO_BE_MADE:
             raise Failure("data.not-ours", f"{self.root} is not empty and holds no instance.", "Choose another folder with --data.")
 
     def make(self, clock_at: datetime | None) -> None:
         """Makes the instance's files, with a manual clock where a time is given. The lock is held (`hold`)."""
-        from eventkit.tokens import Actor, Tokens  # signing, which no client has to wait for
+        # What no client has to wait for.
+        from eventkit.database import Database, sqlite_url
+        from eventkit.tokens import Actor, Tokens
 
         try:
+            about = About(FORMAT, "real" if clock_at is None else "manual", rfc3339(datetime.now(UTC)))
+            being_made = self.root / _BEING_MADE
+            _keep(being_made, msgspec.json.encode(about) + b"\n")
             # What a first start that was cut off has left is of no use to anybody: no instance has run on it.
-            for leftover in (self.secrets_folder, self.root / "secrets.new"):
+            for leftover in (self.secrets_folder, self.root / "secrets.new", self.database("").parent):
                 shutil.rmtree(leftover, ignore_errors=True)
             secrets = Secrets.make(self.root / "secrets.new")
             token = Tokens(OPERATOR, secrets.signing_key(OPERATOR), secrets.public_keys(), RealClock())
             _write(secrets.folder / "operator.token", token.mint(Actor(Role.OPERATOR), lifetime_s=None).encode() + b"\n")
             secrets.folder.rename(self.secrets_folder)
-            self.database("").parent.mkdir(mode=0o700, exist_ok=True)
+            self.database("").parent.mkdir(mode=0o700)
+            for service in SERVICES:
+                database = Database(sqlite_url(self.database(service)), service)
+                database.create()
+                database.close()
             if clock_at is not None:
                 self._keep_time(clock_at)
-            about = About(FORMAT, "real" if clock_at is None else "manual", rfc3339(datetime.now(UTC)))
-            _write(self.root / "instance.json", msgspec.json.encode(about) + b"\n")
+            _rename(being_made, self.root / "instance.json")
         except OSError as error:
-            raise _not_permitted(self.root, error, "written") from error
+            raise not_permitted(self.root, error, "written") from error
 
     def secrets(self) -> Secrets:
         """Raises SecretMissing where one of those that the first start made is gone."""
@@ -152,7 +162,15 @@ class DataFolder:
             text = f"{path} is missing. Put the file back from where the instance's secrets are kept."
             raise Failure("secret.missing", text) from None
         except OSError as error:
-            raise _not_permitted(path, error, "read") from error
+            raise not_permitted(path, error, "read") from error
+
+    def exposed_secrets(self) -> list[Path]:
+        """The secrets, or their folder, that others than their owner may open. Raises Failure `data.not-readable`."""
+        folder = self.secrets_folder
+        try:
+            return [path for path in (folder, *sorted(folder.iterdir())) if path.stat().st_mode & 0o077]
+        except OSError as error:
+            raise not_permitted(folder, error, "read") from error
 
     def clock(self) -> Clock:
         """The instance's clock; a manual one keeps each new time on disk."""
@@ -181,7 +199,7 @@ class DataFolder:
             self.run.mkdir(mode=0o700, exist_ok=True)
             lock = (self.run / "lock").open("ab")
         except OSError as error:
-            raise _not_permitted(self.root, error, "written") from error
+            raise not_permitted(self.root, error, "written") from error
         with lock:
             deadline = time.monotonic() + _LOCK_PATIENCE_S
             while not _locks(lock, fcntl.LOCK_EX):
@@ -193,12 +211,15 @@ class DataFolder:
 
     @property
     def is_held(self) -> bool:
-        """Whether an instance runs here, or is starting or stopping."""
+        """Whether an instance runs here, or is starting or stopping. Raises Failure `data.not-readable`."""
+        path = self.run / "lock"
         try:
-            with (self.run / "lock").open("rb") as lock:
+            with path.open("rb") as lock:
                 return not _locks(lock, fcntl.LOCK_SH)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise not_permitted(path, error, "read") from error
 
     def check_writable(self) -> None:
         """Raises Failure `data.not-writable` where this user may not write what a start has to write."""
@@ -206,7 +227,7 @@ class DataFolder:
         files = [self.database(service) for service in SERVICES]
         for path in (*folders, *files):
             if path.exists() and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
-                raise _not_permitted(path, PermissionError(0, "permission denied"), "written")
+                raise not_permitted(path, PermissionError(0, "permission denied"), "written")
 
     def publish_endpoint(self, nats: str) -> None:
         _write(self.run / "endpoint.json", msgspec.json.encode(Endpoint(nats, os.getpid())) + b"\n")
@@ -232,7 +253,8 @@ def moment_of(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(DEFAULT_ZONE))
 
 
-def _not_permitted(path: Path, error: OSError, done: Literal["read", "written"]) -> Failure:
+def not_permitted(path: Path, error: OSError, done: Literal["read", "written"]) -> Failure:
+    """What a file or folder of the instance amounts to that this user may not read, or not write."""
     code = "data.not-writable" if done == "written" else "data.not-readable"
     text = f"{path} cannot be {done}: {(error.strerror or type(error).__name__).lower()}."
     return Failure(code, text, "Give this user the right, or choose another folder with --data.")
@@ -249,16 +271,29 @@ def _locks(file: IO[bytes], kind: int) -> bool:
 def _write(path: Path, content: bytes) -> None:
     """The whole content or what stood there before, whenever the power goes."""
     new = path.with_name(f"{path.name}.new")
+    _keep(new, content)
+    _rename(new, path)
+
+
+def _keep(path: Path, content: bytes) -> None:
     with contextlib.suppress(FileNotFoundError):
-        new.unlink()
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path.unlink()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _rename(path: Path, to: Path) -> None:
+    path.rename(to)
+    _sync(to.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

@@ -39,7 +39,7 @@ def _legal_basis(_context: click.Context, _parameter: click.Parameter, value: st
 
 
 @click.command("import")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path, readable=False))
 @click.option("--school", metavar="ID", required=True)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @click.option("--legal-basis", metavar="CODE:REF", callback=_legal_basis, help="Another ground than consent, for rows without one.")

@@ -24,7 +24,7 @@ import roster.app
 from contracts.call import Call
 from contracts.operations import CLOCK, HEAD, Nothing
 from eventkit import jetstream
-from eventkit.broker import BrokerError, EmbeddedBroker
+from eventkit.broker import BrokerError, EmbeddedBroker, check_port
 from eventkit.calls import CallFailed
 from eventkit.database import sqlite_url
 from eventkit.instance import Build, Instance
@@ -33,6 +33,7 @@ from eventkit.provision import provision
 from eventkit.tasks import ended
 from vekha.failures import Failure
 from vekha.folder import DataFolder
+from vekha.records import check_databases
 
 BUILDS: dict[str, Build] = {
     "roster": roster.app.build,
@@ -66,9 +67,15 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="work"))
     production = os.environ.get("VEKHA_PRODUCTION", "") == "1"
     folder.check()
+    if port is not None and not folder.is_held:
+        check_port(port)  # while there is nothing yet that a start which cannot be would leave behind
     with folder.hold():
+        folder.check()
         _make_or_check(folder, clock_at, production=production)
+        check_databases(folder)
         secrets = folder.secrets()
+        for exposed in folder.exposed_secrets():
+            _log.warning("secret.open-to-others", path=str(exposed))
         async with EmbeddedBroker(folder.bus, folder.run, secrets.broker_password_file, port) as broker:
             instance = Instance(
                 BUILDS,

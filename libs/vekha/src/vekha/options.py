@@ -16,7 +16,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 data_option = click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), default=DEFAULT, show_default=True, help="The data folder of the instance."
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False, readable=False),  # what may not be read is no fault of the command line
+    default=DEFAULT,
+    show_default=True,
+    help="The data folder of the instance.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from contracts.event import SERVICES
+from eventkit import log, projection
+from eventkit.projection import LastRead
 from vekha.failures import Failure
-from vekha.folder import DataFolder
+from vekha.folder import DataFolder, not_permitted
 
 _BUSY_TIMEOUT_S = 30
+_FROM_A_BACKUP = "Put it back from a backup."
 
 
 class Unreadable(Failure):
@@ -23,13 +30,23 @@ class Unreadable(Failure):
 
 @contextmanager
 def reading(folder: DataFolder, service: str) -> Generator[Connection]:
-    """One consistent view of a service's database. Raises Unreadable, also for damage that is met later on."""
+    """One consistent view of a service's database.
+
+    Raises Unreadable, also for damage that is met later on; and Failure `data.not-readable`, `database.newer` or `database.mixed-up` for
+    one that may be sound.
+    """
     path = folder.database(service)
-    if not path.exists():
-        raise Unreadable("database.missing", f"{path} is not there.", "Put it back from a backup.")
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise Unreadable("database.missing", f"{path} is not there.", _FROM_A_BACKUP) from None
+    except OSError as error:
+        raise not_permitted(path, error, "read") from error
+    # SQLite writes a file beside the database even to read it. Who may not needs none, as long as nobody can be writing.
+    alone = not os.access(path.parent, os.W_OK, effective_ids=True) and not folder.is_held and not _has_more(path)
 
     def connect() -> sqlite3.Connection:
-        address = f"file:{quote(str(path.absolute()))}?mode=ro"
+        address = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if alone else ''}"
         return sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
@@ -40,9 +57,55 @@ def reading(folder: DataFolder, service: str) -> Generator[Connection]:
 
     try:
         with engine.begin() as connection:
+            _check(path, service, connection)
             yield connection
     except (DatabaseError, sqlite3.DatabaseError) as error:
         reason = error.orig if isinstance(error, DatabaseError) else error
-        raise Unreadable("database.unreadable", f"{path} cannot be read: {reason}.", "Put it back from a backup.") from error
+        raise Unreadable("database.unreadable", f"{path} cannot be read: {reason}.", _FROM_A_BACKUP) from error
     finally:
         engine.dispose()
+
+
+def check_databases(folder: DataFolder) -> None:
+    """Raises Failure where a database is not as an instance needs it to start; nothing is changed by looking."""
+    for service in SERVICES:
+        try:
+            with reading(folder, service):
+                pass
+        except Unreadable as unreadable:
+            unreadable.hint = f"{_FROM_A_BACKUP} If there is none, this record cannot go on: begin a new one in another folder with --data."
+            raise
+
+
+def last_reads(folder: DataFolder) -> list[LastRead]:
+    """What the readers of all services have read last of each log, as far as databases can be read. To be asked before the logs' heads."""
+    reads: list[LastRead] = []
+    for service in SERVICES:
+        with suppress(Unreadable), reading(folder, service) as connection:
+            if projection.is_created(connection):
+                reads += [replace(read, reader=f"{service}-{read.reader}") for read in projection.last_read(connection)]
+    return reads
+
+
+def unrecognized(connection: Connection, service: str, reads: Sequence[LastRead]) -> Iterator[LastRead]:
+    """Those reads of a service that its log does not hold."""
+    for read in reads:
+        if read.source == service:
+            found = log.read(connection, read.position - 1, 1)
+            if not found or projection.sha256(found[0][2]) != read.sha256:
+                yield read
+
+
+def _check(path: Path, service: str, connection: Connection) -> None:
+    found = log.about(connection)
+    if found.schema_version > log.SCHEMA_VERSION:
+        text = f"{path} has schema {found.schema_version}, and this program knows {log.SCHEMA_VERSION}."
+        raise Failure("database.newer", text, "Start the newer program that wrote it.")
+    if found.service != service:
+        raise Failure("database.mixed-up", f"{path} holds the log of {found.service}.", f"Put the database of {service} there.")
+
+
+def _has_more(path: Path) -> bool:
+    """Whether what was committed last may stand in a file beside the database."""
+    beside = path.with_name(f"{path.name}-wal")
+    return beside.exists() and beside.stat().st_size > 0

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 BINARY = Path(sys.executable).with_name("vekha")
+OBEDIENT = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+"""Runs a program as a root who obeys the modes of files, like everybody else."""
 _TIMEOUT_S = 60.0
 
 
@@ -45,9 +47,9 @@ class Vekha(Protocol):
     def __call__(self, *arguments: str | Path) -> Outcome: ...
 
 
-def run_binary(*arguments: str | Path, stdin: str = "", cwd: Path | None = None) -> Outcome:
-    """Runs the installed program."""
-    command = [str(BINARY), *(str(argument) for argument in arguments)]
+def run_binary(*arguments: str | Path, stdin: str = "", cwd: Path | None = None, through: Sequence[str] = ()) -> Outcome:
+    """Runs the installed program, through another one if given."""
+    command = [*through, str(BINARY), *(str(argument) for argument in arguments)]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=_TIMEOUT_S, cwd=cwd, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
