@@ -167,6 +167,42 @@ def test_an_older_database_is_found_and_puts_its_service_into_quarantine(vekha: 
         assert (refused.code, refused.error["code"]) == (1, "service.quarantined")
 
 
+def test_an_older_database_is_found_by_doctor_while_the_instance_is_stopped(vekha: Vekha, data: Path, histories: dict[str, Path]) -> None:
+    shutil.copy(histories["early"] / "db" / "roster.db", data / "db" / "roster.db")
+    examined = vekha("doctor", "--data", data, "--json")
+    found = [check for check in examined.json["checks"] if check["state"] == "finding"]
+    assert (examined.code, [check["check"] for check in found]) == (1, ["bus stream roster"])
+    assert f"holds {COMMANDS} messages, and the log ends at 4" in found[0]["text"]
+    shutil.rmtree(data / "bus")
+    shutil.copytree(histories["other"] / "bus", data / "bus")
+    shutil.copy(histories["late"] / "db" / "roster.db", data / "db" / "roster.db")
+    differing = vekha("doctor", "--data", data, "--json").json["checks"]
+    assert [check["text"] for check in differing if check["state"] == "finding"] == ["It holds another event than the log at 7."]
+
+
+@pytest.mark.parametrize(("history", "position", "kind"), [("early", 5, "reader-ahead"), ("other", COMMANDS, "reader-differs")])
+def test_a_log_that_does_not_hold_what_was_read_of_it_is_found_when_the_bus_is_lost_too(
+    vekha: Vekha, data: Path, histories: dict[str, Path], history: str, position: int, kind: str
+) -> None:
+    shutil.copy(histories[history] / "db" / "roster.db", data / "db" / "roster.db")
+    shutil.rmtree(data / "bus")
+    assert ("roster", position, kind) in findings(vekha, data)
+    examined = vekha("doctor", "--data", data, "--json")
+    found = [check for check in examined.json["checks"] if check["state"] == "finding"]
+    assert (examined.code, [check["check"] for check in found]) == (1, ["database roster"])
+    assert "plan-board up to 7" in found[0]["text"]
+    with running(data):
+        assert ("roster", position, kind) in findings(vekha, data)
+        body = '{"school": "school-7", "grade": 2, "letter": "А", "academic_year": "2015/2016"}'
+        refused = vekha("call", "roster.declare-class", body, "--data", data, "--json")
+        assert (refused.code, refused.error["code"]) == (1, "service.quarantined")
+        live = vekha("doctor", "--data", data, "--json")
+        wrong = [check["check"] for check in live.json["checks"] if check["state"] == "finding"]
+        assert (live.code, wrong) == (1, ["service roster"])
+        reader = vekha("call", "plan.health", "--data", data, "--json").json["reply"]["readers"][0]
+        assert (reader["positions"]["roster"], reader["unrecognized"]) == (COMMANDS, ["roster"])
+
+
 def test_another_history_on_the_bus_is_found(vekha: Vekha, data: Path, histories: dict[str, Path]) -> None:
     shutil.rmtree(data / "bus")
     shutil.copytree(histories["other"] / "bus", data / "bus")
@@ -193,6 +229,7 @@ def test_after_a_kill_the_record_verifies_too(vekha: Vekha, data: Path) -> None:
 def test_doctor_finds_nothing_on_a_healthy_instance_and_says_what_to_type_for_a_stopped_one(vekha: Vekha, data: Path) -> None:
     stopped = vekha("doctor", "--data", data, "--json")
     assert (stopped.code, stopped.json["ok"]) == (0, True)
+    assert "bus stream notifier" in {check["check"] for check in stopped.json["checks"]}
     assert stopped.json["checks"][-1]["hint"] == f"Start one: vekha up --data {data}"
     with running(data):
         running_well = vekha("doctor", "--data", data)

@@ -2,32 +2,33 @@
 
 The record is the log: its chain is followed from the first event, and its columns are held against the bytes that they are copies of. The
 bus is held against the record byte for byte. A stream that is behind its log is lag, since the relay refills it; one that holds more than
-its log, something else, or nothing readable where something was, is a finding.
+its log, something else, or nothing readable where something was, is a finding. So is a log that does not hold what a reader has read of it:
+a log cut off at its end keeps all of its own rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import asdict
 
 import click
 import msgspec
-from nats.aio.client import Client as Nats
 from sqlalchemy import Connection
 
 from contracts.event import SERVICES
 from eventkit import log
 from eventkit.event import decode
-from eventkit.jetstream import JetStream, StreamMissing
+from eventkit.jetstream import JetStream
 from eventkit.log import Finding
+from eventkit.projection import LastRead
 from vekha import bus, output
 from vekha.bus import Bus
 from vekha.client import Target
 from vekha.failures import Exit
 from vekha.loop import run
 from vekha.options import json_option, target_options
-from vekha.records import Unreadable, reading
+from vekha.records import Unreadable, last_reads, reading, unrecognized
 
 LAG = "lag"
 """The one kind of finding that is no fault: the relay will publish what is missing."""
@@ -44,6 +45,8 @@ _WORDS = {
     "stream-differs": "the bus stream holds another event there",
     "stream-gap": "the bus stream holds nothing readable there",
     "stream-damaged": "the bus stream was damaged from there on",
+    "reader-ahead": "readers have read further than the log goes: was the database put back from a backup?",
+    "reader-differs": "a reader has read another event there: was the database replaced?",
     "database-missing": "the database file is not there",
     "database-unreadable": "the database file is damaged",
 }
@@ -70,8 +73,9 @@ async def _verify(target: Target, *, as_json: bool) -> int:
     heads: dict[str, int] = {}
     findings: list[Finding] = []
     async with bus.opened(target) as opened:
+        reads = last_reads(target.folder)
         for service in SERVICES:
-            found = [finding async for finding in _service(target, opened, service, heads)]
+            found = [finding async for finding in _service(target, opened, service, heads, reads)]
             findings += found
             if not as_json:
                 state = "ok" if all(finding.kind == LAG for finding in found) else f"{len(found)} findings"
@@ -88,9 +92,9 @@ async def _verify(target: Target, *, as_json: bool) -> int:
     return Exit.OK if ok else Exit.UNVERIFIED
 
 
-async def _service(target: Target, opened: Bus, service: str, heads: dict[str, int]) -> AsyncGenerator[Finding]:
+async def _service(target: Target, opened: Bus, service: str, heads: dict[str, int], reads: Sequence[LastRead]) -> AsyncGenerator[Finding]:
     """One service's findings. Its stream's end is asked before its log is opened: what was published was committed before."""
-    stream_end = await _last_sequence(opened.nc, service)
+    stream_end = await opened.end_of(service)
     try:
         with reading(target.folder, service) as connection:
             head = heads[service] = log.head(connection).position
@@ -98,15 +102,20 @@ async def _service(target: Target, opened: Bus, service: str, heads: dict[str, i
                 yield finding
             async for finding in _stream_against_log(opened, service, stream_end, head, connection):
                 yield finding
+            if stream_end <= head:  # else the log has lost its end, and what was read of that is no second finding
+                for finding in _readers_against_log(connection, service, head, reads):
+                    yield finding
     except Unreadable as unreadable:
         yield Finding(service, heads.get(service, 0), unreadable.code.replace(".", "-"))
 
 
-async def _last_sequence(nc: Nats | None, service: str) -> int:
-    try:
-        return 0 if nc is None else await JetStream(nc).last_sequence(service.upper())
-    except StreamMissing:
-        return 0
+def _readers_against_log(connection: Connection, service: str, head: int, reads: Sequence[LastRead]) -> Generator[Finding]:
+    """One finding of each kind: where the log ends before what readers have read, and the first position where it holds something else."""
+    positions = sorted(read.position for read in unrecognized(connection, service, reads))
+    if differing := [position for position in positions if position <= head]:
+        yield Finding(service, differing[0], "reader-differs")
+    if positions and positions[-1] > head:
+        yield Finding(service, head + 1, "reader-ahead")
 
 
 async def _stream_against_log(opened: Bus, service: str, stream_end: int, head: int, connection: Connection) -> AsyncGenerator[Finding]:

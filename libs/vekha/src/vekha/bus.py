@@ -11,6 +11,7 @@ from nats.aio.client import Client as Nats
 
 from eventkit import jetstream
 from eventkit.broker import EmbeddedBroker, StoreInUse, bytes_cut, copy_and_open
+from eventkit.jetstream import JetStream, StreamMissing
 from vekha.client import Target, bus_connection
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
@@ -28,6 +29,13 @@ class Bus:
     nc: Nats | None
     cut: Callable[[], dict[str, int]]
     live: bool
+
+    async def end_of(self, service: str) -> int:
+        """The last sequence of a service's stream, 0 where there is none."""
+        try:
+            return 0 if self.nc is None else await JetStream(self.nc).last_sequence(service.upper())
+        except StreamMissing:
+            return 0
 
 
 @asynccontextmanager

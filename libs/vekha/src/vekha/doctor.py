@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 import click
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from contracts.event import SERVICES
 from contracts.operations import HEAD, HEALTH, Health, Nothing
 from eventkit import log
+from eventkit.broker import BrokerError
 from eventkit.event import moment
 from eventkit.jetstream import BusError, JetStream
 from eventkit.secrets import SecretMissing
-from vekha import output
+from vekha import bus, output
+from vekha.bus import Bus
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.loop import run
 from vekha.options import json_option, target_options
-from vekha.records import Unreadable, reading
+from vekha.records import Unreadable, last_reads, reading, unrecognized
 
 _SKEW_S = 60.0
 _LAG_PATIENCE_S = 3.0  # what was committed a moment ago is on its way
@@ -74,6 +77,8 @@ async def _examined(target: Target) -> AsyncGenerator[Check]:
     for service in SERVICES:
         yield await asyncio.to_thread(_database, target.folder, service)
     if target.server is None and not target.folder.is_held:
+        async for check in _stopped(target):
+            yield check
         yield Check("instance", "note", "It is not running.", target.up_line)
         return
     try:
@@ -94,8 +99,9 @@ def _secrets(folder: DataFolder) -> Generator[Check]:
     except Failure as failure:
         yield Check("secrets", "finding", failure.text, failure.hint)
         return
-    if folder.secrets_folder.stat().st_mode & 0o077:
-        yield Check("secrets", "finding", f"{folder.secrets_folder} is open to others.", f"Type: chmod -R go= {folder.secrets_folder}")
+    if exposed := folder.exposed_secrets():
+        hint = f"Type: chmod -R go= {folder.secrets_folder}"
+        yield Check("secrets", "finding", f"Open to others: {', '.join(str(path) for path in exposed)}.", hint)
     else:
         yield Check("secrets", "ok", "All there, for their owner alone.")
 
@@ -107,8 +113,8 @@ def _database(folder: DataFolder, service: str) -> Check:
             if (found := connection.execute(text("PRAGMA quick_check(1)")).scalar_one()) != "ok":
                 return Check(name, "finding", f"It is damaged: {found}.", "Put it back from a backup, then: vekha audit verify")
             head = log.head(connection)
-    except Unreadable as unreadable:
-        return Check(name, "finding", unreadable.text, unreadable.hint)
+    except Failure as failure:
+        return Check(name, "finding", failure.text, failure.hint)
     try:
         now = folder.time()
     except Failure as failure:
@@ -124,6 +130,45 @@ def _skew(name: str, position: int, recorded: datetime, now: datetime) -> Check:
     return Check(name, "ok", f"{position} events.")
 
 
+async def _stopped(target: Target) -> AsyncGenerator[Check]:
+    """Where the bus streams end, in a copy of them, and what the readers have read: both against the logs."""
+    try:
+        reads = last_reads(target.folder)
+        async with bus.opened(target) as opened:
+            for service in SERVICES:
+                with suppress(Unreadable), reading(target.folder, service) as connection:  # it has been named
+                    found = await _stream(opened, service, connection)
+                    unknown = list(unrecognized(connection, service, reads))
+                    if unknown and found.state == "ok":
+                        names = ", ".join(f"{read.reader} up to {read.position}" for read in unknown)
+                        text = f"Its log does not hold what was read of it ({names}): was the database put back from a backup?"
+                        found = Check(f"database {service}", "finding", text, _newer(service))
+                    yield found
+    except Failure as failure:  # a database that may be sound; it has been named as well
+        yield Check("bus", "note", "The bus streams were not looked at.", failure.hint)
+    except (BrokerError, BusError) as error:
+        yield Check("bus", "finding", str(error))
+
+
+async def _stream(opened: Bus, service: str, connection: Connection) -> Check:
+    name, head, last = f"bus stream {service}", log.head(connection).position, await opened.end_of(service)
+    if last > head:
+        text = f"It holds {last} messages, and the log ends at {head}: was the database put back from a backup?"
+        return Check(name, "finding", text, _newer(service))
+    if last > 0 and opened.nc is not None:
+        stored = await JetStream(opened.nc).get_message(service.upper(), last)
+        ours = log.read(connection, last - 1, 1)
+        if stored is None or opened.cut().get(service.upper(), 0):
+            return Check(name, "finding", "It is damaged at its end.", "See: vekha audit verify")
+        if not ours or stored != ours[0][1:]:
+            return Check(name, "finding", f"It holds another event than the log at {last}.", "See: vekha audit verify")
+    return Check(name, "ok", f"{last} messages{'' if last == head else f'; the other {head - last} follow at the next start'}.")
+
+
+def _newer(service: str) -> str:
+    return f"Put the newer database of {service} back; or, if there is none, those of all services from one backup, without the bus."
+
+
 async def _running(client: Client) -> AsyncGenerator[Check]:
     for service in SERVICES:
         try:
@@ -135,17 +180,18 @@ async def _running(client: Client) -> AsyncGenerator[Check]:
     for service in SERVICES:
         try:
             health = (await client.ask(HEALTH[service], Nothing())).reply
-            healths.append(health)
             if health.published < health.position and health.quarantined is None:
                 health = await _patiently(client, service, health)
+            healths.append(health)
         except Failure as failure:
             yield Check(f"service {service}", "finding", failure.text, "Stop the instance and start it again; its log on stderr says why.")
-            continue
-        for check in _service(health):
+    quarantined = {health.service for health in healths if health.quarantined is not None}
+    for health in healths:
+        for check in _service(health, quarantined):
             yield check
     # Asked after the readers, so that what was recorded meanwhile does not look like a reader that has run ahead.
     # A service in quarantine has been named already.
-    sound = [health.service for health in healths if health.quarantined is None]
+    sound = [health.service for health in healths if health.service not in quarantined]
     heads = {service: (await client.ask(HEAD[service], Nothing())).reply.position for service in sound}
     for check in _readers_ahead(healths, heads):
         yield check
@@ -161,8 +207,7 @@ def _readers_ahead(healths: Sequence[Health], heads: Mapping[str, int]) -> Gener
             for source, position in reader.positions.items():
                 if position > heads.get(source, position):
                     text = f"{reader.name} has read {source} up to {position}, and the log of {source} ends at {heads[source]}."
-                    hint = f"Stop the instance and put the newer database of {source} back."
-                    yield Check(f"service {health.service}", "finding", text, hint)
+                    yield Check(f"service {health.service}", "finding", text, f"Stop the instance. {_newer(source)}")
 
 
 async def _patiently(client: Client, service: str, before: Health) -> Health:
@@ -171,23 +216,28 @@ async def _patiently(client: Client, service: str, before: Health) -> Health:
     return health if health.published < before.position else health.model_copy(update={"published": health.position})
 
 
-def _service(health: Health) -> Generator[Check]:
+def _service(health: Health, quarantined: Collection[str]) -> Generator[Check]:
     name = f"service {health.service}"
     found = False
     if health.quarantined is not None:
         found = True
-        hint = "Put the newer database back, or keep a copy of the data folder and ask for help: repairing is not available yet."
-        yield Check(name, "finding", f"It is in quarantine, and refuses to record anything. {health.quarantined}", hint)
+        hint = f"Stop the instance and keep a copy of its folder. {_newer(health.service)} Repairing is not available yet."
+        text = f"It is in quarantine, and refuses to record anything. {health.quarantined}"
+        yield Check(name, "finding", f"{text} Whoever has read more than its log holds takes in no more of it.", hint)
     elif health.published < health.position:
         found = True
         behind = health.position - health.published
         yield Check(name, "finding", f"{behind} events are not on the bus, and none goes there.", "Look at the instance's log on stderr.")
     for reader in health.readers:
+        for source in sorted(set(reader.unrecognized) - set(quarantined)):
+            found = True
+            text = f"{reader.name} has read {source} up to {reader.positions[source]}, and the log of {source} does not hold that event."
+            yield Check(name, "finding", text, _newer(source))
         if reader.parked:
             found = True
             yield Check(name, "finding", f"{reader.name} has parked {reader.parked} events.", "See: vekha parked list")
-        elif reader.halted:
+        elif halted := sorted(set(reader.halted) - set(reader.unrecognized)):
             found = True
-            yield Check(name, "finding", f"{reader.name} stands still before {', '.join(reader.halted)}.", "See: vekha parked list")
+            yield Check(name, "finding", f"{reader.name} stands still before {', '.join(halted)}.", "See: vekha parked list")
     if not found:
         yield Check(name, "ok", f"{health.position} events recorded and on the bus.")
