@@ -19,6 +19,7 @@ from tests.load import check_running, check_stopped
 from tests.school import SCHOOL, digest
 from vekha.client import Client
 from vekha.failures import Exit, Failure
+from vekha.story import samples
 from vekha.testing import Outcome, Vekha, running
 
 
@@ -132,7 +133,8 @@ def test_when_a_database_is_older_and_the_bus_is_lost_as_well_the_readers_keep_i
     put_an_older_database_back(data, lived, service)
     lose_the_bus(data, lived)
     older, known = record.logs(data)[service], len(record.logs(lived.data)[service])
-    assert _verify(vekha, data).json["findings"][0] == {"service": service, "position": len(older) + 1, "kind": "reader-ahead"}
+    found = [finding for finding in _verify(vekha, data).json["findings"] if finding["kind"] != "lag"]
+    assert found == [{"service": service, "position": len(older) + 1, "kind": "reader-ahead"}]
     for _ in range(2):  # it is said at every start anew
         with running(data):
             call, request = APPENDS[service]
@@ -144,6 +146,11 @@ def test_when_a_database_is_older_and_the_bus_is_lost_as_well_the_readers_keep_i
             assert (doctor.code, wrong) == (1, [f"service {service}"])
             board = vekha("plan", "status", "--school", SCHOOL, "--data", data, "--json")
             assert (board.json["incomplete"], board.json["parked"]) == (True, {service: [known + 1]})
+            if service == "roster":
+                for preview in ([], ["--dry-run"]):
+                    file = samples() / "school-staff.xlsx"
+                    refused = vekha("import", file, "--school", SCHOOL, *preview, "--data", data, "--json")
+                    assert (refused.code, refused.error["code"]) == (1, "service.quarantined")
     assert record.logs(data)[service] == older
     shutil.copy(lived.data / "db" / f"{service}.db", data / "db")
     with running(data):

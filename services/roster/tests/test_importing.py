@@ -20,6 +20,7 @@ from contracts.call import Call
 from contracts.consent import Decision, SubjectKind
 from contracts.event import Event
 from contracts.roster import ImportStatus, LegalBasis, Seat, SeatHolder
+from eventkit.calls import CallFailed
 from eventkit.database import sqlite_url
 from eventkit.decider import Refused
 from eventkit.event import Recorded, decode
@@ -389,13 +390,15 @@ async def test_the_same_name_and_birth_date_under_another_id_goes_to_review(with
     await with_class.imported(csv_of([child(1, "Ёлкин", "Пётр")]))
     status = await with_class.imported(csv_of([child(2, "Елкин", "Петр")]))
     assert outcome(status) == (0, 0, 0, 1, 0)
-    assert "row 2" in status.warnings[0]
+    assert "row 2: a pupil of this name and birth date is entered under another ID" in status.warnings[0]
     assert len(await with_class.people("pupil")) == 1
 
 
 async def test_two_of_the_same_name_and_birth_date_in_one_file_are_not_both_entered(with_class: School):
     rows = [child(1, "Ёлкин", "Пётр"), child(2, "Ёлкин", "Пётр"), child(3, "Ёлкин", "Павел")]
-    assert outcome(await with_class.imported(csv_of(rows))) == (2, 0, 0, 1, 0)
+    first = await with_class.imported(csv_of(rows))
+    assert outcome(first) == (2, 0, 0, 1, 0)
+    assert "row 3: a pupil of this name and birth date stands under another ID in school.csv, row 2" in first.warnings[0]
     assert outcome(await with_class.imported(csv_of(rows))) == (0, 0, 2, 1, 0)
 
 
@@ -581,6 +584,50 @@ async def test_a_file_that_cannot_be_read_fails_the_job_and_may_be_begun_again(s
         status = await school.ended((await school.call(roster.IMPORT, upload=upload)).job)
         assert (status.state, status.error_code) == ("failed", "file.unreadable")
     assert len(await school.recorded()) == before
+
+
+async def test_of_several_files_the_one_that_cannot_be_read_is_named(school: School):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("classes.csv", csv_of([{"Параллель": "1", "Литера": "А", "Учебный год": "2015/2016", "Заявлено учеников": "20"}]))
+        archive.writestr("staff.csv", b"\0\1")
+    status = await school.ended((await school.begin(content.getvalue(), "school.zip")).job)
+    assert (status.state, status.error_code) == ("failed", "file.unreadable")
+    assert (status.error_text or "").startswith("staff.csv: It is neither")
+
+
+async def test_how_a_file_was_understood_is_told(with_class: School):
+    status = await with_class.imported(csv_of([child(1)]).decode("utf-8-sig").encode("cp1251"))
+    assert [(table.kind, table.encoding, table.rows) for table in status.tables] == [("pupils", "cp1251", 1)]
+
+
+async def test_while_roster_records_nothing_an_import_is_refused_and_one_under_way_says_so(school: School, monkeypatch: pytest.MonkeyPatch):
+    rows = csv_of([{"Параллель": "1", "Литера": "А", "Учебный год": "2015/2016", "Заявлено учеников": "20"}])
+    upload = await school.upload(rows)
+    store = school.system.instance.services["roster"].store
+    store.quarantine = "the log and its stream contradict each other"
+    for call, body in (
+        (roster.UPLOAD, {"upload": "u-new", "part": 1, "parts": 1, "file_name": "x.csv", "content": ""}),
+        (roster.IMPORT, {"upload": upload}),
+        (roster.IMPORT, {"upload": upload, "dry_run": True}),
+    ):
+        with pytest.raises(CallFailed) as failed:
+            await school.call(call, **body)
+        assert failed.value.code == "service.quarantined"
+    store.quarantine = None
+    ended = await school.ended((await school.call(roster.IMPORT, upload=upload)).job)
+
+    async def never_ends(_run: object) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr("roster.importing.jobs.Run.carry_out", never_ends)
+    under_way = await school.begin(rows)
+    assert under_way.state == "running"
+    store.quarantine = "again"
+    assert (await school.call(roster.IMPORT_STATUS, job=ended.job)).state == "done"
+    with pytest.raises(CallFailed) as failed:
+        await school.call(roster.IMPORT_STATUS, job=under_way.job)
+    assert failed.value.code == "service.quarantined"
 
 
 async def test_nothing_of_a_file_stands_in_the_database_in_clear(with_class: School, tmp_path: Path):

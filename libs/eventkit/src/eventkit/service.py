@@ -36,7 +36,7 @@ from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRu
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.relay import Quarantine, Relay
 from eventkit.secrets import Secrets
-from eventkit.store import CommandKey, Store, Transaction
+from eventkit.store import CommandKey, Quarantined, Store, Transaction
 from eventkit.tasks import ended
 from eventkit.telemetry import traceparent, trouble
 from eventkit.tokens import Actor, Tokens
@@ -144,7 +144,7 @@ class Service:
 
         def register(handler: QueryHandler[Q, P]) -> QueryHandler[Q, P]:
             async def ask(request: Q, message: CallRequest, caller: Caller) -> CallReply:
-                at = self._at()  # before it is read: the answer is as of these positions, or later ones
+                at = await self._at()  # before it is read: the answer is as of these positions, or later ones
                 return call_reply(await handler(request, caller), at, message.command_id)
 
             self.answering.register(call, ask)
@@ -314,6 +314,11 @@ class Service:
         if not all(reached):
             raise Refused("reader.not-caught-up", f"{self.name} has not read that far yet. Ask again in a moment.")
 
+    def require_appending(self) -> None:
+        """Raises Quarantined while the service appends nothing: for what is no command itself, and would wait for one."""
+        if self.store.quarantine is not None:
+            raise Quarantined(self.store.quarantine)
+
     def as_itself(self, command_id: str, *, because_of: Origin | None = None, causation_id: str | None = None) -> Caller:
         """A caller for what the service does by itself: a timer's act, the consequence of an event."""
         actor = Actor(Role.SERVICE, self.name)
@@ -445,11 +450,14 @@ class Service:
         digest = self.secrets.mac("command", b"\0".join((call.name.encode(), caller.origin.actor.encode(), body)))
         return CommandKey(caller.command_id, digest, kept, call.reply.model_validate_json)
 
-    def _at(self) -> dict[str, int]:
+    async def _at(self) -> dict[str, int]:
+        """How far the service knows each log: its own as it stands, unless a reader of its own follows that too."""
         positions: dict[str, int] = {}
         for runner in self.runners:
             for source, position in runner.positions.items():
                 positions[source] = min(position, positions.get(source, position))
+        if self.name not in positions:
+            positions[self.name] = await self.store.head()
         return positions
 
     def _durable(self, projection: Projection) -> str:

@@ -50,7 +50,10 @@ class Imports:
 
     # ---- the calls ----------------------------------------------------------------------------------------------------
 
+    # An import only begins and looks like a query: while the service appends nothing, it would stand there as if under way.
+
     async def _upload(self, request: calls.UploadPart, caller: Caller) -> calls.UploadReply:
+        self._service.require_appending()
         now = self._service.clock.now()
 
         def take(connection: Connection) -> tuple[int, ...]:
@@ -63,6 +66,7 @@ class Imports:
 
     async def _begin(self, request: ImportRoster, caller: Caller) -> ImportStatus:
         """The same request again finds the job under way, or the one that used its upload up. A preview is waited for."""
+        self._service.require_appending()
         now = self._service.clock.now()
         digest = self._service.secrets.mac("import-request", request.model_dump_json().encode())
 
@@ -93,7 +97,10 @@ class Imports:
         return await self._status(request.school, job)
 
     async def _tell(self, request: calls.ImportJob, caller: Caller) -> ImportStatus:
-        return await self._status(request.school, request.job)
+        status = await self._status(request.school, request.job)
+        if status.state == "running":
+            self._service.require_appending()
+        return status
 
     async def _status(self, school: str, job: str) -> ImportStatus:
         def read(connection: Connection) -> ImportStatus:
@@ -130,7 +137,8 @@ class Imports:
             try:
                 await Run(self._service, self._books, self._box, job).carry_out()
             except FileRefused as refused:
-                await self._fail(job, refused.code, f"{refused.text} {refused.hint}")
+                where = refused.file if refused.sheet is None else f"{refused.file}, {refused.sheet}"
+                await self._fail(job, refused.code, f"{where}: {refused.text} {refused.hint}")
             except Refused as refused:
                 await self._fail(job, refused.code, refused.text)
             except Quarantined:
