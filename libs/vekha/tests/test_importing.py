@@ -27,10 +27,13 @@ def test_an_import_counts_what_it_did_and_the_same_file_again_changes_nothing(as
     file.write_text(CLASSES)
     preview = ask("import", file, "--school", school, "--dry-run")
     assert (preview.code, preview.json["created"]) == (0, 2)
+    assert "classes.csv: read as classes, utf-8 with semicolons, 2 rows." in preview.err
     done = ask("import", file, "--school", school)
     counts = {"created": 2, "updated": 0, "unchanged": 0, "review": 0}
     assert done.code == 0
-    assert done.json == {"job": done.json["job"], **counts, "rejected": [], "rejected_file": None}
+    table = {"file": "classes.csv", "sheet": None, "kind": "classes", "encoding": "utf-8", "delimiter": ";", "rows": 2}
+    more = {"rejected": [], "rejected_file": None, "warnings": [], "tables": [table]}
+    assert done.json == {"job": done.json["job"], **counts, **more}
     again = ask("import", file, "--school", school, "--as", f"administrator:{school}").json
     assert (again["created"], again["unchanged"]) == (0, 2)
 
@@ -39,6 +42,9 @@ def test_bad_rows_come_back_as_a_file_with_their_places_and_the_good_ones_are_en
     for name in ("school-classes.xlsx", "school-pupils-broken.csv"):
         shutil.copy(samples() / name, tmp_path)
     assert ask("import", tmp_path / "school-classes.xlsx", "--school", school).code == 0
+    before = set(tmp_path.iterdir())
+    preview = ask("import", tmp_path / "school-pupils-broken.csv", "--school", school, "--dry-run")
+    assert (preview.code, preview.json["rejected_file"], set(tmp_path.iterdir())) == (3, None, before)
     ended = ask("import", tmp_path / "school-pupils-broken.csv", "--school", school)
     assert ended.code == 3
     found = {(cell["row"], cell["column"], cell["code"]) for cell in ended.json["rejected"]}
@@ -59,6 +65,19 @@ def test_a_folder_of_csv_files_is_one_import(ask: Vekha, school: str, tmp_path: 
     (tmp_path / "classes.csv").write_text(CLASSES)
     (tmp_path / "staff.csv").write_text("Табельный №;Фамилия;Имя;Должность;Роль;Дата приёма\n1;Ёлкина;Анна;директор;директор;01.09.2010\n")
     assert ask("import", tmp_path, "--school", school).json["created"] == 3
+    (tmp_path / "bad.csv").write_bytes(b"\0")
+    refused = ask("import", tmp_path, "--school", school)
+    assert (refused.code, refused.error["code"]) == (3, "file.unreadable")
+    assert refused.error["text"].startswith("bad.csv: ")
+
+
+def test_rows_that_have_to_be_compared_are_listed_in_json_too(ask: Vekha, school: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    twins = "".join(f"{number};Ким;Ян;17.05.2008;1А;01.09.2015;{number};20.08.2015\n" for number in (1, 2))
+    (tmp_path / "pupils.csv").write_text(f"ID;Фамилия;Имя;Дата рождения;Класс;Дата зачисления;Согласие №;Дата согласия\n{twins}")
+    done = ask("import", tmp_path, "--school", school)
+    assert done.json["review"] == 1
+    assert any("pupils.csv, row 3" in warning and "row.review" in warning for warning in done.json["warnings"])
 
 
 def test_files_that_are_none_are_refused_as_a_whole(ask: Vekha, school: str, tmp_path: Path) -> None:

@@ -615,6 +615,36 @@ def test_rejected_rows_come_back_as_a_file_that_can_be_corrected_and_read_again(
     assert (pupil.external_id, pupil.guardians[0].external_id, corrected.warnings) == ("У2", "Р1", ())
 
 
+def test_a_row_that_is_too_short_comes_back_with_every_column_to_be_filled_in() -> None:
+    rows = table(CLASS, CLASS | {"Литера*": "Б"})
+    content = csv_of([rows[0], rows[1], rows[2][:2]])
+    back = write_rejected(content, read_roster(content, "classes.csv").errors, "classes.csv")
+    assert back is not None
+    again = read_roster(back.content, back.name)
+    assert {(column, code) for _, column, code in codes(again)} == {("Учебный год", "cell.blank"), ("Заявлено учеников", "cell.blank")}
+
+
+def test_a_csv_row_with_more_cells_than_titles_is_rejected_and_nothing_of_it_is_lost() -> None:
+    rows = table(CLASS, CLASS | {"Литера*": "Б"})
+    content = csv_of([[*rows[0], "", ""], [*rows[1], "", ""], [*rows[2], "", "математика"]])
+    file = read_roster(content, "classes.csv")
+    assert (len(file.classes), codes(file)) == (1, [(3, None, "row.too-long")])
+    back = write_rejected(content, file.errors, "classes.csv")
+    assert back is not None
+    assert "математика" in back.content.decode("utf-8-sig")
+    again = read_roster(back.content, back.name)
+    assert (len(again.classes), again.errors, again.warnings) == (1, (), ())
+
+
+def test_notes_beside_the_table_of_a_workbook_are_told_of_and_reject_nothing() -> None:
+    rows = [*table(CLASS, CLASS | {"Литера*": "Б"}), ["", "", "", "", "проверить"]]
+    rows[2].append("профиль?")
+    file = read_roster(xlsx_of({"Классы": rows}), "classes.xlsx")
+    assert (len(file.classes), file.errors) == (2, ())
+    assert [(warning.code, warning.sheet) for warning in file.warnings] == [("column.untitled", "Классы")]
+    assert "2 rows, row 3 first" in file.warnings[0].hint
+
+
 def test_nothing_comes_back_when_nothing_was_rejected() -> None:
     content = csv_of(table(PUPIL))
     assert write_rejected(content, read_roster(content, "x.csv").errors, "x.csv") is None

@@ -659,6 +659,17 @@ class RejectedCell(Value):
     hint: str
 
 
+class ImportedTable(Value):
+    """How one table of a file was understood; `rows` counts the good and the rejected. A sheet has no encoding and no delimiter."""
+
+    file: str
+    sheet: str | None
+    kind: Literal["pupils", "staff", "classes"]
+    encoding: str | None
+    delimiter: str | None
+    rows: int
+
+
 class ImportStatus(Reply):
     job: Identifier
     state: Literal["running", "done", "failed"]
@@ -672,6 +683,7 @@ class ImportStatus(Reply):
     rejected_rows: int = Field(default=0, description="How many rows were rejected; `rejected` lists cells and is cut at 200")
     rejected_file: str | None = Field(default=None, description="The rejected rows as CSV, base64; it holds personal data")
     warnings: tuple[str, ...] = ()
+    tables: tuple[ImportedTable, ...] = ()
     error_code: str | None = None
     error_text: str | None = None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from contracts.roster import IMPORT, IMPORT_STATUS, UPLOAD, ImportJob, ImportRoster, ImportStatus, LegalBasis, UploadPart
+from contracts.roster import IMPORT, IMPORT_STATUS, UPLOAD, ImportedTable, ImportJob, ImportRoster, ImportStatus, LegalBasis, UploadPart
 from vekha import output
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
@@ -83,7 +83,11 @@ async def _import(
                 legal_basis=legal_basis,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
             )
-    rejected_file = _write_beside(path, base64.b64decode(status.rejected_file)) if status.rejected_file else None
+    rejected_file = None
+    if status.rejected_file and not dry_run:
+        rejected_file = _write_beside(path, base64.b64decode(status.rejected_file))
+    for table in status.tables:
+        output.remark(_read_as(table))
     for warning in status.warnings:
         output.remark(warning)
     if as_json:
@@ -96,6 +100,8 @@ async def _import(
                 "review": status.review,
                 "rejected": [cell.model_dump() for cell in status.rejected],
                 "rejected_file": None if rejected_file is None else str(rejected_file),
+                "warnings": status.warnings,
+                "tables": [table.model_dump() for table in status.tables],
             }
         )
     else:
@@ -161,6 +167,16 @@ async def hand_in(
         exit_code = Exit.INVALID if code.startswith("file.") else Exit.FAILED
         raise Failure(code, status.error_text or f"The import {status.job} failed.", exit_code=exit_code)
     return status
+
+
+_DELIMITERS = {";": "semicolons", ",": "commas", "\t": "tabs"}
+
+
+def _read_as(table: ImportedTable) -> str:
+    """How a table was understood: a wrong guess shows here before anybody wonders at the rows."""
+    where = table.file if table.sheet is None else f"{table.file}, {table.sheet}"
+    how = f", {table.encoding} with {_DELIMITERS[table.delimiter]}" if table.encoding and table.delimiter else ""
+    return f"{where}: read as {table.kind}{how}, {table.rows} row{'' if table.rows == 1 else 's'}."
 
 
 def _tell(status: ImportStatus, rejected_file: Path | None, *, dry_run: bool) -> None:

@@ -24,6 +24,7 @@ LOOKED_AT = 10
 # What `write_rejected` adds on the left; read again, it means nothing.
 REJECTED_ROW = "Строка"
 REJECTED_WHY = "Что исправить"
+REJECTED_MORE = "За последним столбцом"
 
 _GROUPS = ("Родитель", "Законный представитель", "Представитель", "Guardian", "Parent")
 _GROUPS_BEHIND = ("родителя", "представителя", "of guardian", "of parent", "guardian", "parent")
@@ -46,12 +47,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A table's header: its kind, the index of its last row (from 0), the field of each column, and the titles of the unknown ones."""
+    """A table's header: its kind, the index of its last row (from 0), the field of each column, and the titles of the unknown ones.
+
+    `width` is how many columns there are up to the last one with a title.
+    """
 
     kind: Kind
     last_row: int
     fields: tuple[Field | None, ...]
     unknown: dict[int, str]
+    width: int
 
     @property
     def known(self) -> list[Field]:
@@ -91,7 +96,7 @@ _GROUP_LABELS = {
     for number in GUARDIANS
     for rest in ("", "законный представитель")
 }
-_SET_ASIDE = {folded(REJECTED_ROW), folded(REJECTED_WHY)}
+_SET_ASIDE = {folded(REJECTED_ROW), folded(REJECTED_WHY), folded(REJECTED_MORE)}
 
 
 def recognised(cells: Sequence[Cell]) -> int:
@@ -139,7 +144,7 @@ def _find(top: Sequence[Sequence[Cell]], *, file: str, sheet: str | None) -> Hea
 
 
 def _best(top: Sequence[Sequence[Cell]], kind: Kind) -> Header:
-    best = Header(kind, 0, (), {})
+    best = Header(kind, 0, (), {}, 0)
     for index, row in enumerate(top):
         titles = [plain(cell) for cell in row]
         readings = [(index, titles)]
@@ -173,7 +178,8 @@ def _read(kind: Kind, last_row: int, line: list[str]) -> Header:
         for index, (title, word, field) in enumerate(zip(line, words, fields, strict=True))
         if field is None and word and word not in _SET_ASIDE
     }
-    return Header(kind, last_row, fields, unknown)
+    width = max((index for index, word in enumerate(words, 1) if word), default=0)
+    return Header(kind, last_row, fields, unknown, width)
 
 
 def _required(kind: Kind, guardians: set[int | None]) -> dict[str, None]:

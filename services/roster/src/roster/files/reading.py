@@ -98,8 +98,14 @@ class _Reading:
         for title in header.unknown.values():
             self._warn(table, title[:60], "column.unknown", "the template has no such column; it was not read")
         count = 0
+        beside: list[int] = []
         for number, row in rows:
             count += self._read_row(header, Place(table.file, table.sheet, number), row)
+            if table.sheet is not None and any(plain(cell) for cell in row[header.width :]):
+                beside.append(number)
+        if beside:
+            hint = f"what stands beside the last column was not read, in {len(beside)} rows, row {beside[0]} first"
+            self._warn(table, None, "column.untitled", hint)
         self._detected.append(Detected(table.file, table.sheet, header.kind, table.encoding, table.delimiter, count))
 
     def _warn(self, table: Table, column: str | None, code: str, hint: str) -> None:
@@ -108,9 +114,14 @@ class _Reading:
     def _read_row(self, header: Header, place: Place, cells: Sequence[Cell]) -> bool:
         """Puts one row among the good ones, or what is wrong with it among the errors; False if it is blank."""
         values, guardians = _cells_by_field(header, cells)
-        if not values and not guardians:
+        # In a csv file every cell of such a row may have moved; a workbook may have notes beside its table.
+        more = place.sheet is None and any(plain(cell) for cell in cells[header.width :])
+        if not values and not guardians and not more:
             return False
         wrong: list[_Wrong] = []
+        if more:
+            hint = "no more cells than there are titles: put quotation marks around a cell that holds the separator"
+            wrong.append(_Wrong(None, None, "row.too-long", hint))
         if "external_id" in values:
             wrong += [_Wrong(*repeat) for repeat in self._repeats.of_id(header.kind, str(values["external_id"]), place)]
         numbers = sorted(guardians)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .cells import guarded, plain
 from .findings import Finding, Place
-from .headers import REJECTED_ROW, REJECTED_WHY, header_and_rows
+from .headers import REJECTED_MORE, REJECTED_ROW, REJECTED_WHY, header_and_rows
 from .rows import Kind
 from .tables import open_tables
 
@@ -37,6 +37,7 @@ def write_rejected(source: Path | bytes, errors: Iterable[Finding], name: str = 
             reason = f"{error.column}: {error.hint}" if error.column else error.hint
             reasons[Place(error.file, error.sheet, error.row)].append(f"{reason} ({error.code})")
     rows_by_kind: defaultdict[Kind, list[dict[str, str]]] = defaultdict(list)
+    titles_by_kind: defaultdict[Kind, dict[str, None]] = defaultdict(dict)  # in the order in which they are met
     for table in open_tables(source, name)[0]:
         header, rows = header_and_rows(table.rows, file=table.file, sheet=table.sheet)
         if header is None:
@@ -45,13 +46,18 @@ def write_rejected(source: Path | bytes, errors: Iterable[Finding], name: str = 
         for number, cells in rows:
             if why := reasons.get(Place(table.file, table.sheet, number)):
                 row = {titles[index]: plain(cell) for index, cell in enumerate(cells) if index in titles}
+                # A row that is too short has every column, too: what is to be filled in is seen, and the file can be read again.
+                titles_by_kind[header.kind] |= dict.fromkeys(titles.values())
+                if more := " ".join(filter(None, map(plain, cells[header.width :]))):
+                    row[REJECTED_MORE] = more
+                    titles_by_kind[header.kind][REJECTED_MORE] = None
                 rows_by_kind[header.kind].append({REJECTED_ROW: str(number), REJECTED_WHY: "; ".join(why), **row})
-    files = [RejectedFile(f"rejected-{kind}.csv", _csv(rows)) for kind, rows in rows_by_kind.items()]
+    files = [RejectedFile(f"rejected-{kind}.csv", _csv([*titles_by_kind[kind]], rows)) for kind, rows in rows_by_kind.items()]
     return _zipped(files) if len(files) > 1 else next(iter(files), None)
 
 
-def _csv(rows: list[dict[str, str]]) -> bytes:
-    titles = list(dict.fromkeys(title for row in rows for title in row))
+def _csv(titles: list[str], rows: list[dict[str, str]]) -> bytes:
+    titles = [REJECTED_ROW, REJECTED_WHY, *titles]
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";")
     writer.writerow(map(guarded, titles))

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Literal
 
 from contracts.event import Value
-from contracts.roster import LegalBasis, Position, Relation
+from contracts.roster import ImportedTable, LegalBasis, Position, Relation
 from roster.book import ClassName
 from roster.files import Finding, Place
 from roster.files.headers import TITLES
@@ -95,6 +95,7 @@ class Plan(Value):
     rejected: tuple[Finding, ...]
     warnings: tuple[str, ...]
     total_rows: int
+    tables: tuple[ImportedTable, ...] = ()
 
     @property
     def rows(self) -> tuple[PlannedRow, ...]:

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from contracts.consent import SubjectKind
-from contracts.roster import LegalBasis, Position, Relation
+from contracts.roster import ImportedTable, LegalBasis, Position, Relation
 from roster.book import ClassName, Pages, changed_fields, same_name
 from roster.files import ClassLabel, ClassRow, Finding, GuardianRow, Place, PupilRow, RosterFile, StaffRow
 from roster.files.rows import Kind
@@ -79,7 +79,7 @@ class _Planning:
         self._consenting = {guardian.external_id for guardian in guardians if guardian.external_id and guardian.consent_number}
         # A label says no year: it means the newest class that bears it.
         self._newest = {ClassLabel(*name[1:]): name for name in sorted({*pages.class_ids(), *self._new_classes})}
-        self._seen: set[str] = set()
+        self._seen: dict[str, Place] = {}
         self._read_ahead()
 
     def plan(self) -> Plan:
@@ -102,6 +102,12 @@ class _Planning:
             rejected=tuple(self._rejected),
             warnings=tuple(self._warnings),
             total_rows=sum(table.rows for table in self._file.detected),
+            tables=tuple(
+                ImportedTable(
+                    file=table.file, sheet=table.sheet, kind=table.kind, encoding=table.encoding, delimiter=table.delimiter, rows=table.rows
+                )
+                for table in self._file.detected
+            ),
         )
 
     def _read_ahead(self) -> None:
@@ -200,8 +206,8 @@ class _Planning:
     def _pupil(self, row: PupilRow) -> PlannedPupil | None:
         details = _details(row)
         person = self._pages.by_external_id(SubjectKind.PUPIL, row.external_id)
-        if person is None and self._has_a_like(details):
-            return self._put_aside(row.place, "a pupil of this name and birth date is entered under another ID: compare the two")
+        if person is None and (like := self._a_like(details, row.place)) is not None:
+            return self._put_aside(row.place, f"a pupil of this name and birth date {like}: compare the two")
         if person is not None and not self._is_active(person):
             return self._put_aside(row.place, "this pupil has left: to take the pupil back, use roster.enrol-pupil")
         name = self._newest.get(row.class_label)
@@ -277,15 +283,17 @@ class _Planning:
         linked = self._pages.guardians(pupil) if pupil is not None else []
         return next((person for person in linked if same_name(self._pages.details(person) or {}, details)), None)
 
-    def _has_a_like(self, details: Mapping[str, str]) -> bool:
-        """Whether somebody of this name and birth date is entered, or comes before in the same file."""
+    def _a_like(self, details: Mapping[str, str], place: Place) -> str | None:
+        """Where somebody of this name and birth date is: entered, or in a row before this one; None where there is nobody."""
         likeness = self._pages.likeness(details)
         if likeness is None:
-            return False
-        if likeness in self._seen or self._pages.alike(likeness):
-            return True
-        self._seen.add(likeness)
-        return False
+            return None
+        if self._pages.alike(likeness):
+            return "is entered under another ID"
+        if (first := self._seen.get(likeness)) is not None:
+            return f"stands under another ID in {_where(first)}"
+        self._seen[likeness] = place
+        return None
 
     # ---- what rows of people have in common ---------------------------------------------------------------------------
 

@@ -204,6 +204,7 @@ class Run:
             rejected_rows=counts["rejected"],
             rejected_file=rejected_file,
             warnings=warnings,
+            tables=plan.tables,
         )
 
     async def _look(self, function: Callable[[Pages], T]) -> T:
