@@ -119,6 +119,7 @@ class Service:
         self.answering = Answering(settings.name, self.tokens, before=self.caught_up)
         self._running: _Running | None = None
         self._checkpoints: dict[str, Checkpointed] = {}
+        self._is_prepared = False
         self._contradicted: str | None = None  # what the bus stream, or a reader, holds against the log
         self._own_tokens: dict[str | None, tuple[str, float]] = {}
         self._answer_operations()
@@ -186,6 +187,7 @@ class Service:
                 checkpointed.create()
 
         await asyncio.to_thread(create)
+        self._is_prepared = True
 
     async def start(self, *, heard: Collection[str] = ()) -> None:
         """Opens the bus, compares the log with its stream and with what its readers have read, and answers calls from then on.
@@ -194,7 +196,7 @@ class Service:
         starts and answers reads, but appends only after the first comparison; once that was made, JetStream may be away.
         Services that are down are not waited for: their readers tell when they start. Those `heard` have told already.
         """
-        if not self._checkpoints:
+        if not self._is_prepared:
             await self.prepare()
         not_yet = f"{self.name} has not been compared with its bus stream yet: JetStream does not answer."
         self.store.quarantine = self._contradicted or not_yet
@@ -250,6 +252,8 @@ class Service:
 
     async def last_read(self) -> list[LastRead]:
         """What the service's readers have read last of each source."""
+        if not self._projections:
+            return []
         return [read for read in await self.read(last_read) if read.reader in self._checkpoints]
 
     async def recognizes(self, read: LastRead) -> bool:
