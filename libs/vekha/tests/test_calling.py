@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from contracts.call import CALLS
-from vekha.testing import Outcome, Up, Vekha, run_binary
+from vekha.client import Client
+from vekha.testing import Outcome, Up, Vekha, run_binary, running
 
 Ask = Callable[..., Outcome]
 
@@ -21,6 +22,8 @@ def test_a_call_answers_with_reply_positions_and_command_id(ask: Vekha) -> None:
     position = answer.json["at"]["roster"]
     assert answer.json == {"reply": {"school": "calling-1"}, "at": {"roster": position}, "command_id": "calling.1"}
     assert ask("call", "roster.open-school", body, "--command-id", "calling.1").json == answer.json
+    read = ask("call", "roster.school", '{"school": "calling-1"}').json["at"]
+    assert read["roster"] >= position  # to be passed on as `after`, although it was read from the service's own tables
     other = ask("call", "roster.open-school", body.replace("calling-1", "calling-2"), "--command-id", "calling.1")
     assert (other.code, other.error["code"], other.error["command_id"]) == (1, "command.reused", "calling.1")
 
@@ -31,6 +34,7 @@ def test_the_body_may_come_through_a_pipe_and_the_program_prints_for_people_too(
     assert piped.code == 0
     assert json.loads(piped.out)["name"] == "Школа"
     assert piped.err.startswith("at ")
+    assert "roster " in piped.err
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,8 @@ def test_the_body_may_come_through_a_pipe_and_the_program_prints_for_people_too(
         (["calls"], 2, "usage.invalid"),
         (["audit", "export"], 2, "usage.invalid"),
         (["clock", "advance"], 2, "usage.invalid"),
-        (["clock", "set", "Monday"], 1, "clock.unreadable"),
+        (["clock", "set", "Monday"], 2, "usage.invalid"),
+        (["call", "instance.set-clock", '{"to": "Monday"}'], 1, "clock.unreadable"),
         (["plan", "status", "--school", "nowhere"], 1, "school.unknown"),
         (["plan", "status", "--as-of", "2015-02-30"], 2, "usage.invalid"),
         (["plan", "explain", "--school", "nowhere", "--step", "4"], 1, "school.unknown"),
@@ -85,8 +90,33 @@ def test_without_an_instance_there_is_the_line_to_type(vekha: Vekha, tmp_path: P
 
 
 def test_a_server_that_does_not_answer_is_unreachable(ask: Vekha) -> None:
-    ended = ask("call", "instance.clock", "--server", "nats://127.0.0.1:1")
+    ended = ask("call", "instance.clock", "--server", "nats://127.0.0.1:1", "--command-id", "calling.8")
+    assert (ended.code, ended.error["code"], ended.error["command_id"]) == (5, "instance.unreachable", "calling.8")
+    assert "address" in ended.error["hint"]
+
+
+def test_a_broker_that_is_away_while_its_instance_runs_asks_for_no_second_instance(vekha: Vekha, tmp_path: Path) -> None:
+    with running(tmp_path / "data") as up:
+        nats = {"nats": "nats://127.0.0.1:1", "pid": 1}
+        (up.data / "run" / "endpoint.json").write_text(json.dumps(nats))
+        ended = vekha("call", "instance.clock", "--data", up.data, "--json")
     assert (ended.code, ended.error["code"]) == (5, "instance.unreachable")
+    assert "vekha up" not in ended.error["hint"]
+    assert "An instance runs on" in ended.error["hint"]
+
+
+def test_an_answer_of_a_service_that_has_not_read_everything_says_so(
+    ask: Vekha, open_school: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school = open_school("calling-9")
+
+    async def ahead(_client: Client) -> dict[str, int]:
+        return {"consent": 1_000_000}
+
+    monkeypatch.setattr(Client, "_heads", ahead)
+    ended = ask("call", "roster.school", json.dumps({"school": school}))
+    assert ended.code == 0
+    assert "roster has not taken in yet what was recorded last" in ended.err
 
 
 def test_an_answer_that_does_not_come_leaves_the_command_id_to_repeat(instance: Up, monkeypatch: pytest.MonkeyPatch, ask: Vekha) -> None:

@@ -45,7 +45,18 @@ def test_events_can_be_chosen_by_school_type_and_person(ask: Vekha, school: str)
     hired = ask("events", "--person", person)
     assert [event["type"] for event in hired.lines] == ["roster.staff-hired.v1"]
     assert "Ёлкина" not in hired.out
-    assert ask("events", "--school", "nowhere").out == ""
+
+
+@pytest.mark.parametrize(("option", "code"), [("--school", "school.unknown"), ("--person", "person.unknown"), ("--type", "type.unknown")])
+def test_an_id_or_a_type_that_nobody_knows_is_said_to_be_unknown(ask: Vekha, school: str, option: str, code: str) -> None:
+    for offline in ([], ["--offline"]):
+        ended = ask("events", option, "nowhere", *offline)
+        assert (ended.code, ended.error["code"]) == (1, code)
+
+
+def test_a_known_school_of_which_a_log_says_nothing_is_no_error(ask: Vekha, school: str) -> None:
+    nothing = ask("events", "--school", school, "--service", "notifier", "--type", "pupil-enrolled")
+    assert (nothing.code, nothing.out) == (0, "")
 
 
 def test_all_logs_are_shown_in_the_order_in_which_things_were_learned(ask: Vekha, school: str) -> None:

@@ -46,8 +46,12 @@ def call(target: Target, name: str | None, body: str, listing: bool, command_id:
 async def _call(
     target: Target, declared: Call[Any, Any], body: bytes, command_id: str | None, acting_as: str | None, *, as_json: bool
 ) -> None:
-    async with connected(target) as client:
-        answer = await client.ask_raw(declared, body, as_=acting_as, command_id=command_id, up_to_date=True)
+    try:
+        async with connected(target) as client:
+            answer = await client.ask_raw(declared, body, as_=acting_as, command_id=command_id, up_to_date=True)
+    except Failure as failure:
+        failure.command_id = failure.command_id or command_id  # whoever gave one will repeat it, however it failed
+        raise
     if as_json:
         output.print_json({"reply": answer.reply, "at": answer.at or {}, "command_id": answer.command_id})
         return

@@ -22,6 +22,7 @@ from eventkit import jetstream
 from eventkit.broker import Credential
 from eventkit.calls import Answer, CallReply, Calls
 from eventkit.decider import Refused
+from vekha import output
 from vekha.failures import Exit, Failure, failure_of
 from vekha.folder import DataFolder
 
@@ -106,6 +107,7 @@ class Client:
                 # Neither refusal comes from the domain: nothing was carried out.
                 if refused.code == "reader.not-caught-up":
                     after = None
+                    output.remark(f"{call.service} has not taken in yet what was recorded last: what it answers may be behind that.")
                 elif refused.code == "token.expired" and as_ is not None:
                     del self._acting[as_]  # the instance's clock has passed the few minutes that a token lives
                 else:
@@ -164,4 +166,12 @@ async def bus_connection(target: Target, url: str) -> Nats:
             return await jetstream.connect(url, credential, name="vekha")
     except (TimeoutError, OSError, ValueError, errors.Error) as error:
         text = f"Nothing answers at {url}."
-        raise Failure("instance.unreachable", text, target.up_line, exit_code=Exit.UNREACHABLE) from error
+        raise Failure("instance.unreachable", text, _what_to_do(target), exit_code=Exit.UNREACHABLE) from error
+
+
+def _what_to_do(target: Target) -> str:
+    if target.server is not None:
+        return "Is the address right, and does an instance run there?"
+    if target.folder.is_held:
+        return f"An instance runs on {target.folder.root}, and its broker does not answer: its log on stderr says why."
+    return target.up_line

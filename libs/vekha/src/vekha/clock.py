@@ -10,6 +10,7 @@ from contracts.call import Call, Request
 from contracts.operations import ADVANCE_CLOCK, SET_CLOCK, AdvanceClock, ClockReply, SetClock
 from vekha import output
 from vekha.client import Target, connected
+from vekha.folder import moment_of
 from vekha.loop import run
 from vekha.options import json_option, target_options
 
@@ -23,8 +24,16 @@ def clock() -> None:
     """Move the manual clock of a demo or test instance."""
 
 
+def _time(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        moment_of(value)
+    except ValueError:
+        raise click.BadParameter("give a date (2015-08-17) or RFC 3339 (2015-08-17T09:00:00+03:00)") from None
+    return value
+
+
 @clock.command("set")
-@click.argument("to", metavar="TIME")
+@click.argument("to", metavar="TIME", callback=_time)
 @target_options
 @json_option
 def set_clock(target: Target, to: str, as_json: bool) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import click
 import msgspec
 
-from contracts.event import SERVICES
+from contracts.event import EVENTS, SERVICES
 from contracts.operations import READ_LOG, ReadLog
 from eventkit import log
 from eventkit.event import Recorded, decode
 from vekha.client import Client, Target, connected
+from vekha.failures import Failure
 from vekha.loop import run
 from vekha.options import json_option, target_options
 from vekha.records import reading
@@ -64,20 +65,38 @@ def events(
     as_json: bool,
 ) -> None:
     """Read the log: with --json each event as it is recorded, byte for byte, one a line."""
+    if type_name is not None and not any(type_name in _names(declared) for declared in EVENTS):
+        raise Failure("type.unknown", f"There is no event of type {type_name}.", "`vekha events` shows each event's type.")
     services = [service] if service else list(SERVICES)
     run(_events(target, services, Wanted(school, person, type_name), follow=follow, offline=offline, as_json=as_json))
 
 
 async def _events(target: Target, services: Sequence[str], wanted: Wanted, *, follow: bool, offline: bool, as_json: bool) -> None:
     positions = dict.fromkeys(services, 0)
+    shown = False
     async with _databases(target) if offline else _calls(target) as page:
         while True:
             async for event, data in _merged(page, positions):
                 if event in wanted:
+                    shown = True
                     click.echo(data if as_json else _line(event))
             if not follow:
-                return
+                break
             await asyncio.sleep(_FOLLOW_EVERY_S)
+        if not shown:
+            await _check_known(page, wanted)
+
+
+async def _check_known(page: Page, wanted: Wanted) -> None:
+    """Raises Failure where no event of any service is of the school, or names the person: most likely that was mistyped."""
+    missing = {"school": wanted.school, "person": wanted.person}
+    async for event, _ in _merged(page, dict.fromkeys(SERVICES, 0)):
+        for what, one in (("school", Wanted(wanted.school, None, None)), ("person", Wanted(None, wanted.person, None))):
+            if event in one:
+                missing[what] = None
+    for what, identifier in missing.items():
+        if identifier is not None:
+            raise Failure(f"{what}.unknown", f"No event knows a {what} {identifier}.", "Check the id.")
 
 
 async def _merged(page: Page, positions: dict[str, int]) -> AsyncGenerator[tuple[Recorded, bytes]]:
