@@ -617,7 +617,10 @@ async def test_a_municipality_sees_its_own_schools_and_no_small_groups(region: R
     await region.staff(20, 17, "school-2")
     board = await region.status(None, as_=municipality("m-1"), by_school=True)
     assert board.schools == 2
-    assert (region_row(board, 8).done, region_row(board, 8).total) == (10, 20)  # school-2 has three who have not decided
+    eighth = region_row(board, 8)
+    assert (eighth.done, eighth.total, eighth.suppressed) == (10, 20, 1)  # school-2 has three who have not decided
+    assert '"suppressed"' not in region_row(board, 12).model_dump_json()
+    assert region_row(await region.status(None), 8).suppressed == 0
     assert board.by_school is not None
     assert [school_row(one, 8).suppressed for one in board.by_school] == [False, True]
     hidden = school_row(board.by_school[1], 8)

@@ -437,11 +437,14 @@ class StepRow(Value):
 
 
 class RegionRow(Value):
+    """`done` and `total` add up the schools, without the `suppressed` ones, whose numbers are too small to be told (only where not 0)."""
+
     step: int
     states: dict[str, int]
     done: int
     total: int
     overdue: int
+    suppressed: int = Field(default=0, exclude_if=lambda schools: schools == 0)
 
 
 class Board(Reply):

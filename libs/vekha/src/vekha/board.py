@@ -90,7 +90,7 @@ def explanation(found: Explanation) -> Group:
         lines.append(Text(f"Better    after step {', '.join(map(str, found.warnings))}, not done yet"))
     if found.events:
         shown = found.events[:_MOST_EVENTS]
-        lines.append(Text(f"Counting  {found.events_total} events, {len(shown)} of them:"))
+        lines.append(Text(f"Counting  {_counted(found.events_total, 'event')}, {len(shown)} of them:"))
         lines += [
             Text(
                 f"          {event.service} {event.position}: {event.type}, on {event.happened_on}{', annulled' if event.annulled else ''}",
@@ -163,12 +163,16 @@ def _region(board: Board, width: int) -> Table:
             str(row.done),
             str(row.total),
             Text(str(row.overdue), style="bold red") if row.overdue else "",
+            f"without {_counted(row.suppressed, 'school')}" if row.suppressed else "",
         ]
         for row in board.steps
         if isinstance(row, RegionRow)
     ]
-    title = f"The region, {board.schools} schools, at the end of {board.as_of}"
-    return _table(title, ["step", "states", "done", "of", "overdue"], rows, width)
+    columns = ["step", "states", "done", "of", "overdue", "too few to tell"]
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    title = f"The region, {_counted(board.schools or 0, 'school')}, at the end of {board.as_of}"
+    return _table(title, columns, rows, width)
 
 
 def _table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int) -> Table:
@@ -209,14 +213,17 @@ def _day(day: date | None) -> str:
 
 def _why(reason: DueReason) -> str:
     text = f"{_day(reason.due) or 'never'}{', provisionally' if reason.provisional else ''}: {reason.rule}"
-    if reason.anchor_day is not None:
-        anchor = "the start" if reason.anchor_step is None else f"step {reason.anchor_step}"
-        text += f", from {anchor} on {reason.anchor_day}"
-    if reason.working_days is not None:
-        text += f", {reason.working_days} working days"
+    if reason.working_days is not None and reason.anchor_day is not None:
+        text += f", counted from {reason.anchor_day}"
+    elif reason.anchor_day != reason.due:
+        text += f", {reason.anchor_day}"
     if reason.skipped:
         text += f", skipping {', '.join(f'{skipped.day} ({skipped.why})' for skipped in reason.skipped)}"
     return text
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _some(ids: Iterable[str], total: int) -> str:

@@ -201,13 +201,14 @@ def _is_small(group: int, of: int) -> bool:
 
 def _sums(outlines: Mapping[str, Outline], day: date, *, for_monitors: bool) -> tuple[RegionRow, ...]:
     states = defaultdict[int, Counter[str]](Counter)
-    sums = defaultdict[int, list[int]](lambda: [0, 0, 0])
+    sums = defaultdict[int, list[int]](lambda: [0, 0, 0, 0])
     for outline in outlines.values():
         for step, standing in zip(outline.progress.on(day).adoption.plan.steps, outline.on(day), strict=True):
             states[step.n][standing.state] += 1
             total = sums[step.n]
             total[2] += standing.deadline == "overdue"
             if for_monitors and step.measure in OF_PEOPLE and _is_small(standing.done, standing.total):
+                total[3] += 1
                 continue
             total[0] += standing.done
             total[1] += standing.total
@@ -218,6 +219,7 @@ def _sums(outlines: Mapping[str, Outline], day: date, *, for_monitors: bool) -> 
             done=sums[n][0],
             total=sums[n][1],
             overdue=sums[n][2],
+            suppressed=sums[n][3],
         )
         for n in sorted(sums)
     )

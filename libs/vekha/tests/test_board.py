@@ -1,0 +1,98 @@
+"""The board and its explanations as a person reads them."""
+
+from __future__ import annotations
+
+from datetime import date
+from io import StringIO
+
+import pytest
+from rich.console import Console, RenderableType
+
+from contracts.plan import Board, DueReason, Explanation, RegionRow, StepRow
+from vekha import board
+
+DAY = date(2015, 9, 1)
+
+
+def shown(what: RenderableType) -> str:
+    console = Console(file=StringIO(), width=150)
+    console.print(what)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def explained(reason: DueReason) -> str:
+    row = StepRow(
+        step=21,
+        state="not_started",
+        done=0,
+        total=1,
+        late=0,
+        due=reason.due,
+        deadline="on_track",
+        due_live=reason.due,
+        deadline_live="on_track",
+        first_completed_on=None,
+        completed_on=None,
+        blocked_by=(),
+        suppressed=False,
+    )
+    found = Explanation(
+        school="school-7",
+        step=21,
+        plan="mo-2015-school-portal",
+        revision=1,
+        rules=1,
+        calendar="0" * 64,
+        incomplete=False,
+        title_ru="Шаг",
+        title_en="A step",
+        deadline_ru="до 15 сентября",
+        granted=None,
+        as_of=DAY,
+        at={},
+        row=row,
+        rule="what counts",
+        rule_ru="что считается",
+        events=(),
+        events_total=1,
+        missing=(),
+        missing_total=0,
+        timeline=(),
+        baseline=reason,
+        live=reason,
+    )
+    return next(line for line in shown(board.explanation(found)).splitlines() if line.startswith("Due  "))
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (
+            DueReason(due=date(2015, 9, 15), rule="a fixed date", anchor_day=date(2015, 9, 15)),
+            "2015-09-15: a fixed date",
+        ),
+        (
+            DueReason(due=date(2015, 9, 14), rule="a fixed date", anchor_day=date(2015, 9, 12)),
+            "2015-09-14: a fixed date, 2015-09-12",
+        ),
+        (
+            DueReason(due=date(2015, 8, 18), rule="1 working day after the start", anchor_day=date(2015, 8, 17), working_days=1),
+            "2015-08-18: 1 working day after the start, counted from 2015-08-17",
+        ),
+        (DueReason(due=None, rule="every week, again and again"), "never: every week, again and again"),
+    ],
+)
+def test_a_due_date_is_explained_by_the_day_that_it_was_counted_from_and_by_no_other(reason: DueReason, text: str) -> None:
+    assert explained(reason).split(None, 1)[1].strip() == text
+
+
+def test_the_region_counts_its_schools_in_words_and_says_how_many_are_left_out_of_the_sums() -> None:
+    row = RegionRow(step=8, states={"in_progress": 1}, done=0, total=0, overdue=0)
+    region = Board(as_of=DAY, at={}, schools=1, incomplete=0, steps=(row,))
+    table = shown(board.board_table(region, 150))
+    assert "The region, 1 school, at" in table
+    assert "too few to tell" not in table
+    hidden = region.model_copy(update={"steps": (row.model_copy(update={"suppressed": 1}),), "schools": 2})
+    assert "The region, 2 schools, at" in shown(board.board_table(hidden, 150))
+    assert "without 1 school" in shown(board.board_table(hidden, 150))
