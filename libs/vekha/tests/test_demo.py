@@ -50,6 +50,11 @@ def test_the_school_year_is_entered_and_checked_by_real_acts(played: tuple[Path,
     assert {name: types[name] for name in acts} == acts
 
 
+def test_whoever_the_story_chooses_is_chosen_by_the_files_so_that_every_run_is_alike(played: tuple[Path, Outcome], vekha: Vekha) -> None:
+    told = vekha("events", "--offline", "--service", "identity", "--type", "account-activated", "--data", played[0], "--json").lines
+    assert len(told) == 178
+
+
 def test_the_commands_that_the_demo_names_work_in_a_second_shell(played: tuple[Path, Outcome], vekha: Vekha) -> None:
     data, demo = played
     commands = [line.split() for line in demo.out.splitlines() if line.startswith("  ") and "vekha" in line]

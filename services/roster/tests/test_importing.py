@@ -351,6 +351,13 @@ async def test_a_teacher_who_comes_later_gets_the_class_with_the_next_import(sch
 # -- who is who ----------------------------------------------------------------------------------------------------------------------------
 
 
+async def test_teachers_whose_classes_are_not_declared_are_entered_and_told_of_in_one_line(school: School):
+    status = await school.imported(csv_of([member(number, **{"Классное руководство": "1А"}) for number in "12"]))
+    assert outcome(status) == (2, 0, 0, 0, 0)
+    assert len(status.warnings) == 1
+    assert "as in 2 rows, which are entered without it" in status.warnings[0]
+
+
 async def test_a_guardian_of_two_children_is_one_person_even_with_a_paper_for_each(with_class: School):
     rows = [{**child(1), **parent(1)}, {**child(2), **parent(1, consent_number="М-2")}]
     assert outcome(await with_class.imported(csv_of(rows))) == (2, 0, 0, 0, 0)

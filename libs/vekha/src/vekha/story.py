@@ -102,6 +102,14 @@ class School:
         request = school_calls.PeopleQuery.model_validate({"school": SCHOOL, "kind": kind, "class_id": class_id})
         return (await self.call(school_calls.PEOPLE, request)).people
 
+    async def in_order(self, people: Sequence[str]) -> list[str]:
+        """Staff or pupils in the order in which they were entered: their ids are random, and differ in each run."""
+        found = [decode(data) async for data in log_bytes(self.client, "roster")]
+        entered = [
+            event.facts()[1]["person"] for event in found if event.type.startswith(("roster.staff-hired.", "roster.pupil-enrolled."))
+        ]
+        return sorted(people, key=entered.index)
+
     async def hand_out_codes(self, people: Sequence[str], as_: str = _ADMINISTRATOR) -> None:
         """Issues codes to whoever may have one and has none yet, and hands them over."""
         for some in _at_most(_PEOPLE_A_CALL, people):
@@ -233,7 +241,7 @@ async def _gives_staff_codes(school: School) -> None:
 
 
 async def _withdraws(school: School) -> None:
-    pupil = (await school.people("pupil", school.class_ids[_WITHDRAWING_CLASS]))[0]
+    pupil = (await school.in_order(await school.people("pupil", school.class_ids[_WITHDRAWING_CLASS])))[0]
     cards = (await school.call(consent.STATUS, consent.StatusQuery(school=SCHOOL, subject=pupil))).consents
     granted = next(card for card in cards if card.state == "granted")
     await school.call(consent.WITHDRAW, consent.Withdraw(school=SCHOOL, consent_id=granted.consent_id))
@@ -272,7 +280,7 @@ async def _signs_off_classes(school: School) -> None:
 
 async def _activates(school: School) -> None:
     """The pupils and guardians of two classes, and half of the staff, open their accounts (step 19)."""
-    staff = await school.people("staff")
+    staff = await school.in_order(await school.people("staff"))
     await school.activate(staff[: len(staff) // 2])
     for label in _ACTIVE_CLASSES:
         class_id = school.class_ids[label]

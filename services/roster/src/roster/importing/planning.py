@@ -71,6 +71,7 @@ class _Planning:
         self._warnings = [f"{_where(warning)}: {warning.hint} ({warning.code})" for warning in file.warnings]
         self._unchanged: list[Place] = []
         self._without_teacher: list[Place] = []
+        self._without_class: list[Place] = []
         self._review = 0
         self._new_staff = {row.external_id for row in file.staff}
         self._with_teacher: set[ClassName] = {_name(row) for row in file.classes if row.class_teacher_id is not None}
@@ -90,6 +91,12 @@ class _Planning:
             first, count = _where(self._without_teacher[0]), len(self._without_teacher)
             self._warnings.append(
                 f"{first}: the class teacher is not entered yet, as in {count} rows; import the staff too (staff.unknown)"
+            )
+        if self._without_class:
+            first, count = _where(self._without_class[0]), len(self._without_class)
+            self._warnings.append(
+                f"{first}: there is no such class to be class teacher of, as in {count} rows, which are entered without it: import the"
+                " classes, then this file again (class.not-declared)"
             )
         rejected = {row_of(error) for error in self._rejected}
         return Plan(
@@ -192,7 +199,7 @@ class _Planning:
             return None
         name = self._newest.get(row.homeroom)
         if name is None:
-            self._warn(row.place, f"there is no class {row.homeroom} to be class teacher of (class.not-declared)")
+            self._without_class.append(row.place)
             return None
         if name in self._with_teacher:
             return None
