@@ -94,11 +94,10 @@ def evolve(sessions: Sessions, event: Event) -> Sessions:
     match event:
         case TrainingSessionScheduled():
             return {**sessions, event.session: Session(event.day, event.form, frozenset(event.people))}
-        case TrainingSessionCancelled():
-            return {**sessions, event.session: replace(sessions[event.session], cancelled=True)}
-        case TrainingAttended():
-            session = sessions[event.session]
-            return {**sessions, event.session: replace(session, attended=session.attended | {event.person})}
+        case TrainingSessionCancelled() if (cancelled := sessions.get(event.session)) is not None:
+            return {**sessions, event.session: replace(cancelled, cancelled=True)}
+        case TrainingAttended() if (held := sessions.get(event.session)) is not None:
+            return {**sessions, event.session: replace(held, attended=held.attended | {event.person})}
         case _:
             return sessions
 
