@@ -104,7 +104,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "plan.people-due": {SERVICE},
     "instance.clock": EVERYBODY,
     # What every service answers about itself
-    **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "health")},
+    **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "recognize", "health")},
     **{f"{service}.{verb}": set[Role]() for service in SERVICES for verb in ("parked", "retry-parked")},
 }
 
