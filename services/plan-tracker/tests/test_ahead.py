@@ -170,6 +170,19 @@ async def test_a_calendar_feed_has_a_day_for_each_step_with_a_date_and_knows_it_
         assert "Выполнен 20.08.2015." in str(after[f"{SCHOOL}.1.4@vekha"]["description"])
 
 
+async def test_a_calendar_feed_calls_a_waived_step_waived_and_is_the_same_calendar_each_time(tmp_path: Path) -> None:
+    async with town(tmp_path) as system:
+        await system.call(plan.WAIVE_STEP, plan.WaiveStep(school=SCHOOL, step=5, reason=plan.ExceptionReason.QUARANTINE))
+        await system.settled()
+        content, events = await feed_of(system)
+        assert "Waived" in str(events[f"{SCHOOL}.1.5@vekha"]["description"])
+        assert "Done" not in str(events[f"{SCHOOL}.1.5@vekha"]["description"])
+        assert content == (await feed_of(system))[0]
+        why = await system.call(plan.EXPLAIN, plan.ExplainRequest(school=SCHOOL, step=5))
+        assert [(entry.day, entry.change) for entry in why.timeline] == [(aug(17), "waived")]
+        assert ([event.type for event in why.events], why.missing_total) == (["plan.step-waived.v1"], 0)
+
+
 async def test_a_calendar_feed_keeps_to_the_lines_of_its_standard(tmp_path: Path) -> None:
     async with town(tmp_path) as system:
         content, events = await feed_of(system)

@@ -298,7 +298,7 @@ async def test_an_extension_is_answered_with_what_it_moves_and_explained(region:
         date(2015, 9, 10),
     ]
     why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=14))
-    assert why.baseline.rule == "extended; without that 2015-08-24, 1 working day after step 13"
+    assert why.baseline.rule == "extended to 2015-08-27; without that on 2015-08-24, 1 working day after step 13"
     assert (why.baseline.due, why.live.due, why.baseline.provisional) == (date(2015, 8, 27), date(2015, 8, 27), False)
     before = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=14, as_of=date(2015, 8, 19)))
     assert (before.baseline.due, before.baseline.anchor_step) == (date(2015, 8, 24), 13)
@@ -510,14 +510,37 @@ async def test_another_plan_with_other_steps_and_options_is_adopted_shown_and_ex
     assert (school_row(board, 20).due, school_row(board, 30).due) == (date(2016, 2, 18), date(2016, 2, 24))
     assert await code_of(region.system.call(EXTEND_DEADLINE, extend(20, date(2016, 2, 25)), as_=DIRECTOR)) == "extension.not-yours"
     people = [hired(name, Position.DIRECTOR if name == "anna" else Position.TEACHER) for name in ("anna", "boris")]
-    await region.say("roster", *people, *(CoordinatorAppointed(person=name) for name in ("anna", "boris")), on=date(2016, 2, 15))
-    assert school_row(await region.status(), 10).state == "done"  # two of them
+    await region.say("roster", *people, CoordinatorAppointed(person="anna"), on=date(2016, 2, 15))
+    two = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=10))
+    assert ((two.row.done, two.row.total, two.row.state), two.missing) == ((1, 2, "in_progress"), ("coordinator-2",))
+    assert two.rule == "Of the staff, 2 or more are appointed coordinators."
+    await region.say("roster", CoordinatorAppointed(person="boris"), on=date(2016, 2, 15))
+    assert school_row(await region.status(), 10).state == "done"
+    reopening = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=30))
+    assert reopening.rule.endswith("A withdrawal reopens it.")
     assert await code_of(region.system.call(ATTEST_STEP, AttestStep(school="school-1", step=60))) == "step.derived"
     await region.system.call(ATTEST_STEP, AttestStep(school="school-1", step=50))
     await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-2", start=date(2016, 2, 15)))
     await region.system.settled()
     rows = (await region.status(None)).steps
     assert [row.step for row in rows] == sorted({*range(1, 22), 10, 20, 30, 40, 50, 60, 70, 80})
+
+
+@pytest.mark.parametrize("region", ["2016-02-15T09:00:00+03:00"], indirect=True)  # a Monday
+async def test_what_recurs_is_attested_week_by_week_and_is_never_done(region: Region) -> None:
+    await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-1", start=date(2016, 2, 15), plan="mo-2016-school-meals"))
+    checked = AttestStep(school="school-1", step=80)
+    await region.system.settled()
+    await region.system.call(ATTEST_STEP, checked)
+    await region.system.settled()
+    await region.system.call(ATTEST_STEP, checked)
+    await region.system.until("2016-02-24T09:00:00+03:00")
+    await region.system.call(ATTEST_STEP, checked)
+    await region.system.until("2016-03-07T09:00:00+03:00")
+    row = school_row(await region.status(), 80)
+    assert (row.state, row.done, row.total) == ("in_progress", 2, 3)  # the weeks to 19 and 26 February, but not to 4 March
+    why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=80))
+    assert (why.missing, len(why.events)) == (("2016-03-04",), 2)
 
 
 async def test_the_school_s_own_way_of_counting_takes_precedence_over_the_plan_s(region: Region) -> None:

@@ -271,3 +271,25 @@ def test_a_released_revision_is_never_changed_again() -> None:
 def test_every_revision_that_a_school_can_adopt_is_released() -> None:
     carried = {name: {*plans.earlier_revisions(name), load_plan(name).revision} for name in plans.names()}
     assert {name: {int(revision) for revision in revisions} for name, revisions in plans.released().items()} == carried
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "text"),
+    [
+        (
+            "deadline: {kind: merged_with, step: 1}",
+            "deadline: {kind: recurring, every: week}",
+            22,
+            "measured by one of attested, data-checked",
+        ),
+        ("measure: school-order", "measure: lists-filled", 22, "add `required_lists`"),
+        ("measure: school-order", "measure: data-checked", 20, "give it a recurring deadline"),
+        ("deadline: {kind: wd_after_anchor, n: 1}", "deadline: {kind: wd_after_own_receipt, n: 1}", 12, "only accounts-activated counts"),
+        ("date: 2020-01-01", "date: 2020-13-08", 4, "month must be in 1..12"),
+    ],
+)
+def test_what_could_not_be_measured_or_read_is_refused_with_its_line(old: str, new: str, line: int, text: str) -> None:
+    refused = refusal(changed(old, new))
+    assert refused.code == "plan.malformed"
+    assert str(refused).startswith(f"small.yaml:{line}: ")
+    assert text in str(refused)

@@ -902,10 +902,23 @@ def test_workplaces_are_declared_with_their_number_and_attested(school: School) 
     assert school.step(5, aug(19)).deadline == "done_on_time"
 
 
-def test_an_attestation_without_numbers_waits_for_them(school: School) -> None:
+def test_an_attestation_without_numbers_attests_nothing(school: School) -> None:
     school.happened(aug(18), ATTESTED)
     school.happened(aug(20), workplaces(30))
-    assert school.states(5, aug(18), aug(20)) == ["not_started", "done"]
+    school.happened(aug(21), ATTESTED)
+    assert school.states(5, aug(18), aug(20), aug(21)) == ["not_started", "not_started", "done"]
+
+
+def test_no_workplaces_are_not_as_many_as_possible(school: School) -> None:
+    school.happened(aug(18), workplaces(0, 0), ATTESTED)
+    assert school.states(5, aug(18)) == ["not_started"]
+
+
+def test_of_several_numbers_on_one_day_the_last_counts(school: School) -> None:
+    school.happened(aug(18), workplaces(10), workplaces(5), ATTESTED)
+    school.happened(aug(19), workplaces(6))
+    school.happened(aug(20), workplaces(9), workplaces(3))
+    assert school.states(5, aug(18), aug(19), aug(20)) == ["done", "done", "reopened"]
 
 
 def test_fewer_workplaces_undo_step_5_until_there_are_as_many_again_or_the_fewer_are_attested(school: School) -> None:

@@ -485,7 +485,7 @@ class CountingEvent(Value):
 
 class TimelineEntry(Value):
     day: date
-    change: Literal["completed", "reopened"]
+    change: Literal["completed", "reopened", "waived", "waiver-revoked"]
 
 
 class SkippedDay(Value):

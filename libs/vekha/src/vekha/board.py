@@ -80,7 +80,7 @@ def explanation(found: Explanation) -> Group:
         Text(f"Due now   {_why(found.live)}"),
     ]
     for entry in found.timeline:
-        lines.append(Text(f"          {entry.change} on {entry.day}"))
+        lines.append(Text(f"          {entry.change.replace('-', ' ')} on {entry.day}"))
     if found.granted is not None:
         lines.append(Text(f"Granted   {found.granted} of {row.done} who decided"))
     if found.missing_total:
@@ -89,8 +89,8 @@ def explanation(found: Explanation) -> Group:
     if found.warnings:
         lines.append(Text(f"Better    after step {', '.join(map(str, found.warnings))}, not done yet"))
     if found.events:
-        shown = found.events[:_MOST_EVENTS]
-        lines.append(Text(f"Counting  {_counted(found.events_total, 'event')}, {len(shown)} of them:"))
+        shown = found.events[-_MOST_EVENTS:]
+        lines.append(Text(f"Counting  {_counted(found.events_total, 'event')}, the newest {len(shown)}:"))
         lines += [
             Text(
                 f"          {event.service} {event.position}: {event.type}, on {event.happened_on}{', annulled' if event.annulled else ''}",

@@ -50,7 +50,7 @@ from plan_tracker.domain.consultations import Hold, consultations
 from plan_tracker.domain.days import holds
 from plan_tracker.domain.deadlines import Reckoning, baseline, years_to_pin
 from plan_tracker.domain.measures import workplaces
-from plan_tracker.domain.plan import PlanInvalid, load_plan
+from plan_tracker.domain.plan import PlanInvalid, Recurring, load_plan
 from plan_tracker.domain.training import last_day, scheduled_as
 from plan_tracker.projections import facts_by_subject, municipality, of_source, opening, time_zone
 from workdays import Calendar, Week, russian_calendar
@@ -108,20 +108,25 @@ def adopt_revision(request: AdoptRevision, transaction: Transaction, caller: Cal
 
 def attest(request: AttestStep, transaction: Transaction, caller: Caller) -> Done:
     day = _day_of_act(request.school, request.happened_on, transaction)
-    command = adoption.Attest(
-        request.step, request.evidence_sha256, again=_fewer_workplaces(request.school, request.step, day, transaction)
-    )
+    again = _is_to_be_attested_again(request.school, request.step, day, transaction)
+    command = adoption.Attest(request.step, request.evidence_sha256, again)
     transaction.decide(_plans, request.school, command, school=request.school, happened_on=day)
     return Done()
 
 
-def _fewer_workplaces(school: str, step: int, day: date, transaction: Transaction) -> bool:
-    """Whether workplaces were attested and are fewer by now: then the fewer have to be attested anew (step 5)."""
-    declared = facts_by_subject(transaction.rows(of_source(school, "roster", "workplaces"))).get("", ())
+def _is_to_be_attested_again(school: str, n: int, day: date, transaction: Transaction) -> bool:
+    """Whether what was attested counts no longer: workplaces that are fewer by now (step 5), or another day of what recurs."""
     plan = facts_by_subject(transaction.rows(of_source(school, "plan", "school"))).get("", ())
-    attested = [fact[0] for fact in plan if fact[2] == "step-attested" and fact[3] == step]
+    attested = [fact[0] for fact in plan if fact[2] == "step-attested" and fact[3] == n]
+    state = transaction.state(_plans, school)
+    step = None if state.adopted is None else load_plan(state.adopted.plan, state.revision).steps_by_number.get(n)
+    if step is None or not attested:
+        return False
+    if isinstance(step.deadline, Recurring):
+        return day.toordinal() not in attested
+    declared = facts_by_subject(transaction.rows(of_source(school, "roster", "workplaces"))).get("", ())
     standing = workplaces([(fact[0], fact[3]) for fact in declared], attested)
-    return bool(declared and attested) and not holds(standing.satisfied, day.toordinal())
+    return step.measure == "workplaces" and bool(declared) and not holds(standing.satisfied, day.toordinal())
 
 
 def register_order(request: RegisterOrder, transaction: Transaction, caller: Caller) -> OrderRegistered:

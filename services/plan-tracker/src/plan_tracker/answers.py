@@ -33,7 +33,7 @@ from plan_tracker.domain.board import SchoolBoard
 from plan_tracker.domain.deadlines import Due, baseline_with_reasons, skipped
 from plan_tracker.domain.evidence import evidence
 from plan_tracker.domain.facts import type_of
-from plan_tracker.domain.measures import OF_PEOPLE, RULES, SENTENCES
+from plan_tracker.domain.measures import OF_PEOPLE, RULES, sentence
 from plan_tracker.domain.progress import Progress
 
 _LISTED = 100  # of missing people and of events; the totals stand beside them
@@ -103,6 +103,14 @@ def explanation(look: Look, school: str, n: int, day: date, actor: Actor, known:
     events = evidence(step, look.documents(school, known), day)
     if step.measure in OF_PEOPLE and actor.role not in _SEE_PEOPLE:
         missing, events = [], []
+    if row.state == "waived":
+        missing, missing_total = [], 0  # nothing is waited for
+    rule = sentence(
+        step.measure,
+        threshold=step.goal,
+        positions=step.required_positions,
+        withdrawal_reopens=adoption.plan.options.withdrawal_reopens,
+    )
     frozen = baseline_with_reasons(adoption.reckoning)[n]
     return Explanation(
         school=school,
@@ -115,8 +123,8 @@ def explanation(look: Look, school: str, n: int, day: date, actor: Actor, known:
         title_ru=step.title_ru,
         title_en=step.title_en,
         deadline_ru=step.deadline_ru,
-        rule=SENTENCES[step.measure].en,
-        rule_ru=SENTENCES[step.measure].ru,
+        rule=rule.en,
+        rule_ru=rule.ru,
         row=row,
         as_of=day,
         at=_at(look, known),
@@ -137,9 +145,7 @@ def explanation(look: Look, school: str, n: int, day: date, actor: Actor, known:
         events_total=len(events),
         baseline=_reason(progress, frozen._replace(day=adoption.baseline.get(n))),
         live=_reason(progress, board.live(day)[n]),
-        timeline=tuple(
-            TimelineEntry(day=date.fromordinal(at), change=change) for at, change in progress.timelines[n].changes(day.toordinal())
-        ),
+        timeline=tuple(TimelineEntry(day=date.fromordinal(at), change=change) for at, change in progress.changes(n, day)),
     )
 
 

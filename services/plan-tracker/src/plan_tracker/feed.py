@@ -22,6 +22,7 @@ def feed(board: SchoolBoard, day: date, now: datetime) -> str:
     progress = progress.on(day)
     adoption = progress.adoption
     calendar = Calendar.new(
+        uid=f"{board.school}@vekha",
         prodid="-//Vekha//Plan//RU",
         name=f"{adoption.plan.title_ru} ({board.school})",
         refresh_interval=_A_DAY,
@@ -31,7 +32,13 @@ def feed(board: SchoolBoard, day: date, now: datetime) -> str:
         if due is None:
             continue
         done = progress.completed(step.n, day)
-        state = f"Выполнен {done:%d.%m.%Y}. / Done on {done}." if done else "Ещё не выполнен. / Not done yet."
+        match progress.state(step.n, day):
+            case "done":
+                state = f"Выполнен {done:%d.%m.%Y}. / Done on {done}."
+            case "waived":
+                state = "Выполнять не нужно. / Waived."
+            case _:
+                state = "Ещё не выполнен. / Not done yet."
         event = Event.new(
             uid=f"{board.school}.{adoption.revision}.{step.n}@vekha",
             stamp=now,

@@ -17,7 +17,6 @@ from plan_tracker.domain.progress import Adoption, Progress
 from plan_tracker.domain.timeline import Periods, Tally, Timeline, rated
 from workdays import Calendar
 
-_ALL_POINTS = 100
 _FRIDAY = date(2015, 8, 21).toordinal() % 7
 
 
@@ -187,7 +186,7 @@ class SchoolBoard:
         timelines: dict[int, Timeline | Periods] = {n: tally.timeline for n, tally in tallies.items()}
         for step in adoption.plan.in_order:
             if step.n not in timelines:
-                timelines[step.n] = self._of_weeks(step, adoption.start, timelines, waived)
+                timelines[step.n] = self._of_weeks(step, adoption.start, timelines, waived, attested.get(step.n, ()))
         return timelines
 
     def _tally(self, step: Step, attested: Sequence[int]) -> Tally | None:
@@ -197,6 +196,8 @@ class SchoolBoard:
         if (many := join.tallies.get(step.measure)) is not None:
             return many
         one = Tally()
+        if isinstance(step.deadline, Recurring):
+            return None
         match step.measure:
             case "training-attended":
                 return join.training(step.required_positions)
@@ -205,7 +206,10 @@ class SchoolBoard:
                     one.put(name, measures.list_filled(join.lists.get(name, NEVER)))
                 return one
             case "active-coordinator":
-                standing = measures.active_coordinator((member.coordinator for member in join.staff.values()), step.threshold or 1)
+                for nth in range(1, step.goal + 1):
+                    standing = measures.active_coordinator((member.coordinator for member in join.staff.values()), nth)
+                    one.put(self.school if step.goal == 1 else f"coordinator-{nth}", standing)
+                return one
             case "school-order":
                 standing = measures.school_order(_orders(join.plan))
             case "workplaces":
@@ -218,17 +222,23 @@ class SchoolBoard:
         return one
 
     def _of_weeks(
-        self, step: Step, start: date, timelines: Mapping[int, Timeline | Periods], waived: Mapping[int, Days]
+        self,
+        step: Step,
+        start: date,
+        timelines: Mapping[int, Timeline | Periods],
+        waived: Mapping[int, Days],
+        attested: Sequence[int],
     ) -> Timeline | Periods:
         if step.measure == "activity-rated":
-            return rated([(fact[0], fact[3]) for fact in self._join.ratings], step.threshold or _ALL_POINTS)
+            return rated([(fact[0], fact[3]) for fact in self._join.ratings], step.goal)
         first_after = step.deadline.first_after if isinstance(step.deadline, Recurring) else None
         if first_after is None:
             began = start.toordinal() - 1
         else:
             done, until = timelines[first_after].first_day, waived.get(first_after, NEVER)
             began = min((day for day in (done, *until[:1]) if day is not None), default=None)
-        return Periods(None if began is None else _friday_after(began), self._join.school_check.checks)
+        checks = self._join.school_check.checks if step.measure == "data-checked" else tuple(attested)
+        return Periods(None if began is None else _friday_after(began), checks)
 
     def _row(self, progress: Progress, step: Step, day: date, due_live: date | None) -> StepRow:
         n, due = step.n, progress.adoption.baseline.get(step.n)

@@ -214,7 +214,7 @@ def _extended(due: Due, until: date | None, calendar: Calendar) -> Due:
         return Due(day, "the date that was said for this step, on the next working day if it is a day off", anchor_day=until)
     if day <= due.day:
         return due
-    return Due(day, f"extended; without that {due.day}, {due.rule}", anchor_day=until)
+    return Due(day, f"extended to {until}; without that on {due.day}, {due.rule}")
 
 
 def _working_days(n: int) -> str:

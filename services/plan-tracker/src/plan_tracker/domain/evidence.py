@@ -7,16 +7,14 @@ from contracts import SERVICES
 from plan_tracker.domain.facts import ANNULLED, Documents, Fact, Key, annulled
 from plan_tracker.domain.plan import Step
 
+_OF_DECISIONS = {"consent-granted", "consent-refused", "consent-withdrawn", "consent-expired", "consent-invalidated"}
 _OF_SEATS = {
     "class-headcount-declared",
     "class-closed",
     "pupil-enrolled",
     "pupil-moved",
     "pupil-left",
-    "consent-granted",
-    "consent-refused",
-    "consent-expired",
-    "consent-invalidated",
+    *_OF_DECISIONS,
 }
 _OF_STAFF = {"staff-hired", "staff-dismissed"}
 _OF_COORDINATORS = {*_OF_STAFF, "coordinator-appointed", "coordinator-relieved"}
@@ -33,16 +31,14 @@ COUNTING: Final[dict[str, frozenset[str]]] = {
     "workplaces": frozenset({"workplaces-declared", "step-attested"}),
     "school-order": frozenset({"implementation-order-registered", "implementation-order-revoked"}),
     "coordinators-trained": frozenset({*_OF_COORDINATORS, "training-attended"}),
-    "staff-decided": frozenset({*_OF_STAFF, "consent-granted", "consent-refused", "consent-expired", "consent-invalidated"}),
+    "staff-decided": frozenset({*_OF_STAFF, *_OF_DECISIONS}),
     "periods-defined": frozenset({"reporting-periods-defined", "class-declared", "class-closed"}),
     "bells-defined": frozenset({"bell-schedule-defined", "bell-schedule-deleted", "class-created", "class-closed"}),
     "lists-filled": frozenset({"reference-list-filled", "reference-list-cleared"}),
     "classes-created": frozenset({"class-declared", "class-created", "class-closed"}),
     "families-decided": frozenset({*_OF_SEATS, "guardian-linked", "guardian-unlinked"}),
-    "families-entered": frozenset({*_OF_SEATS, "consent-withdrawn", "guardian-absence-recorded", "guardian-linked", "guardian-unlinked"}),
-    "pupils-assigned": frozenset(
-        {*_OF_SEATS, "consent-withdrawn", "class-created", "pupil-assigned-to-class", "academic-year-rolled-over"}
-    ),
+    "families-entered": frozenset({*_OF_SEATS, "guardian-absence-recorded", "guardian-linked", "guardian-unlinked"}),
+    "pupils-assigned": frozenset({*_OF_SEATS, "class-created", "pupil-assigned-to-class", "academic-year-rolled-over"}),
     "timetables-published": frozenset({"class-created", "class-closed", "timetable-published", "timetable-withdrawn"}),
     "consultations-held": frozenset({"class-created", "class-closed", "consultation-held"}),
     "credentials-out": frozenset({"credentials-issued", *_OF_CODES}),
@@ -51,6 +47,9 @@ COUNTING: Final[dict[str, frozenset[str]]] = {
     "activity-rated": frozenset({"school-activity-rated"}),
 }
 """The events that move each measure. Whom steps 18 and 19 count, the steps before them explain."""
+
+_OF_EVERY_STEP: Final = frozenset({"step-waived", "waiver-revoked", "deadline-extended"})
+"""What an authority decides for one school counts in whatever way the step is measured."""
 
 _DECIDING = {
     "staff-decided": {"staff"},
@@ -70,7 +69,7 @@ class Evidence(NamedTuple):
 
 def evidence(step: Step, documents: Documents, day: date) -> list[Evidence]:
     """The facts up to a day that a step is derived from, in the order of days; what never was true with its annulment."""
-    words, until = COUNTING[step.measure], day.toordinal()
+    words, until = COUNTING[step.measure] | _OF_EVERY_STEP, day.toordinal()
     coordinators, directors = _staff_with(documents, "coordinator-appointed", ()), _staff_with(documents, "staff-hired", ("director",))
     never = annulled(documents)
     found = [
@@ -98,7 +97,7 @@ def _staff_with(documents: Documents, what: str, values: tuple[str, ...]) -> set
 def _concerns(step: Step, key: Key, fact: Fact, coordinators: set[str], directors: set[str]) -> bool:
     """Whether a fact of the right kind is about a subject of the step."""
     match step.measure, fact[2]:
-        case _, "step-attested":
+        case _, "step-attested" | "step-waived" | "waiver-revoked" | "deadline-extended":
             return fact[3] == step.n
         case "active-coordinator", _:
             return key.subject in coordinators

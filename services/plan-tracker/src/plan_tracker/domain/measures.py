@@ -25,8 +25,8 @@ SENTENCES: Final = {
         "Somebody responsible has said that it is done.",
     ),
     "training-attended": Sentence(
-        "Все, кто назван для обучения по графику министерства, его посетили.",
-        "Everybody named for a training session of the ministry's schedule has attended it.",
+        "Все, кто назван для обучения по графику министерства{positions_ru}, его посетили.",
+        "Everybody named for a training session of the ministry's schedule{positions_en} has attended it.",
     ),
     "access-received": Sentence(
         "Директор и каждый координатор получили свои данные для доступа.",
@@ -37,8 +37,8 @@ SENTENCES: Final = {
         "Every class's data are signed off as they stand: nothing changed since, and no blocking issue is open.",
     ),
     "active-coordinator": Sentence(
-        "Среди работающих сотрудников есть хотя бы один назначенный координатор.",
-        "At least one appointed coordinator is on the staff.",
+        "Среди работающих сотрудников назначено координаторов не меньше {threshold}.",
+        "Of the staff, {threshold} or more are appointed coordinators.",
     ),
     "workplaces": Sentence(
         "Число подключённых рабочих мест заявлено и подтверждено и с тех пор не уменьшилось.",
@@ -53,8 +53,8 @@ SENTENCES: Final = {
         "Every coordinator has attended a face-to-face session.",
     ),
     "staff-decided": Sentence(
-        "Каждый работающий сотрудник принял решение: согласие или отказ. Отзыв согласия шаг не открывает.",
-        "Every active member of staff has decided: granted or refused. A withdrawal does not reopen it.",
+        "Каждый работающий сотрудник принял решение: согласие или отказ. {withdrawal_ru}",
+        "Every active member of staff has decided: granted or refused. {withdrawal_en}",
     ),
     "periods-defined": Sentence(
         "Отчётные периоды внесены для каждой параллели, в которой есть классы, на учебный год этих классов.",
@@ -73,8 +73,9 @@ SENTENCES: Final = {
         "Every declared class that is not closed is created.",
     ),
     "families-decided": Sentence(
-        "Есть решение или иное основание для каждого места ученика и для каждого родителя, который связан с учеником или принял решение.",
-        "There is a decision, or another legal basis, for every pupil's seat and for every guardian linked or decided.",
+        "Есть решение или иное основание для каждого места ученика и для каждого родителя, который связан с учеником или принял решение. "
+        "{withdrawal_ru}",
+        "There is a decision, or another legal basis, for every pupil's seat and for every guardian linked or decided. {withdrawal_en}",
     ),
     "families-entered": Sentence(
         "На каждом месте без отказа и отзыва внесён ученик: с родителем или с указанной причиной его отсутствия.",
@@ -105,11 +106,30 @@ SENTENCES: Final = {
         "The data are checked in every period, again and again: this is never done.",
     ),
     "activity-rated": Sentence(
-        "Недельный рейтинг активности достиг порога и не был ниже него две недели подряд.",
-        "The weekly activity rating has reached the threshold and was not below it for two weeks running.",
+        "Недельный рейтинг активности достиг {threshold} из 100 и не был ниже две недели подряд.",
+        "The weekly activity rating has reached {threshold} of 100 and was not below that for two weeks running.",
     ),
 }
-"""What each measure of a plan asks for, for people."""
+"""What each measure of a plan asks for, for people; what a plan may ask for otherwise stands in braces, for `sentence`."""
+
+_WITHDRAWAL: Final = {
+    False: Sentence("Отзыв согласия шаг не открывает.", "A withdrawal does not reopen it."),
+    True: Sentence("Отзыв согласия открывает шаг снова.", "A withdrawal reopens it."),
+}
+
+
+def sentence(measure: str, *, threshold: int, positions: Sequence[str], withdrawal_reopens: bool) -> Sentence:
+    """What a step asks for by its measure and its plan."""
+    withdrawal, also = _WITHDRAWAL[withdrawal_reopens], ", ".join(positions)
+    words = {
+        "threshold": threshold,
+        "withdrawal_ru": withdrawal.ru,
+        "withdrawal_en": withdrawal.en,
+        "positions_ru": f", и все, кто работает в должностях: {also}" if also else "",
+        "positions_en": f", and everybody employed as {also}," if also else "",
+    }
+    return Sentence(*(text.format_map(words) for text in SENTENCES[measure]))
+
 
 OF_MANY: Final = (
     "access-received",
@@ -176,20 +196,18 @@ def school_order(orders: Iterable[Days]) -> Standing:
 
 
 def workplaces(declared: Iterable[tuple[int, int]], attested: Iterable[int]) -> Standing:
-    """Step 5: the school itself; satisfied from the day on which the connected workplaces, declared with their number, are attested as
-    well, until fewer are declared than there were then. `declared` holds from which day how many."""
-    changes = sorted([*((day, 0, online) for day, online in declared), *((day, 1, 0) for day in attested)])
+    """Step 5: the school itself; satisfied from the day on which there are connected workplaces and their number is attested, until there
+    are fewer. `declared` holds from which day how many, in order: of several words on one day the last counts. An attestation on a day on
+    which no number is known attests nothing.
+    """
+    numbers, said = dict(declared), set(attested)
     done = Switch()
-    online: int | None = None
-    attested_with: int | None = None
-    said = False
-    for day, is_attested, number in changes:
-        said = said or bool(is_attested)
-        if not is_attested:
-            online = number
-        if said and online is not None and (is_attested or attested_with is None):
+    online = attested_with = 0
+    for day in sorted({*numbers, *said}):
+        online = numbers.get(day, online)
+        if day in said:
             attested_with = online
-        done.turn(day, attested_with is not None and online is not None and online >= attested_with)
+        done.turn(day, 0 < attested_with <= online)
     return Standing(ALWAYS, done.days)
 
 

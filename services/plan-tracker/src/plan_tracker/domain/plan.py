@@ -4,7 +4,7 @@ A plan is a YAML file of `plan_tracker/plans`; the one of order 39/2 explains it
 anything is computed from it, and says in which line it is wrong: another order is another file and not a line of code.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -46,6 +46,12 @@ MEASURES: Final = frozenset(
     }
 )
 """The names by which a plan may ask for a way to derive from events that a step is done."""
+
+ALL_POINTS: Final = 100
+"""Of an activity rating."""
+
+OF_PERIODS: Final = frozenset({"attested", "data-checked"})
+"""The measures that can be asked for again in every period."""
 
 ATTESTED: Final = frozenset({"attested", "workplaces"})
 """The measures that need somebody responsible to say something."""
@@ -140,6 +146,11 @@ class Step:
     """What the measure's number must reach, in that measure's unit; None for all that it counts."""
 
     @property
+    def goal(self) -> int:
+        """What the measure's number must reach: the threshold, by default one of what there need not be more of, or all points."""
+        return self.threshold or (ALL_POINTS if self.measure == "activity-rated" else 1)
+
+    @property
     def predecessors(self) -> tuple[int, ...]:
         """The anchors that are steps: this step is blocked by those that are not done."""
         return tuple(anchor for anchor in self.anchors if anchor != "start")
@@ -183,16 +194,16 @@ class Plan:
 
     def step(self, n: int) -> Step:
         """The step with the number `n`. Raises KeyError if the plan has none."""
-        return self._by_number[n]
+        return self.steps_by_number[n]
 
     @cached_property
     def in_order(self) -> tuple[Step, ...]:
         """The steps, each after those that its date is computed from."""
         edges = {step.n: _computed_from(step) for step in self.steps}
-        return tuple(self._by_number[n] for n in TopologicalSorter(edges).static_order())
+        return tuple(self.steps_by_number[n] for n in TopologicalSorter(edges).static_order())
 
     @cached_property
-    def _by_number(self) -> dict[int, Step]:
+    def steps_by_number(self) -> dict[int, Step]:
         return {step.n: step for step in self.steps}
 
 
@@ -240,11 +251,15 @@ def read_plan(name: str, text: str, *, file: str | None = None) -> Plan:
     """The plan that `text` describes, the content of `file` (by default `<name>.yaml`). Raises PlanInvalid."""
     file = file or plans.file(name)
     try:
-        fields = yaml.safe_load(text)
         root = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as wrong:
         line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
         raise PlanInvalid("plan.malformed", f"{file}:{line}: this is no YAML: {wrong.problem}") from None
+    try:
+        fields = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as wrong:  # a day that is in no calendar, say: YAML tells nothing of where it stands
+        line = next(_unreadable_lines(root), 1)
+        raise PlanInvalid("plan.malformed", f"{file}:{line}: this cannot be read: {wrong}") from None
 
     def refuse(code: str, path: Iterable[str | int], text: str) -> NoReturn:
         raise PlanInvalid(code, f"{file}:{_line(root, path)}: {text}")
@@ -278,6 +293,9 @@ def _check(plan: Plan, refuse: Callable[[str, Iterable[str | int], str], NoRetur
         if isinstance(step.deadline, WorkdaysAfterAnchor | WorkdaysAfterOwnReceipt) and not step.anchors:
             text = f"step {step.n} counts from an anchor and has none: name steps, or `start`"
             refuse("plan.malformed", ("steps", i, "deadline"), text)
+        if (misfit := _misfit(step)) is not None:
+            field, text = misfit
+            refuse("plan.malformed", ("steps", i, field), f"step {step.n} {text}")
     try:
         _ = plan.in_order
     except CycleError as wrong:
@@ -286,7 +304,39 @@ def _check(plan: Plan, refuse: Callable[[str, Iterable[str | int], str], NoRetur
         refuse("plan.cycle", ("steps", numbers.index(circle[0]), "anchors"), text)
 
 
+def _misfit(step: Step) -> tuple[str, str] | None:
+    """The field in which a step asks for what cannot be measured so, and why."""
+    recurs = isinstance(step.deadline, Recurring)
+    if recurs and step.measure not in OF_PERIODS:
+        return "measure", f"recurs, so it is measured by one of {', '.join(sorted(OF_PERIODS))}"
+    if step.measure == "data-checked" and not recurs:
+        return "deadline", "is checked period by period: give it a recurring deadline"
+    if step.measure == "lists-filled" and not step.required_lists:
+        return "measure", "asks for reference lists and names none: add `required_lists`"
+    if isinstance(step.deadline, WorkdaysAfterOwnReceipt) and step.measure != "accounts-activated":
+        return "deadline", "runs from each person's own receipt, which only accounts-activated counts"
+    return None
+
+
 _plans: Final = TypeAdapter(Plan)
+
+
+def _unreadable_lines(root: yaml.Node | None) -> Iterator[int]:
+    """The lines of values that have the form of a date and are none."""
+    match root:
+        case yaml.ScalarNode(value=str() as value):
+            try:
+                yaml.safe_load(value)
+            except (ValueError, yaml.YAMLError):
+                yield root.start_mark.line + 1
+        case yaml.MappingNode(value=fields):
+            for _, field in fields:
+                yield from _unreadable_lines(field)
+        case yaml.SequenceNode(value=items):
+            for item in items:
+                yield from _unreadable_lines(item)
+        case _:
+            pass
 
 
 def _named_twice(node: yaml.Node | None) -> yaml.ScalarNode | None:

@@ -6,7 +6,7 @@ A `Progress` never changes and knows no person, so it may be kept, compared with
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from contracts.plan import AnchorReading, CountFrom, DeadlineState, State
 from plan_tracker.domain.days import NEVER, Days, since
@@ -95,6 +95,15 @@ class Progress:
         """From when the terms of the steps after run, by the step that was first done: never from before the plan's start."""
         first = {n: self.first_completed(n, day) for n in self.timelines}
         return {n: max(one, self.adoption.start) for n, one in first.items() if one is not None}
+
+    def changes(self, n: int, day: date) -> list[tuple[int, Literal["completed", "reopened", "waived", "waiver-revoked"]]]:
+        """Every completion and reopening of a step up to a day, and every waiver and its end, in the order of days."""
+        until = day.toordinal()
+        found: list[tuple[int, Literal["completed", "reopened", "waived", "waiver-revoked"]]] = [*self.timelines[n].changes(until)]
+        for k, at in enumerate(self.waived.get(n, NEVER)):
+            if at <= until:
+                found.append((at, "waiver-revoked" if k % 2 else "waived"))
+        return sorted(found, key=lambda one: one[0])
 
     def is_over(self, n: int, day: date) -> bool:
         """Whether a step is done or waived, and nothing waits for it."""
