@@ -446,6 +446,17 @@ async def test_an_account_stays_open_while_another_consent_stands(town: Town):
     assert await state(town, "p-mother") == "blocked"
 
 
+async def test_a_decision_that_ends_by_itself_or_never_was_valid_leaves_an_account_that_has_another_ground(town: Town):
+    await town.says(
+        refused("p-director"), enrolled("p-ward", legal_basis=CONTRACT), linked("p-ward", "p-guardian", CONTRACT), granted("p-guardian")
+    )
+    await issue(town, "p-director", "p-guardian")
+    await town.says(invalidated("p-director"), expired("p-guardian"))
+    assert [await state(town, person) for person in ("p-director", "p-guardian")] == ["issued", "issued"]
+    await town.says(granted("p-guardian", "c-new"), withdrawn("p-guardian").model_copy(update={"consent_id": "c-new"}))
+    assert await state(town, "p-guardian") == "blocked"
+
+
 async def test_nobody_without_an_account_is_blocked(town: Town):
     await town.says(withdrawn("p-mother"), PupilLeft(person="p-child"))
     assert await town.recorded() == []

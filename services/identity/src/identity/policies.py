@@ -15,8 +15,9 @@ from eventkit.store import Transaction
 from eventkit.telemetry import trouble
 from identity import activity
 from identity.domain.account import ACCOUNTS, Block, BlockReason
+from identity.domain.gates import has_ground
 from identity.domain.rating import RATINGS, Rate
-from identity.projections import consent_table, school_table, timezone
+from identity.projections import people_of, school_table, timezone
 
 rated_table = Table(
     "rated",
@@ -61,14 +62,15 @@ class BlockAccounts:
 
 
 def block(tx: Transaction, event: Recorded) -> None:
-    """Blocks the account of the person an event is about, if there is one. Another consent that stands by now keeps it."""
+    """Blocks the account of the person an event is about, if there is one. Another consent that stands by now keeps it; whoever did not
+    withdraw keeps it on any other ground, too."""
     type_name, fact = event.facts()
     reason = _REASONS[type_name]
     day = date.fromisoformat(event.happenedon)
     if event.service == "consent":
         person: str = fact["subject"]
-        of_person = (consent_table.c.school == event.school) & (consent_table.c.subject == person)
-        if tx.rows(select(consent_table.c.consent_id).where(of_person, consent_table.c.state == "granted")):
+        known = people_of(tx.rows, event.school, [person])[person]
+        if known.consent == "granted" or (reason != "consent-withdrawn" and has_ground(known)):
             return
     else:
         person = fact["person"]
