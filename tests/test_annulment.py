@@ -85,6 +85,15 @@ async def test_a_coordinator_who_was_never_appointed_has_no_access_without_a_dec
     assert refused.refused == "consent.missing"
 
 
+async def test_nobody_who_was_dismissed_becomes_a_coordinator_again_by_an_annulment(here: Here) -> None:
+    person = roster.StaffAct(school=SCHOOL, person=await here.missing(8))
+    await here.act(roster.APPOINT_COORDINATOR, person, DIRECTOR)
+    await here.act(roster.RELIEVE_COORDINATOR, person, DIRECTOR)
+    relieved = await here.last("roster")
+    await here.act(roster.DISMISS_STAFF, person, DIRECTOR)
+    assert await here.code_of("roster", relieved) == "entry.rested-on"
+
+
 async def test_a_mistyped_headcount_leaves_the_one_before_it_on_the_board_and_in_roster(here: Here) -> None:
     class_id = (await here.act(roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).classes[0].class_id
     total = (await here.row(13)).total

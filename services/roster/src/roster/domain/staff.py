@@ -91,9 +91,9 @@ def evolve(state: Staff, event: Event) -> Staff:
 
 
 def _rests_on(later: Event, earlier: Event) -> bool:
-    """An appointment and its end bear each other; employment bears them all."""
-    of_office = (CoordinatorAppointed, CoordinatorRelieved)
-    return isinstance(later, of_office) or not isinstance(earlier, of_office)
+    """An appointment and its end bear each other, and employment bears both. An end bears whatever came after it, too: without it, who was
+    dismissed since would hold the office on."""
+    return not isinstance(earlier, CoordinatorAppointed) or isinstance(later, CoordinatorAppointed | CoordinatorRelieved)
 
 
 STAFF = Decider("staff", Staff(), decide, evolve, _rests_on)
