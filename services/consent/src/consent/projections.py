@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Column, CompoundSelect, Connection, Date, Executable, MetaData, Row, Table, Text, func, select
+from sqlalchemy import Column, CompoundSelect, Connection, Date, Executable, MetaData, Row, Table, Text, select
 
 from contracts.consent import SubjectKind
 from eventkit.changes import Changes
@@ -115,8 +115,9 @@ def ended_before(rows: Rows, day: date, timezone: str) -> Sequence[Row[Any]]:
 def next_end(rows: Rows, day: date, timezone: str) -> date | None:
     """The first last day that is no earlier than a day, in the schools of a time zone."""
     to_come = (end_table.c.valid_until >= day) & (school_table.c.timezone == timezone)
-    [found] = rows(select(func.min(end_table.c.valid_until).label("first")).join(school_table, _SCHOOL).where(to_come))
-    return found.first
+    # Not min(): over a join PostgreSQL would read every end that is still to come, and this is asked whenever something was read.
+    first = select(end_table.c.valid_until).join(school_table, _SCHOOL).where(to_come).order_by(end_table.c.valid_until).limit(1)
+    return next((row.valid_until for row in rows(first)), None)
 
 
 def people_of_class(class_id: str, people: Collection[str]) -> CompoundSelect[Any]:
