@@ -445,7 +445,7 @@ class Naive:
             case ConsentWithdrawn():
                 person, kind = self.people[event.subject], event.subject_kind.value
                 if person.consent.get(kind, event.consent_id) == event.consent_id:
-                    person.state[kind] = "withdrawn"
+                    person.state[kind], person.consent[kind] = "withdrawn", ""
                 person.state.setdefault(kind, "withdrawn")
             case CredentialsIssued():
                 person = self.people[event.person]

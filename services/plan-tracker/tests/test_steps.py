@@ -1110,6 +1110,13 @@ def test_a_consent_that_expires_undoes_the_staff_s_decision_until_it_is_renewed(
     assert school.states(8, aug(17), aug(24), aug(25), aug(26)) == ["done", "reopened", "done", "done"]
 
 
+def test_a_consent_that_was_withdrawn_before_its_last_day_expires_no_more_whenever_that_is_learned(school: School) -> None:
+    school.happened(aug(17), hired("anna"), granted("anna", "staff"))
+    school.happened(aug(24), ConsentExpired(consent_id="consent-anna", subject="anna", subject_kind=SubjectKind.STAFF))
+    school.happened(aug(20), withdrawn("anna", "staff"))
+    assert school.states(8, aug(17), aug(20), aug(24)) == ["done", "done", "done"]
+
+
 def test_a_consent_that_never_was_valid_decided_nothing_on_any_day(school: School) -> None:
     school.happened(aug(17), hired("anna"), granted("anna", "staff"))
     assert school.states(8, aug(17), aug(20)) == ["done", "done"]

@@ -237,6 +237,8 @@ def _decisions(facts: Sequence[Fact]) -> Decisions:
             if current not in (None, consent_id):
                 continue  # Another decision has taken the place of the one that ends.
             ended = what == "consent-withdrawn"
+            if ended:
+                current = ""  # Its last day takes nothing more away, though the record may hold an expiry before the earlier withdrawal.
             decided.turn(day, ended)
             granted.turn(day, False)
             declined.turn(day, ended)
