@@ -522,8 +522,12 @@ async def test_another_plan_with_other_steps_and_options_is_adopted_shown_and_ex
     await region.system.call(ATTEST_STEP, AttestStep(school="school-1", step=50))
     await region.system.call(ADOPT_PLAN, AdoptPlan(school="school-2", start=date(2016, 2, 15)))
     await region.system.settled()
-    rows = (await region.status(None)).steps
-    assert [row.step for row in rows] == sorted({*range(1, 22), 10, 20, 30, 40, 50, 60, 70, 80})
+    portal, meals = await region.status(None), await region.status(None, plan="mo-2016-school-meals")
+    assert ([row.step for row in portal.steps], portal.schools) == ([*range(1, 22)], 1)
+    assert ([row.step for row in meals.steps], meals.schools) == ([10, 20, 30, 40, 50, 60, 70, 80], 1)
+    # Steps of the same number.
+    assert [region_row(board, 10).states for board in (portal, meals)] == [{"not_started": 1}, {"done": 1}]
+    assert await code_of(region.status(None, plan="mo-2016")) == "plan.unknown"
 
 
 @pytest.mark.parametrize("region", ["2016-02-15T09:00:00+03:00"], indirect=True)  # a Monday

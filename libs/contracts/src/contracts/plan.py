@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from contracts.event import Annulment, Event, Identifier, Sha256, Value, event, 
 from contracts.operations import Nothing
 from contracts.roster import Act, Done
 
+DEFAULT_PLAN: Final = "mo-2015-school-portal"
 StepNumber = Annotated[int, Field(ge=1, le=99)]
 StepKey = Annotated[str, Field(pattern=r"^[1-9][0-9]?$", description="A step's number as the key of a JSON object")]
 Week = Literal[5, 6]
@@ -289,7 +290,7 @@ class AdoptPlan(SchoolRequest):
     week: Week | None = None
     anchor: AnchorReading | None = None
     count_from: CountFrom | None = None
-    plan: Identifier = "mo-2015-school-portal"
+    plan: Identifier = DEFAULT_PLAN
 
 
 class PlanAdoptedReply(Reply):
@@ -407,10 +408,12 @@ Positions = dict[Annotated[str, Field(pattern=r"^(roster|consent|identity|plan|n
 
 
 class StatusRequest(Request):
-    """The board of one school, or, without `school`, of the region. `as_of` is a day. What was known: at a time, `known_at` (RFC 3339), or
-    at the positions `at` of an earlier answer, which with the same day is then given again, byte for byte."""
+    """The board of one school, or, without `school`, of the region: of the schools that work through `plan`. `as_of` is a day. What was
+    known: at a time, `known_at` (RFC 3339), or at the positions `at` of an earlier answer, which with the same day is then given again,
+    byte for byte."""
 
     school: Identifier | None = None
+    plan: Identifier = DEFAULT_PLAN
     as_of: date | None = None
     known_at: str | None = None
     at: Positions | None = None
@@ -448,7 +451,7 @@ class RegionRow(Value):
 
 
 class Board(Reply):
-    """The answer for a school (`school`, `plan`, …, `steps` of StepRow) or for the region (`schools`, `steps` of RegionRow)."""
+    """The answer for a school (`school`, `revision`, …, `steps` of StepRow) or for the region (`schools`, `steps` of RegionRow)."""
 
     school: Identifier | None = None
     plan: Identifier | None = None
@@ -538,9 +541,11 @@ class Explanation(Reply):
 
 
 class DiffRequest(Request):
-    """What two boards differ in, of a school or of the region: the earlier one, and the later one, which by default is the present."""
+    """What two boards differ in, of a school or of the region: the earlier one, and the later one, which by default is the present. The
+    region are the schools that work through `plan`."""
 
     school: Identifier | None = None
+    plan: Identifier = DEFAULT_PLAN
     as_of: date | None = None
     known_at: str | None = None
     at: Positions | None = None

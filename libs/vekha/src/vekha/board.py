@@ -171,7 +171,7 @@ def _region(board: Board, width: int) -> Table:
     columns = ["step", "states", "done", "of", "overdue", "too few to tell"]
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    title = f"The region, {_counted(board.schools or 0, 'school')}, at the end of {board.as_of}"
+    title = f"The region, {_counted(board.schools or 0, 'school')}, at the end of {board.as_of}: {board.plan}"
     return _table(title, columns, rows, width)
 
 

@@ -11,6 +11,7 @@ import click
 from contracts import SERVICES
 from contracts.plan import (
     ADOPT_PLAN,
+    DEFAULT_PLAN,
     DIFF,
     EXPLAIN,
     EXTEND_DEADLINE,
@@ -85,6 +86,7 @@ def _known_options(prefix: str = "", when: str = "") -> Callable[[_Command], _Co
     return decorate
 
 
+_of_plan_option = click.option("--plan", metavar="NAME", default=DEFAULT_PLAN, show_default=True, help="Whose schools the region is.")
 _reason_option = click.option("--reason", type=click.Choice([reason.value for reason in ExceptionReason]), required=True)
 
 
@@ -101,7 +103,7 @@ def plan() -> None:
 @click.option(
     "--count-from", type=click.Choice(get_args(CountFrom)), help="Whether a term counts the day it begins on; by default as the plan says."
 )
-@click.option("--plan", "name", metavar="NAME", default="mo-2015-school-portal", show_default=True)
+@click.option("--plan", "name", metavar="NAME", default=DEFAULT_PLAN, show_default=True)
 @as_option
 @target_options
 @json_option
@@ -153,6 +155,7 @@ def extend(target: Target, school: str, step: int, due: date, reason: str, actin
 @plan.command()
 @click.option("--school", metavar="ID", help="By default the region: how many schools stand where.")
 @_known_options()
+@_of_plan_option
 @click.option("--by-school", is_flag=True, help="The region, and each school's board.")
 @as_option
 @target_options
@@ -163,6 +166,7 @@ def status(
     as_of: date | None,
     known_at: str | None,
     at: dict[str, int] | None,
+    plan: str,
     by_school: bool,
     acting_as: str | None,
     as_json: bool,
@@ -170,7 +174,7 @@ def status(
     """Show the board: a school's 21 rows or, without a school, the region's."""
     if school is not None and by_school:
         raise click.UsageError("--by-school shows the region: leave --school out.")
-    request = StatusRequest(school=school, as_of=as_of, known_at=known_at, at=at, by_school=by_school)
+    request = StatusRequest(school=school, plan=plan, as_of=as_of, known_at=known_at, at=at, by_school=by_school)
     run(_status(target, request, acting_as, as_json=as_json))
 
 
@@ -198,6 +202,7 @@ def explain(
 
 @plan.command()
 @click.option("--school", metavar="ID", help="By default the region.")
+@_of_plan_option
 @_known_options()
 @_known_options("to-", "The later board, by default the present one. ")
 @as_option

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from contracts import SERVICES
 from contracts.call import Role
 from contracts.plan import (
+    DEFAULT_PLAN,
     Board,
     CountingEvent,
     Difference,
@@ -28,6 +29,7 @@ from contracts.plan import (
 )
 from eventkit.decider import Refused
 from eventkit.tokens import Actor
+from plan_tracker import plans
 from plan_tracker.boards import Look, Outline
 from plan_tracker.domain.board import SchoolBoard
 from plan_tracker.domain.deadlines import Due, baseline_with_reasons, skipped
@@ -63,17 +65,27 @@ def school_board(look: Look, school: str, day: date, actor: Actor, known: Mappin
     )
 
 
-def region_board(look: Look, day: date, actor: Actor, known: Mapping[str, int] | None, page_after: str | None) -> Board:
-    """The sums over all schools with a plan, or over a municipality's; with `page_after` also the boards of the next schools after it."""
+def region_board(
+    look: Look, day: date, actor: Actor, known: Mapping[str, int] | None, page_after: str | None, plan: str = DEFAULT_PLAN
+) -> Board:
+    """The sums over all schools with a plan, or over a municipality's; with `page_after` also the boards of the next schools after it.
+
+    Another plan's steps are other steps, though they bear the same numbers: a region's rows are of one plan. Raises Refused `plan.unknown`.
+    """
+    if plan not in plans.names():
+        raise Refused("plan.unknown", f"There is no plan {plan}: there are {', '.join(plans.names())}.")
     outlines = {
         school: outline
         for school, outline in (look.outlines() if known is None else look.outlines_as_known(known)).items()
-        if outline.progress.adoption.day <= day and (actor.role is not Role.MUNICIPALITY or outline.municipality == actor.scope)
+        if outline.progress.adoption.plan.name == plan
+        and outline.progress.adoption.day <= day
+        and (actor.role is not Role.MUNICIPALITY or outline.municipality == actor.scope)
     }
     page = None
     if page_after is not None:
         page = tuple(school_board(look, school, day, actor, known) for school in islice((s for s in outlines if s > page_after), _PAGE))
     return Board(
+        plan=plan,
         rules=RULES,
         as_of=day,
         at=_at(look, known),

@@ -54,7 +54,7 @@ def register(service: Service, boards: Boards) -> None:
                 if school is not None:
                     return school_board(look, school, day, caller.actor, view.known)
                 page_after = (request.after_school or "") if request.by_school else None
-                return region_board(look, day, caller.actor, view.known, page_after=page_after)
+                return region_board(look, day, caller.actor, view.known, page_after, request.plan)
 
         return await service.read(answer)
 
@@ -69,7 +69,7 @@ def register(service: Service, boards: Boards) -> None:
         def board(look: Look, day: date, known: Mapping[str, int] | None) -> Board:
             if school is not None:
                 return school_board(look, school, day, caller.actor, known)
-            return region_board(look, day, caller.actor, known, page_after=None)
+            return region_board(look, day, caller.actor, known, None, request.plan)
 
         def answer(connection: Connection) -> Difference:
             days = [view.day(connection, school) for view in views]
