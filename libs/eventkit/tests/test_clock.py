@@ -12,7 +12,7 @@ from contracts.event import Event
 from contracts.operations import ADVANCE_CLOCK, CLOCK, SET_CLOCK, AdvanceClock, Nothing, SetClock
 from contracts.roster import CoordinatorAppointed
 from eventkit.broker import EmbeddedBroker
-from eventkit.clock import ManualClock, RealClock, local_day, start_of_day
+from eventkit.clock import ManualClock, Patience, RealClock, local_day, start_of_day
 from eventkit.database import sqlite_url
 from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded, rfc3339
@@ -52,6 +52,17 @@ def test_a_clock_tells_utc_whatever_zone_it_was_set_in() -> None:
     assert clock.now() == NINE
     assert clock.now().tzinfo is UTC
     assert RealClock().now().tzinfo is UTC
+
+
+def test_what_is_held_is_held_for_longer_each_time_up_to_half_an_hour_until_it_is_done() -> None:
+    patience = Patience()
+    assert patience.not_before(NINE) == NINE
+    minutes = [(patience.hold(NINE) - NINE) // timedelta(minutes=1) for _ in range(7)]
+    assert minutes == [1, 2, 4, 8, 16, 30, 30]
+    half_past, ten = NINE + timedelta(minutes=30), NINE + timedelta(hours=1)
+    assert (patience.not_before(NINE), patience.not_before(ten)) == (half_past, ten)
+    patience.begin_anew()
+    assert (patience.not_before(NINE), patience.hold(NINE)) == (NINE, NINE + timedelta(minutes=1))
 
 
 def test_the_day_is_the_schools_own() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
 from eventkit.decider import Refused
 
 DEFAULT_ZONE = "Europe/Moscow"
+
+_FIRST_DELAY = timedelta(minutes=1)
+_LONGEST_DELAY = timedelta(minutes=30)
 
 
 class Clock(Protocol):
@@ -50,6 +53,28 @@ class ManualClock:
         self._now = to
         if self._moved is not None:
             self._moved(to)
+
+
+class Patience:
+    """How long a timer holds what cannot be done yet: a minute, then each time twice as long, up to half an hour."""
+
+    def __init__(self) -> None:
+        self._until: datetime | None = None
+        self._delay = _FIRST_DELAY
+
+    def hold(self, now: datetime) -> datetime:
+        """Holds it for longer than the last time, and answers until when."""
+        self._until = now + self._delay
+        self._delay = min(_LONGEST_DELAY, self._delay * 2)
+        return self._until
+
+    def begin_anew(self) -> None:
+        """It is done: what is held next is held for a minute."""
+        self._until, self._delay = None, _FIRST_DELAY
+
+    def not_before(self, due: datetime) -> datetime:
+        """When to do what is due: not while it is held."""
+        return due if self._until is None else max(due, self._until)
 
 
 def local_day(at: datetime, timezone: str = DEFAULT_ZONE) -> date:

@@ -12,15 +12,13 @@ from sqlalchemy import Connection, Executable, Row
 
 from consent.domain import CONSENTS, Expire
 from consent.projections import ended_before, next_end, timezones
-from eventkit.clock import local_day, start_of_day
+from eventkit.clock import Patience, local_day, start_of_day
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
 
 _AT_A_TIME = 64  # as many as share one transaction of the append queue
 _DAY = timedelta(days=1)
-_FIRST_DELAY = timedelta(minutes=1)
-_LONGEST_DELAY = timedelta(minutes=30)
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +31,7 @@ class Expiry:
         self._read: list[Mapping[str, int]] | None = None
         self._looked_on: date | None = None
         self._due: datetime | None = None
-        self._delay = _FIRST_DELAY
+        self._patience = Patience()
 
     def next_due(self, now: datetime) -> datetime | None:
         # Once a day in any case: parked events that were tried again move no position.
@@ -47,10 +45,11 @@ class Expiry:
         for start in range(0, len(ended), _AT_A_TIME):
             done += await asyncio.gather(*(self._expire(row) for row in ended[start : start + _AT_A_TIME]))
         if all(done):
-            self._due, self._delay = due, _FIRST_DELAY
+            self._due = due
+            self._patience.begin_anew()
         else:
-            again = now + self._delay
-            self._due, self._delay = again if due is None else min(due, again), min(_LONGEST_DELAY, self._delay * 2)
+            again = self._patience.hold(now)
+            self._due = again if due is None else min(due, again)
         self._read, self._looked_on = read, local_day(now)
 
     async def _expire(self, ended: Row[Any]) -> bool:

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import Column, Connection, Date, Integer, Table, insert, select, update
 
 from contracts.operations import HEAD, Nothing
-from eventkit.clock import DEFAULT_ZONE, local_day, start_of_day
+from eventkit.clock import DEFAULT_ZONE, Patience, local_day, start_of_day
 from eventkit.event import Origin, Recorded
 from eventkit.service import Service
 from eventkit.store import Transaction
@@ -29,8 +29,6 @@ rated_table = Table(
 
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
-_FIRST_DELAY = timedelta(minutes=1)
-_LONGEST_DELAY = timedelta(minutes=30)
 
 _log = structlog.get_logger(__name__)
 
@@ -89,8 +87,7 @@ class Ratings:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._through: date | None = None
-        self._held_until: datetime | None = None
-        self._delay = _FIRST_DELAY
+        self._patience = Patience()
         self._first_day: date | None = None
 
     def noted(self, day: date) -> None:
@@ -102,7 +99,7 @@ class Ratings:
             return now
         week_over = _end_of(self._through + _WEEK)
         if week_over <= now:
-            return week_over if self._held_until is None else max(week_over, self._held_until)
+            return self._patience.not_before(week_over)
         return week_over if self._first_day is None else min(week_over, _forgotten_at(self._first_day))
 
     async def handle(self, now: datetime) -> None:
@@ -128,10 +125,10 @@ class Ratings:
             done = False
         if done:
             await self._service.write(lambda connection: connection.execute(update(rated_table).values(through=week_ends)).rowcount)
-            self._through, self._held_until, self._delay = week_ends, None, _FIRST_DELAY
+            self._through = week_ends
+            self._patience.begin_anew()
         else:
-            self._held_until = now + self._delay
-            self._delay = min(_LONGEST_DELAY, self._delay * 2)
+            self._patience.hold(now)
 
     async def _read_all(self) -> None:
         """Waits until all that is recorded by now has been read. Raises Refused or CallFailed where that cannot be known yet."""

@@ -20,7 +20,7 @@ from contracts.notifier import Template
 from contracts.operations import HEAD, Nothing
 from contracts.plan import ANNOUNCED, OWN_DATES, PEOPLE_DUE, PeopleDue, PeopleDueQuery
 from eventkit.calls import CallFailed
-from eventkit.clock import DEFAULT_ZONE, local_day
+from eventkit.clock import DEFAULT_ZONE, Patience, local_day
 from eventkit.decider import Refused
 from eventkit.faults import reach
 from eventkit.service import Service
@@ -59,8 +59,6 @@ NOBODY_DUE = PeopleDue(near=(), overdue=())
 _DAY = timedelta(days=1)
 _MONDAY = 0
 _LATEST_FOR_THE_MINISTRY = 3 * LATEST  # its digests are weekly, and one may be missed
-_FIRST_DELAY = timedelta(minutes=1)
-_LONGEST_DELAY = timedelta(minutes=30)
 
 _log = structlog.get_logger(__name__)
 
@@ -73,12 +71,10 @@ class DailyMessages:
         self._wake = wake
         self._through: dict[str, date] = {}
         self._begun = 0
-        self._held_until: datetime | None = None
-        self._delay = _FIRST_DELAY
+        self._patience = Patience()
 
     def next_due(self, now: datetime) -> datetime | None:
-        due = min((told_at(through + _DAY, zone) for zone, through in self._through.items()), default=now)
-        return due if self._held_until is None else max(due, self._held_until)
+        return self._patience.not_before(min((told_at(through + _DAY, zone) for zone, through in self._through.items()), default=now))
 
     async def handle(self, now: datetime) -> None:
         """Writes the messages of one time zone's day, or holds them for a growing while."""
@@ -88,10 +84,9 @@ class DailyMessages:
             _log.warning("messages.failed", **trouble(error))
             done = False
         if done:
-            self._held_until, self._delay = None, _FIRST_DELAY
+            self._patience.begin_anew()
         else:
-            self._held_until = now + self._delay
-            self._delay = min(_LONGEST_DELAY, self._delay * 2)
+            self._patience.hold(now)
 
     async def _begin(self, now: datetime) -> bool:
         """Finds where the last run left off; the first one begins with the next nine o'clock and with what is announced from now on."""

@@ -15,7 +15,7 @@ from contracts.operations import HEAD, Nothing
 from contracts.plan import AnnouncementCorrected
 from eventkit import log
 from eventkit.calls import CallFailed
-from eventkit.clock import DEFAULT_ZONE, local_day, start_of_day
+from eventkit.clock import DEFAULT_ZONE, Patience, local_day, start_of_day
 from eventkit.decider import Refused
 from eventkit.event import rfc3339
 from eventkit.faults import reach
@@ -52,8 +52,6 @@ announced_table = Table(
 """The last day that was announced in all schools."""
 
 _DAY = timedelta(days=1)
-_FIRST_DELAY = timedelta(minutes=1)
-_LONGEST_DELAY = timedelta(minutes=30)
 
 _log = structlog.get_logger(__name__)
 
@@ -65,14 +63,12 @@ class Announcements:
         self._service = service
         self._boards = boards
         self._through: date | None = None
-        self._held_until: datetime | None = None
-        self._delay = _FIRST_DELAY
+        self._patience = Patience()
 
     def next_due(self, now: datetime) -> datetime | None:
         if self._through is None:
             return now
-        end = _end_of(self._through + _DAY)
-        return end if self._held_until is None else max(end, self._held_until)
+        return self._patience.not_before(_end_of(self._through + _DAY))
 
     async def handle(self, now: datetime) -> None:
         """Announces the next day, or holds it for a growing while; there may be another one due right after it."""
@@ -88,11 +84,11 @@ class Announcements:
         reach("announcements.before-note")
         if done:
             await self._service.write(lambda connection: connection.execute(update(announced_table).values(through=day)).rowcount)
-            self._through, self._held_until, self._delay = day, None, _FIRST_DELAY
+            self._through = day
+            self._patience.begin_anew()
         else:
             _log.info("announcements.held", day=str(day))
-            self._held_until = now + self._delay
-            self._delay = min(_LONGEST_DELAY, self._delay * 2)
+            self._patience.hold(now)
 
     async def _all_is_read(self, end: datetime) -> bool:
         """Whether the watermark has passed a moment: nothing that was recorded before it can still be unread."""
