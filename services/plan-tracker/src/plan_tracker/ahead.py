@@ -29,13 +29,17 @@ from contracts.plan import (
     StepsQuery,
     StepTitle,
 )
+from eventkit import log
 from eventkit.answering import Caller
 from eventkit.clock import local_day
 from eventkit.decider import Refused
+from eventkit.event import standing
 from eventkit.service import Service
 from plan_tracker.boards import Boards
+from plan_tracker.domain.adoption import not_adopted, school_plan
 from plan_tracker.domain.announcements import PERSON_LEADS_WD, PERSON_OVERDUE_WD, has_own_dates, notices, own_date_steps
 from plan_tracker.domain.board import SchoolBoard
+from plan_tracker.domain.plan import Plan, load_plan
 from plan_tracker.domain.progress import Progress
 from plan_tracker.policies import announced_table
 from plan_tracker.projections import opening, time_zone
@@ -53,13 +57,9 @@ def register(service: Service, boards: Boards) -> None:
 
     @service.query(STEPS)
     async def steps(request: StepsQuery, caller: Caller) -> Steps:
-        def answer(connection: Connection) -> Steps:
-            with boards.look(connection) as look:
-                adoption = _adopted(look.board(request.school)).adoption
-                titles = (StepTitle(step=step.n, title_ru=step.title_ru, title_en=step.title_en) for step in adoption.plan.steps)
-                return Steps(plan=adoption.plan.name, revision=adoption.revision, steps=tuple(titles))
-
-        return await service.read(answer)
+        plan = await service.read(lambda connection: _plan_of(connection, request.school))
+        titles = (StepTitle(step=step.n, title_ru=step.title_ru, title_en=step.title_en) for step in plan.steps)
+        return Steps(plan=plan.name, revision=plan.revision, steps=tuple(titles))
 
     @service.query(CALENDAR_FEED)
     async def calendar_feed(request: CalendarFeedQuery, caller: Caller) -> CalendarFeed:
@@ -105,6 +105,15 @@ def register(service: Service, boards: Boards) -> None:
                 return _people_due(look.board(request.school), request.day)
 
         return await service.read(answer)
+
+
+def _plan_of(connection: Connection, school: str) -> Plan:
+    """The plan that a school works through, from its own stream: every letter asks for its titles, and most for another school's."""
+    plans = school_plan()
+    decided = plans.fold(recorded.event() for recorded in standing(log.history(connection, plans.stream(school))))
+    if decided.adopted is None:
+        raise not_adopted()
+    return load_plan(decided.adopted.plan, decided.revision)
 
 
 def _people_due(board: SchoolBoard, day: date) -> PeopleDue:
