@@ -63,12 +63,12 @@ def register(service: Service, boards: Boards) -> None:
 
     @service.query(CALENDAR_FEED)
     async def calendar_feed(request: CalendarFeedQuery, caller: Caller) -> CalendarFeed:
-        from plan_tracker.feed import CONTENT_TYPE, feed  # its library takes long to import, and most starts never need it
-
         zone = time_zone(request.school, await service.read(lambda connection: connection.execute(opening(request.school)).all()))
         now = service.clock.now()
 
         def answer(connection: Connection) -> CalendarFeed:
+            from plan_tracker.feed import CONTENT_TYPE, feed  # its library takes long to import, so here, beside the event loop
+
             with boards.look(connection) as look:
                 board = look.board(request.school)
                 _adopted(board)
