@@ -124,7 +124,7 @@ async def _open(client: Client, school: str) -> None:
     details = PersonName(last_name="Директоров", first_name="Имя", email=f"{school}@example.org")
     hiring = roster.HireStaff(school=school, details=details, position=Position.DIRECTOR, hired_on=date(2010, 9, 1))
     await client.ask(roster.HIRE_STAFF, hiring)
-    await client.ask(plan.ADOPT_PLAN, plan.AdoptPlan(school=school, start=date(2015, 8, 17)))
+    await client.ask(plan.ADOPT_PLAN, plan.AdoptPlan(school=school, start=date(2015, 8, 17)), up_to_date=True)
 
 
 async def _until_death(data: Path, up: Up, until: date) -> bool:
