@@ -289,7 +289,7 @@ def test_an_extension_moves_a_step_and_what_depends_on_its_date() -> None:
     before, extended = baseline(Reckoning(PLAN, START, FIVE)), Reckoning(PLAN, START, FIVE, extended={13: date(2015, 8, 26)})
     moved = {13: date(2015, 8, 26), 14: date(2015, 8, 27), 15: date(2015, 8, 28), 16: date(2015, 8, 28), 17: date(2015, 8, 31)}
     assert baseline(extended) == {**before, **moved, 18: date(2015, 9, 10), 19: date(2015, 9, 24)}
-    assert baseline_with_reasons(extended)[13].rule == "extended; without that 2015-08-21, 1 working day after step 9"
+    assert baseline_with_reasons(extended)[13].rule == "extended to 2015-08-26; without that on 2015-08-21, 1 working day after step 9"
 
 
 def test_an_extension_moves_the_rows_that_are_merged_with_the_step() -> None:
