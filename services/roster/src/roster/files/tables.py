@@ -10,7 +10,8 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,7 +52,7 @@ def open_tables(source: Path | bytes, name: str) -> tuple[Iterator[Table], list[
             return _from_bytes(source, name)
         if source.is_dir():
             return _from_folder(source)
-        _refuse_large(source.stat().st_size, name)
+        refuse_large(source.stat().st_size, name)
         return _from_bytes(source.read_bytes(), name)
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
@@ -60,24 +61,34 @@ def open_tables(source: Path | bytes, name: str) -> tuple[Iterator[Table], list[
 
 def _from_folder(folder: Path) -> tuple[Iterator[Table], list[Finding]]:
     paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    _refuse_large(sum(path.stat().st_size for path in paths if _is_csv(path.name)), folder.name)
-    tables = [_csv(path.read_bytes(), path.name) for path in paths if _is_csv(path.name)]
+    refuse_large(sum(path.stat().st_size for path in paths if _is_csv(path.name)), folder.name)
+    tables = [csv_table(path.read_bytes(), path.name) for path in paths if _is_csv(path.name)]
     return iter(tables), [_ignored(path.name) for path in paths if not _is_csv(path.name)]
 
 
 def _from_bytes(content: bytes, name: str) -> tuple[Iterator[Table], list[Finding]]:
-    _refuse_large(len(content), name)
+    refuse_large(len(content), name)
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise FileRefused("file.unreadable", "It has a password or the old .xls format.", "Save it as .xlsx without a password.", file=name)
     if not content.startswith((b"PK\3\4", b"PK\5\6")):
-        return iter([_csv(content, name)]), []
+        return iter([csv_table(content, name)]), []
+    with refuse_damaged_archive(name), open_archive(content) as archive:
+        if "xl/workbook.xml" not in archive.namelist():
+            return _zip_of_csv(archive, name)
+        _refuse_bomb(archive, name)
+        return _workbook(content, name), []
+
+
+def open_archive(content: bytes) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(content))
+
+
+@contextmanager
+def refuse_damaged_archive(name: str) -> Generator[None]:
+    """Refuses an archive that is damaged, cut off, encrypted or packed by a method that Python does not know."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if "xl/workbook.xml" not in archive.namelist():
-                return _zip_of_csv(archive, name)
-            _refuse_bomb(archive, name)
-            return _workbook(content, name), []
-    # What zipfile and zlib raise for an archive that is damaged, cut off, encrypted or packed by a method that Python does not know.
+        yield
+    # What zipfile and zlib raise for it.
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError):
         _refuse_damaged(name)
 
@@ -94,7 +105,7 @@ def _refuse_damaged(name: str) -> NoReturn:
     raise FileRefused("file.unreadable", "It is damaged or cut off.", "Save it anew as .xlsx or .csv and hand it in again.", file=name)
 
 
-def _refuse_large(size: int, name: str) -> None:
+def refuse_large(size: int, name: str) -> None:
     if size > FILE_BYTES:
         raise FileRefused("file.too-large", f"It is larger than {FILE_BYTES // 2**20} MiB.", "Split it into several files.", file=name)
 
@@ -122,30 +133,50 @@ def _refuse_long(rows: Iterable[Sequence[Cell]], *, file: str, sheet: str | None
 _FAR_CELL = re.compile(rb"""r(?<=[\s"']r)\s*=\s*["'](?:[A-Za-z]{3,}\d|[D-Zd-z][A-Za-z]\d|[A-Za-z]{0,2}0*(?:[2-9]\d{5}|[1-9]\d{6,}))""")
 
 
+def unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int, name: str) -> bytes:
+    """One file of the archive; refuses as soon as it exceeds so many bytes, whatever size it states."""
+    # zipfile stops where the archive says that a file ends; it has to go on to the true end, or to our limit.
+    member.file_size = 2 * UNPACKED_BYTES
+    with archive.open(member) as packed:
+        content = packed.read(most + 1)
+    if len(content) > most:
+        text = f"It unpacks to more than {UNPACKED_BYTES // 2**20} MiB."
+        raise FileRefused("file.too-large", text, "Split it into several files.", file=name)
+    return content
+
+
 def _members(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[str, bytes]]:
-    """Every file of the archive, unpacked; refuses as soon as all of them together have become too large, whatever sizes they state."""
+    """Every file of the archive, unpacked; refuses as soon as all of them together have become too large."""
     left = UNPACKED_BYTES
     for member in archive.infolist():
-        # zipfile stops where the archive says that a file ends; it has to go on to the true end, or to our limit.
-        member.file_size = 2 * UNPACKED_BYTES
-        with archive.open(member) as packed:
-            content = packed.read(left + 1)
+        content = unpacked(archive, member, left, name)
         left -= len(content)
-        if left < 0:
-            text = f"It unpacks to more than {UNPACKED_BYTES // 2**20} MiB."
-            raise FileRefused("file.too-large", text, "Split it into several files.", file=name)
         yield member.filename, content
+
+
+def refuse_strange_paths(names: Iterable[str], name: str) -> None:
+    """Refuses an archive with a path that leads out of it. Nothing is ever unpacked to a disk here, but no honest program writes one."""
+    for path in names:
+        parts = path.replace("\\", "/").split("/")
+        if ".." in parts or parts[0] == "" or parts[0].endswith(":"):
+            text = "A path in it leads outside the archive."
+            raise FileRefused("file.path-outside", text, "Pack the csv files themselves into one zip archive.", file=name)
 
 
 def _zip_of_csv(archive: zipfile.ZipFile, name: str) -> tuple[Iterator[Table], list[Finding]]:
     tables: list[Table] = []
     ignored: list[Finding] = []
+    names = [path for path in archive.namelist() if not path.startswith("__MACOSX/")]
+    refuse_strange_paths(names, name)
+    if any(path.casefold().endswith(".zip") for path in names) and not any(map(_is_csv, names)):
+        text = "There is an archive inside the archive."
+        raise FileRefused("file.archive-nested", text, "Pack the csv files themselves into one zip archive.", file=name)
     for path, content in _members(archive, name):
         # What a Mac adds to every archive, and folders.
         if path.startswith("__MACOSX/") or path.endswith(("/", ".DS_Store")):
             continue
         if _is_csv(path):
-            tables.append(_csv(content, path))
+            tables.append(csv_table(content, path))
         else:
             ignored.append(_ignored(path))
     return iter(tables), ignored
@@ -185,7 +216,8 @@ def _workbook(content: bytes, name: str) -> Iterator[Table]:
 # -- csv -----------------------------------------------------------------------------------------------------------------------------------
 
 
-def _csv(content: bytes, name: str) -> Table:
+def csv_table(content: bytes, name: str) -> Table:
+    """The rows of a csv file, its encoding and its delimiter found out. Raises `FileRefused`, also while the rows are gone through."""
     text, encoding = _decoded(content, name)
     delimiter = _delimiter(text)
     return Table(name, None, _refuse_long(_records(text, delimiter, name), file=name, sheet=None), encoding, delimiter)
