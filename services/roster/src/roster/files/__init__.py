@@ -1,4 +1,4 @@
-"""Reads what a school fills in: our template of pupils, staff and classes, as a workbook or as csv (DOMAIN section 4).
+"""Reads what a school hands in: our template as a workbook or as csv, or a OneRoster export (DOMAIN section 4).
 
 `read_roster` turns a file, a folder of csv files or uploaded bytes into typed rows and findings. A file that makes no sense as a whole is
 refused (`FileRefused`) and nothing is read from it; a bad cell rejects its row alone, and `write_rejected` hands the rejected rows back as
@@ -6,13 +6,14 @@ a file that can be corrected and read again.
 
 The rooms, in the order in which a file passes through them: `tables` (bytes to rows of cells), `headers` (which column is which), `rows`
 (the columns of the three kinds), `cells` and `words` (what may stand in a cell), `repeats` (what only shows between rows), `reading` (the
-whole), `rejected`.
+whole), `rejected`. `oneroster` makes the same rows of an export.
 """
 
 from .cells import ClassLabel
 from .findings import FileRefused, Finding, Place
-from .reading import Detected, RosterFile, read_roster
+from .reading import read_roster
 from .rejected import RejectedFile, write_rejected
+from .results import Detected, Format, RosterFile
 from .rows import ClassRow, GuardianRow, PupilRow, StaffRow
 from .words import Kinship, Role, Sex
 
@@ -22,6 +23,7 @@ __all__ = [
     "Detected",
     "FileRefused",
     "Finding",
+    "Format",
     "GuardianRow",
     "Kinship",
     "Place",

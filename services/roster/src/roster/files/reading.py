@@ -1,7 +1,6 @@
 """Reads a whole roster file: each table's header, then row by row what is good and what is wrong."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -11,42 +10,23 @@ from pydantic import ValidationError
 from .cells import Cell, plain
 from .findings import FileRefused, Finding, Place
 from .headers import TITLES, Header, header_and_rows
+from .oneroster import open_bundle, read_bundle
 from .repeats import Repeats
-from .rows import ROW_TYPES, ClassRow, Kind, PupilRow, StaffRow
-from .tables import Encoding, Table, open_tables
+from .results import Detected, RosterFile
+from .rows import ROW_TYPES, ClassRow, PupilRow, StaffRow
+from .tables import Table, open_tables
 
 
-@dataclass(frozen=True, slots=True)
-class Detected:
-    """How one table was understood; `rows` counts the good and the rejected. Encoding and delimiter are None in a workbook."""
-
-    file: str
-    sheet: str | None
-    kind: Kind
-    encoding: Encoding | None
-    delimiter: str | None
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class RosterFile:
-    """What was read: the good rows in the order of the file, an error for each bad cell (its row is in none of the three), and warnings."""
-
-    pupils: tuple[PupilRow, ...]
-    staff: tuple[StaffRow, ...]
-    classes: tuple[ClassRow, ...]
-    errors: tuple[Finding, ...]
-    warnings: tuple[Finding, ...]
-    detected: tuple[Detected, ...]
-
-
-def read_roster(source: Path | bytes, name: str = "") -> RosterFile:
+def read_roster(source: Path | bytes, name: str = "", *, school: str = "", today: date = date.max) -> RosterFile:
     """Reads a path (.xlsx, .csv, a folder or zip of .csv) or uploaded bytes with their file name; raises `FileRefused`.
 
     The kind of each table follows from its columns, so the names of files and sheets are free. Empty tables are passed over.
+    A OneRoster folder or archive is read for the school, as it is on the day; the template speaks of one school and of no day.
     """
     if isinstance(source, Path):
         name = name or source.name
+    if (bundle := open_bundle(source, name)) is not None:
+        return read_bundle(bundle, school, today)
     tables, ignored = open_tables(source, name)
     reading = _Reading(ignored)
     for table in tables:

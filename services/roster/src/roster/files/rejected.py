@@ -11,6 +11,7 @@ from pathlib import Path
 from .cells import guarded, plain
 from .findings import Finding, Place
 from .headers import REJECTED_MORE, REJECTED_ROW, REJECTED_WHY, header_and_rows
+from .oneroster import open_bundle, rejected_bundle
 from .rows import Kind
 from .tables import open_tables
 
@@ -27,10 +28,14 @@ def write_rejected(source: Path | bytes, errors: Iterable[Finding], name: str = 
     """The rows of `source` that the errors speak of, those of reading and those of a later check alike; None if there are none.
 
     One csv file for each kind (UTF-8 with BOM, `;`), with the template's titles and, on the left, the row's number and what is to be
-    corrected; several of them come as a zip archive. No cell can run as a formula. `read_roster` reads both.
+    corrected; several of them come as a zip archive. Of a OneRoster export they come back as a smaller one. No cell can run as a formula.
+    `read_roster` reads them all.
     """
     if isinstance(source, Path):
         name = name or source.name
+    if (bundle := open_bundle(source, name)) is not None:
+        content = rejected_bundle(bundle, errors)
+        return None if content is None else RejectedFile("rejected.zip", content)
     reasons: defaultdict[Place, list[str]] = defaultdict(list)
     for error in errors:
         if error.row is not None:

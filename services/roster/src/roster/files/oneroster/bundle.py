@@ -1,0 +1,260 @@
+"""Opens a OneRoster folder or archive: what it holds according to its manifest, and the rows of each file, one file at a time.
+
+Only the files that are read are unpacked, and all of them together within the limits of `tables`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from roster.files.cells import plain
+from roster.files.findings import FileRefused, Finding, Place
+from roster.files.headers import REJECTED_ROW, REJECTED_WHY
+from roster.files.tables import (
+    UNPACKED_BYTES,
+    Encoding,
+    csv_table,
+    open_archive,
+    refuse_damaged_archive,
+    refuse_large,
+    refuse_strange_paths,
+    unpacked,
+)
+
+from .columns import FILES, READ, REQUIRED, STANDARD
+
+_MANIFEST = "manifest"
+_TELLING = {"orgs", "users", "enrollments", "academicsessions"}
+"""Two of these names tell OneRoster files, even where the manifest is missing."""
+_VERSION = re.compile(r"v?(1\.[012])(?:\.0)?", re.IGNORECASE)
+_BESIDE = {REJECTED_ROW.casefold(), REJECTED_WHY.casefold()}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row's cells by column; a blank one, or one that is not there, is ""."""
+
+    place: Place
+    cells: Mapping[str, str]
+    is_too_long: bool
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells.get(column, "")
+
+    def listed(self, column: str) -> list[str]:
+        """The ids in a cell that holds a list."""
+        return [part for part in map(str.strip, self[column].split(",")) if part]
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """A file as it is: its titles, and its filled rows with their numbers, which can be gone through once."""
+
+    titles: list[str]
+    rows: Iterator[tuple[int, list[str]]]
+
+
+@dataclass(slots=True)
+class Bundle:
+    """`files` gives the names under which the files to be read stand in the folder or archive."""
+
+    name: str
+    version: str
+    files: Mapping[str, str]
+    warnings: list[Finding]
+    detected: dict[str, tuple[Encoding | None, str | None]] = field(default_factory=dict[str, tuple[Encoding | None, str | None]])
+    _load: Callable[[str], bytes] = field(kw_only=True)
+
+    def file(self, kind: str) -> str:
+        """The file's name alone, as findings say it."""
+        return _file(self.files[kind])
+
+    def raw(self, kind: str) -> RawTable:
+        """A file's rows; nothing where the manifest names none."""
+        if kind not in self.files:
+            return RawTable([], iter(()))
+        table = csv_table(self._load(self.files[kind]), self.file(kind))
+        self.detected[kind] = (table.encoding, table.delimiter)
+        filled = ((number, cells) for number, row in enumerate(table.rows, 1) if any(cells := [plain(cell) for cell in row]))
+        _, titles = next(filled, (0, list[str]()))
+        return RawTable(titles, filled)
+
+    def records(self, kind: str) -> list[Record]:
+        """A file's rows by column; raises `FileRefused` where a column is missing or stands twice. Warns of unknown ones."""
+        if kind not in self.files:
+            return []
+        file, raw, columns = self.file(kind), self.raw(kind), FILES[kind]
+        known = {name.casefold(): name for name in columns.read}
+        passed_over = {name.casefold() for name in columns.passed_over} | _BESIDE
+        fields: list[str | None] = []
+        for title in raw.titles:
+            column = known.get(title.casefold())
+            if column is not None and column in fields:
+                raise FileRefused("file.column-repeated", f"The column «{column}» stands twice.", "Leave one of the two.", file=file)
+            fields.append(column)
+            if column is None and title and title.casefold() not in passed_over:
+                hint = "OneRoster has no such column in this file; it was not read"
+                self.warnings.append(Finding(file, None, None, title[:60], "column.unknown", hint))
+        if missing := sorted(columns.needed - set(fields)):
+            text = f"Columns are missing: {', '.join(f'«{name}»' for name in missing)}."
+            raise FileRefused("file.column-missing", text, "Export the file again with all columns of OneRoster.", file=file)
+        return [
+            Record(
+                Place(file, None, number),
+                {column: cell for column, cell in zip(fields, cells, strict=False) if column is not None and cell},
+                any(cells[len(fields) :]),
+            )
+            for number, cells in raw.rows
+        ]
+
+
+def _file(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def open_bundle(source: Path | bytes, name: str) -> Bundle | None:
+    """The OneRoster files of a folder, an archive or uploaded bytes; None for what is something else. Raises `FileRefused`."""
+    if isinstance(source, Path):
+        try:
+            if source.is_dir():
+                return _of_folder(source, name)
+            refuse_large(source.stat().st_size, name)
+            source = source.read_bytes()
+        except OSError:
+            return None  # why it cannot be opened is said by whoever reads it next
+    if source.startswith((b"PK\3\4", b"PK\5\6")):
+        return _of_archive(source, name)
+    if b"sourcedid" in source[:4096].partition(b"\n")[0].lower():
+        raise FileRefused(
+            "file.oneroster-incomplete",
+            "It is one file of a OneRoster export.",
+            "Hand in the whole folder or zip archive, with manifest.csv.",
+            file=name,
+        )
+    return None
+
+
+def _of_folder(folder: Path, name: str) -> Bundle | None:
+    names = [path.name for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    if (members := _members(names, name)) is None:
+        return None
+    refuse_large(sum((folder / member).stat().st_size for member in members.values()), name)
+
+    def load(member: str) -> bytes:
+        try:
+            return (folder / member).read_bytes()
+        except OSError as error:
+            reason = (error.strerror or "unknown reason").lower()
+            text = f"It cannot be opened: {reason}."
+            raise FileRefused("file.unreadable", text, "Check the path and the permissions.", file=member) from None
+
+    return _bundle(members, load, name)
+
+
+def _of_archive(content: bytes, name: str) -> Bundle | None:
+    refuse_large(len(content), name)
+    with refuse_damaged_archive(name):
+        archive = open_archive(content)
+        names = [member for member in archive.namelist() if not member.startswith("__MACOSX/") and not member.endswith("/")]
+    if "xl/workbook.xml" in names:
+        return None
+    refuse_strange_paths(names, name)
+    if (members := _members(names, name)) is None:
+        return None
+    if any(member.casefold().endswith(".zip") for member in names):
+        text = "There is an archive inside the archive."
+        raise FileRefused("file.archive-nested", text, "Pack the csv files themselves into one zip archive.", file=name)
+    sizes: dict[str, int] = {}
+
+    def load(member: str) -> bytes:
+        sizes.pop(member, None)
+        with refuse_damaged_archive(name):
+            unpacked_file = unpacked(archive, archive.getinfo(member), UNPACKED_BYTES - sum(sizes.values()), name)
+        sizes[member] = len(unpacked_file)
+        return unpacked_file
+
+    return _bundle(members, load, name)
+
+
+def _members(names: list[str], name: str) -> dict[str, str] | None:
+    """The csv files by their names without case and ending; None if they are not those of OneRoster."""
+    members: dict[str, str] = {}
+    repeated: set[str] = set()
+    for path in names:
+        file = _file(path).casefold()
+        if file.endswith(".csv") and not file.startswith("."):
+            stem = file.removesuffix(".csv")
+            if stem in members:
+                repeated.add(stem)
+            members[stem] = path
+    if _MANIFEST not in members and len(_TELLING & set(members)) < 2:
+        return None
+    if repeated & {_MANIFEST, *(kind.casefold() for kind in FILES)}:
+        text = f"The file {min(repeated)}.csv is there more than once."
+        raise FileRefused("file.repeated", text, "Pack one export into one archive.", file=name)
+    return members
+
+
+def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str) -> Bundle:
+    if _MANIFEST not in members:
+        text = "These are OneRoster files without manifest.csv."
+        raise FileRefused("file.manifest-missing", text, "Export them again as OneRoster 1.1 or 1.2, manifest included.", file=name)
+    file = _file(members[_MANIFEST])
+    properties = _properties(load(members[_MANIFEST]), file)
+    version = _version(properties, file)
+    warnings: list[Finding] = []
+    if properties.get("manifest.version", "") != "1.0":
+        warnings.append(Finding(file, None, None, "value", "manifest.version-unknown", "manifest.version is 1.0; it was read as that"))
+    modes = {kind: _mode(properties, kind, file) for kind in READ[version]}
+    if delta := [kind for kind, mode in modes.items() if mode == "delta"]:
+        raise FileRefused(
+            "file.oneroster-delta",
+            f"It holds changes only (delta): {', '.join(f'{kind}.csv' for kind in delta)}.",
+            "Export everything (bulk) and hand that in: what is known already stays unchanged.",
+            file=file,
+        )
+    for kind in REQUIRED[version]:
+        if modes[kind] != "bulk":
+            text = f"It says that there is no {kind}.csv, and no school can be entered without it."
+            raise FileRefused("file.oneroster-incomplete", text, f"Export it too, with file.{kind} as bulk.", file=file)
+    files: dict[str, str] = {}
+    for kind, mode in modes.items():
+        if mode == "bulk":
+            if kind.casefold() not in members:
+                text = f"It names {kind}.csv, which is not there."
+                raise FileRefused("file.oneroster-incomplete", text, "Add the file, or export everything again.", file=file)
+            files[kind] = members[kind.casefold()]
+    # Courses, results and resources are not missed. A file that is there although it is absent, or that nobody knows, may well be.
+    missed = {kind.casefold() for kind in READ[version] if kind not in files} | (members.keys() - STANDARD - {_MANIFEST})
+    hint = "manifest.csv says that it is absent, or OneRoster has no such file; it was not read"
+    warnings += [Finding(_file(path), None, None, None, "file.ignored", hint) for stem, path in members.items() if stem in missed]
+    return Bundle(name, version, files, warnings, _load=load)
+
+
+def _properties(content: bytes, file: str) -> dict[str, str]:
+    properties: dict[str, str] = {}
+    for row in csv_table(content, file).rows:
+        cells = [plain(cell) for cell in row]
+        if len(cells) > 1 and cells[0]:
+            properties[cells[0].casefold()] = cells[1]
+    if "propertyname" not in properties:
+        text = "It has not the columns propertyName and value."
+        raise FileRefused("file.manifest-malformed", text, "Export it again as OneRoster 1.1 or 1.2.", file=file)
+    return properties
+
+
+def _version(properties: Mapping[str, str], file: str) -> str:
+    version = _VERSION.fullmatch(properties.get("oneroster.version", ""))
+    if version is None or version[1] not in READ:
+        text = "It states no version of OneRoster that is read here."
+        raise FileRefused("file.oneroster-version", text, "Export as OneRoster 1.1 or 1.2, with oneroster.version saying so.", file=file)
+    return version[1]
+
+
+def _mode(properties: Mapping[str, str], kind: str, file: str) -> str:
+    mode = properties.get(f"file.{kind}".casefold(), "absent").casefold()
+    if mode not in ("absent", "bulk", "delta"):
+        text = f"It says of file.{kind} neither bulk nor delta nor absent."
+        raise FileRefused("file.manifest-malformed", text, "Say bulk of each file that is there and absent of the others.", file=file)
+    return mode

@@ -1,0 +1,176 @@
+"""Which OneRoster classes are classes of a Russian school, and of which school year.
+
+One school year is read: the first that is not over, or the newest if all are. What the standard calls a class is any group that is taught;
+only homerooms are classes here, unless the file marks none as such.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pydantic import TypeAdapter, ValidationError
+
+from roster.files.cells import ClassLabel, Day, Label, Letter
+from roster.files.findings import Finding
+
+from .bundle import Record
+
+FIRST_MONTH = 7
+"""A session that begins from July on belongs to the school year that begins then."""
+
+_DAY: TypeAdapter[date] = TypeAdapter(Day)
+_LABEL: TypeAdapter[ClassLabel] = TypeAdapter(Label)
+_LETTER: TypeAdapter[str] = TypeAdapter(Letter)
+_WORD = re.compile(r"^(?:класс|class|grade)\s+|\s*(?:\bкл\.?|класс|class)$", re.IGNORECASE)
+_GRADE = re.compile(r"0?([1-9])|(1[01])")
+
+
+def day_of(cell: str) -> date | None:
+    """The day in a cell; None for a blank one. Raises ValidationError."""
+    return _DAY.validate_python(cell) if cell else None
+
+
+class Sessions:
+    """The academic sessions: in which school year each lies, and when that year ends. Unreadable ones lie in none."""
+
+    def __init__(self, sessions: Sequence[Record]) -> None:
+        self._sessions = {session["sourcedId"]: session for session in sessions}
+        self._years = {key: year for key in self._sessions if (year := self._year(key)) is not None}
+        self._begins: dict[int, date] = {}
+        self._ends: dict[int, date] = {}
+        for key, year in self._years.items():
+            begins, ends = _day(self._sessions[key]["startDate"]), _day(self._sessions[key]["endDate"])
+            if begins is not None:
+                self._begins[year] = min(begins, self._begins.get(year, begins))
+            if ends is not None:
+                self._ends[year] = max(ends, self._ends.get(year, ends))
+
+    def years_of(self, sessions: Sequence[str]) -> set[int]:
+        """The years in which the sessions lie; without any session, the only year that there is."""
+        if not sessions:
+            only = set(self._years.values())
+            return only if len(only) == 1 else set()
+        return {self._years[session] for session in sessions if session in self._years}
+
+    def begins(self, year: int) -> date:
+        return self._begins.get(year, date(year, 9, 1))
+
+    def is_over(self, year: int, today: date) -> bool:
+        return self._ends.get(year, date(year + 1, 8, 31)) < today
+
+    def _year(self, key: str) -> int | None:
+        """The year in which the session's school year begins: by its dates, else by `schoolYear`, its end, else its parent's."""
+        seen: set[str] = set()
+        while key in self._sessions and key not in seen:
+            seen.add(key)
+            session = self._sessions[key]
+            if (begins := _day(session["startDate"])) is not None:
+                return begins.year if begins.month >= FIRST_MONTH else begins.year - 1
+            if re.fullmatch("20[0-9]{2}", session["schoolYear"]):
+                return int(session["schoolYear"]) - 1
+            key = session["parentSourcedId"]
+        return None
+
+
+def _day(cell: str) -> date | None:
+    try:
+        return day_of(cell)
+    except ValidationError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    record: Record
+    label: ClassLabel
+    year: int
+
+
+@dataclass(slots=True)
+class Classes:
+    """What became of the classes of the school, by id. `rejected` and `passed_over` are no classes here."""
+
+    mapped: dict[str, Mapped]
+    rejected: set[str]
+    passed_over: set[str]
+    errors: list[Finding]
+    rows: int
+    homerooms: bool
+
+
+def map_classes(records: Sequence[Record], school: str, sessions: Sessions, today: date) -> Classes:
+    """Maps the classes of one org. Those of other orgs, of other years and, beside homerooms, groups for lessons are passed over."""
+    own = [record for record in records if record["schoolSourcedId"] in ("", school)]
+    homerooms = any(record["classType"].casefold() == "homeroom" for record in own)
+    read = [record for record in own if not homerooms or record["classType"].casefold() == "homeroom"]
+    found = Classes({}, set(), {record["sourcedId"] for record in records}, [], 0, homerooms)
+    mapped: dict[str, Mapped] = {}
+    for record in read:
+        key = record["sourcedId"]
+        found.passed_over.discard(key)
+        if wrong := _wrong(record, mapped):
+            found.errors.append(wrong)
+            found.rejected.add(key)
+            continue
+        years = sessions.years_of(record.listed("termSourcedIds"))
+        label = _label(record)
+        if len(years) != 1:
+            hint = "the ids of sessions in academicSessions.csv, all of one school year, with their dates"
+            found.errors.append(_error(record, "termSourcedIds", "class.year-unknown", hint))
+        elif isinstance(label, Finding):
+            found.errors.append(label)
+        else:
+            mapped[key] = Mapped(record, label, years.pop())
+            continue
+        found.rejected.add(key)
+    if mapped:
+        years = sorted({one.year for one in mapped.values()})
+        year = next((year for year in years if not sessions.is_over(year, today)), years[-1])
+        found.mapped = {key: one for key, one in mapped.items() if one.year == year}
+        found.passed_over |= mapped.keys() - found.mapped.keys()
+    found.rows = len(found.mapped) + len({error.row for error in found.errors})
+    return found
+
+
+def _wrong(record: Record, mapped: Mapping[str, Mapped]) -> Finding | None:
+    if record.is_too_long:
+        return _error(record, None, "row.too-long", TOO_LONG)
+    if not record["sourcedId"]:
+        return _error(record, "sourcedId", "cell.blank", "this column must be filled in every row")
+    if (first := mapped.get(record["sourcedId"])) is not None:
+        return _error(record, "sourcedId", "row.duplicate", f"one row for each id; row {first.record.place.row} has it")
+    return None
+
+
+TOO_LONG = "no more cells than there are titles: put quotation marks around a cell that holds the separator"
+
+
+def _label(record: Record) -> ClassLabel | Finding:
+    grades = record.listed("grades")
+    grade = _GRADE.fullmatch(grades[0]) if len(grades) == 1 else None
+    number = int(grade[0]) if grade else None
+    for column in ("title", "classCode"):
+        text = _WORD.sub("", record[column]).strip()
+        try:
+            label = _LABEL.validate_python(text)
+        except ValidationError:
+            continue
+        if number is not None and label.grade != number:
+            return _error(record, "grades", "class.grades-differ", "the grade that the title names")
+        return label
+    for column in ("title", "classCode"):
+        text = _WORD.sub("", record[column]).strip()
+        try:
+            letter = _LETTER.validate_python(text)
+        except ValidationError:
+            continue
+        if number is not None:
+            return ClassLabel(number, letter)
+        return _error(record, "grades", "class.grade-unknown", "one grade from 01 to 11")
+    hint = "a class like 5А or 5 «А»; or one Russian letter, with one grade from 01 to 11 in the column grades"
+    return _error(record, "title", "class.title-unknown", hint)
+
+
+def _error(record: Record, column: str | None, code: str, hint: str) -> Finding:
+    return Finding(record.place.file, None, record.place.row, column, code, hint)

@@ -1,0 +1,61 @@
+"""The files and columns of OneRoster 1.1 and 1.2 that are read here, and those that may stand beside them and are not.
+
+Names are compared without case: exporting programs differ in it. The two versions differ where a role stands, in users.csv or roles.csv.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """`needed` must be there, `read` are used where they are; `passed_over` belong to the standard and say nothing that is used."""
+
+    needed: frozenset[str]
+    read: frozenset[str]
+    passed_over: frozenset[str]
+
+    def __init__(self, needed: str, read: str = "", passed_over: str = "") -> None:
+        object.__setattr__(self, "needed", frozenset(needed.split()))
+        object.__setattr__(self, "read", frozenset(needed.split()) | frozenset(read.split()))
+        object.__setattr__(self, "passed_over", frozenset(passed_over.split()) | {"status", "dateLastModified"})
+
+
+FILES = {
+    "orgs": Columns("sourcedId name type", "identifier", "parentSourcedId"),
+    "academicSessions": Columns("sourcedId", "startDate endDate schoolYear parentSourcedId", "title type"),
+    "classes": Columns(
+        "sourcedId title schoolSourcedId",
+        "grades classCode classType termSourcedIds",
+        "courseSourcedId location subjects subjectCodes periods",
+    ),
+    "users": Columns(
+        "sourcedId givenName familyName",
+        "enabledUser orgSourcedIds role middleName email sms phone agentSourcedIds",
+        "username userIds identifier grades password userMasterIdentifier resourceSourcedIds preferredGivenName preferredMiddleName"
+        " preferredFamilyName primaryOrgSourcedId pronouns",
+    ),
+    "enrollments": Columns("classSourcedId userSourcedId role", "sourcedId schoolSourcedId primary beginDate endDate"),
+    # The person stands under either name.
+    "demographics": Columns(
+        "birthDate",
+        "sourcedId userSourcedId sex",
+        "americanIndianOrAlaskaNative asian blackOrAfricanAmerican nativeHawaiianOrOtherPacificIslander white demographicRaceTwoOrMoreRaces"
+        " hispanicOrLatinoEthnicity countryOfBirthCode stateOfBirthAbbreviation cityOfBirth publicSchoolResidenceStatus",
+    ),
+    "roles": Columns("userSourcedId role", "sourcedId roleType beginDate endDate orgSourcedId", "userProfileSourcedId"),
+}
+
+REQUIRED = {
+    "1.1": ("orgs", "academicSessions", "classes", "users", "enrollments"),
+    "1.2": ("orgs", "academicSessions", "classes", "users", "enrollments", "roles"),
+}
+"""By version: the files without which no school can be entered."""
+
+_UNREAD = """
+    categories classResources courses courseResources lineItems lineItemLearningObjectiveIds lineItemScoreScales resources results
+    resultLearningObjectiveIds resultScoreScales scoreScales userProfiles userResources
+"""
+STANDARD = {name.casefold() for name in (*FILES, *_UNREAD.split())}
+"""The names of all files that an export may have, without case."""
+
+READ = {"1.1": (*REQUIRED["1.1"], "demographics"), "1.2": (*REQUIRED["1.2"], "demographics")}

@@ -1,0 +1,59 @@
+"""Who a user of OneRoster is in the school: pupil, member of staff, guardian, or nobody who is entered here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+STUDENT = "student"
+
+# Our words for role and position; the position is what a row without one is entered with.
+STAFF: Mapping[str, tuple[str, str]] = {
+    "principal": ("директор", "Директор"),
+    "administrator": ("администратор", "Администратор"),
+    "siteadministrator": ("администратор", "Администратор"),
+    "systemadministrator": ("администратор", "Администратор системы"),
+    "teacher": ("учитель", "Учитель"),
+    "counselor": ("прочее", "Педагог-консультант"),
+    "aide": ("прочее", "Помощник учителя"),
+    "proctor": ("прочее", "Наблюдатель"),
+}
+"""In the order in which one of several roles of a person is chosen."""
+
+GUARDIANS = ("parent", "guardian", "relative")
+
+# A parent's kinship follows from the sex. Parents and guardians represent by law (СК РФ ст. 64, ФЗ № 48 ст. 15); relatives do not.
+_PARENTS = {"female": "мать", "male": "отец"}
+
+
+def kinship(role: str, sex: str | None) -> tuple[str, str]:
+    """Our words for a guardian's kinship and for whether the guardian is a legal representative."""
+    if role == "parent":
+        return _PARENTS.get(sex or "", "прочее"), "да"
+    return ("опекун", "да") if role == "guardian" else ("родственник", "нет")
+
+
+SEXES: Mapping[str, Literal["female", "male"] | None] = {
+    "female": "female", "male": "male", "f": "female", "m": "male", "unspecified": None, "other": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a user is: at most one of pupil and staff, and perhaps a guardian besides. Roles are without case."""
+
+    is_pupil: bool
+    staff: str | None
+    guardian: str | None
+    unknown: bool
+
+    @property
+    def is_nobody(self) -> bool:
+        return not (self.is_pupil or self.staff or self.guardian)
+
+
+def person_of(here: Sequence[str], anywhere: Sequence[str]) -> Person:
+    """By the roles in this school, and those in any: a guardian is one wherever the role was given."""
+    staff = next((role for role in STAFF if role in here), None)
+    guardian = next((role for role in GUARDIANS if role in anywhere), None)
+    known = {STUDENT, *STAFF, *GUARDIANS}
+    return Person(STUDENT in here, staff, guardian, any(role not in known for role in here))

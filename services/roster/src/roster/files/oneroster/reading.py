@@ -1,0 +1,447 @@
+"""Makes the rows of our template of a OneRoster export, so that one import plan serves both.
+
+What is wrong is said under OneRoster's own file, row and column. A user is a pupil, a member of staff or a guardian; a guardian is part of
+the pupils' rows, as in the template. How each column is read stands in docs/decisions/oneroster.md.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from roster.files.findings import FileRefused, Finding, Place
+from roster.files.repeats import Repeats
+from roster.files.results import Detected, RosterFile
+from roster.files.rows import ClassRow, GuardianRow, PupilRow, StaffRow
+
+from .bundle import Bundle, Record
+from .classes import TOO_LONG, Classes, Mapped, Sessions, day_of, map_classes
+from .people import SEXES, STAFF, STUDENT, Person, kinship, person_of
+from .titles import TITLES
+
+Row = TypeVar("Row", bound=BaseModel)
+
+_MOST_GUARDIANS = 2
+
+
+class _Enrolment(NamedTuple):
+    record: Record
+    mapped: Mapped
+    begins: date | None
+
+
+def read_bundle(bundle: Bundle, school: str, today: date) -> RosterFile:
+    """Reads the part of an export that is one school's, as it is on a day. Raises `FileRefused`."""
+    return _Reading(bundle, school, today).result()
+
+
+class _Reading:
+    def __init__(self, bundle: Bundle, school: str, today: date) -> None:
+        self._bundle = bundle
+        self._today = today
+        self._errors: list[Finding] = []
+        self._warnings = bundle.warnings
+        self._counted: dict[str, tuple[Place, int, str]] = {}
+        self._repeats = Repeats()
+        self._org = _org(bundle, school)
+        self._sessions = Sessions(bundle.records("academicSessions"))
+        self._users: dict[str, Record] = {}
+        self._students: dict[str, list[_Enrolment]] = {}
+        self._teachers: dict[str, list[Record]] = {}
+        self._enrolled: set[str] = set()
+        self._told: set[str] = set()  # users of whom an error says why they are not entered
+        self._left: set[str] = set()  # users of whom an enrollment has ended
+        self._hired: dict[str, date] = {}
+        self._guardian_rows: dict[str, dict[str, object] | None] = {}
+
+    def result(self) -> RosterFile:
+        self._read_users()
+        classes = map_classes(self._bundle.records("classes"), self._org, self._sessions, self._today)
+        self._errors += classes.errors
+        self._read_enrolments(classes)
+        people = self._people()
+        self._demographics = self._read_demographics(people)
+        chosen = {user: self._chosen(user) for user in self._students if user in people and people[user].is_pupil}
+        class_rows = self._classes(classes, people, chosen)
+        kept = {row.place for row in class_rows}
+        staff = [self._member(user, person.staff) for user, person in people.items() if person.staff]
+        pupils = self._pupils(people, chosen, classes, kept)
+        counts = {
+            "classes": ("classes", classes.rows),
+            "staff": ("users", len(staff)),
+            "pupils": ("users", sum(person.is_pupil for person in people.values())),
+            "guardians": ("users", len(self._guardian_rows)),
+        }
+        if not any(rows for _, rows in counts.values()):
+            text = "It holds no class and no person of this school."
+            raise FileRefused("file.empty", text, "Export classes, users and enrollments too.", file=self._bundle.name)
+        return RosterFile(
+            pupils=tuple(pupils),
+            staff=tuple(row for row in staff if row is not None),
+            classes=tuple(class_rows),
+            errors=tuple(self._errors),
+            warnings=(*self._warnings, *self._counted_warnings()),
+            detected=tuple(self._detected(kind, source, rows) for kind, (source, rows) in counts.items() if rows),
+            format="oneroster",
+        )
+
+    def _detected(self, kind: Any, source: str, rows: int) -> Detected:
+        encoding, delimiter = self._bundle.detected[source]
+        return Detected(self._bundle.file(source), None, kind, encoding, delimiter, rows)
+
+    # -- the files -------------------------------------------------------------------------------------------------------------------------
+
+    def _read_users(self) -> None:
+        for record in self._bundle.records("users"):
+            user = record["sourcedId"]
+            if record.is_too_long:
+                self._error(record.place, None, "row.too-long", TOO_LONG)
+                self._told.add(user)
+            elif not user:
+                self._error(record.place, "sourcedId", "cell.blank", "this column must be filled in every row")
+            elif (first := self._users.setdefault(user, record)) is not record:
+                self._error(record.place, "sourcedId", "row.duplicate", f"one row for each id; row {first.place.row} has it")
+
+    def _read_enrolments(self, classes: Classes) -> None:
+        for record in self._bundle.records("enrollments"):
+            key, user, role = record["classSourcedId"], record["userSourcedId"], record["role"].casefold()
+            if record.is_too_long:
+                self._error(record.place, None, "row.too-long", TOO_LONG)
+                self._told.add(user)
+                continue
+            if key in classes.passed_over or record["schoolSourcedId"] not in ("", self._org):
+                continue
+            if key not in classes.mapped and key not in classes.rejected:
+                self._error(record.place, "classSourcedId", "enrollment.class-unknown", "the id of a class in classes.csv")
+                self._told.add(user)
+                continue
+            if user not in self._users:
+                if user not in self._told:
+                    self._error(record.place, "userSourcedId", "enrollment.user-unknown", "the id of a person in users.csv")
+                continue
+            if (days := self._days(record, user)) is None:
+                continue
+            begins, ends = days
+            if ends is not None and ends < self._today:
+                self._count(record.place, "enrollment.ended", "the enrollment has ended; it was passed over")
+                self._left.add(user)
+                continue
+            self._enrolled.add(user)
+            if role == STUDENT:
+                if key in classes.mapped:
+                    self._students.setdefault(user, []).append(_Enrolment(record, classes.mapped[key], begins))
+                elif user not in self._students:
+                    self._students[user] = []
+            elif role == "teacher":
+                self._teachers.setdefault(key, []).append(record)
+                self._was_there(user, begins)
+            else:
+                self._count(record.place, "enrollment.role-unread", "a role other than student and teacher; it was passed over")
+
+    def _days(self, record: Record, user: str) -> tuple[date | None, date | None] | None:
+        """The first and the last day of an enrollment or a role; None if one cannot be read, which is said."""
+        days: list[date | None] = []
+        for column in ("beginDate", "endDate"):
+            try:
+                days.append(day_of(record[column]))
+            except ValidationError as error:
+                wrong = error.errors(include_url=False, include_input=False)[0]
+                self._error(record.place, column, wrong["type"], wrong["msg"])
+                self._told.add(user)
+        return (days[0], days[1]) if len(days) == 2 else None
+
+    def _was_there(self, user: str, day: date | None) -> None:
+        if day is not None:
+            self._hired[user] = min(day, self._hired.get(user, day))
+
+    def _people(self) -> Mapping[str, Person]:
+        """Who the users are, those of other schools and those who are nobody here left out."""
+        here, anywhere = self._roles()
+        people: dict[str, Person] = {}
+        for user, record in self._users.items():
+            if record["enabledUser"].casefold() in ("false", "0", "no"):
+                self._count(record.place, "user.disabled", "enabledUser is false: the person was passed over")
+                self._told.add(user)
+                continue
+            person = person_of(here.get(user, ()), anywhere.get(user, ()))
+            if person.unknown:
+                self._count(record.place, "role.unknown", "a role that is not read here; it was passed over")
+            if person.is_pupil and person.staff:
+                self._error(record.place, "role", "role.conflicting", "a pupil or a member of staff, not both at once")
+                self._told.add(user)
+                continue
+            if not anywhere.get(user):
+                self._count(record.place, "role.missing", "the person has no role and was passed over")
+            elif not here.get(user) and not person.guardian:
+                self._count(record.place, "user.elsewhere", "the person belongs to another org than this school and was passed over")
+            if not person.is_nobody:
+                people[user] = person
+        return people
+
+    def _roles(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The roles of each user in this school, and in any org; in 1.2 they have a file of their own."""
+        here: dict[str, list[str]] = {}
+        anywhere: dict[str, list[str]] = {}
+        if "roles" not in self._bundle.files:
+            for user, record in self._users.items():
+                if role := record["role"].casefold():
+                    anywhere[user] = [role]
+                    if user in self._enrolled or self._org in (record.listed("orgSourcedIds") or [self._org]):
+                        here[user] = [role]
+            return here, anywhere
+        for record in self._bundle.records("roles"):
+            user, role = record["userSourcedId"], record["role"].casefold()
+            if record.is_too_long:
+                self._error(record.place, None, "row.too-long", TOO_LONG)
+            elif user not in self._users:
+                if user not in self._told:
+                    self._error(record.place, "userSourcedId", "role.user-unknown", "the id of a person in users.csv")
+            elif not role:
+                self._error(record.place, "role", "cell.blank", "this column must be filled in every row")
+            else:
+                if (days := self._days(record, user)) is None:
+                    continue
+                begins, ends = days
+                if ends is not None and ends < self._today:
+                    self._count(record.place, "role.ended", "the role has ended; it was passed over")
+                    continue
+                anywhere.setdefault(user, []).append(role)
+                if user in self._enrolled or record["orgSourcedId"] in ("", self._org):
+                    here.setdefault(user, []).append(role)
+                    if role in STAFF:
+                        self._was_there(user, begins)
+        return here, anywhere
+
+    def _read_demographics(self, people: Mapping[str, Person]) -> Mapping[str, Record]:
+        found: dict[str, Record] = {}
+        for record in self._bundle.records("demographics"):
+            user = record["userSourcedId"] or record["sourcedId"]
+            if user in people:
+                if record.is_too_long:
+                    self._error(record.place, None, "row.too-long", TOO_LONG)
+                    self._told.add(user)
+                elif (first := found.setdefault(user, record)) is not record:
+                    self._error(record.place, "sourcedId", "row.duplicate", f"one row for each id; row {first.place.row} has it")
+        return found
+
+    # -- classes and staff -----------------------------------------------------------------------------------------------------------------
+
+    def _classes(self, classes: Classes, people: Mapping[str, Person], chosen: Mapping[str, _Enrolment | None]) -> list[ClassRow]:
+        seats: dict[str, int] = {}
+        for enrolment in chosen.values():
+            if enrolment is not None:
+                key = enrolment.mapped.record["sourcedId"]
+                seats[key] = seats.get(key, 0) + 1
+        rows: list[ClassRow] = []
+        for key, mapped in classes.mapped.items():
+            record = mapped.record
+            values: dict[str, object] = {
+                "place": record.place,
+                "grade": str(mapped.label.grade),
+                "letter": mapped.label.letter,
+                "school_year": str(mapped.year),
+                "declared_pupils": str(seats.get(key, 0)),
+                "class_teacher_id": self._class_teacher(key, record, people),
+            }
+            row = self._validated(ClassRow, values, "classes", record.place, {})
+            if row is not None and self._is_single(row, "classes"):
+                rows.append(row)
+        return rows
+
+    def _class_teacher(self, key: str, record: Record, people: Mapping[str, Person]) -> str | None:
+        """The primary teacher; of a homeroom that says nothing of primary teachers, the only one."""
+        teachers = [one for one in self._teachers.get(key, ()) if one["userSourcedId"] in people and people[one["userSourcedId"]].staff]
+        primary = [one for one in teachers if one["primary"].casefold() in ("true", "1", "yes")]
+        if len({one["userSourcedId"] for one in primary}) > 1:
+            self._error(primary[1].place, "primary", "enrollment.primary-repeated", "one primary teacher of each class")
+        if primary:
+            return primary[0]["userSourcedId"]
+        is_only = len({one["userSourcedId"] for one in teachers}) == 1 and not any(one["primary"] for one in teachers)
+        return teachers[0]["userSourcedId"] if is_only and record["classType"].casefold() == "homeroom" else None
+
+    def _member(self, user: str, role: str | None) -> StaffRow | None:
+        record = self._users[user]
+        word, position = STAFF[role or ""]
+        hired_on = min(self._hired.get(user, self._today), self._today)
+        values = {**self._named(record), "position": position, "role": word, "hired_on": hired_on, "place": record.place}
+        row = self._validated(StaffRow, values | self._reached(record), "staff", record.place, {})
+        return row if row is not None and self._is_single(row, "staff") else None
+
+    # -- families --------------------------------------------------------------------------------------------------------------------------
+
+    def _chosen(self, user: str) -> _Enrolment | None:
+        """The class of a pupil with several: the one that began last. Two that began on one day are an error."""
+        enrolments = sorted(self._students[user], key=lambda one: (one.begins or date.min, -(one.record.place.row)))
+        if not enrolments:
+            return None
+        last = enrolments[-1]
+        for other in enrolments[:-1]:
+            if other.begins == last.begins and other.mapped.record is not last.mapped.record:
+                hint = "one class of a pupil at a time: end the enrollment in the other, or leave it out"
+                self._error(other.record.place, "classSourcedId", "enrollment.ambiguous", hint)
+                self._told.add(user)
+        return last
+
+    def _pupils(
+        self, people: Mapping[str, Person], chosen: Mapping[str, _Enrolment | None], classes: Classes, kept: set[Place]
+    ) -> list[PupilRow]:
+        pupils = [user for user, person in people.items() if person.is_pupil]
+        agents = self._agents(people, pupils)
+        rows: list[PupilRow] = []
+        for user in pupils:
+            enrolment = chosen.get(user)
+            if user in self._told:
+                continue
+            place = self._users[user].place
+            if enrolment is None:
+                hint = "an enrollment with the role student in a class that is read: a homeroom, if there are any"
+                if user in self._left:
+                    continue
+                if user in chosen:
+                    self._error(place, "sourcedId", "enrollment.class-rejected", "correct the row of the pupil's class in classes.csv")
+                else:
+                    self._error(place, "sourcedId", "enrollment.missing", hint)
+            elif enrolment.mapped.record.place not in kept:
+                self._error(place, "sourcedId", "enrollment.class-rejected", "correct the row of the pupil's class in classes.csv")
+            elif (row := self._pupil(user, enrolment, agents.get(user, []), people)) is not None:
+                rows.append(row)
+        entered = {agent for user in pupils for agent in agents.get(user, [])}
+        for user, person in people.items():
+            if person.guardian and not person.staff and not person.is_pupil and user not in entered:
+                hint = "no pupil of this school names the guardian in agentSourcedIds; the guardian was passed over"
+                self._count(self._users[user].place, "guardian.without-pupil", hint)
+        return rows
+
+    def _pupil(self, user: str, enrolment: _Enrolment, agents: list[str], people: Mapping[str, Person]) -> PupilRow | None:
+        record, demographics = self._users[user], self._demographics.get(user)
+        if demographics is None or not demographics["birthDate"]:
+            hint = "a row for each pupil in demographics.csv, with birthDate"
+            place = record.place if demographics is None else demographics.place
+            self._error(place, "sourcedId" if demographics is None else "birthDate", "birth-date.missing", hint)
+            return None
+        mapped = enrolment.mapped
+        values: dict[str, object] = {
+            **self._named(record),
+            "place": record.place,
+            "born_on": demographics["birthDate"],
+            "class_label": str(mapped.label),
+            "class_year": mapped.year,
+            "enrolled_on": enrolment.begins or self._sessions.begins(mapped.year),
+            "email": record["email"] or None,
+            "guardians": tuple({**row, "number": number} for number, row in enumerate(self._guardians(record, agents, people), 1)),
+        }
+        if (sex := self._sex(user)) is not None:
+            values["sex"] = sex
+        places = {"born_on": demographics.place, "enrolled_on": enrolment.record.place}
+        row = self._validated(PupilRow, values, "pupils", record.place, places)
+        return row if row is not None and self._is_single(row, "pupils") else None
+
+    def _sex(self, user: str) -> str | None:
+        demographics = self._demographics.get(user)
+        if demographics is None or not (word := demographics["sex"].casefold()):
+            return None
+        if word not in SEXES:
+            self._count(demographics.place, "sex.unknown", "neither male nor female; the sex was left blank")
+        return SEXES.get(word)
+
+    def _agents(self, people: Mapping[str, Person], pupils: Iterable[str]) -> Mapping[str, list[str]]:
+        """Each pupil's guardians: those whom the pupil's row names, and those whose rows name the pupil."""
+        agents: dict[str, list[str]] = {}
+        for user in pupils:
+            record = self._users[user]
+            for agent in record.listed("agentSourcedIds"):
+                if agent not in self._users:
+                    self._count(record.place, "guardian.unknown", "agentSourcedIds names somebody who is not in users.csv; passed over")
+                elif agent not in people or not people[agent].guardian:
+                    self._count(record.place, "guardian.other-role", "agentSourcedIds names somebody who is no guardian; passed over")
+                elif agent not in agents.setdefault(user, []):
+                    agents[user].append(agent)
+        wanted = {user for user, person in people.items() if person.is_pupil}
+        for agent, person in people.items():
+            if person.guardian:
+                for user in self._users[agent].listed("agentSourcedIds"):
+                    if user in wanted and agent not in agents.setdefault(user, []):
+                        agents[user].append(agent)
+        return agents
+
+    def _guardians(self, pupil: Record, agents: list[str], people: Mapping[str, Person]) -> list[dict[str, object]]:
+        """The good rows of a pupil's guardians, relatives last; a row has room for two."""
+        ordered = sorted(agents, key=lambda agent: people[agent].guardian == "relative")
+        rows = [row for agent in ordered if (row := self._guardian(agent, people[agent])) is not None]
+        if len(rows) > _MOST_GUARDIANS:
+            hint = "a pupil has more than two guardians; the first two were read: link the others with roster.link-guardian"
+            self._count(pupil.place, "guardian.too-many", hint)
+        return rows[:_MOST_GUARDIANS]
+
+    def _guardian(self, user: str, person: Person) -> dict[str, object] | None:
+        """A guardian's row, read once however many children there are; None if it is wrong."""
+        if user not in self._guardian_rows:
+            record, sex = self._users[user], self._sex(user)
+            if person.guardian == "parent" and sex is None:
+                hint = "the parent's sex is not in demographics.csv; neither mother nor father, but another representative was entered"
+                self._count(record.place, "kinship.unknown", hint)
+            words = dict(zip(("kinship", "legal_representative"), kinship(person.guardian or "", sex), strict=True))
+            values: dict[str, object] = {**self._named(record), **self._reached(record), **words}
+            row = self._validated(GuardianRow, {**values, "number": 1}, "pupils", record.place, {})
+            self._guardian_rows[user] = None if row is None else values
+        return self._guardian_rows[user]
+
+    # -- what rows have in common ----------------------------------------------------------------------------------------------------------
+
+    def _named(self, record: Record) -> dict[str, object]:
+        cells = {
+            "external_id": record["sourcedId"],
+            "last_name": record["familyName"],
+            "first_name": record["givenName"],
+            "patronymic": record["middleName"],
+        }
+        return {field: cell for field, cell in cells.items() if cell}
+
+    def _reached(self, record: Record) -> dict[str, object]:
+        cells = {"email": record["email"], "phone": record["phone"] or record["sms"]}
+        return {field: cell for field, cell in cells.items() if cell}
+
+    def _validated(self, row: type[Row], values: dict[str, object], kind: str, place: Place, places: Mapping[str, Place]) -> Row | None:
+        try:
+            return row.model_validate({field: value for field, value in values.items() if value is not None})
+        except ValidationError as error:
+            for wrong in error.errors(include_url=False, include_input=False):
+                field = str(wrong.get("ctx", {}).get("field") or (wrong["loc"][-1] if wrong["loc"] else ""))
+                is_blank = wrong["type"] == "missing"
+                code, hint = ("cell.blank", "this column must be filled in every row") if is_blank else (wrong["type"], wrong["msg"])
+                self._error(places.get(field, place), TITLES.get((kind, field)), code, hint)
+            return None
+
+    def _is_single(self, row: PupilRow | StaffRow | ClassRow, kind: str) -> bool:
+        repeats = list(self._repeats.of_row(row))
+        for repeat in repeats:
+            self._error(row.place, TITLES.get((kind, repeat.field)), repeat.code, repeat.hint)
+        return not repeats
+
+    def _error(self, place: Place, column: str | None, code: str, hint: str) -> None:
+        self._errors.append(Finding(place.file, place.sheet, place.row, column, code, hint))
+
+    def _count(self, place: Place, code: str, hint: str) -> None:
+        first, count, _ = self._counted.get(code, (place, 0, hint))
+        self._counted[code] = (first, count + 1, hint)
+
+    def _counted_warnings(self) -> Iterable[Finding]:
+        for code, (place, count, hint) in self._counted.items():
+            more = f", in {count} rows, this one first" if count > 1 else ""
+            yield Finding(place.file, place.sheet, place.row, None, code, hint + more)
+
+
+def _org(bundle: Bundle, school: str) -> str:
+    """The id of the org that the school is: the only one of its type, or the one whose id or identifier is the school's."""
+    schools = [record for record in bundle.records("orgs") if record["type"].casefold() == "school"]
+    if len(schools) > 1:
+        schools = [record for record in schools if school in (record["sourcedId"], record["identifier"])]
+    if len(schools) != 1 or not schools[0]["sourcedId"]:
+        raise FileRefused(
+            "file.school-unknown",
+            "It does not tell which org is this school.",
+            "Leave one org of the type school, or write this school's ID into the identifier of its org.",
+            file=bundle.file("orgs"),
+        )
+    return schools[0]["sourcedId"]
