@@ -86,12 +86,31 @@ def test_files_that_are_none_are_refused_as_a_whole(ask: Vekha, school: str, tmp
     (tmp_path / "empty.csv").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "oneroster.zip", "w") as archive:
         archive.writestr("manifest.csv", "propertyName,value\n")
-    codes = {"columns.csv": "file.column-missing", "missing.csv": "file.unreadable", "oneroster.zip": "file.oneroster"}
+    codes = {"columns.csv": "file.column-missing", "missing.csv": "file.unreadable", "oneroster.zip": "file.oneroster-version"}
     for name in ("columns.csv", "picture.png", "empty.csv", "missing.csv", "oneroster.zip"):
         ended = ask("import", tmp_path / name, "--school", school)
         assert ended.code == 3
         assert ended.error["code"].startswith("file.")
         assert ended.error["code"] == codes.get(name, ended.error["code"])
+
+
+def test_a_oneroster_folder_is_imported_like_its_archive(ask: Vekha, school: str, tmp_path: Path) -> None:
+    folder = tmp_path / "выгрузка"
+    shutil.copytree(samples() / "oneroster-1.2", folder)
+    basis = ("--legal-basis", "law:273-FZ")
+    preview = ask("import", folder, "--school", school, *basis, "--dry-run")
+    assert (preview.code, preview.json["created"], preview.json["rejected"]) == (0, 32, [])
+    assert "users.csv: read as guardians, utf-8 with commas, 47 rows." in preview.err
+    refused = ask("import", folder, "--school", school)
+    assert (refused.code, refused.json["created"]) == (3, 8)
+    assert {cell["code"] for cell in refused.json["rejected"]} == {"consent.missing"}
+    rejected = Path(refused.json["rejected_file"])
+    assert rejected == tmp_path / "выгрузка-rejected.zip"
+    done = ask("import", rejected, "--school", school, *basis)
+    assert (done.code, done.json["created"], done.json["unchanged"]) == (0, 24, 2)
+    packed = Path(shutil.make_archive(str(tmp_path / "export"), "zip", folder))
+    again = ask("import", packed, "--school", school, *basis)
+    assert (again.code, again.json["unchanged"]) == (0, 32)
 
 
 def test_a_file_that_may_not_be_read_is_an_unreadable_one(instance: Up, school: str, tmp_path: Path) -> None:

@@ -647,6 +647,97 @@ async def test_nothing_of_a_file_stands_in_the_database_in_clear(with_class: Sch
         assert text.encode() not in files, text
 
 
+# -- OneRoster -----------------------------------------------------------------------------------------------------------------------------
+
+
+def export(version: str = "1.1", **changed: tuple[str, str]) -> bytes:
+    """The sample export, with a text replaced in the files that are named."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in sorted((SAMPLES / f"oneroster-{version}").glob("*.csv")):
+            archive.writestr(path.name, path.read_text("utf-8").replace(*changed.get(path.stem, ("", ""))))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+async def test_a_oneroster_export_is_entered_with_a_legal_basis_and_the_same_again_changes_nothing(school: School, version: str):
+    preview = await school.begin(export(version), "export.zip", legal_basis=LAW, dry_run=True)
+    assert outcome(preview) == (32, 0, 0, 0, 0)
+    assert await school.people("pupil") == set()
+    status = await school.imported(export(version), "export.zip", legal_basis=LAW)
+    assert (outcome(status), status.total_rows, status.done_rows, status.warnings) == ((32, 0, 0, 0, 0), 32, 32, ())
+    assert [(table.file, table.kind, table.rows) for table in status.tables] == [
+        ("classes.csv", "classes", 2),
+        ("users.csv", "staff", 6),
+        ("users.csv", "pupils", 24),
+        ("users.csv", "guardians", 47),
+    ]
+    assert [len(await school.people(kind)) for kind in ("staff", "pupil", "guardian")] == [6, 24, 47]
+    cards = (await school.call(roster.CLASSES)).classes
+    assert [(card.grade, card.letter, card.academic_year, card.headcount, card.teacher is not None) for card in cards] == [
+        (5, "А", "2015/2016", 12, True),
+        (5, "Б", "2015/2016", 12, True),
+    ]
+    assert [event.legal_basis for event in await school.events(roster.PupilEnrolled)] == [LAW] * 24
+    before = len(await school.recorded())
+    again = await school.imported(export(version), "export.zip", legal_basis=LAW)
+    assert outcome(again) == (0, 0, 32, 0, 0)
+    assert len(await school.recorded()) == before + 1  # that the import was completed
+
+
+async def test_a_oneroster_export_without_a_legal_basis_enters_classes_and_staff_alone(school: School):
+    status = await school.imported(export(), "export.zip")
+    assert outcome(status) == (8, 0, 0, 0, 24)
+    assert {(cell.file, cell.column, cell.code) for cell in status.rejected} == {("users.csv", None, "consent.missing")}
+    back = base64.b64decode(status.rejected_file or "")
+    assert outcome(await school.imported(back, "rejected.zip", legal_basis=LAW)) == (24, 0, 2, 0, 0)
+    assert len(await school.people("guardian")) == 47
+
+
+async def test_rejected_rows_of_an_export_are_entered_once_they_are_corrected(school: School):
+    wrong = export(users=("Белоусова,Викторовна", ",Викторовна"))
+    status = await school.imported(wrong, "export.zip", legal_basis=LAW)
+    assert (outcome(status), codes(status)) == ((31, 0, 0, 0, 1), [(8, "familyName", "cell.blank")])
+    back = io.BytesIO(base64.b64decode(status.rejected_file or ""))
+    corrected = io.BytesIO()
+    with zipfile.ZipFile(back) as archive, zipfile.ZipFile(corrected, "w") as mended:
+        for name in archive.namelist():
+            mended.writestr(name, archive.read(name).decode().replace(",Викторовна", "Белоусова,Викторовна"))
+    again = await school.imported(corrected.getvalue(), "export-rejected.zip", legal_basis=LAW)
+    assert (again.created, again.rejected_rows, len(await school.people("pupil"))) == (1, 0, 24)
+    assert [card.headcount for card in (await school.call(roster.CLASSES)).classes] == [12, 12]
+
+
+async def test_an_export_leaves_seats_that_were_declared_and_positions_that_were_entered(school: School):
+    await school.imported(csv_of([klass(pupils="25")]))
+    teacher = csv_of([member("115", "Селезнёв", Имя="Николай", Отчество="Валерьевич")])
+    await school.imported(teacher)
+    status = await school.imported(export(), "export.zip", legal_basis=LAW)
+    assert (status.created, status.rejected_rows, status.warnings) == (30, 0, ())
+    assert [card.headcount for card in (await school.call(roster.CLASSES)).classes] == [25, 12]
+    assert outcome(await school.imported(teacher)) == (0, 0, 1, 0, 0)
+
+
+async def test_pupils_of_an_export_go_to_the_class_of_their_own_year(school: School):
+    await school.imported(csv_of([{**klass(), "Учебный год": "2016/2017"}]))
+    await school.imported(export(), "export.zip", legal_basis=LAW)
+    cards = {card.class_id: card.academic_year for card in (await school.call(roster.CLASSES)).classes}
+    assert {cards[event.class_id] for event in await school.events(roster.PupilAssignedToClass)} == {"2015/2016"}
+
+
+async def test_a_oneroster_export_of_changes_alone_is_refused(school: School):
+    status = await school.ended((await school.begin(export(manifest=("file.users,bulk", "file.users,delta")), "export.zip")).job)
+    assert (status.state, status.error_code) == ("failed", "file.oneroster-delta")
+
+
+async def test_nothing_of_an_export_stands_in_the_database_in_clear(school: School, tmp_path: Path):
+    status = await school.imported(export(users=("Белоусова,Викторовна", ",Викторовна")), "Выгрузка.zip", legal_basis=LAW)
+    files = b"".join(path.read_bytes() for path in (tmp_path / "db").glob("*.db*"))
+    assert status.job.encode() in files
+    for text in ("Селезнёв", "Викторовна", "2004-03-17", "У0262", "seleznev115", "Выгрузка"):
+        assert text.encode() not in files, text
+
+
 # -- jobs that are cut off -----------------------------------------------------------------------------------------------------------------
 
 MANY = zip_of(

@@ -660,11 +660,14 @@ class RejectedCell(Value):
 
 
 class ImportedTable(Value):
-    """How one table of a file was understood; `rows` counts the good and the rejected. A sheet has no encoding and no delimiter."""
+    """How one table of a file was understood; `rows` counts the good and the rejected. A sheet has no encoding and no delimiter.
+
+    Guardians with rows of their own, as in OneRoster, are entered with their pupils and counted in no outcome.
+    """
 
     file: str
     sheet: str | None
-    kind: Literal["pupils", "staff", "classes"]
+    kind: Literal["pupils", "staff", "classes", "guardians"]
     encoding: str | None
     delimiter: str | None
     rows: int

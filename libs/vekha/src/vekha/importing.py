@@ -25,7 +25,6 @@ _PART_BYTES = 256 * 1024
 _MAX_PARTS = 512
 _FIRST_PAUSE_S = 0.02  # a small file is entered in a moment
 _LONGEST_PAUSE_S = 0.2
-_ONEROSTER_FILES = {"manifest.csv", "orgs.csv", "users.csv", "enrollments.csv"}
 
 
 def _legal_basis(_context: click.Context, _parameter: click.Parameter, value: str | None) -> LegalBasis | None:
@@ -49,7 +48,7 @@ def _legal_basis(_context: click.Context, _parameter: click.Parameter, value: st
 def import_roster(
     target: Target, path: Path, school: str, dry_run: bool, legal_basis: LegalBasis | None, acting_as: str | None, as_json: bool
 ) -> int:
-    """Import pupils, staff or classes from our xlsx or csv template, or from a folder or zip of such csv files.
+    """Import pupils, staff or classes from our xlsx or csv template, a folder or zip of such csv files, or a OneRoster 1.1 or 1.2 export.
 
     Good rows are entered. Rejected ones are listed, and written to a file beside PATH that can be corrected and imported again; then
     this ends with 3.
@@ -119,8 +118,6 @@ def read(path: Path) -> tuple[str, bytes]:
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise _file_failure("file.unreadable", f"{path} cannot be opened: {reason}.", "Check the path and the permissions.") from error
-    if _is_oneroster(content):
-        raise _file_failure("file.oneroster", "OneRoster files are not supported yet.", "Use our template for pupils, staff and classes.")
     if len(content) > _PART_BYTES * _MAX_PARTS:
         raise _file_failure("file.too-large", f"{path} is too large.", "Split it into several files.")
     return name, content
@@ -216,14 +213,6 @@ def _zipped(folder: Path) -> bytes:
             if path.is_file() and path.suffix.casefold() == ".csv":
                 archive.write(path, path.name)
     return packed.getvalue()
-
-
-def _is_oneroster(content: bytes) -> bool:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return any(Path(name).name.casefold() in _ONEROSTER_FILES for name in archive.namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False
 
 
 def _file_failure(code: str, text: str, hint: str) -> Failure:

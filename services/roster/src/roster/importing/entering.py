@@ -18,7 +18,7 @@ from eventkit.decider import Refused
 from eventkit.store import Transaction
 from roster import acts
 from roster.book import Book, Books, ClassName
-from roster.files import Finding, Place
+from roster.files import Finding, Format, Place
 from roster.files.rows import Kind
 from roster.importing.decisions import Outcomes
 from roster.importing.plan import PlannedClass, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
@@ -35,12 +35,12 @@ R = TypeVar("R")
 _KINDS: Mapping[type[PlannedRow], Kind] = {PlannedClass: "classes", PlannedStaff: "staff", PlannedPupil: "pupils"}
 
 
-def findings(troubles: Sequence[Trouble], rows: Sequence[PlannedRow]) -> list[Finding]:
+def findings(troubles: Sequence[Trouble], rows: Sequence[PlannedRow], file_format: Format) -> list[Finding]:
     """The troubles of a piece of work on these rows, with their places."""
     found: list[Finding] = []
     for index, field, guardian, code, text in troubles:
         row = rows[int(index)]
-        found.append(finding(row.place, _KINDS[type(row)], field, code, text, guardian or None))
+        found.append(finding(row.place, _KINDS[type(row)], field, code, text, guardian or None, file_format=file_format))
     return found
 
 

@@ -14,8 +14,9 @@ from typing import Literal
 from contracts.event import Value
 from contracts.roster import ImportedTable, LegalBasis, Position, Relation
 from roster.book import ClassName
-from roster.files import Finding, Place
+from roster.files import Finding, Format, Place
 from roster.files.headers import TITLES
+from roster.files.oneroster.titles import TITLES as ONEROSTER_TITLES
 from roster.files.rows import Kind
 
 Outcome = Literal["created", "updated"]
@@ -96,6 +97,7 @@ class Plan(Value):
     warnings: tuple[str, ...]
     total_rows: int
     tables: tuple[ImportedTable, ...] = ()
+    format: Format = "template"
 
     @property
     def rows(self) -> tuple[PlannedRow, ...]:
@@ -107,9 +109,16 @@ class Plan(Value):
         return Counter(row.outcome for row in self.rows if row_of(row.place) not in bad) + Counter(rejected=len(bad))
 
 
-def finding(place: Place, kind: Kind, field: str, code: str, hint: str, guardian: int | None = None) -> Finding:
-    """What is wrong with one cell, under the title that the template gives its column."""
-    return Finding(place.file, place.sheet, place.row, TITLES.get((kind, field, guardian)), code, hint)
+def finding(
+    place: Place, kind: Kind, field: str, code: str, hint: str, guardian: int | None = None, *, file_format: Format = "template"
+) -> Finding:
+    """What is wrong with one cell, under the title that the format of the file gives its column."""
+    if file_format == "oneroster":
+        # A pupil's row names guardians, and a guardian's own cells have been read by now.
+        title = ONEROSTER_TITLES.get((kind, field if guardian is None else "guardians"))
+    else:
+        title = TITLES.get((kind, field, guardian))
+    return Finding(place.file, place.sheet, place.row, title, code, hint)
 
 
 def row_of(place: Place | Finding) -> tuple[str, str | None, int | None]:

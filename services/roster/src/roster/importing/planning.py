@@ -108,13 +108,14 @@ class _Planning:
             review=self._review,
             rejected=tuple(self._rejected),
             warnings=tuple(self._warnings),
-            total_rows=sum(table.rows for table in self._file.detected),
+            total_rows=sum(table.rows for table in self._file.detected if table.kind != "guardians"),
             tables=tuple(
                 ImportedTable(
                     file=table.file, sheet=table.sheet, kind=table.kind, encoding=table.encoding, delimiter=table.delimiter, rows=table.rows
                 )
                 for table in self._file.detected
             ),
+            format=self._file.format,
         )
 
     def _read_ahead(self) -> None:
@@ -152,15 +153,19 @@ class _Planning:
         if known is not None and row.shift is not None and known["shift"] not in (None, row.shift):
             hint = f"the class is created in shift {known['shift']} already: leave that shift"
             return self._reject(row.place, "classes", "shift", "class.other-shift", hint)
+        headcount = row.declared_pupils
+        if self._file.format == "oneroster" and known is not None:
+            # An export counts who is entered. Seats of others were declared by hand, and are not taken back by it.
+            headcount = max(headcount, known["headcount"] or 0)
         teaches = teacher is None or (known is not None and person is not None and known["teacher"] == person)
-        if known is not None and known["shift"] is not None and known["headcount"] == row.declared_pupils and teaches:
+        if known is not None and known["shift"] is not None and known["headcount"] == headcount and teaches:
             return self._leave(row.place)
         return PlannedClass(
             place=row.place,
             outcome="created" if known is None else "updated",
             name=name,
             shift=row.shift or (known["shift"] if known else None) or 1,
-            headcount=row.declared_pupils,
+            headcount=headcount,
             teacher=teacher,
         )
 
@@ -175,6 +180,8 @@ class _Planning:
         person = self._pages.by_external_id(SubjectKind.STAFF, row.external_id)
         if person is not None and not self._is_active(person):
             return self._put_aside(row.place, "this member of staff was dismissed: to take the person back, use roster.hire-staff")
+        if person is not None and self._file.format == "oneroster":
+            details.pop("position", None)  # what a role is called says less than a position that somebody entered
         if self._is_signed_later(row, row.place, "staff"):
             return None
         homeroom = self._homeroom(row, person)
@@ -217,7 +224,7 @@ class _Planning:
             return self._put_aside(row.place, f"a pupil of this name and birth date {like}: compare the two")
         if person is not None and not self._is_active(person):
             return self._put_aside(row.place, "this pupil has left: to take the pupil back, use roster.enrol-pupil")
-        name = self._newest.get(row.class_label)
+        name = self._class_of(row)
         if name is None:
             hint = "a class of this school: import the classes first"
             return self._reject(row.place, "pupils", "class_label", "class.not-declared", hint)
@@ -247,6 +254,13 @@ class _Planning:
             consent=consent,
             guardians=tuple(guardians),
         )
+
+    def _class_of(self, row: PupilRow) -> ClassName | None:
+        newest = self._newest.get(row.class_label)
+        if row.class_year is None:
+            return newest
+        name = (f"{row.class_year}/{row.class_year + 1}", row.class_label.grade, row.class_label.letter)
+        return name if name in self._new_classes or name in self._pages.class_ids() else None
 
     def _guardian(self, row: PupilRow, guardian: GuardianRow, pupil: str | None) -> PlannedGuardian | None:
         """What the row asks of one guardian; None where that is nothing, or cannot be done."""
@@ -333,7 +347,7 @@ class _Planning:
         self._warn(place, f"{why} (row.review)")
 
     def _reject(self, place: Place, kind: Kind, field: str, code: str, hint: str, guardian: int | None = None) -> None:
-        self._rejected.append(finding(place, kind, field, code, hint, guardian))
+        self._rejected.append(finding(place, kind, field, code, hint, guardian, file_format=self._file.format))
 
     def _warn(self, place: Place, text: str) -> None:
         self._warnings.append(f"{_where(place)}: {text}")

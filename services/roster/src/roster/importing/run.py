@@ -72,7 +72,7 @@ class Run:
     async def _make_plan(self) -> Plan:
         """Reads the file and plans it, once: a job that is taken up again does what this plan says."""
         name, content = await self._upload()
-        file = await asyncio.to_thread(read_roster, content, name)
+        file = await asyncio.to_thread(read_roster, content, name, school=self._job.school, today=self._job.day)
         plan = await self._look(lambda pages: plan_import(file, pages, self._job.request.legal_basis, self._job.day))
         sealed = self._box.seal(plan.model_dump_json().encode(), self._job.context)
         values = {"plan": sealed, "total_rows": plan.total_rows, "done_rows": plan.total_rows - len(plan.rows)}
@@ -90,16 +90,16 @@ class Run:
     async def _enter(self, plan: Plan) -> list[Finding]:
         """Classes, staff, class teachers, then the decisions of the consent columns, then the pupils and their guardians."""
         entering = Entering(self._books, self._job.school, self._job.day, plan.legal_basis, self._progress)
-        found = await self._in_parts("classes", plan.classes, entering.classes)
-        found += await self._in_parts("staff", plan.staff, entering.staff)
+        found = await self._in_parts(plan, "classes", plan.classes, entering.classes)
+        found += await self._in_parts(plan, "staff", plan.staff, entering.staff)
         teaching = [row for row in plan.classes if row.teacher is not None], [row for row in plan.staff if row.homeroom is not None]
-        found += await self._in_parts("teachers", [*teaching[0], *teaching[1]], entering.teachers)
+        found += await self._in_parts(plan, "teachers", [*teaching[0], *teaching[1]], entering.teachers)
         staff = [row for row in plan.staff if row.consent is not None]
         entered = await self._look(lambda pages: _entered(pages, staff))
         outcomes = await decide_staff(entered, self._record)
-        found += await self._in_parts("staff-decisions", staff, lambda rows: entering.staff_decisions(rows, outcomes))
+        found += await self._in_parts(plan, "staff-decisions", staff, lambda rows: entering.staff_decisions(rows, outcomes))
         seats, outcomes = await self._decide_families(plan)
-        return found + await self._in_parts("pupils", plan.pupils, lambda rows: entering.pupils(rows, outcomes, seats))
+        return found + await self._in_parts(plan, "pupils", plan.pupils, lambda rows: entering.pupils(rows, outcomes, seats))
 
     async def _decide_families(self, plan: Plan) -> tuple[Mapping[Place, Seat], Mapping[Mention, DecisionOutcome]]:
         """Records the decisions of pupils, then of their guardians, whose seats are beside the pupils'."""
@@ -113,7 +113,7 @@ class Run:
         await self._insist(lambda: self._service.caught_up(self._heard))
         return seats, {**outcomes, **guardians}
 
-    async def _in_parts(self, name: str, rows: Sequence[R], make: Callable[[Sequence[R]], Work]) -> list[Finding]:
+    async def _in_parts(self, plan: Plan, name: str, rows: Sequence[R], make: Callable[[Sequence[R]], Work]) -> list[Finding]:
         found: list[Finding] = []
         for first in range(0, len(rows), ROWS_PER_COMMAND):
             part = rows[first : first + ROWS_PER_COMMAND]
@@ -121,7 +121,7 @@ class Run:
             troubles = await self._insist(
                 lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{name}-{first}")
             )
-            found += findings(troubles, part)
+            found += findings(troubles, part, plan.format)
         return found
 
     def _progress(self, tx: Transaction, rows: int) -> None:
