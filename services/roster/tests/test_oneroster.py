@@ -211,15 +211,42 @@ def test_without_homerooms_every_class_is_one() -> None:
     assert (len(file.classes), len(file.pupils)) == (2, 24)
 
 
+def test_beside_homerooms_a_group_that_is_titled_like_a_class_is_told_of() -> None:
+    file = read(change(sample(), "classes", 4, classType="scheduled"))
+    assert warned(file)[0] == ("classes.csv", 4, "class.not-homeroom")
+    assert len(file.classes) == 1
+
+
+def test_a_day_may_have_midnight_behind_it() -> None:
+    tables = change(sample(), "demographics", 2, birthDate="2004-03-17T00:00:00.000Z")
+    assert read(tables).pupils == read(sample()).pupils
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_nobody_is_a_pupil_and_one_of_the_staff_at_once(version: str) -> None:
+    tables = sample(version)
+    if version == "1.1":
+        file = read(change(tables, "users", FIRST_PUPIL, role="student,teacher"))
+        assert ("users.csv", FIRST_PUPIL, "role.unknown") in warned(file)
+    else:
+        file = read(put(tables, "roles", userSourcedId="У0262", role="teacher", orgSourcedId="org-school"))
+        assert codes(file) == [("users.csv", FIRST_PUPIL, None, "role.conflicting")]
+    assert len(file.pupils) == 23
+
+
 def test_of_several_school_years_the_first_that_is_not_over_is_read() -> None:
     tables = sample()
     put(tables, "academicSessions", sourcedId="past", schoolYear="2015", startDate="2014-09-01", endDate="2015-05-31")
     put(tables, "classes", sourcedId="class-4А", title="4А", classType="homeroom", schoolSourcedId="org-school", termSourcedIds="past")
     pupil = cell(tables, "users", FIRST_PUPIL, "sourcedId")
     put(tables, "enrollments", classSourcedId="class-4А", userSourcedId=pupil, role="student", beginDate="2014-09-01")
+    put(tables, "users", sourcedId="У9", role="student", orgSourcedIds="org-school", givenName="Ян", familyName="Ким")
+    put(tables, "enrollments", classSourcedId="class-4А", userSourcedId="У9", role="student", beginDate="2014-09-01")
     now = read(tables)
     assert [(row.grade, row.school_year) for row in now.classes] == [(5, 2015), (5, 2015)]
+    assert warned(now) == [("classes.csv", 6, "class.other-year")]
     assert str(only(now.pupils, pupil).class_label) == "5А"
+    assert codes(now) == []
     before = read(tables, today=date(2015, 3, 1))
     assert [(row.grade, row.school_year) for row in before.classes] == [(4, 2014)]
     assert len(read(tables, today=date(2026, 3, 1)).classes) == 2

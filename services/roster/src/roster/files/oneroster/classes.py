@@ -23,12 +23,18 @@ _DAY: TypeAdapter[date] = TypeAdapter(Day)
 _LABEL: TypeAdapter[ClassLabel] = TypeAdapter(Label)
 _LETTER: TypeAdapter[str] = TypeAdapter(Letter)
 _WORD = re.compile(r"^(?:класс|class|grade)\s+|\s*(?:\bкл\.?|класс|class)$", re.IGNORECASE)
+_MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?Z?$")
 _GRADE = re.compile(r"0?([1-9])|(1[01])")
+
+
+def day_text(cell: str) -> str:
+    """A day, without the midnight that some programs write behind it."""
+    return _MIDNIGHT.sub("", cell)
 
 
 def day_of(cell: str) -> date | None:
     """The day in a cell; None for a blank one. Raises ValidationError."""
-    return _DAY.validate_python(cell) if cell else None
+    return _DAY.validate_python(day_text(cell)) if cell else None
 
 
 class Sessions:
@@ -89,22 +95,29 @@ class Mapped:
 
 @dataclass(slots=True)
 class Classes:
-    """What became of the classes of the school, by id. `rejected` and `passed_over` are no classes here."""
+    """What became of the classes of the school, by id. `rejected` and `passed_over` are no classes here; `past`, among them, are over."""
 
     mapped: dict[str, Mapped]
     rejected: set[str]
     passed_over: set[str]
+    past: set[str]
     errors: list[Finding]
     rows: int
-    homerooms: bool
+    unlike: list[Record]
+    """Passed over as groups for lessons, though titled like a class."""
+    other_years: list[Record]
 
 
 def map_classes(records: Sequence[Record], school: str, sessions: Sessions, today: date) -> Classes:
     """Maps the classes of one org. Those of other orgs, of other years and, beside homerooms, groups for lessons are passed over."""
     own = [record for record in records if record["schoolSourcedId"] in ("", school)]
     homerooms = any(record["classType"].casefold() == "homeroom" for record in own)
-    read = [record for record in own if not homerooms or record["classType"].casefold() == "homeroom"]
-    found = Classes({}, set(), {record["sourcedId"] for record in records}, [], 0, homerooms)
+    read, lessons = own, list[Record]()
+    if homerooms:
+        read = [record for record in own if record["classType"].casefold() == "homeroom"]
+        lessons = [record for record in own if record["classType"].casefold() != "homeroom"]
+    unlike = [record for record in lessons if isinstance(_label(record), ClassLabel)]
+    found = Classes({}, set(), {record["sourcedId"] for record in records}, set(), [], 0, unlike, [])
     mapped: dict[str, Mapped] = {}
     for record in read:
         key = record["sourcedId"]
@@ -129,6 +142,8 @@ def map_classes(records: Sequence[Record], school: str, sessions: Sessions, toda
         year = next((year for year in years if not sessions.is_over(year, today)), years[-1])
         found.mapped = {key: one for key, one in mapped.items() if one.year == year}
         found.passed_over |= mapped.keys() - found.mapped.keys()
+        found.past = {key for key, one in mapped.items() if one.year < year}
+        found.other_years = [one.record for one in mapped.values() if one.year != year]
     found.rows = len(found.mapped) + len({error.row for error in found.errors})
     return found
 

@@ -16,7 +16,7 @@ from roster.files.results import Detected, RosterFile
 from roster.files.rows import ClassRow, GuardianRow, PupilRow, StaffRow
 
 from .bundle import Bundle, Record
-from .classes import TOO_LONG, Classes, Mapped, Sessions, day_of, map_classes
+from .classes import TOO_LONG, Classes, Mapped, Sessions, day_of, day_text, map_classes
 from .people import SEXES, STAFF, STUDENT, Person, kinship, person_of
 from .titles import TITLES
 
@@ -59,6 +59,10 @@ class _Reading:
         self._read_users()
         classes = map_classes(self._bundle.records("classes"), self._org, self._sessions, self._today)
         self._errors += classes.errors
+        for record in classes.unlike:
+            self._count(record.place, "class.not-homeroom", "titled like a class, but no homeroom, as others are; it was passed over")
+        for record in classes.other_years:
+            self._count(record.place, "class.other-year", "a class of another school year than the one that is read; it was passed over")
         self._read_enrolments(classes)
         people = self._people()
         self._demographics = self._read_demographics(people)
@@ -111,6 +115,8 @@ class _Reading:
                 self._told.add(user)
                 continue
             if key in classes.passed_over or record["schoolSourcedId"] not in ("", self._org):
+                if key in classes.past:
+                    self._left.add(user)
                 continue
             if key not in classes.mapped and key not in classes.rejected:
                 self._error(record.place, "classSourcedId", "enrollment.class-unknown", "the id of a class in classes.csv")
@@ -168,7 +174,8 @@ class _Reading:
             if person.unknown:
                 self._count(record.place, "role.unknown", "a role that is not read here; it was passed over")
             if person.is_pupil and person.staff:
-                self._error(record.place, "role", "role.conflicting", "a pupil or a member of staff, not both at once")
+                column = None if "roles" in self._bundle.files else "role"
+                self._error(record.place, column, "role.conflicting", "a pupil or a member of staff, not both at once")
                 self._told.add(user)
                 continue
             if not anywhere.get(user):
@@ -295,7 +302,7 @@ class _Reading:
                 continue
             place = self._users[user].place
             if enrolment is None:
-                hint = "an enrollment with the role student in a class that is read: a homeroom, if there are any"
+                hint = "an enrollment as student in a class that is read: a homeroom, if there are any, of the year that is read"
                 if user in self._left:
                     continue
                 if user in chosen:
@@ -324,7 +331,7 @@ class _Reading:
         values: dict[str, object] = {
             **self._named(record),
             "place": record.place,
-            "born_on": demographics["birthDate"],
+            "born_on": day_text(demographics["birthDate"]),
             "class_label": str(mapped.label),
             "class_year": mapped.year,
             "enrolled_on": enrolment.begins or self._sessions.begins(mapped.year),
