@@ -519,6 +519,22 @@ def test_the_rejected_rows_come_back_as_an_export_that_can_be_corrected_and_read
     assert len(whole.pupils) < 6
 
 
+def test_a_rejected_class_comes_back_with_its_teacher_and_its_pupils() -> None:
+    tables = change(sample(), "classes", 2, title="Солнышко")
+    back = write_rejected(packed(tables), read(tables).errors, "export.zip")
+    assert back is not None
+    with zipfile.ZipFile(io.BytesIO(back.content)) as archive:
+        corrected = {
+            name.removesuffix(".csv"): list(csv.reader(io.StringIO(archive.read(name).decode("utf-8-sig"), newline="")))
+            for name in archive.namelist()
+        }
+    corrected["classes"][1][corrected["classes"][0].index("title")] = "5А"
+    whole = read(corrected)
+    assert codes(whole) == []
+    assert ([row.external_id for row in whole.staff], len(whole.pupils)) == (["115"], 12)
+    assert [(row.declared_pupils, row.class_teacher_id) for row in whole.classes] == [(12, "115"), (0, None)]
+
+
 def test_where_nothing_was_rejected_nothing_comes_back() -> None:
     assert write_rejected(packed(sample()), (), "export.zip") is None
 

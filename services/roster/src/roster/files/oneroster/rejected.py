@@ -40,26 +40,26 @@ def rejected_bundle(bundle: Bundle, errors: Iterable[Finding]) -> bytes | None:
             of = _person_columns(raw.titles, kind)
             for number, cells in raw.rows:
                 why = reasons.get((file, number), [])
-                if why or kind in _WHOLE or _people(cells, of) & users:
+                if why or kind in _WHOLE or _filled(cells, of) & users:
                     rows.append([str(number), "; ".join(why), *cells])
             _put(archive, f"{kind}.csv", rows)
     return content.getvalue()
 
 
 def _users(bundle: Bundle, reasons: Mapping[tuple[str, int], list[str]]) -> set[str]:
-    """Whom the rejected rows speak of, with their guardians and the children of these; the pupils of rejected classes have errors too."""
-    users: set[str] = set()
+    """Whom the rejected rows speak of, with their guardians and the children of these, and whoever is in a rejected class."""
+    users = _enrolled(bundle, reasons)
     for kind in ("users", "enrollments", "demographics", "roles"):
         if kind in bundle.files:
             raw = bundle.raw(kind)
             of = _person_columns(raw.titles, kind)
             for number, cells in raw.rows:
                 if (bundle.file(kind), number) in reasons:
-                    users |= _people(cells, of)
+                    users |= _filled(cells, of)
     raw = bundle.raw("users")
     own, named = _person_columns(raw.titles, "users"), [index for index, title in enumerate(raw.titles) if _is(title, "agentSourcedIds")]
     families = [
-        _people(cells, own) | {part.strip() for cell in _cells(cells, named) for part in cell.split(",") if part.strip()}
+        _filled(cells, own) | {part.strip() for cell in _cells(cells, named) for part in cell.split(",") if part.strip()}
         for _, cells in raw.rows
         if any(_cells(cells, named))
     ]
@@ -67,6 +67,16 @@ def _users(bundle: Bundle, reasons: Mapping[tuple[str, int], list[str]]) -> set[
     for _ in range(2):
         users |= {user for family in families if family & users for user in family}
     return users
+
+
+def _enrolled(bundle: Bundle, reasons: Mapping[tuple[str, int], list[str]]) -> set[str]:
+    raw = bundle.raw("classes")
+    of = [index for index, title in enumerate(raw.titles) if _is(title, "sourcedId")]
+    rejected = {key for number, cells in raw.rows if (bundle.file("classes"), number) in reasons for key in _filled(cells, of)}
+    raw = bundle.raw("enrollments")
+    of = [index for index, title in enumerate(raw.titles) if _is(title, "classSourcedId")]
+    people = _person_columns(raw.titles, "enrollments")
+    return {user for _, cells in raw.rows if _filled(cells, of) & rejected for user in _filled(cells, people)}
 
 
 def _person_columns(titles: list[str], kind: str) -> list[int]:
@@ -83,7 +93,7 @@ def _cells(cells: list[str], indices: list[int]) -> list[str]:
     return [cells[index] for index in indices if index < len(cells)]
 
 
-def _people(cells: list[str], indices: list[int]) -> set[str]:
+def _filled(cells: list[str], indices: list[int]) -> set[str]:
     return {cell for cell in _cells(cells, indices) if cell}
 
 
