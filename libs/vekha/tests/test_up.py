@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from vekha.folder import FORMAT
 from vekha.testing import OBEDIENT, Outcome, Up, Vekha, run_binary, running
 
 OPEN = '{"school": "school-7", "name": "Школа", "municipality": "mytishchi"}'
@@ -44,7 +45,7 @@ def test_what_a_clean_stop_leaves_is_private_and_names_no_endpoint(stopped: Path
     assert stopped.stat().st_mode & 0o777 == 0o700
     assert (stopped / "secrets").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in (stopped / "secrets").iterdir()} == {0o600}
-    assert json.loads((stopped / "instance.json").read_text())["format"] == 1
+    assert json.loads((stopped / "instance.json").read_text())["format"] == FORMAT
     assert not (stopped / "run" / "endpoint.json").exists()
 
 
@@ -84,11 +85,14 @@ def _as_nobody() -> Generator[None]:
         os.seteuid(0)
 
 
-def test_a_folder_of_a_newer_version_is_refused_by_everything_that_would_read_it(vekha: Vekha, tmp_path: Path) -> None:
-    (tmp_path / "instance.json").write_text('{"format": 2, "clock": "sundial"}')
+@pytest.mark.parametrize(("version", "code"), [(FORMAT + 1, "data.newer"), (FORMAT - 1, "data.older")])
+def test_a_folder_of_another_version_is_refused_by_everything_that_would_read_it(
+    vekha: Vekha, tmp_path: Path, version: int, code: str
+) -> None:
+    (tmp_path / "instance.json").write_text(json.dumps({"format": version, "clock": "sundial"}))
     for command in (["up"], ["audit", "verify"], ["events", "--offline"]):
         refused = vekha(*command, "--data", tmp_path, "--json")
-        assert (refused.code, refused.error["code"]) == (1, "data.newer")
+        assert (refused.code, refused.error["code"]) == (1, code)
     assert {path.name for path in tmp_path.iterdir()} == {"instance.json"}
 
 

@@ -35,8 +35,8 @@ from eventkit.event import moment, rfc3339
 from eventkit.secrets import OPERATOR, Secrets
 from vekha.failures import Failure
 
-FORMAT = 1
-"""The version of this layout; a folder of a newer one is refused."""
+FORMAT = 2
+"""The version of this layout and of the tables in it; a folder of another one is refused: there is no way from one to the next yet."""
 
 DEFAULT = ".vekha"
 
@@ -99,6 +99,12 @@ class DataFolder:
                     "data.newer",
                     f"{self.root} has format {version}, and this program knows {FORMAT}.",
                     "Start the newer program that made it, or choose another folder with --data.",
+                )
+            if isinstance(version, int) and version < FORMAT:
+                raise Failure(
+                    "data.older",
+                    f"{self.root} has format {version}, and this program reads {FORMAT} alone.",
+                    "Go on with the program that made it, or choose another folder with --data.",
                 )
             return msgspec.json.decode(text, type=About)
         except FileNotFoundError:
