@@ -700,9 +700,7 @@ HOLD_CONSULTATION = command(
 ATTEST_STEP = command("plan.attest-step", AttestStep, Done, (Role.DIRECTOR, Role.ADMINISTRATOR), "Attests a step that no event proves")
 REGISTER_ORDER = command("plan.register-order", RegisterOrder, OrderRegistered, (Role.DIRECTOR,), "Step 6: registers the school's order")
 REVOKE_ORDER = command("plan.revoke-order", RevokeOrder, Done, (Role.DIRECTOR,), "Revokes the school's order")
-ANNUL = command(
-    "plan.annul", AnnulEntry, Done, (Role.DIRECTOR, Role.ADMINISTRATOR), "Annuls a mistyped attestation, order, attendance or consultation"
-)
+ANNUL = command("plan.annul", AnnulEntry, Done, (Role.DIRECTOR,), "Annuls a mistyped attestation, order, attendance or consultation")
 
 _VIEWERS = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.MUNICIPALITY, Role.MINISTRY, Role.SERVICE)
 

@@ -779,7 +779,7 @@ VERIFY_DATA = command("roster.verify-data", VerifyData, Done, _SCHOOL_OFFICE, "S
 OPEN_ISSUE = command("roster.open-issue", OpenIssue, IssueRef, _SCHOOL_OFFICE, "Says that something is wrong with a class's data")
 RESOLVE_ISSUE = command("roster.resolve-issue", IssueAct, Done, _SCHOOL_OFFICE, "Says that what was wrong is mended")
 ANNUL = command(
-    "roster.annul", AnnulEntry, Done, _SCHOOL_OFFICE, "Annuls a mistyped appointment, headcount, number of workplaces or set of periods"
+    "roster.annul", AnnulEntry, Done, (Role.DIRECTOR,), "Annuls a mistyped appointment, headcount, number of workplaces or set of periods"
 )
 UPLOAD = query("roster.upload", UploadPart, UploadReply, (Role.ADMINISTRATOR,), "Takes one part of a file to import")
 IMPORT = query("roster.import", ImportRoster, ImportStatus, (Role.ADMINISTRATOR,), "Imports uploaded roster files: a job")
