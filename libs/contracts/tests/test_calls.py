@@ -58,6 +58,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.people": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.person": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "roster.persons": {DIRECTOR, ADMINISTRATOR, SERVICE},
     # Consents are collected by the school and withdrawn by whoever gave them
     "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},

@@ -460,6 +460,60 @@ async def test_nobody_else_reads_details(town: Town):
     assert await town.refusal(roster.PERSON, administrator("school-8"), person=pupil) == "access.other-school"
 
 
+async def test_names_of_several_people_are_told_at_once_and_each_reading_is_journalled(town: Town):
+    class_id = await town.declared()
+    masha, petya = await town.enrolled(class_id), await town.enrolled(class_id, PETYA)
+    mother = await town.linked(masha)
+    told = await town.act(roster.PERSONS, ADMINISTRATOR, people=(masha, mother, "p-nobody"))
+    assert {one.person: (one.kind, one.last_name, one.first_name, one.patronymic) for one in told.persons} == {
+        masha: ("pupil", "Ёлкина", "Мария", "Петровна"),
+        mother: ("guardian", "Ёлкина", "Жанна", ""),
+    }
+    assert await readers(town) == {(masha, "administrator:school-7", None), (mother, "administrator:school-7", None)}
+    await town.act(roster.PERSONS, director("school-7"), people=("p-nobody",))
+    assert petya not in {person for person, _, _ in await readers(town)}
+
+
+async def test_names_are_told_within_the_reach_of_whoever_is_behind_the_call(town: Town):
+    own, other = await town.created("А"), await town.created("Б")
+    pupil, moved = await town.enrolled(own), await town.enrolled(own, PETYA)
+    await town.act(roster.ASSIGN_PUPIL, pupil=moved, class_id=other)
+    mother, others = await town.linked(pupil), await town.linked(moved)
+    teacher = (await town.act(roster.HIRE_STAFF, details=TEACHER, position="teacher", hired_on=DAY)).person
+    everybody = {pupil, moved, mother, others, teacher}
+
+    async def told_on_behalf_of(actor: str, school: str = "school-7") -> set[str]:
+        request = roster.PersonsQuery(school=school, people=tuple(everybody))
+        calls = town.system.instance.services["consent"].calls
+        answer = await calls.call(roster.PERSONS, request, origin=Origin(actor, "asked", "asked"))
+        return {one.person for one in answer.reply.persons}
+
+    assert await told_on_behalf_of(f"class_teacher:{own}") == {pupil, mother}
+    assert await told_on_behalf_of(f"class_teacher:{other}") == {moved, others}
+    assert await told_on_behalf_of("class_teacher:c-nobodys") == set()
+    assert {reader for _, reader, _ in await readers(town)} == {f"class_teacher:{own}", f"class_teacher:{other}"}
+    assert {principal for _, _, principal in await readers(town)} == {"service:consent"}
+    assert await told_on_behalf_of("administrator:school-7") == everybody
+    for actor, school, code in (
+        ("administrator:school-7", "school-8", "access.other-school"),
+        (f"guardian:{mother}", "school-7", "access.role"),
+        ("ministry", "school-7", "access.role"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await told_on_behalf_of(actor, school)
+        assert refused.value.code == code
+    assert await town.refusal(roster.PERSONS, Actor(Role.CLASS_TEACHER, own, "school-7"), people=(pupil,)) == "access.role"
+    assert await town.refusal(roster.PERSONS, administrator("school-8"), people=(pupil,)) == "access.other-school"
+    school_8 = roster.PersonsQuery(school="school-8", people=(pupil,))
+    assert (await town.system.call(roster.PERSONS, school_8, as_=administrator("school-8"))).persons == ()
+
+
+async def readers(town: Town) -> set[tuple[str, str, str | None]]:
+    service = town.system.instance.services["roster"]
+    entries = await service.read(lambda connection: connection.execute(select(journal_table)).all())
+    return {(entry.person, entry.reader, entry.principal) for entry in entries}
+
+
 async def test_nothing_personal_stands_in_the_database_in_clear(town: Town, tmp_path: Path):
     pupil = await town.enrolled(await town.declared(), external_id="УЧЕНИК-0042")
     await town.linked(pupil, external_id="РОДИТЕЛЬ-0043")

@@ -734,6 +734,24 @@ class PersonCard(Reply):
     details: PersonName
 
 
+class PersonsQuery(SchoolRequest):
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=500)]
+
+
+class NamedPerson(Value):
+    person: Identifier
+    kind: Literal["staff", "pupil", "guardian"]
+    last_name: str
+    first_name: str
+    patronymic: str
+
+
+class Persons(Reply):
+    """The names of those of the people who are in the caller's reach; the others are left out. Each reading is journalled."""
+
+    persons: tuple[NamedPerson, ...]
+
+
 OPEN_SCHOOL = command("roster.open-school", OpenSchool, SchoolReply, (), "Opens a school")
 SCHOOL = query("roster.school", SchoolQuery, SchoolCard, (*_SCHOOL_OFFICE, Role.SERVICE), "A school with its counts")
 HIRE_STAFF = command("roster.hire-staff", HireStaff, Person, _SCHOOL_OFFICE, "Enters a member of staff")
@@ -790,6 +808,9 @@ PEOPLE = query(
 CLASSES = query("roster.classes", ClassesQuery, Classes, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "A school's classes")
 PERSON = query(
     "roster.person", PersonQuery, PersonCard, (*_SCHOOL_OFFICE, Role.SERVICE), "One person's details; journalled with the reader"
+)
+PERSONS = query(
+    "roster.persons", PersonsQuery, Persons, (*_SCHOOL_OFFICE, Role.SERVICE), "Names of several people; journalled with the reader"
 )
 REFERENCE_LIST = query(
     "roster.reference-list",

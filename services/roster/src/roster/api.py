@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, or_, select
 
 from contracts import roster as calls
 from contracts.call import AnnulEntry, Call, Reply, Role, SchoolRequest
@@ -18,6 +18,7 @@ from eventkit.decider import Refused
 from eventkit.event import rfc3339
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
+from eventkit.tokens import Actor
 from roster import acts
 from roster.book import Book, Books
 from roster.domain.school import SCHOOL, Open
@@ -295,6 +296,50 @@ def _register_queries(service: Service, books: Books) -> None:
             return calls.PersonCard(person=request.person, kind=row.kind, details=calls.PersonName.model_validate(shown))
 
         return await service.write(read_and_journal)
+
+    @service.query(calls.PERSONS)
+    async def persons(request: calls.PersonsQuery, caller: Caller) -> calls.Persons:
+        class_id = _class_in_reach(caller.actor, request.school)
+        at = rfc3339(service.clock.now())
+
+        def read_and_journal(connection: Connection) -> calls.Persons:
+            require_school(connection, request.school)
+            wanted = select(vault_table).where(vault_table.c.school == request.school, vault_table.c.person.in_(request.people))
+            if class_id is not None:
+                wanted = wanted.where(or_(*(vault_table.c.person.in_(people) for people in _people_of_class(request.school, class_id))))
+            found = [_named(row, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in connection.execute(wanted)]
+            if found:
+                reading = {"reader": caller.origin.actor, "principal": caller.origin.principal, "at": at}
+                connection.execute(insert(journal_table), [{"person": one.person, **reading} for one in found])
+            return calls.Persons(persons=tuple(found))
+
+        return await service.write(read_and_journal)
+
+
+def _class_in_reach(actor: Actor, school: str) -> str | None:
+    """The class whose people alone the names may be of, where a service asks on behalf of that class's teacher; None for the whole school.
+
+    Raises Refused `access.other-school` or `access.role` where the person behind the call may not see any of them.
+    """
+    role, _, scope = actor.recorded_actor.partition(":")
+    if role == Role.CLASS_TEACHER:
+        return scope
+    if role in (Role.DIRECTOR, Role.ADMINISTRATOR) and scope != school:
+        raise Refused("access.other-school", f"{scope} may not see the people of {school}.")
+    if role not in (Role.DIRECTOR, Role.ADMINISTRATOR, Role.OPERATOR, Role.SERVICE):
+        raise Refused("access.role", f"A {role.replace('_', ' ')} may not see others' names.")
+    return None
+
+
+def _people_of_class(school: str, class_id: str) -> tuple[Select[str], Select[str]]:
+    """The pupils of a class, and their guardians."""
+    pupils = calls.PeopleQuery(school=school, kind="pupil", class_id=class_id)
+    return _people_asked_for(pupils), _guardians(school, class_id)
+
+
+def _named(row: Any, details: Mapping[str, str]) -> calls.NamedPerson:
+    names = {field: details.get(field, "") for field in ("last_name", "first_name", "patronymic")}
+    return calls.NamedPerson(person=row.person, kind=row.kind, **names)
 
 
 def _known_zone(timezone: str) -> str:
