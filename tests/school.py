@@ -179,6 +179,8 @@ async def weeks(school: School) -> None:
     await school.act(consent.RECORD_DECISION, refusing.model_copy(update={"happened_on": date(2015, 8, 24)}), _ADMINISTRATOR)
     codes = await issue(school, [*school.staff, *(one for pupil in school.pupils for one in (pupil.person, pupil.guardian))])
     codes |= await issue(school, [second.person], reissue=True)
+    printing = identity.PrintSlips(school=SCHOOL, people=tuple(pupil.guardian for pupil in others[-2:]), reissue=True)
+    await school.act(identity.PRINT_SLIPS, printing, _ADMINISTRATOR)
     some = (first.person, first.guardian, second.person, second.guardian, school.staff[0], school.staff[2])
     await school.act(identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=some), _ADMINISTRATOR)
     await annul_last(school, identity.ANNUL, "identity", _ADMINISTRATOR)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdf import PdfReader
 
 from contracts import SERVICES
 from plan_tracker.domain.plan import load_plan
@@ -36,7 +37,7 @@ from vekha.testing import Outcome, Up, running
 
 SCHOOL = "school-7"
 FILES = ("school-staff.xlsx", "school-pupils.xlsx", "school-pupils-late.xlsx", "school-newcomer.csv", "school-pupils-broken.csv")
-PLACES = ("logs", "outputs", "bus", "databases", "run folder")
+PLACES = ("logs", "outputs", "bus", "databases", "run folder", "metadata of slips")
 
 # ---- what is looked for, and how ----------------------------------------------------------------------------------------------
 
@@ -227,9 +228,29 @@ def _give_codes(shell: _Shell, result: Searched) -> None:
         login, code = slips[person]
         shell.call("identity.activate", {"login": login, "code": code})
         shell.call("identity.activate", {"login": login, "code": code}, code=1)
+    _print_slips(shell, pupils[100:140], result)
     result.may_show = json.dumps(shell.call("roster.person", {"school": SCHOOL, "person": pupils[0]}, shown=True))
     consents = shell.call("consent.status", {"school": SCHOOL, "subject": pupils[0]})["consents"]
     shell.call("consent.withdraw", {"school": SCHOOL, "consent_id": consents[-1]["consent_id"]})
+
+
+def _print_slips(shell: _Shell, people: list[str], result: Searched) -> None:
+    """Codes that are read from printed slips, and used."""
+    printing = {"school": SCHOOL, "people": people}
+    reply = shell.call("identity.print-slips", printing, "--command-id", "printed", shown=True)
+    shell.call("identity.print-slips", printing, "--command-id", "printed")  # told once: again there are no slips in the answer
+    slips: Any = PdfReader(io.BytesIO(base64.b64decode(reply["pdf"])))
+    text = "\n".join(page.extract_text() for page in slips.pages)
+    found = re.findall(r"Логин\s+(\d{10})\s+Временный пароль\s+([A-Z2-9-]{14})", text)
+    assert len(found) == len(reply["printed"]) > 30
+    result.personal.add_codes(code for _, code in found)
+    assert set(result.personal.found_in(text).values()) >= {"name", "code"}
+    xmp = slips.trailer["/Root"]["/Metadata"].get_data().decode()
+    result.texts["metadata of slips"] = f"{slips.metadata} {xmp} {slips.outline}"
+    shell.call("identity.hand-over", {"school": SCHOOL, "people": reply["printed"]})
+    for login, code in found[:3]:
+        shell.call("identity.activate", {"login": login, "code": code})
+        shell.call("identity.activate", {"login": login, "code": code}, code=1)
 
 
 def _go_wrong(shell: _Shell) -> None:

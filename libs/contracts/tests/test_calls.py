@@ -68,6 +68,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "consent.status": {DIRECTOR, ADMINISTRATOR, SERVICE},
     # Accounts: whoever holds a code needs no role
     "identity.issue-credentials": {ADMINISTRATOR, CLASS_TEACHER},
+    "identity.print-slips": {ADMINISTRATOR, CLASS_TEACHER},
     "identity.hand-over": {ADMINISTRATOR, CLASS_TEACHER},
     "identity.activate": EVERYBODY,
     "identity.account": {DIRECTOR, ADMINISTRATOR, SERVICE},

@@ -13,6 +13,9 @@ from contracts.consent import SubjectKind
 from contracts.event import Annulment, Event, Identifier, Value, event
 from contracts.roster import Act, Done
 
+SLIPS_A_CALL = 80
+"""So many slips, with the sheets to be signed for them, stay under the size of an answer however long the names are."""
+
 
 class Channel(StrEnum):
     PAPER = "paper"
@@ -115,6 +118,31 @@ class CredentialsIssuedReply(Reply):
     credentials: tuple[IssuedCredential, ...]
 
 
+class PrintSlips(Act):
+    """Issues one-time codes as `IssueCredentials` does, and prints them as slips to be cut apart. A reprint is a reissue.
+
+    `class_id` is the class whose slips they are: of a guardian's children those in this class are named. An answer's size bounds how
+    many slips one can hold.
+    """
+
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=SLIPS_A_CALL)]
+    class_id: Identifier | None = None
+    reissue: bool = False
+
+
+class PrintedSlips(Reply):
+    """`pdf` is told once, in the answer to the first call; its codes are kept as keyed digests, and nobody can print them again."""
+
+    printed: tuple[Identifier, ...] = Field(description="For whom there is a slip")
+    refused: dict[str, str] = Field(description="The refusal's code by person, for those for whom there is none")
+    expires_on: date = Field(description="The last day of the codes")
+    pdf: str | None = Field(
+        default=None,
+        description="Slips, and sheets to be signed, base64; it holds personal data and codes",
+        json_schema_extra={"secret": True},
+    )
+
+
 class HandOver(Act):
     """Records that people received their codes. `receiver` is the person where left out (given only for a single one)."""
 
@@ -198,6 +226,9 @@ _GIVERS = (Role.ADMINISTRATOR, Role.CLASS_TEACHER)
 
 ISSUE_CREDENTIALS = command(
     "identity.issue-credentials", IssueCredentials, CredentialsIssuedReply, _GIVERS, "Step 18: makes one-time codes for people"
+)
+PRINT_SLIPS = command(
+    "identity.print-slips", PrintSlips, PrintedSlips, _GIVERS, "Step 18: makes one-time codes for people and prints them as slips"
 )
 HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 18: records that people received their codes")
 ACTIVATE = command("identity.activate", Activate, Activated, tuple(Role), "Step 19: activates an account with its one-time code")

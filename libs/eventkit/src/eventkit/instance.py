@@ -50,6 +50,7 @@ class Instance:
         smtp_url: str | None = None,
         mail_from: str | None = None,
         monitors_file: str | None = None,
+        activation_page: str | None = None,
     ) -> None:
         self.clock = clock
         self._nats_url = nats_url
@@ -67,6 +68,7 @@ class Instance:
                     smtp_url=smtp_url,
                     mail_from=mail_from,
                     monitors_file=monitors_file,
+                    activation_page=activation_page,
                 )
             )
             for name, build in builds.items()

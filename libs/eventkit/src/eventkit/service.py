@@ -36,7 +36,7 @@ from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRu
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.relay import Quarantine, Relay
 from eventkit.secrets import Secrets
-from eventkit.store import CommandKey, Quarantined, Store, Transaction
+from eventkit.store import Carried, CommandKey, Quarantined, Store, Transaction
 from eventkit.tasks import ended
 from eventkit.telemetry import traceparent, trouble
 from eventkit.tokens import Actor, Tokens
@@ -68,6 +68,7 @@ class Settings:
     smtp_url: str | None = None
     mail_from: str | None = None
     monitors_file: str | None = None
+    activation_page: str | None = None
 
 
 class Timer(Protocol):
@@ -80,6 +81,8 @@ class Timer(Protocol):
 
 CommandHandler = Callable[[Q, Transaction, Caller], P]
 QueryHandler = Callable[[Q, Caller], Awaitable[P]]
+Commit = Callable[[Callable[[Transaction], P]], Awaitable[Carried[P]]]
+StepsHandler = Callable[[Q, Caller, Commit[P]], Awaitable[P]]
 
 
 def happened_on(given: date | None, now: datetime, timezone: str = DEFAULT_ZONE) -> date:
@@ -134,6 +137,35 @@ class Service:
                 key = None if message.command_id is None else self._key(call, request, caller)
                 carried = await self.store.carry_out(lambda transaction: handler(request, transaction, caller), caller.origin, key)
                 return call_reply(carried.reply, {self.name: carried.position}, caller.command_id)
+
+            self.answering.register(call, carry_out)
+            return handler
+
+        return register
+
+    def command_in_steps(self, call: Call[Q, P]) -> Callable[[StepsHandler[Q, P]], StepsHandler[Q, P]]:
+        """Registers who carries out a command that asks other services before its one transaction, or makes something of its outcome.
+
+        The handler has to commit once. What it commits is kept; what it answers is told this once. A command that was carried
+        out before is answered without it.
+        """
+
+        def register(handler: StepsHandler[Q, P]) -> StepsHandler[Q, P]:
+            async def carry_out(request: Q, message: CallRequest, caller: Caller) -> CallReply:
+                key = None if message.command_id is None else self._key(call, request, caller)
+                carried = None if key is None else await self.store.carried_out(key)
+                if carried is not None:
+                    return call_reply(carried.reply, {self.name: carried.position}, caller.command_id)
+                self.require_appending()
+                positions: list[int] = []
+
+                async def commit(work: Callable[[Transaction], P]) -> Carried[P]:
+                    committed = await self.store.carry_out(work, caller.origin, key)
+                    positions.append(committed.position)
+                    return committed
+
+                reply = await handler(request, caller, commit)
+                return call_reply(reply, {self.name: positions[0]}, caller.command_id)
 
             self.answering.register(call, carry_out)
             return handler

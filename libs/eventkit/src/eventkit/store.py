@@ -235,6 +235,16 @@ class Store:
         self._jobs.put(_Job(work, origin, key, future, loop))
         return await future
 
+    async def carried_out(self, key: CommandKey) -> Carried[Any] | None:
+        """The outcome of a command that is in the record already, else None. Raises Refused `command.reused`."""
+
+        def read() -> log.CommandRow | None:
+            with self.database.reading() as connection:
+                return log.commands(connection, [key.command_id]).get(key.command_id)
+
+        row = await asyncio.to_thread(read)
+        return None if row is None else _known_outcome(key, row)
+
     async def head(self) -> int:
         """The last committed position, 0 for an empty log."""
         return (await asyncio.to_thread(self.read_head)).position
@@ -316,9 +326,10 @@ class Store:
     def _one(self, job: _Job, batch: _Unit, session: _Session, known: dict[str, log.CommandRow]) -> Carried[Any] | BaseException:
         """One command of a batch. A refusal is its outcome, and nothing that it had decided stays."""
         if job.key is not None and (row := known.get(job.key.command_id)) is not None:
-            if row.digest != job.key.digest:
-                return Refused("command.reused", "This command id was used for another command. Use a new id for a new command.")
-            return Carried(job.key.load(row.reply), row.last_position, before=True)
+            try:
+                return _known_outcome(job.key, row)
+            except Refused as refused:
+                return refused
         unit = _Unit()
 
         def before(stream: str) -> _Cached | None:
@@ -356,6 +367,12 @@ def _carried_out_before(jobs: Sequence[_Job], session: _Session) -> dict[str, lo
     if len(jobs) == 1 and not session.locked:
         return {}
     return log.commands(session.connection(), [job.key.command_id for job in jobs if job.key is not None])
+
+
+def _known_outcome(key: CommandKey, row: log.CommandRow) -> Carried[Any]:
+    if row.digest != key.digest:
+        raise Refused("command.reused", "This command id was used for another command. Use a new id for a new command.")
+    return Carried(key.load(row.reply), row.last_position, before=True)
 
 
 def _at(outcome: Carried[Any] | BaseException, position: int) -> Carried[Any] | BaseException:

@@ -88,6 +88,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 smtp_url=os.environ.get("VEKHA_SMTP_URL"),
                 mail_from=os.environ.get("VEKHA_MAIL_FROM"),
                 monitors_file=os.environ.get("VEKHA_MONITORS"),
+                activation_page=os.environ.get("VEKHA_ACTIVATION_PAGE"),
             )
             keeping = asyncio.create_task(_keep(broker, instance), name="broker")
             try:

@@ -1,8 +1,8 @@
-"""The calls that identity answers: codes issued, handed over and used, how far an account is, how active a school was, and tokens."""
+"""The calls that identity answers, but for the one that prints: codes issued, handed over and used, how far an account is, how active a
+school was, and tokens."""
 
 from __future__ import annotations
 
-import secrets as randomness
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -22,14 +22,12 @@ from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
 from identity import activity, codes, credentials, scopes
-from identity.credentials import Credential
-from identity.domain.account import ACCOUNTS, Activate, HandOver, Issue
-from identity.domain.gates import Person, check_consent, check_entered, check_own_class
+from identity.domain.account import ACCOUNTS, Activate, HandOver
 from identity.domain.rating import RATINGS
+from identity.issuing import check_reach, issue
 from identity.policies import Ratings
 from identity.projections import Rows, people_of, timezone
 
-CODE_LIFETIME_DAYS = 90
 TOKEN_LIFETIME_S = 300
 
 _NO_DIGEST = "0" * 64
@@ -38,31 +36,7 @@ _NO_DIGEST = "0" * 64
 def register(service: Service, ratings: Ratings) -> None:
     @service.command(identity.ISSUE_CREDENTIALS)
     def issue_credentials(request: identity.IssueCredentials, tx: Transaction, caller: Caller) -> identity.CredentialsIssuedReply:
-        zone = timezone(tx.rows, request.school)
-        day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
-        expires_on = today + timedelta(days=CODE_LIFETIME_DAYS)
-        people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
-        logins = credentials.logins_of(tx, people)
-        free = iter(credentials.free_logins(tx, len(people) - len(logins)))
-        issued: list[Credential] = []
-        answers: list[identity.IssuedCredential] = []
-        for person, known in people.items():
-            credential, code = _new_id("k"), codes.new_code()
-            try:
-                _check_reach(caller.actor, known)
-                kind = check_entered(known)
-                check_consent(known)
-                command = Issue(person, kind, _new_id("a"), credential, today, expires_on, request.reissue)
-                tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
-            except Refused as refusal:
-                answers.append(identity.IssuedCredential(person=person, refused=refusal.code, text=refusal.text))
-                continue
-            login, digest = logins.get(person) or next(free), codes.digest(service.secrets, credential, code)
-            issued.append(Credential(person, request.school, login, credential, digest))
-            answers.append(identity.IssuedCredential(person=person, credential=credential, login=login, code=code))
-        first = [one for one in issued if one.person not in logins]
-        credentials.keep(tx, first, replaced=[one for one in issued if one.person in logins])
-        return identity.CredentialsIssuedReply(credentials=tuple(answers))
+        return identity.CredentialsIssuedReply(credentials=issue(tx, service.secrets, caller.actor, request).credentials)
 
     @service.command(identity.HAND_OVER)
     def hand_over(request: identity.HandOver, tx: Transaction, caller: Caller) -> identity.HandedOver:
@@ -74,7 +48,7 @@ def register(service: Service, ratings: Ratings) -> None:
         for person, known in people.items():
             receiver = request.receiver or person
             try:
-                _check_reach(caller.actor, known)
+                check_reach(caller.actor, known)
                 if known.kind is None:
                     raise Refused("credentials.not-issued", "There is nobody under this id in this school.")
                 if receiver not in (person, *known.guardians):
@@ -133,11 +107,6 @@ def register(service: Service, ratings: Ratings) -> None:
         return identity.Token(token=service.tokens.mint(actor, lifetime_s=TOKEN_LIFETIME_S), expires_in_s=TOKEN_LIFETIME_S)
 
 
-def _check_reach(actor: Actor, person: Person) -> None:
-    if actor.role is Role.CLASS_TEACHER:
-        check_own_class(person, actor.scope or "")
-
-
 def _account(connection: Connection, request: identity.AccountQuery) -> identity.AccountCard:
     rows = _rows(connection)
     timezone(rows, request.school)
@@ -184,7 +153,3 @@ async def _actor(service: Service, acting_as: str, *, principal: str) -> Actor:
 
 def _rows(connection: Connection) -> Rows:
     return lambda statement: connection.execute(statement).all()
-
-
-def _new_id(prefix: str) -> str:
-    return f"{prefix}-{randomness.token_hex(10)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventkit.service import Service, Settings
-from identity import activity, api, credentials, policies, projections
+from identity import activity, api, credentials, policies, printing, projections
 
 
 def build(settings: Settings) -> Service:
@@ -13,4 +13,5 @@ def build(settings: Settings) -> Service:
     ratings = policies.Ratings(service)
     service.timer(ratings)
     api.register(service, ratings)
+    printing.register(service)
     return service

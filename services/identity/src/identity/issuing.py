@@ -1,0 +1,82 @@
+"""Issuing one-time codes inside a command: who of the people asked for gets one, and what is kept of it."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from contracts import identity
+from contracts.call import Role
+from eventkit.clock import local_day
+from eventkit.decider import Refused
+from eventkit.secrets import Secrets
+from eventkit.service import happened_on
+from eventkit.store import Transaction
+from eventkit.tokens import Actor
+from identity import codes, credentials
+from identity.credentials import Credential
+from identity.domain.account import ACCOUNTS, Issue
+from identity.domain.gates import Person, check_consent, check_entered, check_own_class
+from identity.projections import people_of, timezone
+
+CODE_LIFETIME_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What became of everybody asked for; the codes that were made are in it, and nowhere else."""
+
+    credentials: tuple[identity.IssuedCredential, ...]
+    expires_on: date
+
+
+def issue(
+    tx: Transaction,
+    secrets: Secrets,
+    actor: Actor,
+    request: identity.IssueCredentials | identity.PrintSlips,
+    named: Collection[str] | None = None,
+) -> Issued:
+    """Issues codes to those who pass the gates, and keeps the codes' digests; where names are needed, to those who are `named` alone.
+
+    Raises Refused for what concerns everybody; what concerns one person stands beside that person.
+    """
+    zone = timezone(tx.rows, request.school)
+    day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
+    expires_on = today + timedelta(days=CODE_LIFETIME_DAYS)
+    people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
+    logins = credentials.logins_of(tx, people)
+    free = iter(credentials.free_logins(tx, len(people) - len(logins)))
+    issued: list[Credential] = []
+    answers: list[identity.IssuedCredential] = []
+    for person, known in people.items():
+        credential, code = _new_id("k"), codes.new_code()
+        try:
+            check_reach(actor, known)
+            kind = check_entered(known)
+            check_consent(known)
+            if named is not None and person not in named:
+                raise Refused("person.unnamed", "Roster has not told this person's name. Ask again in a moment.")
+            command = Issue(person, kind, _new_id("a"), credential, today, expires_on, request.reissue)
+            tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
+        except Refused as refusal:
+            answers.append(identity.IssuedCredential(person=person, refused=refusal.code, text=refusal.text))
+            continue
+        login, digest = logins.get(person) or next(free), codes.digest(secrets, credential, code)
+        issued.append(Credential(person, request.school, login, credential, digest))
+        answers.append(identity.IssuedCredential(person=person, credential=credential, login=login, code=code))
+    first = [one for one in issued if one.person not in logins]
+    credentials.keep(tx, first, replaced=[one for one in issued if one.person in logins])
+    return Issued(tuple(answers), expires_on)
+
+
+def check_reach(actor: Actor, person: Person) -> None:
+    """Raises Refused `access.other-class` where the person is not the actor's to give a code to."""
+    if actor.role is Role.CLASS_TEACHER:
+        check_own_class(person, actor.scope or "")
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}-{randomness.token_hex(10)}"
