@@ -1,0 +1,164 @@
+"""`vekha slips`: one-time codes for a class, the staff or the whole school, printed into PDFs that are made once."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import click
+
+from contracts.identity import PRINT_SLIPS, SLIPS_A_CALL, PrintSlips
+from contracts.roster import CLASSES, PEOPLE, ClassesQuery, PeopleQuery
+from vekha import output
+from vekha.client import Client, Target, connected
+from vekha.failures import Exit, Failure
+from vekha.loop import run
+from vekha.options import as_option, json_option, target_options
+
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class _Lot:
+    """The people of one file. `name` is the file's, where there are several."""
+
+    name: str
+    people: Sequence[str]
+    class_id: str | None = None
+
+
+@dataclass
+class _Outcome:
+    files: list[Path] = field(default_factory=list[Path])
+    printed: int = 0
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    command_ids: list[str | None] = field(default_factory=list[str | None])
+
+
+@click.command()
+@click.option("--school", metavar="ID", required=True)
+@click.option("--class", "class_id", metavar="ID", help="The pupils of one class and their guardians.")
+@click.option("--staff", is_flag=True, help="The staff. Without --class and --staff: everybody, a file for each class and the staff.")
+@click.option("--reissue", is_flag=True, help="Also for those who have a code, which is then no longer valid.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new PDF; for everybody, a new folder of them.")
+@as_option
+@target_options
+@json_option
+def slips(
+    target: Target, school: str, class_id: str | None, staff: bool, reissue: bool, out: Path, acting_as: str | None, as_json: bool
+) -> int:
+    """Make one-time codes and print them as slips to be cut apart, with sheets to be signed.
+
+    A code stands on its slip and nowhere else: what was lost is issued anew, with --reissue. For whom there is no slip is listed. If there
+    is none at all, this ends with 1.
+    """
+    if class_id is not None and staff:
+        raise click.UsageError("Either --class or --staff.")
+    outcome = _Outcome()
+    try:
+        run(_print(target, school, class_id, out, acting_as, outcome, staff=staff, reissue=reissue))
+    finally:  # whatever went wrong later, these files hold codes that nobody can print again
+        for file in outcome.files:
+            output.remark(f"{file} holds codes. Print it, then delete it.")
+    if as_json:
+        files = [str(file) for file in outcome.files]
+        output.print_json({"files": files, "printed": outcome.printed, "refused": outcome.refused, "command_ids": outcome.command_ids})
+    else:
+        for person, code in outcome.refused.items():
+            click.echo(f"{person}: {code}")
+        click.echo(f"{outcome.printed} printed, {len(outcome.refused)} refused.")
+    return Exit.OK if outcome.printed else Exit.FAILED
+
+
+async def _print(
+    target: Target, school: str, class_id: str | None, out: Path, as_: str | None, outcome: _Outcome, *, staff: bool, reissue: bool
+) -> None:
+    async with connected(target) as client:
+        lots = await _lots(client, school, class_id, as_, staff=staff)
+        in_folder = class_id is None and not staff
+        if in_folder:
+            _make_folder(out)
+        with output.progress() as progress:
+            task = progress.add_task("slips", total=sum(len(lot.people) for lot in lots))
+            for lot in lots:
+                file = out / f"{lot.name}.pdf" if in_folder else out
+                for start in range(0, len(lot.people), SLIPS_A_CALL):
+                    people = tuple(lot.people[start : start + SLIPS_A_CALL])
+                    request = PrintSlips(school=school, people=people, class_id=lot.class_id, reissue=reissue)
+                    await _print_file(client, request, _numbered(file, start // SLIPS_A_CALL + 1), as_, outcome)
+                    progress.advance(task, len(people))
+
+
+async def _lots(client: Client, school: str, class_id: str | None, as_: str | None, *, staff: bool) -> list[_Lot]:
+    async def people(kind: Literal["staff", "pupil", "guardian"], of: str | None = None) -> tuple[str, ...]:
+        query = PeopleQuery(school=school, kind=kind, class_id=of)
+        return (await client.ask(PEOPLE, query, as_=as_, up_to_date=True)).reply.people
+
+    lots: list[_Lot] = []
+    if class_id is None:
+        lots.append(_Lot("staff", await people("staff")))
+    seen: set[str] = set()  # a guardian of children in two classes has one account: the first class's slip counts
+    if not staff:
+        known = (await client.ask(CLASSES, ClassesQuery(school=school), as_=as_, up_to_date=True)).reply.classes
+        chosen = [one for one in known if class_id in (None, one.class_id)]
+        if not chosen and class_id is not None:
+            text = f"There is no class {class_id} in this school."
+            raise Failure("class.not-declared", text, "Look at its id: vekha call roster.classes")
+        for one in chosen:
+            found = [*await people("pupil", one.class_id), *await people("guardian", one.class_id)]
+            name = f"{one.academic_year.replace('/', '-')}-{one.grade}{one.letter}"
+            lots.append(_Lot(name, [person for person in found if person not in seen], one.class_id))
+            seen |= {*found}
+    return lots
+
+
+def _numbered(file: Path, number: int) -> Path:
+    """The file of a part: more people than an answer may hold slips of go into several."""
+    return file if number == 1 else file.with_name(f"{file.stem}-{number}{file.suffix}")
+
+
+async def _print_file(client: Client, request: PrintSlips, path: Path, as_: str | None, outcome: _Outcome) -> None:
+    with _new_file(path) as file:
+        answer = await client.ask(PRINT_SLIPS, request, as_=as_, up_to_date=True, timeout_s=_TIMEOUT_S)
+        if answer.reply.pdf is not None:
+            outcome.files.append(path)
+            file.write(base64.b64decode(answer.reply.pdf))
+    outcome.printed += len(answer.reply.printed)
+    outcome.refused |= answer.reply.refused
+    outcome.command_ids.append(answer.command_id)
+
+
+@contextmanager
+def _new_file(path: Path) -> Generator[BinaryIO]:
+    """A file for its owner's eyes alone. It is there before any code is made, and goes again if there was nothing to write."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        text = f"{path} is there already, and may hold codes that are nowhere else."
+        raise Failure("file.exists", text, "Name another one, or delete it.") from None
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+    finally:
+        if path.stat().st_size == 0:
+            path.unlink()
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        raise Failure("file.exists", f"{path} is there already.", "Name a new folder.") from None
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> Failure:
+    return Failure("file.unwritable", f"{path} cannot be written: {(error.strerror or type(error).__name__).lower()}.")

@@ -1,0 +1,120 @@
+"""`vekha slips`: codes printed into new files for their owner's eyes, read from the paper, and used."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+
+from vekha.testing import Vekha
+
+_CREDENTIALS = re.compile(r"Логин (\d{10}) Временный пароль (\S{4}-\S{4}-\S{4})")
+LAW = {"code": "law", "reference": "273-FZ"}
+
+
+class School:
+    """A school with class 5 «А», in it Мария and her mother, class 5 «Б» with nobody in it, and a director."""
+
+    def __init__(self, ask: Vekha, school: str) -> None:
+        self.ask = ask
+        self.id = school
+        self.class_id, self.other_class = (self._class(letter) for letter in "АБ")
+        self.pupil = self.call(
+            "roster.enrol-pupil",
+            details={"last_name": "Ёлкина", "first_name": "Мария"},
+            class_id=self.class_id,
+            legal_basis=LAW,
+            enrolled_on="2015-08-17",
+        )["person"]
+        mother = {"last_name": "Ёлкина", "first_name": "Жанна", "patronymic": "Юрьевна"}
+        self.mother = self.call("roster.link-guardian", pupil=self.pupil, details=mother, relation="mother", legal_basis=LAW)["person"]
+        self.call("roster.create-class", class_id=self.class_id)
+        self.call("roster.assign-pupil", pupil=self.pupil, class_id=self.class_id)
+        director = {"last_name": "Эрн", "first_name": "Хельга"}
+        self.director = self.call("roster.hire-staff", details=director, position="director", hired_on="2010-09-01")["person"]
+
+    def call(self, name: str, **body: Any) -> Any:
+        outcome = self.ask("call", name, json.dumps({"school": self.id, **body}))
+        assert outcome.code == 0, outcome
+        return outcome.json["reply"]
+
+    def slips(self, *arguments: str | Path) -> Any:
+        return self.ask("slips", "--school", self.id, *arguments)
+
+    def _class(self, letter: str) -> str:
+        return self.call("roster.declare-class", grade=5, letter=letter, academic_year="2015/2016")["class_id"]
+
+
+@pytest.fixture
+def school(ask: Vekha, open_school: Callable[[str], str]) -> School:
+    return School(ask, open_school(f"slips-{secrets.token_hex(4)}"))
+
+
+def credentials(file: Path) -> list[tuple[str, str]]:
+    opened: Any = PdfReader(file)
+    return [found for page in opened.pages for found in _CREDENTIALS.findall(" ".join(page.extract_text().split()))]
+
+
+def test_a_class_is_printed_into_a_file_for_its_owners_eyes_and_its_codes_activate_the_accounts(school: School, tmp_path: Path) -> None:
+    file = tmp_path / "5a.pdf"
+    done = school.slips("--class", school.class_id, "--out", file, "--as", f"administrator:{school.id}")
+    assert (done.code, done.json["printed"], done.json["refused"], done.json["files"]) == (0, 2, {}, [str(file)])
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "Print it, then delete it." in done.err
+    school.call("identity.hand-over", people=[school.pupil, school.mother])
+    pupils, mothers = credentials(file)
+    for (login, code), person in ((pupils, school.pupil), (mothers, school.mother)):
+        body = json.dumps({"login": login, "code": code})
+        assert school.ask("call", "identity.activate", body).json["reply"]["person"] == person
+        assert code not in done.out
+        assert code not in done.err
+
+
+def test_everybody_is_printed_into_a_folder_with_a_file_for_each_class_and_for_the_staff(school: School, tmp_path: Path) -> None:
+    folder = tmp_path / "slips"
+    done = school.slips("--out", folder)
+    assert (done.code, done.json["printed"]) == (0, 3)
+    assert {path.name: len(credentials(path)) for path in folder.iterdir()} == {"staff.pdf": 1, "2015-2016-5А.pdf": 2}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert school.slips("--out", folder).error["code"] == "file.exists"
+
+
+def test_codes_that_are_out_are_replaced_only_on_demand_and_no_empty_file_is_left(school: School, tmp_path: Path) -> None:
+    assert school.slips("--staff", "--out", tmp_path / "first.pdf").code == 0
+    again = school.slips("--staff", "--out", tmp_path / "again.pdf")
+    assert (again.code, again.json["refused"]) == (1, {school.director: "credentials.already-issued"})
+    assert not (tmp_path / "again.pdf").exists()
+    assert school.slips("--staff", "--reissue", "--out", tmp_path / "again.pdf").code == 0
+    assert credentials(tmp_path / "first.pdf") != credentials(tmp_path / "again.pdf")
+
+
+def test_no_file_is_overwritten_and_no_code_is_made_that_could_not_be_written(school: School, tmp_path: Path) -> None:
+    (tmp_path / "there.pdf").write_text("codes that are nowhere else")
+    assert school.slips("--staff", "--out", tmp_path / "there.pdf").error["code"] == "file.exists"
+    assert school.slips("--staff", "--out", tmp_path / "nowhere" / "new.pdf").error["code"] == "file.unwritable"
+    assert (tmp_path / "there.pdf").read_text() == "codes that are nowhere else"
+    assert school.call("identity.account", person=school.director)["state"] == "none"
+
+
+def test_a_class_teacher_prints_the_own_class_and_neither_another_one_nor_the_staff(school: School, tmp_path: Path) -> None:
+    teacher = ("--as", f"class_teacher:{school.class_id}")
+    other = ("--as", f"class_teacher:{school.other_class}")
+    for arguments in (("--class", school.class_id, *other), ("--staff", *teacher), teacher):
+        assert school.slips(*arguments, "--out", tmp_path / "slips.pdf").error["code"] == "access.other-class"
+    body = json.dumps({"school": school.id, "people": [school.pupil, school.director]})
+    reply = school.ask("call", "identity.print-slips", body, *other).json["reply"]
+    assert reply["refused"] == {school.pupil: "access.other-class", school.director: "access.other-class"}
+    assert list(tmp_path.glob("*.pdf")) == []
+    done = school.slips("--class", school.class_id, *teacher, "--out", tmp_path / "5a.pdf")
+    assert (done.code, len(credentials(tmp_path / "5a.pdf"))) == (0, 2)
+
+
+def test_unknown_classes_and_two_choices_at_once_are_refused(school: School, tmp_path: Path) -> None:
+    assert school.slips("--class", "c-none", "--out", tmp_path / "a.pdf").error["code"] == "class.not-declared"
+    assert school.slips("--class", school.class_id, "--staff", "--out", tmp_path / "a.pdf").code == 2
