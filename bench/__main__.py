@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import append, latency, rebuild, region, startup
+from bench import append, latency, rebuild, region, slips, startup
 from bench.measuring import Figure, Scale
 from bench.report import keep, machine, table
 
@@ -19,6 +19,7 @@ BENCHES: dict[str, Callable[[Scale], list[Figure]]] = {
     "rebuild": rebuild.figures,
     "latency": latency.figures,
     "region": region.figures,
+    "slips": slips.figures,
     "startup": startup.figures,
 }
 
