@@ -26,6 +26,8 @@ _STANDARD = "ua-1"
 _EXAMPLE_PAGE = "https://portal.example/activate"
 _MAX_PAGE = 100  # a longer address does not fit into its line, nor its code into its corner
 _LETTERS = "\u00a0".join(symbol for symbol in ALPHABET if symbol.isalpha())
+_NOTHING = b"#none"
+_REMEMBERED_DOCUMENTS = 10
 _BORDER = 0  # the white around the code is the slip's own
 
 
@@ -73,15 +75,22 @@ def render(school: str, page: str, sections: Sequence[Section], *, expires_on: d
         "sections": [_shown(section, page, expires_on) for section in sections],
     }
     compiler = typst.Compiler(_template(), font_paths=_fonts(), ignore_system_fonts=True)
-    document = compiler.compile(
-        format="pdf",
-        sys_inputs={"data": json.dumps(data, ensure_ascii=False)},
-        pdf_standards=[_STANDARD],
-        timestamp=now.astimezone(UTC).replace(microsecond=0),
-    )
+    inputs = {"data": json.dumps(data, ensure_ascii=False)}
+    stamp = now.astimezone(UTC).replace(microsecond=0)  # the typesetter takes neither zones by name nor fractions
+    try:
+        document = compiler.compile(format="pdf", sys_inputs=inputs, pdf_standards=[_STANDARD], timestamp=stamp)
+    finally:
+        _forget()
     if not isinstance(document, bytes):
         raise TypeError("a PDF is one file")
     return document
+
+
+def _forget() -> None:
+    """Has the typesetter drop what it remembers, names and codes among it: what the last ten documents did not use goes with the next."""
+    nothing = typst.Compiler(font_paths=_fonts(), ignore_system_fonts=True)
+    for _ in range(_REMEMBERED_DOCUMENTS + 1):
+        nothing.compile(_NOTHING, format="svg")
 
 
 def _shown(section: Section, page: str, expires_on: date) -> Mapping[str, Any]:
