@@ -87,10 +87,10 @@ def _round(database: Database, at: dict[str, int]) -> Iterator[tuple[str, float]
             return (time.perf_counter() - before) * 1000
 
     half = {service: position // 2 for service, position in at.items()}
-    yield "cold", timed(lambda look: region_board(look, TODAY, _ACTOR, None, None))
-    yield "now", timed(lambda look: region_board(look, TODAY, _ACTOR, None, None))
-    yield "as of", timed(lambda look: region_board(look, TODAY - timedelta(9), _ACTOR, None, None))
-    yield "known", timed(lambda look: region_board(look, TODAY - timedelta(9), _ACTOR, half, None))
+    yield "cold", timed(lambda look: region_board(look, TODAY, _ACTOR, None))
+    yield "now", timed(lambda look: region_board(look, TODAY, _ACTOR, None))
+    yield "as of", timed(lambda look: region_board(look, TODAY - timedelta(9), _ACTOR, None))
+    yield "known", timed(lambda look: region_board(look, TODAY - timedelta(9), _ACTOR, half))
     yield "school", timed(lambda look: school_board(look, "school-1", TODAY, _ACTOR))
 
 

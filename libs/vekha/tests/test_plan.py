@@ -38,7 +38,7 @@ def test_the_region_counts_schools_and_shows_them_one_by_one_when_asked(ask: Vek
     for school in ("plan-2", "plan-3"):
         assert ask("plan", "adopt", "--school", open_school(school), "--start", "2015-08-17").code == 0
     region = ask("plan", "status").json
-    assert list(region) == ["as_of", "at", "schools", "incomplete", "steps"]
+    assert list(region) == ["plan", "as_of", "at", "schools", "incomplete", "steps"]
     assert [list(step) for step in region["steps"]] == [["step", "states", "done", "total", "overdue"]] * 21
     one_by_one = ask("plan", "status", "--by-school", "--as", "ministry").json
     assert {"plan-2", "plan-3"} <= {school["school"] for school in one_by_one["by_school"]}

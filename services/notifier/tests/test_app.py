@@ -188,6 +188,12 @@ class Town:
             school=school,
         )
 
+    async def adopt(self, school: str = SCHOOL, name: str = "portal") -> None:
+        adopted = plan.PlanAdopted(
+            plan=name, revision=1, start=DAY, week=5, anchor="after_predecessors", count_from="next_day", calendar="0" * 64, baseline={}
+        )
+        await self.say("plan", adopted, school=school)
+
     async def announce(self, *events: Event, school: str = SCHOOL) -> None:
         await self.say("plan", *events, school=school)
 
@@ -442,6 +448,7 @@ async def test_what_was_written_and_not_noted_down_is_not_written_again(tmp_path
 
 async def test_a_database_whose_own_tables_are_lost_knows_from_the_record_what_was_told(tmp_path: Path) -> None:
     async with town(tmp_path) as here:
+        await here.adopt()
         await here.tell(APPROACHING, COMPLETED, overdue(4, working_days=3))
         once = await here.recorded()
         assert len(once) == 2
@@ -479,6 +486,9 @@ async def test_a_municipality_is_told_daily_of_what_is_three_working_days_overdu
     async with town(tmp_path) as here:
         for school in ("school-8", "school-9"):
             await here.open_school(school)
+        for school, name in ((SCHOOL, "portal"), ("school-8", "meals"), ("school-9", "portal")):
+            await here.adopt(school, name)
+        await here.announce(overdue(4, working_days=3), school="school-8")
         for school in (SCHOOL, "school-9"):
             await here.announce(overdue(4, working_days=3), overdue(19, working_days=3, reminders="person"), school=school)
         await here.announce(overdue(6, working_days=3), overdue(6, working_days=1))
@@ -486,13 +496,18 @@ async def test_a_municipality_is_told_daily_of_what_is_three_working_days_overdu
         await here.tell(overdue(7, date(2015, 8, 19), 3), on=date(2015, 8, 19))
         first, second = await here.outbox(None)
         assert (first.recipient, first.template, first.day) == ("mytishchi", "municipality-digest", TOMORROW)
-        assert [(one.step, one.schools, one.listed) for one in first.overdue] == [(4, 2, (SCHOOL, "school-9")), (6, 1, (SCHOOL,))]
+        assert [(one.plan, one.step, one.schools, one.listed) for one in first.overdue] == [
+            ("meals", 4, 1, ("school-8",)),
+            ("portal", 4, 2, (SCHOOL, "school-9")),
+            ("portal", 6, 1, (SCHOOL,)),
+        ]
         assert [(one.step, one.schools) for one in second.overdue] == [(7, 1)]
         assert first.notices == ()
 
 
 async def test_the_ministry_is_told_on_mondays_of_what_was_five_working_days_overdue_in_the_week(tmp_path: Path) -> None:
     async with town(tmp_path) as here:
+        await here.adopt()
         await here.tell(overdue(4, working_days=5))
         await here.tell(overdue(6, date(2015, 8, 20), 5), on=date(2015, 8, 20))
         await here.morning(date(2015, 8, 23))
@@ -507,6 +522,7 @@ async def test_managers_are_written_to_at_the_addresses_that_the_operator_has_se
     addresses = tmp_path / "monitors"
     addresses.write_text("# who watches\nmunicipality:mytishchi  edu@mytishchi.example\n\n", encoding="utf-8")
     async with post_office() as office, town(tmp_path / "data", sending_to(office.url, addresses)) as here:
+        await here.adopt()
         await here.announce(overdue(18, working_days=3), overdue(4, working_days=5))
         await here.morning(date(2015, 8, 24))
         await here.become("accepted", "unaddressed", school=None)

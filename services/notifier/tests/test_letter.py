@@ -11,7 +11,7 @@ from notifier.letter import Letter, Title, deliverable, written
 
 DAY = date(2015, 9, 2)
 NOW = datetime(2015, 9, 2, 6, 0, tzinfo=UTC)
-TITLES = {18: Title("Выдать логины <всем>", "Hand out logins"), 4: Title("Назначить координаторов", "Appoint coordinators")}
+TITLES = {("", 18): Title("Выдать логины <всем>", "Hand out logins"), ("", 4): Title("Назначить координаторов", "Appoint coordinators")}
 
 
 def notice(kind: NoticeKind, step: int = 18, due: date | None = None, working_days: int | None = None, day: date = DAY) -> Notice:
@@ -98,12 +98,28 @@ def test_of_people_who_are_late_a_letter_says_how_many_and_where_to_look() -> No
 
 
 def test_a_managers_digest_counts_schools() -> None:
-    counts = (StepCount(step=4, schools=52, listed=("school-7", "school-8")), StepCount(step=6, schools=1, listed=("school-7",)))
+    counts = (
+        StepCount(plan="portal", step=4, schools=52, listed=("school-7", "school-8")),
+        StepCount(plan="portal", step=6, schools=1, listed=("school-7",)),
+    )
     headers, text, _ = mail_of(Contents(overdue=counts), "municipality-digest")
     assert headers["Subject"] == "Просрочено в школах: 2 шага / overdue in schools: 2 steps"
     assert headers["List-Id"] == "Vekha <municipality-digest.vekha.example.org>"
     assert "52 школы: school-7, school-8 и ещё 50." in text
     assert "1 school: school-7." in text
+
+
+def test_a_managers_digest_tells_the_same_number_apart_in_different_plans() -> None:
+    counts = (StepCount(plan="meals", step=10, schools=1, listed=("s2",)), StepCount(plan="portal", step=10, schools=1, listed=("s1",)))
+    titles = {("meals", 10): Title("Утвердить меню", "Approve the menu"), ("portal", 10): Title("Внести расписание", "Enter the timetable")}
+    letter = Letter("m-1", "", "municipality-digest", DAY, Contents(overdue=counts), titles)
+    mail = written(letter, sender="vekha@example.org", address="m@example.org", at=NOW)
+    text = mail.get_body(("plain",))
+    assert text is not None
+    russian, _, english = text.get_content().partition("Digest")
+    assert "Срок прошёл (план meals):\n- Шаг 10. Утвердить меню\n  1 школа: s2.\n" in russian
+    assert "Срок прошёл (план portal):\n- Шаг 10. Внести расписание\n  1 школа: s1.\n" in russian
+    assert "Overdue (plan meals):\n- Step 10. Approve the menu\n" in english
 
 
 def test_the_text_goes_over_the_wire_in_ascii_lines_that_every_server_takes() -> None:

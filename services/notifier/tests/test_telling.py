@@ -106,7 +106,12 @@ def test_each_is_told_what_is_overdue_first_then_what_is_near_by_date_then_the_n
 
 
 def test_a_manager_is_told_in_how_many_schools_a_step_is_overdue_and_which_are_the_first() -> None:
-    many = [SchoolOverdue(f"s-{n:03}", 4) for n in range(MOST_LISTED + 10)]
-    found = counted([*reversed(many), *many, SchoolOverdue("s-1", 2)])
+    many = [SchoolOverdue(f"s-{n:03}", "portal", 4) for n in range(MOST_LISTED + 10)]
+    found = counted([*reversed(many), *many, SchoolOverdue("s-1", "portal", 2)])
     assert [(one.step, one.schools) for one in found] == [(2, 1), (4, MOST_LISTED + 10)]
     assert found[1].listed == tuple(one.school for one in many[:MOST_LISTED])
+
+
+def test_the_same_number_is_another_step_in_another_plan() -> None:
+    found = counted([SchoolOverdue("s-1", "portal", 10), SchoolOverdue("s-2", "meals", 10)])
+    assert [(one.plan, one.step, one.listed) for one in found] == [("meals", 10, ("s-2",)), ("portal", 10, ("s-1",))]

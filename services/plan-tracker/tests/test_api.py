@@ -111,8 +111,8 @@ class Region:
         await self.system.instance.services[service].store.carry_out(work, Origin("operator", "told", "told"))
         await self.system.settled()
 
-    async def adopt(self, school: str = "school-1") -> None:
-        await self.system.call(ADOPT_PLAN, AdoptPlan(school=school, start=MONDAY))
+    async def adopt(self, school: str = "school-1", plan_name: str = "mo-2015-school-portal") -> None:
+        await self.system.call(ADOPT_PLAN, AdoptPlan(school=school, start=MONDAY, plan=plan_name))
         await self.system.settled()
 
     async def staff(self, count: int, decided: int, school: str = "school-1", first: int = 0) -> None:
@@ -251,6 +251,46 @@ async def test_the_school_s_order_is_registered_once_and_can_be_revoked(region: 
 
 def extend(step: int, due: date, school: str = "school-1") -> ExtendDeadline:
     return ExtendDeadline(school=school, step=step, due=due, reason=REASON)
+
+
+async def test_the_region_s_board_is_of_one_plan_and_says_how_many_schools_follow_another(region: Region) -> None:
+    portal, meals = "mo-2015-school-portal", "mo-2016-school-meals"
+    for school, name in (("school-1", portal), ("school-2", portal), ("school-3", meals)):
+        await region.adopt(school, name)
+    board = await region.status(None, by_school=True)
+    assert (board.plan, board.schools, board.other_plans) == (portal, 2, {meals: 1})
+    assert [row.step for row in board.steps] == [*range(1, 22)]
+    assert sum(region_row(board, 10).states.values()) == 2
+    assert board.by_school is not None
+    assert [school.school for school in board.by_school] == ["school-1", "school-2"]
+    board = await region.status(None, plan=meals, by_school=True)
+    assert (board.plan, board.schools, board.other_plans) == (meals, 1, {portal: 2})
+    assert [row.step for row in board.steps] == [*range(10, 90, 10)]
+    assert board.by_school is not None
+    assert [school.school for school in board.by_school] == ["school-3"]
+    assert await code_of(region.status(None, plan="no-such-plan")) == "plan.unknown"
+
+
+async def test_of_plans_that_equally_many_schools_follow_the_region_s_board_is_of_the_first_by_name(region: Region) -> None:
+    await region.adopt("school-1", "mo-2016-school-meals")
+    await region.adopt("school-3")
+    assert (await region.status(None)).plan == "mo-2015-school-portal"
+    seen = await region.status(None, as_=municipality("m-1"))
+    assert (seen.plan, seen.schools, seen.other_plans) == ("mo-2016-school-meals", 1, None)
+
+
+async def test_two_boards_of_the_region_that_are_compared_are_of_the_same_plan(region: Region) -> None:
+    await region.adopt("school-1", "mo-2016-school-meals")
+    await region.system.until("2015-08-18T09:00:00+03:00")
+    for school in ("school-2", "school-3"):
+        await region.say("roster", school=school)
+        await region.adopt(school)
+    earlier = (await region.status(None, plan="mo-2016-school-meals")).at | {"plan": 2}
+    found = await region.system.call(DIFF, DiffRequest(at=earlier))
+    assert found.plan == "mo-2015-school-portal"
+    assert [one.step for one in found.steps] == [*range(1, 22)]
+    assert found.steps[9].changes["states"] == (None, {"not_started": 2})
+    assert (await region.system.call(DIFF, DiffRequest(at=earlier, plan="mo-2016-school-meals"))).steps == ()
 
 
 async def types(region: Region, since: int) -> list[str]:

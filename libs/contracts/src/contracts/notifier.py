@@ -46,8 +46,9 @@ class ClassNotice(Value):
 
 
 class StepCount(Value):
-    """In how many schools a step is overdue: what a manager is told. `listed` are the first of them."""
+    """In how many schools a step of a plan is overdue: what a manager is told. `listed` are the first of them."""
 
+    plan: Identifier
     step: int
     schools: Annotated[int, Field(ge=1)]
     listed: tuple[Identifier, ...]

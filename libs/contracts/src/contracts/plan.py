@@ -408,12 +408,12 @@ Positions = dict[Annotated[str, Field(pattern=r"^(roster|consent|identity|plan|n
 
 
 class StatusRequest(Request):
-    """The board of one school, or, without `school`, of the region: of the schools that work through `plan`. `as_of` is a day. What was
-    known: at a time, `known_at` (RFC 3339), or at the positions `at` of an earlier answer, which with the same day is then given again,
-    byte for byte."""
+    """The board of one school, or, without `school`, of the region: of one plan, since another's steps are others under the same numbers;
+    by default of the plan that most schools follow. `as_of` is a day. What was known: at a time, `known_at` (RFC 3339), or
+    at the positions `at` of an earlier answer, which with the same day is then given again, byte for byte."""
 
     school: Identifier | None = None
-    plan: Identifier = DEFAULT_PLAN
+    plan: Identifier | None = Field(default=None, description="Of the region: which plan's board")
     as_of: date | None = None
     known_at: str | None = None
     at: Positions | None = None
@@ -451,7 +451,10 @@ class RegionRow(Value):
 
 
 class Board(Reply):
-    """The answer for a school (`school`, `revision`, …, `steps` of StepRow) or for the region (`schools`, `steps` of RegionRow)."""
+    """The answer for a school (`school`, `plan`, …, `steps` of StepRow) or for the region (`schools`, `steps` of RegionRow).
+
+    The region's is of the schools that follow `plan`; `other_plans` says how many follow which other one.
+    """
 
     school: Identifier | None = None
     plan: Identifier | None = None
@@ -463,6 +466,7 @@ class Board(Reply):
     schools: int | None = None
     incomplete: bool | int
     parked: dict[str, tuple[int, ...]] | None = None
+    other_plans: dict[str, int] | None = None
     steps: tuple[StepRow, ...] | tuple[RegionRow, ...]
     by_school: tuple[Board, ...] | None = None
 
@@ -542,10 +546,10 @@ class Explanation(Reply):
 
 class DiffRequest(Request):
     """What two boards differ in, of a school or of the region: the earlier one, and the later one, which by default is the present. The
-    region are the schools that work through `plan`."""
+    region's are of one `plan`: by default of that which most schools follow in the later one."""
 
     school: Identifier | None = None
-    plan: Identifier = DEFAULT_PLAN
+    plan: Identifier | None = None
     as_of: date | None = None
     known_at: str | None = None
     at: Positions | None = None
@@ -571,6 +575,7 @@ class StepChanges(Value):
 
 class Difference(Reply):
     school: Identifier | None
+    plan: Identifier | None
     before: Vector
     after: Vector
     steps: tuple[StepChanges, ...]

@@ -103,7 +103,7 @@ def explanation(found: Explanation) -> Group:
 
 def difference(found: Difference) -> Group:
     """What two boards differ in, a line a field."""
-    whose = "The region" if found.school is None else found.school
+    whose = f"The region{_following(found.plan)}" if found.school is None else found.school
     lines = [Text(f"{whose}, from {_seen_from(found.before)} to {_seen_from(found.after)}", style="bold")]
     for step in found.steps:
         for field, (before, after) in step.changes.items():
@@ -111,6 +111,10 @@ def difference(found: Difference) -> Group:
     if not found.steps:
         lines.append(Text("No step differs."))
     return Group(*lines)
+
+
+def _following(plan: str | None) -> str:
+    return f" following {plan}" if plan else ""
 
 
 def _seen_from(vector: Vector) -> str:
@@ -171,7 +175,7 @@ def _region(board: Board, width: int) -> Table:
     columns = ["step", "states", "done", "of", "overdue", "too few to tell"]
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    title = f"The region, {_counted(board.schools or 0, 'school')}, at the end of {board.as_of}: {board.plan}"
+    title = f"The region, {_counted(board.schools or 0, 'school')}{_following(board.plan)}, at the end of {board.as_of}"
     return _table(title, columns, rows, width)
 
 

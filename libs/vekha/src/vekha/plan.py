@@ -34,7 +34,7 @@ from vekha.loop import run
 from vekha.options import as_option, json_option, target_options
 
 _SCHOOL_FIELDS = ("school", "plan", "revision", "rules", "as_of", "at", "calendar", "incomplete", "steps")
-_REGION_FIELDS = ("as_of", "at", "schools", "incomplete", "steps")
+_REGION_FIELDS = ("plan", "as_of", "at", "schools", "incomplete", "steps")
 _STATUS_TIMEOUT_S = 30.0
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -86,8 +86,9 @@ def _known_options(prefix: str = "", when: str = "") -> Callable[[_Command], _Co
     return decorate
 
 
-_of_plan_option = click.option("--plan", metavar="NAME", default=DEFAULT_PLAN, show_default=True, help="Whose schools the region is.")
 _reason_option = click.option("--reason", type=click.Choice([reason.value for reason in ExceptionReason]), required=True)
+
+_region_plan_option = click.option("--plan", "plan_name", metavar="NAME", help="The region's plan, by default that of most schools.")
 
 
 @click.group()
@@ -154,8 +155,8 @@ def extend(target: Target, school: str, step: int, due: date, reason: str, actin
 
 @plan.command()
 @click.option("--school", metavar="ID", help="By default the region: how many schools stand where.")
+@_region_plan_option
 @_known_options()
-@_of_plan_option
 @click.option("--by-school", is_flag=True, help="The region, and each school's board.")
 @as_option
 @target_options
@@ -163,10 +164,10 @@ def extend(target: Target, school: str, step: int, due: date, reason: str, actin
 def status(
     target: Target,
     school: str | None,
+    plan_name: str | None,
     as_of: date | None,
     known_at: str | None,
     at: dict[str, int] | None,
-    plan: str,
     by_school: bool,
     acting_as: str | None,
     as_json: bool,
@@ -174,7 +175,9 @@ def status(
     """Show the board: a school's 21 rows or, without a school, the region's."""
     if school is not None and by_school:
         raise click.UsageError("--by-school shows the region: leave --school out.")
-    request = StatusRequest(school=school, plan=plan, as_of=as_of, known_at=known_at, at=at, by_school=by_school)
+    if school is not None and plan_name is not None:
+        raise click.UsageError("--plan chooses a plan of the region: a school has one.")
+    request = StatusRequest(school=school, plan=plan_name, as_of=as_of, known_at=known_at, at=at, by_school=by_school)
     run(_status(target, request, acting_as, as_json=as_json))
 
 
@@ -202,18 +205,20 @@ def explain(
 
 @plan.command()
 @click.option("--school", metavar="ID", help="By default the region.")
-@_of_plan_option
+@_region_plan_option
 @_known_options()
 @_known_options("to-", "The later board, by default the present one. ")
 @as_option
 @target_options
 @json_option
-def diff(target: Target, acting_as: str | None, as_json: bool, **asked: Any) -> None:
+def diff(target: Target, plan_name: str | None, acting_as: str | None, as_json: bool, **asked: Any) -> None:
     """Say what two boards differ in: of two days, or of what was known at two times.
 
     `--known-at` alone says what has been learned since.
     """
-    run(_diff(target, DiffRequest(**asked), acting_as, as_json=as_json))
+    if asked["school"] is not None and plan_name is not None:
+        raise click.UsageError("--plan chooses a plan of the region: a school has one.")
+    run(_diff(target, DiffRequest(plan=plan_name, **asked), acting_as, as_json=as_json))
 
 
 async def _adopt(target: Target, request: AdoptPlan, acting_as: str | None, *, as_json: bool) -> None:
@@ -255,6 +260,8 @@ async def _status(target: Target, request: StatusRequest, acting_as: str | None,
     console.print(board.board_table(found, console.width))
     for school in found.by_school or ():
         console.print(board.board_table(school, console.width))
+    for name, schools in (found.other_plans or {}).items():
+        output.remark(f"Without the schools that follow {name}, {schools}. See: vekha plan status --plan {name}")
     if found.incomplete:
         output.remark("Some events could not be taken in, so this is incomplete. See: vekha parked list")
 
@@ -282,7 +289,7 @@ async def whole_board(client: Client, request: StatusRequest, *, as_: str | None
     found = (await client.ask(STATUS, request, as_=as_, up_to_date=True, timeout_s=_STATUS_TIMEOUT_S)).reply
     schools = page = list(found.by_school or ())
     while page:
-        following = request.model_copy(update={"after_school": page[-1].school})
+        following = request.model_copy(update={"plan": found.plan, "after_school": page[-1].school})
         page = list((await client.ask(STATUS, following, as_=as_, timeout_s=_STATUS_TIMEOUT_S)).reply.by_school or ())
         schools = schools + page
     return found.model_copy(update={"by_school": tuple(schools)}) if request.by_school else found
@@ -294,6 +301,8 @@ def board_json(found: Board) -> dict[str, Any]:
     shown = {name: fields[name] for name in (_SCHOOL_FIELDS if found.school is not None else _REGION_FIELDS)}
     if found.parked:
         shown["parked"] = fields["parked"]
+    if found.other_plans:
+        shown["other_plans"] = found.other_plans
     if found.by_school is not None:
         shown["by_school"] = [board_json(school) for school in found.by_school]
     return shown

@@ -26,14 +26,14 @@ class Title(NamedTuple):
 
 @dataclass(frozen=True)
 class Letter:
-    """What a letter says. `titles` are those of the plan's steps, by number; a step without one is only numbered."""
+    """What a letter says. `titles` are the steps', by plan (empty: the school's) and number; without one a step is only numbered."""
 
     message: str
     school: str
     template: Template
     day: date
     contents: Contents
-    titles: Mapping[int, Title] = field(default_factory=dict[int, Title])
+    titles: Mapping[tuple[str, int], Title] = field(default_factory=dict[tuple[str, int], Title])
 
 
 def deliverable(address: str) -> bool:
@@ -74,6 +74,7 @@ class Language:
     people: Callable[[ClassNotice], str]
     schools: Callable[[StepCount], str]
     and_more: Callable[[int], str]
+    plan: str
     step: str
     school: str
     manager: str
@@ -238,6 +239,7 @@ RUSSIAN = Language(
     ),
     schools=lambda one: f"{_count_ru(one.schools, 'школа', 'школы', 'школ')}: {_more_schools(one, _and_more_ru)}.",
     and_more=_and_more_ru,
+    plan="план",
     step="Шаг",
     school="Школа",
     manager="Сводка",
@@ -267,6 +269,7 @@ ENGLISH = Language(
     ),
     schools=lambda one: f"{_count_en(one.schools, 'school', 'schools')}: {_more_schools(one, _and_more_en)}.",
     and_more=_and_more_en,
+    plan="plan",
     step="Step",
     school="School",
     manager="Digest",
@@ -316,8 +319,8 @@ def _subject(letter: Letter, language: Language) -> str:
 
 
 def _page(letter: Letter, language: Language) -> Page:
-    def head(step: int) -> str:
-        title = letter.titles.get(step)
+    def head(step: int, plan: str = "") -> str:
+        title = letter.titles.get((plan, step))
         return f"{language.step} {step}. {language.title(title)}" if title else f"{language.step} {step}"
 
     told = letter.contents
@@ -325,11 +328,19 @@ def _page(letter: Letter, language: Language) -> Page:
     for one in told.notices:
         heading = {"step-overdue": language.overdue, "deadline-approaching": language.near}.get(one.kind, language.news)
         by_kind[heading].append(Line(head(one.step), language.notice(one)))
+    plans = list(dict.fromkeys(one.plan for one in told.overdue))
+    counts = [
+        (
+            language.overdue if len(plans) == 1 else f"{language.overdue} ({language.plan} {plan})",
+            [one for one in told.overdue if one.plan == plan],
+        )
+        for plan in plans
+    ]
     sections = [
         Section(language.own_date, [Line(head(one.step), language.own(one)) for one in told.own]),
         *(Section(heading, lines) for heading, lines in by_kind.items()),
         Section(language.classes, [Line(head(one.step), language.people(one)) for one in told.classes], language.where_to_look),
-        Section(language.overdue, [Line(head(one.step), language.schools(one)) for one in told.overdue]),
+        *(Section(heading, [Line(head(one.step, one.plan), language.schools(one)) for one in found]) for heading, found in counts),
     ]
     whose = language.manager if letter.template != "daily" else f"{language.school} {letter.school}"
     return Page(language.code, f"{whose}, {language.date(letter.day)}", [section for section in sections if section.lines])

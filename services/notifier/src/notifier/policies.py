@@ -39,7 +39,17 @@ from notifier.domain.telling import (
     of_people,
 )
 from notifier.outbox import queued
-from notifier.projections import Rows, announced, announcement_table, class_teachers, manager, officers, school_table, told_table
+from notifier.projections import (
+    Rows,
+    adopted_table,
+    announced,
+    announcement_table,
+    class_teachers,
+    manager,
+    officers,
+    school_table,
+    told_table,
+)
 
 metadata = MetaData()
 
@@ -222,14 +232,14 @@ def tell_ministry(tx: Transaction, day: date, begun: int) -> int:
     return _tell_manager(tx, "ministry-digest", MINISTRY, day, begun, _overdue(MINISTRY_TOLD_WD, day - _LATEST_FOR_THE_MINISTRY))
 
 
-def _tell_manager(tx: Transaction, template: Template, recipient: str, day: date, begun: int, overdue: Select[Any, Any, Any]) -> int:
+def _tell_manager(tx: Transaction, template: Template, recipient: str, day: date, begun: int, overdue: Select[Any, Any, Any, Any]) -> int:
     since = _told_to(tx.rows, manager(template, recipient), day, begun)
     if since is None:
         return 0
     rows = tx.rows(overdue.where(announcement_table.c.position > since))
     if not rows:
         return 0
-    contents = Contents(overdue=counted(SchoolOverdue(row.school, row.step) for row in rows))
+    contents = Contents(overdue=counted(SchoolOverdue(row.school, row.plan, row.step) for row in rows))
     read_to = max(row.position for row in rows)
     message = message_id(NO_SCHOOL, manager(template, recipient), day)
     _queue(tx, NO_SCHOOL, Queue(message, recipient, template, day, read_to, contents))
@@ -282,14 +292,18 @@ def _pending(school: str, since: int, day: date) -> Select[Any]:
     )
 
 
-def _overdue(working_days: int, recorded_from: date, municipality: str | None = None) -> Select[Any, Any, Any]:
+def _overdue(working_days: int, recorded_from: date, municipality: str | None = None) -> Select[Any, Any, Any, Any]:
     """The steps that were announced to be overdue for so long. People's own terms are their schools' business."""
     table = announcement_table
-    found = select(table.c.position, table.c.school, table.c.step).where(
-        table.c.kind == "step-overdue",
-        table.c.working_days == working_days,
-        table.c.reminders != "person",
-        table.c.recorded_on >= recorded_from,
+    found = (
+        select(table.c.position, table.c.school, table.c.step, adopted_table.c.plan)
+        .join(adopted_table, adopted_table.c.school == table.c.school)
+        .where(
+            table.c.kind == "step-overdue",
+            table.c.working_days == working_days,
+            table.c.reminders != "person",
+            table.c.recorded_on >= recorded_from,
+        )
     )
     if municipality is None:
         return found

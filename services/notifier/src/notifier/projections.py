@@ -79,6 +79,14 @@ announcement_table = Table(
 )
 Index("announcement_school", announcement_table.c.school, announcement_table.c.position)
 
+adopted_table = Table(
+    "adopted",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("plan", Text, nullable=False),
+)
+"""The plan that each school follows."""
+
 told_table = Table(
     "told",
     metadata,
@@ -107,6 +115,7 @@ _FOLLOWED: Final = frozenset(
         "roster.class-teacher-assigned",
         "roster.class-closed",
         "roster.entry-annulled",
+        "plan.plan-adopted",
         "plan.deadline-approaching",
         "plan.step-became-overdue",
         "plan.step-completed",
@@ -178,6 +187,10 @@ def _leave(connection: Connection, event: Recorded, *which: Any) -> None:
 
 def _of_plan(connection: Connection, event: Recorded) -> None:
     type_name, fact = event.facts()
+    if type_name.startswith("plan.plan-adopted."):
+        connection.execute(delete(adopted_table).where(adopted_table.c.school == event.school))
+        connection.execute(insert(adopted_table).values(school=event.school, plan=fact["plan"]))
+        return
     if type_name == "plan.announcement-corrected.v1":
         kind = _CORRECTED[fact["kind"]]
     elif type_name in _KINDS:

@@ -208,17 +208,19 @@ class Sender:
             raise
         return card.details.email
 
-    async def _titles(self, row: Row[Any]) -> dict[int, Title]:
-        """What the steps are called in the school's plan; in a digest, in that of the first school that is named."""
-        told = contents(row)
-        school = told.overdue[0].listed[0] if told.overdue else row.school
-        try:
-            steps = (await self._service.calls.call(STEPS, StepsQuery(school=school))).reply.steps
-        except Refused as refused:
-            if refused.code == "plan.not-adopted":
-                return {}
-            raise
-        return {one.step: Title(one.title_ru, one.title_en) for one in steps}
+    async def _titles(self, row: Row[Any]) -> dict[tuple[str, int], Title]:
+        """What the steps are called in the school's plan; in a digest, in each plan, as the first school says that is named."""
+        schools: dict[str, str] = {one.plan: one.listed[0] for one in reversed(contents(row).overdue)} or {"": row.school}
+        titles: dict[tuple[str, int], Title] = {}
+        for plan, school in schools.items():
+            try:
+                steps = (await self._service.calls.call(STEPS, StepsQuery(school=school))).reply.steps
+            except Refused as refused:
+                if refused.code != "plan.not-adopted":
+                    raise
+            else:
+                titles |= {(plan, one.step): Title(one.title_ru, one.title_en) for one in steps}
+        return titles
 
     async def _refused(self, row: Row[Any], status: int) -> None:
         """The server will not have this message now (4xx) or ever (5xx); what is neither says nothing."""

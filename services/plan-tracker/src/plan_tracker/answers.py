@@ -1,7 +1,8 @@
 """Answers made of boards: a school's rows, the region's sums, and why a step stands where it stands.
 
 A municipality and the ministry see states and counts, and no count of people from which fewer than five could be told apart (DESIGN 3). The
-region that they see is the sum of the rows that they see, so that no number can be had by subtraction.
+region that they see is the sum of the rows that they see, so that no number can be had by subtraction. It is of one plan: the same number
+is another step in another one.
 """
 
 from collections import Counter, defaultdict
@@ -13,7 +14,6 @@ from typing import Any, get_args
 from contracts import SERVICES
 from contracts.call import Role
 from contracts.plan import (
-    DEFAULT_PLAN,
     Board,
     CountingEvent,
     Difference,
@@ -29,7 +29,6 @@ from contracts.plan import (
 )
 from eventkit.decider import Refused
 from eventkit.tokens import Actor
-from plan_tracker import plans
 from plan_tracker.boards import Look, Outline
 from plan_tracker.domain.board import SchoolBoard
 from plan_tracker.domain.deadlines import Due, baseline_with_reasons, skipped
@@ -66,31 +65,32 @@ def school_board(look: Look, school: str, day: date, actor: Actor, known: Mappin
 
 
 def region_board(
-    look: Look, day: date, actor: Actor, known: Mapping[str, int] | None, page_after: str | None, plan: str = DEFAULT_PLAN
+    look: Look, day: date, actor: Actor, known: Mapping[str, int] | None, *, plan: str | None = None, page_after: str | None = None
 ) -> Board:
-    """The sums over all schools with a plan, or over a municipality's; with `page_after` also the boards of the next schools after it.
+    """The sums over the schools that follow a plan, or a municipality's; with `page_after` also the boards of the next schools after it.
 
-    Another plan's steps are other steps, though they bear the same numbers: a region's rows are of one plan. Raises Refused `plan.unknown`.
+    Without `plan` it is the plan that most schools follow; of several, the first by name.
     """
-    if plan not in plans.names():
-        raise Refused("plan.unknown", f"There is no plan {plan}: there are {', '.join(plans.names())}.")
-    outlines = {
+    every = {
         school: outline
         for school, outline in (look.outlines() if known is None else look.outlines_as_known(known)).items()
-        if outline.progress.adoption.plan.name == plan
-        and outline.progress.adoption.day <= day
-        and (actor.role is not Role.MUNICIPALITY or outline.municipality == actor.scope)
+        if outline.progress.adoption.day <= day and (actor.role is not Role.MUNICIPALITY or outline.municipality == actor.scope)
     }
+    followed = Counter(outline.progress.adoption.plan.name for outline in every.values())
+    chosen = plan or min(followed, key=lambda name: (-followed[name], name), default=None)
+    outlines = {school: outline for school, outline in every.items() if outline.progress.adoption.plan.name == chosen}
+    others = {name: followed[name] for name in sorted(followed) if name != chosen}
     page = None
     if page_after is not None:
         page = tuple(school_board(look, school, day, actor, known) for school in islice((s for s in outlines if s > page_after), _PAGE))
     return Board(
-        plan=plan,
+        plan=chosen,
         rules=RULES,
         as_of=day,
         at=_at(look, known),
         schools=len(outlines),
         incomplete=sum(bool(look.parked(school)) for school in outlines),
+        other_plans=others or None,
         steps=_sums(outlines, day, for_monitors=actor.role in _MONITORS),
         by_school=page,
     )
@@ -171,7 +171,7 @@ def difference(before: Board, after: Board) -> Difference:
         changes = {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
         if changes:
             steps.append(StepChanges(step=n, changes=changes))
-    return Difference(school=before.school, before=_vector(before), after=_vector(after), steps=tuple(steps))
+    return Difference(school=before.school, plan=after.plan, before=_vector(before), after=_vector(after), steps=tuple(steps))
 
 
 def _fields(row: StepRow | RegionRow | None) -> dict[str, Any]:

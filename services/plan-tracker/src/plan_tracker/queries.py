@@ -18,6 +18,7 @@ from eventkit.decider import Refused
 from eventkit.event import rfc3339
 from eventkit.service import Service
 from eventkit.tokens import Actor
+from plan_tracker import plans
 from plan_tracker.answers import difference, explanation, region_board, school_board
 from plan_tracker.boards import Boards, Look
 from plan_tracker.known import positions_known_at
@@ -46,6 +47,7 @@ def register(service: Service, boards: Boards) -> None:
     @service.query(STATUS)
     async def status(request: StatusRequest, caller: Caller) -> Board:
         school = _of_own(caller.actor, request.school)
+        _check_plan(request.plan)
         view = await _view(service, school, request.as_of, request.known_at, request.at)
 
         def answer(connection: Connection) -> Board:
@@ -54,27 +56,30 @@ def register(service: Service, boards: Boards) -> None:
                 if school is not None:
                     return school_board(look, school, day, caller.actor, view.known)
                 page_after = (request.after_school or "") if request.by_school else None
-                return region_board(look, day, caller.actor, view.known, page_after, request.plan)
+                return region_board(look, day, caller.actor, view.known, plan=request.plan, page_after=page_after)
 
         return await service.read(answer)
 
     @service.query(DIFF)
     async def diff(request: DiffRequest, caller: Caller) -> Difference:
         school = _of_own(caller.actor, request.school)
+        _check_plan(request.plan)
         views = [
             await _view(service, school, request.as_of, request.known_at, request.at),
             await _view(service, school, request.to_as_of, request.to_known_at, request.to_at),
         ]
 
-        def board(look: Look, day: date, known: Mapping[str, int] | None) -> Board:
+        def board(look: Look, day: date, known: Mapping[str, int] | None, plan: str | None) -> Board:
             if school is not None:
                 return school_board(look, school, day, caller.actor, known)
-            return region_board(look, day, caller.actor, known, None, request.plan)
+            return region_board(look, day, caller.actor, known, plan=plan)
 
         def answer(connection: Connection) -> Difference:
+            earlier, later = views
             days = [view.day(connection, school) for view in views]
             with boards.look(connection) as look:
-                before, after = (board(look, day, view.known) for day, view in zip(days, views, strict=True))
+                after = board(look, days[1], later.known, request.plan)
+                before = board(look, days[0], earlier.known, request.plan or after.plan)
             return difference(before, after)
 
         return await service.read(answer)
@@ -89,6 +94,11 @@ def register(service: Service, boards: Boards) -> None:
                 return explanation(look, request.school, request.step, day, caller.actor, view.known)
 
         return await service.read(answer)
+
+
+def _check_plan(name: str | None) -> None:
+    if name is not None and name not in plans.names():
+        raise Refused("plan.unknown", f"There is no plan {name}: choose one of {', '.join(plans.names())}.")
 
 
 def _of_own(actor: Actor, school: str | None) -> str | None:

@@ -112,16 +112,18 @@ class SchoolOverdue(NamedTuple):
     """A step that stays overdue in a school."""
 
     school: str
+    plan: str
     step: int
 
 
 def counted(overdue: Iterable[SchoolOverdue]) -> tuple[StepCount, ...]:
-    """What a manager is told: by step, in how many schools, and which are the first of them."""
-    schools = defaultdict[int, set[str]](set)
+    """What a manager is told: by plan and step, in how many schools, and which are the first of them."""
+    schools = defaultdict[tuple[str, int], set[str]](set)
     for one in overdue:
-        schools[one.step].add(one.school)
+        schools[one.plan, one.step].add(one.school)
     return tuple(
-        StepCount(step=step, schools=len(found), listed=tuple(sorted(found)[:MOST_LISTED])) for step, found in sorted(schools.items())
+        StepCount(plan=plan, step=step, schools=len(found), listed=tuple(sorted(found)[:MOST_LISTED]))
+        for (plan, step), found in sorted(schools.items())
     )
 
 
