@@ -80,6 +80,28 @@ def test_several_notices_are_one_letter_by_headings_and_the_subject_counts_the_o
     assert "- Step 4. Appoint coordinators\n  Not done. It was due on Tuesday, 18 August 2015." in english
 
 
+@pytest.mark.parametrize(
+    ("day", "left", "russian", "english"),
+    [
+        (date(2015, 10, 26), 5, "через 5 рабочих дней.", "in 5 working days."),
+        (date(2015, 10, 30), 1, "завтра.", "tomorrow."),
+        (date(2015, 10, 30), 0, "завтра.", "tomorrow."),  # as it was announced once
+        (date(2015, 10, 31), 0, "сегодня.", "today."),
+    ],
+)
+def test_today_is_the_date_itself_where_it_is_a_day_off_too(day: date, left: int, russian: str, english: str) -> None:
+    saturday = date(2015, 10, 31)
+    headers, text, _ = mail_of(Contents(notices=(notice("deadline-approaching", 4, saturday, left, day),)))
+    assert f"Срок: 31 октября 2015 года (суббота), {russian}" in text
+    assert f"It is due on Saturday, 31 October 2015: {english}" in text
+    assert ("сегодня" in headers["Subject"]) == (day == saturday)
+
+
+def test_a_correction_names_the_day_that_it_is_about() -> None:
+    _, text, _ = mail_of(Contents(notices=(notice("completion-corrected", 4, day=date(2015, 8, 31)),)))
+    assert "Исправление: 31 августа 2015 года (понедельник) шаг не был выполнен, хотя об этом сообщалось." in text
+
+
 def test_a_person_is_told_the_own_date() -> None:
     headers, text, _ = mail_of(Contents(own=(OwnDate(step=19, due=date(2015, 9, 7), working_days=3),)))
     assert headers["Subject"] == "Зарегистрируйте аккаунт до 7 сентября 2015 года / register your account by 7 September 2015"

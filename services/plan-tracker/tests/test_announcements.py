@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contracts.plan import AnnouncementCorrected, DeadlineApproaching, StepBecameOverdue, StepCompleted, StepReopened
 from plan_tracker.domain.announcements import Announced, announcements, changes, corrections, notices, said, unsaid
 from plan_tracker.domain.days import Days
-from plan_tracker.domain.deadlines import RelativeAnchor, live_with_reasons
+from plan_tracker.domain.deadlines import Due, RelativeAnchor, live_with_reasons
 from plan_tracker.domain.plan import load_plan
 from plan_tracker.domain.progress import Adoption, Progress
 from plan_tracker.domain.timeline import Periods, Timeline
@@ -100,6 +100,15 @@ def test_a_merged_row_is_announced_with_the_row_it_was_merged_into() -> None:
 
 def test_a_longer_term_is_announced_three_working_days_before_its_end_and_one_and_on_the_day() -> None:
     assert near(school({14: (aug(24),)}), 18) == [(sep(2), sep(7), 3), (sep(4), sep(7), 1), (sep(7), sep(7), 0)]
+
+
+def test_a_date_on_a_day_off_is_announced_so_many_days_before_as_any_other_and_today_on_the_day_alone() -> None:
+    saturday = date(2015, 10, 31)
+    progress = school()
+    dues = {step.n: Due(saturday if step.n == 21 else None, "fixed") for step in PLAN.steps}
+    found = [event for n in range(20) for event in notices(progress, dues, date(2015, 10, 20) + n * DAY)]
+    told = [(event.day, event.working_days) for event in found if isinstance(event, DeadlineApproaching)]
+    assert told == [(date(2015, 10, 26), 5), (date(2015, 10, 30), 1), (saturday, 0)]
 
 
 def test_a_directors_step_is_announced_five_working_days_before_and_one_and_on_the_day() -> None:

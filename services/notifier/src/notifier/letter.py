@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
 from html import escape
@@ -70,7 +70,7 @@ class Language:
     title: Callable[[Title], str]
     subject: Callable[[Notice], str]
     notice: Callable[[Notice], str]
-    own: Callable[[OwnDate], str]
+    own: Callable[[OwnDate, date], str]
     people: Callable[[ClassNotice], str]
     schools: Callable[[StepCount], str]
     and_more: Callable[[int], str]
@@ -134,18 +134,35 @@ def _workdays_en(n: int) -> str:
     return _count_en(n, "working day", "working days")
 
 
-def _left_ru(days: int | None) -> str:
-    return "сегодня" if days == 0 else f"через {_workdays_ru(days or 0)}"
+def _left_ru(days: int | None, until: timedelta | None) -> str:
+    """How long there is: a date may be a day off, so the days of the week say which are today and tomorrow."""
+    match until:
+        case timedelta(days=0):
+            return "сегодня"
+        case timedelta(days=1):
+            return "завтра"
+        case _:
+            return f"через {_workdays_ru(days or 0)}"
 
 
-def _left_en(days: int | None) -> str:
-    return "today" if days == 0 else f"in {_workdays_en(days or 0)}"
+def _left_en(days: int | None, until: timedelta | None) -> str:
+    match until:
+        case timedelta(days=0):
+            return "today"
+        case timedelta(days=1):
+            return "tomorrow"
+        case _:
+            return f"in {_workdays_en(days or 0)}"
+
+
+def _until(due: date | None, day: date | None) -> timedelta | None:
+    return due - day if due and day else None
 
 
 def _subject_ru(one: Notice) -> str:
     match one.kind:
         case "deadline-approaching":
-            return f"срок {'сегодня, ' if one.working_days == 0 else ''}{_date_ru(one.due)}" if one.due else "приближается срок"
+            return f"срок {'сегодня, ' if one.due == one.day else ''}{_date_ru(one.due)}" if one.due else "приближается срок"
         case "step-overdue":
             return f"срок прошёл {_date_ru(one.due)}" if one.due else "срок прошёл"
         case "step-completed":
@@ -159,7 +176,7 @@ def _subject_ru(one: Notice) -> str:
 def _subject_en(one: Notice) -> str:
     match one.kind:
         case "deadline-approaching":
-            return f"due {'today, ' if one.working_days == 0 else 'on '}{_date_en(one.due)}" if one.due else "the deadline is near"
+            return f"due {'today, ' if one.due == one.day else 'on '}{_date_en(one.due)}" if one.due else "the deadline is near"
         case "step-overdue":
             return f"was due on {_date_en(one.due)}" if one.due else "overdue"
         case "step-completed":
@@ -173,7 +190,7 @@ def _subject_en(one: Notice) -> str:
 def _notice_ru(one: Notice) -> str:
     match one.kind:
         case "deadline-approaching":
-            return f"Ещё не выполнен. Срок: {_with_weekday_ru(one.due)}, {_left_ru(one.working_days)}."
+            return f"Ещё не выполнен. Срок: {_with_weekday_ru(one.due)}, {_left_ru(one.working_days, _until(one.due, one.day))}."
         case "step-overdue":
             return f"Не выполнен. Срок был: {_with_weekday_ru(one.due)}."
         case "step-completed":
@@ -181,15 +198,15 @@ def _notice_ru(one: Notice) -> str:
         case "step-reopened":
             return f"Был выполнен и снова открыт: {_with_weekday_ru(one.day)}. Появилось то, что ещё предстоит сделать."
         case "completion-corrected":
-            return f"Исправление: в этот день шаг не был выполнен, хотя об этом сообщалось. {_with_weekday_ru(one.day)}."
+            return f"Исправление: {_with_weekday_ru(one.day)} шаг не был выполнен, хотя об этом сообщалось."
         case "reopening-corrected":
-            return f"Исправление: в этот день шаг не был снова открыт, хотя об этом сообщалось. {_with_weekday_ru(one.day)}."
+            return f"Исправление: {_with_weekday_ru(one.day)} шаг не был снова открыт, хотя об этом сообщалось."
 
 
 def _notice_en(one: Notice) -> str:
     match one.kind:
         case "deadline-approaching":
-            return f"Not done yet. It is due on {_with_weekday_en(one.due)}: {_left_en(one.working_days)}."
+            return f"Not done yet. It is due on {_with_weekday_en(one.due)}: {_left_en(one.working_days, _until(one.due, one.day))}."
         case "step-overdue":
             return f"Not done. It was due on {_with_weekday_en(one.due)}."
         case "step-completed":
@@ -229,9 +246,9 @@ RUSSIAN = Language(
     title=lambda title: title.ru,
     subject=_subject_ru,
     notice=_notice_ru,
-    own=lambda one: (
+    own=lambda one, day: (
         f"Зарегистрируйте свой аккаунт по выданным логину и временному паролю. Ваш срок: {_with_weekday_ru(one.due)}, "
-        f"{_left_ru(one.working_days)}."
+        f"{_left_ru(one.working_days, one.due - day)}."
     ),
     people=lambda one: (
         f"{_staff_or_class_ru(one.class_id)}: {_count_ru(one.people, 'человек', 'человека', 'человек')}, "
@@ -259,9 +276,9 @@ ENGLISH = Language(
     title=lambda title: title.en,
     subject=_subject_en,
     notice=_notice_en,
-    own=lambda one: (
+    own=lambda one, day: (
         f"Register your account with the login and the temporary password that you received. Your date is {_with_weekday_en(one.due)}: "
-        f"{_left_en(one.working_days)}."
+        f"{_left_en(one.working_days, one.due - day)}."
     ),
     people=lambda one: (
         f"{_staff_or_class_en(one.class_id)}: {_count_en(one.people, 'person', 'people')}, "
@@ -337,7 +354,7 @@ def _page(letter: Letter, language: Language) -> Page:
         for plan in plans
     ]
     sections = [
-        Section(language.own_date, [Line(head(one.step), language.own(one)) for one in told.own]),
+        Section(language.own_date, [Line(head(one.step), language.own(one, letter.day)) for one in told.own]),
         *(Section(heading, lines) for heading, lines in by_kind.items()),
         Section(language.classes, [Line(head(one.step), language.people(one)) for one in told.classes], language.where_to_look),
         *(Section(heading, [Line(head(one.step, one.plan), language.schools(one)) for one in found]) for heading, found in counts),

@@ -140,7 +140,7 @@ def notices(progress: Progress, dues: Mapping[int, Due], day: date) -> Iterator[
                 revision=adoption.revision,
                 day=day,
                 due=due.day,
-                working_days=adoption.calendar.between(day, due.day),
+                working_days=_left(adoption, day, due.day),
                 reminders=step.reminders,
                 responsible=step.responsible,
             )
@@ -235,6 +235,11 @@ def _is_near(progress: Progress, step: Step, due: Due, due_on: date, day: date) 
         return True
     leads = LEADS_WD.get(step.reminders, ())
     return any(day == adoption.calendar.subtract(due_on, lead) for lead in leads)
+
+
+def _left(adoption: Adoption, day: date, due: date) -> int:
+    """How many working days are left until a date, 0 on the date itself alone. A date set for a day off counts as one."""
+    return adoption.calendar.between(day, due) + (day < due and not adoption.calendar.is_workday(due))
 
 
 def _term_runs(progress: Progress, step: Step, due: Due, day: date) -> bool:
