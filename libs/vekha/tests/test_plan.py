@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from vekha.testing import Up, Vekha
 
 SCHOOL_FIELDS = ["school", "plan", "revision", "rules", "as_of", "at", "calendar", "incomplete", "steps"]
@@ -44,6 +46,47 @@ def test_the_region_counts_schools_and_shows_them_one_by_one_when_asked(ask: Vek
     assert {"plan-2", "plan-3"} <= {school["school"] for school in one_by_one["by_school"]}
     assert len(one_by_one["by_school"]) == one_by_one["schools"]
     assert ask("plan", "status", "--by-school", "--school", "plan-2").code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "status", "--school", "Школа"),
+        ("plan", "status", "--school", ""),
+        ("plan", "status", "--plan", "План"),
+        ("plan", "adopt", "--school", "a b", "--start", "2015-08-17"),
+        ("plan", "adopt", "--school", "s", "--start", "2015-08-17", "--plan", "План"),
+        ("plan", "explain", "--school", "Школа", "--step", "4"),
+        ("plan", "diff", "--school", "-s"),
+        ("plan", "waive", "--school", "Школа", "--step", "4", "--reason", "quarantine"),
+        ("plan", "extend", "--school", "Школа", "--step", "4", "--until", "2015-09-01", "--reason", "quarantine"),
+        ("import", "--school", "Школа"),
+        ("events", "--school", "Школа"),
+    ],
+)
+def test_what_is_no_id_is_a_fault_of_the_command_line_that_says_what_an_id_looks_like(vekha: Vekha, arguments: tuple[str, ...]) -> None:
+    told = vekha(*arguments)
+    assert (told.code, told.out) == (2, "")
+    assert "usage.invalid" in told.err
+    assert "1 to 64 characters" in told.err
+    as_json = vekha(*arguments, "--json")
+    assert (as_json.code, as_json.json["error"]["code"]) == (2, "usage.invalid")
+
+
+def test_the_region_s_board_is_of_one_plan_and_names_the_others(
+    ask: Vekha, vekha: Vekha, instance: Up, open_school: Callable[[str], str]
+) -> None:
+    meals = "mo-2016-school-meals"
+    for school, name in (("plan-7", "mo-2015-school-portal"), ("plan-8", meals)):
+        assert ask("plan", "adopt", "--school", open_school(school), "--start", "2015-08-17", "--plan", name).code == 0
+    found = ask("plan", "status", "--plan", meals).json
+    assert (found["plan"], found["schools"], list(found["other_plans"])) == (meals, 1, ["mo-2015-school-portal"])
+    assert [step["step"] for step in found["steps"]] == [*range(10, 90, 10)]
+    told = vekha("plan", "status", "--plan", meals, "--data", instance.data)
+    assert f"The region, 1 school following {meals}, at the end of 2015-08-17" in told.out
+    assert "vekha plan status --plan mo-2015-school-portal" in told.err
+    assert ask("plan", "status", "--plan", "no-such").json["error"]["code"] == "plan.unknown"
+    assert ask("plan", "status", "--plan", meals, "--school", "plan-8").code == 2
 
 
 def test_a_step_is_explained(ask: Vekha, vekha: Vekha, instance: Up, open_school: Callable[[str], str]) -> None:

@@ -19,7 +19,7 @@ from eventkit.event import Recorded, decode
 from vekha.client import Client, Target, connected
 from vekha.failures import Failure
 from vekha.loop import run
-from vekha.options import json_option, target_options
+from vekha.options import ID, json_option, target_options
 from vekha.records import reading
 
 _PAGE = 500
@@ -47,7 +47,7 @@ class Wanted:
 
 @click.command()
 @click.option("--service", type=click.Choice(SERVICES), help="Only this service's log; by default all five, by time.")
-@click.option("--school", metavar="ID", help="Only events of this school.")
+@click.option("--school", type=ID, metavar="ID", help="Only events of this school.")
 @click.option("--person", metavar="ID", help="Only events that name this person's id.")
 @click.option("--type", "type_name", metavar="TYPE", help="Only this type, e.g. pupil-enrolled or roster.pupil-enrolled.v1.")
 @click.option("--follow", is_flag=True, help="Go on with new events until Ctrl-C.")

@@ -19,7 +19,7 @@ from vekha import output
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
 from vekha.loop import run
-from vekha.options import as_option, json_option, target_options
+from vekha.options import ID, as_option, json_option, target_options
 
 _PART_BYTES = 256 * 1024
 _MAX_PARTS = 512
@@ -39,7 +39,7 @@ def _legal_basis(_context: click.Context, _parameter: click.Parameter, value: st
 
 @click.command("import")
 @click.argument("path", type=click.Path(path_type=Path, readable=False))
-@click.option("--school", metavar="ID", required=True)
+@click.option("--school", type=ID, metavar="ID", required=True)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @click.option("--legal-basis", metavar="CODE:REF", callback=_legal_basis, help="Another ground than consent, for rows without one.")
 @as_option

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
+from contracts.event import Identifier
 from vekha.client import Target
 from vekha.folder import DEFAULT, DataFolder
 
@@ -22,6 +24,23 @@ data_option = click.option(
     show_default=True,
     help="The data folder of the instance.",
 )
+
+
+class IdType(click.ParamType[str]):
+    """The id of a school, a plan, …: refused before it becomes part of a call."""
+
+    name = "ID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return _IDENTIFIER.validate_python(value)
+        except ValidationError:
+            text = "an id has 1 to 64 characters: Latin letters, digits, - and _, and begins with a letter or a digit, like school-7"
+            self.fail(f"{value!r} is no id: {text}", param, ctx)
+
+
+_IDENTIFIER = TypeAdapter[str](Identifier)
+ID = IdType()
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 

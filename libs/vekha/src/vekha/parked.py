@@ -10,7 +10,7 @@ from contracts.operations import PARKED, RETRY_PARKED, Nothing, RetryParked
 from vekha import output
 from vekha.client import Target, connected
 from vekha.loop import run
-from vekha.options import json_option, target_options
+from vekha.options import ID, json_option, target_options
 
 
 @click.group()
@@ -28,7 +28,7 @@ def list_parked(target: Target, as_json: bool) -> None:
 
 @parked.command()
 @click.option("--service", type=click.Choice(SERVICES), help="Whose readers; by default everybody's.")
-@click.option("--school", metavar="ID", help="Only this school's events.")
+@click.option("--school", type=ID, metavar="ID", help="Only this school's events.")
 @target_options
 @json_option
 def retry(target: Target, service: str | None, school: str | None, as_json: bool) -> None:

@@ -31,7 +31,7 @@ from contracts.plan import (
 from vekha import board, output
 from vekha.client import Client, Target, connected
 from vekha.loop import run
-from vekha.options import as_option, json_option, target_options
+from vekha.options import ID, as_option, json_option, target_options
 
 _SCHOOL_FIELDS = ("school", "plan", "revision", "rules", "as_of", "at", "calendar", "incomplete", "steps")
 _REGION_FIELDS = ("plan", "as_of", "at", "schools", "incomplete", "steps")
@@ -88,7 +88,7 @@ def _known_options(prefix: str = "", when: str = "") -> Callable[[_Command], _Co
 
 _reason_option = click.option("--reason", type=click.Choice([reason.value for reason in ExceptionReason]), required=True)
 
-_region_plan_option = click.option("--plan", "plan_name", metavar="NAME", help="The region's plan, by default that of most schools.")
+_region_plan_option = click.option("--plan", "plan_name", type=ID, metavar="NAME", help="The region's plan, by default the commonest.")
 
 
 @click.group()
@@ -97,14 +97,14 @@ def plan() -> None:
 
 
 @plan.command()
-@click.option("--school", metavar="ID", required=True)
+@click.option("--school", type=ID, metavar="ID", required=True)
 @click.option("--start", type=_Day(), required=True, help="The day on which the plan starts.")
 @click.option("--week", type=click.Choice(["5", "6"]), help="How many days the school's week has; by default what the plan says.")
 @click.option("--anchor", type=click.Choice(get_args(AnchorReading)), help="What terms run from; by default what the plan says.")
 @click.option(
     "--count-from", type=click.Choice(get_args(CountFrom)), help="Whether a term counts the day it begins on; by default as the plan says."
 )
-@click.option("--plan", "name", metavar="NAME", default=DEFAULT_PLAN, show_default=True)
+@click.option("--plan", "name", type=ID, metavar="NAME", default=DEFAULT_PLAN, show_default=True)
 @as_option
 @target_options
 @json_option
@@ -127,7 +127,7 @@ def adopt(
 
 
 @plan.command()
-@click.option("--school", metavar="ID", required=True)
+@click.option("--school", type=ID, metavar="ID", required=True)
 @click.option("--step", type=click.IntRange(1, 99), required=True)
 @_reason_option
 @as_option
@@ -140,7 +140,7 @@ def waive(target: Target, school: str, step: int, reason: str, acting_as: str | 
 
 
 @plan.command()
-@click.option("--school", metavar="ID", required=True)
+@click.option("--school", type=ID, metavar="ID", required=True)
 @click.option("--step", type=click.IntRange(1, 99), required=True)
 @click.option("--until", "due", type=_Day(), required=True, help="The last day that the school has for the step.")
 @_reason_option
@@ -154,7 +154,7 @@ def extend(target: Target, school: str, step: int, due: date, reason: str, actin
 
 
 @plan.command()
-@click.option("--school", metavar="ID", help="By default the region: how many schools stand where.")
+@click.option("--school", type=ID, metavar="ID", help="By default the region: how many schools stand where.")
 @_region_plan_option
 @_known_options()
 @click.option("--by-school", is_flag=True, help="The region, and each school's board.")
@@ -182,7 +182,7 @@ def status(
 
 
 @plan.command()
-@click.option("--school", metavar="ID", required=True)
+@click.option("--school", type=ID, metavar="ID", required=True)
 @click.option("--step", type=click.IntRange(1, 99), required=True)
 @_known_options()
 @as_option
@@ -204,7 +204,7 @@ def explain(
 
 
 @plan.command()
-@click.option("--school", metavar="ID", help="By default the region.")
+@click.option("--school", type=ID, metavar="ID", help="By default the region.")
 @_region_plan_option
 @_known_options()
 @_known_options("to-", "The later board, by default the present one. ")
