@@ -83,7 +83,7 @@ def test_the_region_s_board_is_of_one_plan_and_names_the_others(
     assert (found["plan"], found["schools"], list(found["other_plans"])) == (meals, 1, ["mo-2015-school-portal"])
     assert [step["step"] for step in found["steps"]] == [*range(10, 90, 10)]
     told = vekha("plan", "status", "--plan", meals, "--data", instance.data)
-    assert f"The region, 1 school following {meals}, at the end of 2015-08-17" in told.out
+    assert f"The region, 1 school following {meals}, at the end of 2015-08-17" in " ".join(told.out.split())
     assert "vekha plan status --plan mo-2015-school-portal" in told.err
     assert ask("plan", "status", "--plan", "no-such").json["error"]["code"] == "plan.unknown"
     assert ask("plan", "status", "--plan", meals, "--school", "plan-8").code == 2

@@ -293,6 +293,16 @@ async def test_two_boards_of_the_region_that_are_compared_are_of_the_same_plan(r
     assert (await region.system.call(DIFF, DiffRequest(at=earlier, plan="mo-2016-school-meals"))).steps == ()
 
 
+async def test_what_was_known_is_not_asked_of_before_any_record_or_beyond_a_log(region: Region) -> None:
+    await region.system.until("2015-08-18T09:00:00+03:00")
+    await region.adopt()
+    assert await code_of(region.status(known_at="0001-01-01T00:00:00")) == "known-at.too-early"
+    assert await code_of(region.status(at={"roster": 1000000})) == "at.in-future"
+    with pytest.raises(Refused, match="not known by then") as no:
+        await region.status(at={"roster": 3})
+    assert no.value.code == "plan.not-adopted"
+
+
 async def types(region: Region, since: int) -> list[str]:
     """The types of what was recorded after so many events, without service and version."""
     return [event.type.split(".")[1] for event in (await region.recorded())[since:]]
@@ -806,7 +816,7 @@ async def test_an_answer_s_vector_gives_the_same_answer_again_byte_for_byte_what
 
 async def test_positions_that_nobody_has_reached_yet_and_two_ways_to_say_what_was_known_are_refused(region: Region) -> None:
     await region.adopt()
-    assert await code_of(region.status(at={"roster": 999})) == "reader.not-caught-up"
+    assert await code_of(region.status(at={"roster": 999})) == "at.in-future"
     assert await code_of(region.status(at={"roster": 1}, known_at="2015-08-17T08:00:00+03:00")) == "known.twice"
 
 

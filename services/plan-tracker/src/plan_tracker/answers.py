@@ -191,6 +191,8 @@ def _board(look: Look, school: str, actor: Actor, known: Mapping[str, int] | Non
     board = look.board(school) if known is None else look.board_as_known(school, known)
     if actor.role is Role.MUNICIPALITY and (board.place or ("",))[0] != actor.scope:
         raise Refused("access.other-municipality", f"School {school} does not belong to municipality {actor.scope}.")
+    if known is not None and board.progress() is None and look.board(school).progress() is not None:
+        raise Refused("plan.not-adopted", f"It was not known by then that school {school} has adopted a plan.")
     return board
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from contracts import SERVICES
+from contracts.operations import HEAD, Nothing
 from contracts.plan import DIFF, EXPLAIN, STATUS, Board, Difference, DiffRequest, ExplainRequest, Explanation, StatusRequest
 from eventkit.answering import Caller
 from eventkit.clock import DEFAULT_ZONE, local_day
@@ -23,6 +24,8 @@ from plan_tracker.answers import difference, explanation, region_board, school_b
 from plan_tracker.boards import Boards, Look
 from plan_tracker.known import positions_known_at
 from plan_tracker.projections import opening, time_zone
+
+_FIRST_YEAR = 2000
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,20 @@ async def _view(service: Service, school: str | None, as_of: date | None, known_
         known = await positions_known_at(service, rfc3339(now))
     elif at is not None:
         known = {source: at.get(source, 0) for source in SERVICES}
-        await service.caught_up(known)
+        await _read_up_to(service, known)
     return _View(now, as_of, known)
+
+
+async def _read_up_to(service: Service, known: Mapping[str, int]) -> None:
+    """Raises Refused `at.in-future` for a position that a log has not reached, `reader.not-caught-up` for one that we have not read yet."""
+    try:
+        await service.caught_up(known)
+    except Refused:
+        for source, position in known.items():
+            head = (await service.calls.call(HEAD[source], Nothing())).reply.position
+            if head < position:
+                raise Refused("at.in-future", f"The log of {source} has no position {position} yet: it ends at {head}.") from None
+        raise
 
 
 def _zone(connection: Connection, school: str | None) -> str:
@@ -133,6 +148,8 @@ def _moment(text: str, zone: str, now: datetime) -> datetime:
     except ValueError:
         raise Refused("known-at.unreadable", f"{text!r} is no time: write RFC 3339, e.g. 2015-09-01T12:00:00+03:00.") from None
     found = found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(zone))
+    if found.year < _FIRST_YEAR:
+        raise Refused("known-at.too-early", f"{text} is before any record: name a time from the year {_FIRST_YEAR} on.")
     if found > now:
         raise Refused("known-at.in-future", f"{text} has not come yet.")
     return found
