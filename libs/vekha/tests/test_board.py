@@ -96,3 +96,26 @@ def test_the_region_counts_its_schools_in_words_and_says_how_many_are_left_out_o
     hidden = region.model_copy(update={"steps": (row.model_copy(update={"suppressed": 1}),), "schools": 2})
     assert "The region, 2 schools, at" in shown(board.board_table(hidden, 150))
     assert "without 1 school" in shown(board.board_table(hidden, 150))
+
+
+@pytest.mark.parametrize(("done", "shown_as"), [(None, "hidden"), (1674, "1674/1678")])
+def test_only_a_count_that_could_tell_people_apart_is_hidden(done: int | None, shown_as: str) -> None:
+    row = StepRow(
+        step=9,
+        state="in_progress",
+        done=done,
+        total=done and 1678,
+        late=None,
+        due=None,
+        deadline="none",
+        due_live=None,
+        deadline_live="none",
+        first_completed_on=None,
+        completed_on=None,
+        blocked_by=(),
+        suppressed=True,
+    )
+    told = shown(board.board_table(Board(school="school-7", as_of=DAY, at={}, incomplete=False, steps=(row,)), 150))
+    assert shown_as in told
+    assert told.count("hidden") == (2 if done is None else 1)
+    assert "under" not in told

@@ -18,7 +18,7 @@ def check_role(call: Call[Any, Any], actor: Actor) -> None:
     if actor.role not in call.allowed:
         if actor.role is Role.ANONYMOUS:
             raise Refused("access.no-token", f"{call.name} needs a token.")
-        raise Refused("access.role", f"A {_words(actor.role)} may not call {call.name}.")
+        raise Refused("access.role", f"The role of {_words(actor.role)} may not call {call.name}.")
 
 
 def check_scope(actor: Actor, request: Request) -> None:

@@ -40,6 +40,7 @@ _DEADLINES = {
 _MOST_IDS = 10
 _MOST_EVENTS = 5
 _TITLE = "title"
+_HIDDEN = "hidden"  # from those who see no people, where a few could be told apart by the count (DESIGN 3)
 _WIDE = 110  # columns of a terminal that has room for everything
 
 
@@ -142,7 +143,7 @@ def _school(board: Board, width: int) -> Table:
             titles.get(row.step, ""),
             _styled(row.state, _STATES),
             _count(row),
-            str(row.late) if row.late else "",
+            _HIDDEN if row.suppressed else str(row.late or ""),
             _day(row.due),
             _styled(row.deadline, _DEADLINES),
             _day(row.due_live),
@@ -206,8 +207,8 @@ def _styled(word: str, styles: dict[str, str]) -> Text:
 
 
 def _count(row: StepRow) -> str:
-    if row.suppressed:
-        return "under 5"  # no group so small is counted out to those who see no people (DESIGN 3)
+    if row.suppressed and row.total is None:
+        return _HIDDEN
     return "" if row.total is None else f"{row.done}/{row.total}"
 
 

@@ -45,7 +45,7 @@ _MOST_SCHOOLS = 500
     type=click.IntRange(1, _MOST_SCHOOLS),
     default=1,
     show_default=True,
-    help="With more than one, so many small invented schools live through their plans beside it: fast, slow, stuck and chaotic ones.",
+    help="How many in all; those beside the first are small invented schools: fast, slow, stuck and chaotic ones.",
 )
 @json_option
 def demo(data: Path, schools: int, as_json: bool) -> None:

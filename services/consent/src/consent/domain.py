@@ -243,5 +243,7 @@ def _last_day(decision: Decision, signed_on: date) -> date | None:
     if decision.subject_kind is SubjectKind.PUPIL and (valid_until + timedelta(days=1)).day != 1:
         valid_until = valid_until.replace(day=1) - timedelta(days=1)
     if valid_until < signed_on:
-        raise Refused("consent.expired", f"This consent would have ended on {valid_until}, before it was signed. Have a new one signed.")
+        rounded = "" if valid_until == decision.valid_until else ": a pupil's ends with the month before the day that was given"
+        text = f"This consent would have ended on {valid_until}, before it was signed{rounded}. Have a new one signed."
+        raise Refused("consent.expired", text)
     return valid_until

@@ -132,8 +132,9 @@ class Registry:
                 raise _other_class()
             if decision.seat.class_id not in self._classes:
                 raise Refused("class.unknown", f"There is no class {decision.seat.class_id} in this school.")
-            if decision.subject_kind is not _KIND_OF_HOLDER[decision.seat.holder]:
-                raise Refused("seat.other-kind", f"A seat of {decision.seat.holder} is not one of {decision.subject_kind}.")
+            if decision.subject_kind is not (kind := _KIND_OF_HOLDER[decision.seat.holder]):
+                text = f"Who has the seat of a {decision.seat.holder} decides as {kind}, not {decision.subject_kind}: name the right seat."
+                raise Refused("seat.other-kind", text)
         elif decision.person is not None:
             if self._own_class is not None and decision.person not in self._in_own_class:
                 raise _other_class()

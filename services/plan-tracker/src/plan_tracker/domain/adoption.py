@@ -252,7 +252,7 @@ def _step(plan: Plan, n: int) -> Step:
     try:
         return plan.step(n)
     except KeyError:
-        raise Refused("step.unknown", f"The plan has no step {n}: it has {len(plan.steps)}.") from None
+        raise Refused("step.unknown", f"The plan has no step {n}: it has {', '.join(str(step.n) for step in plan.steps)}.") from None
 
 
 def _evolve(state: SchoolPlan, event: Event) -> SchoolPlan:

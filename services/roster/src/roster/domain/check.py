@@ -101,7 +101,7 @@ def _verify(command: Verify, state: Check) -> Sequence[Event]:
     if state.blocking:
         raise Refused(
             "issue.blocking-open",
-            f"{state.blocking} blocking issues of {command.class_id} are open. Mend the data and resolve them first.",
+            f"Blocking issues of {command.class_id} that are open: {state.blocking}. Mend the data and resolve them first.",
             "roster.issues lists them, roster.resolve-issue resolves one.",
         )
     if state.verified == command.looked_at:

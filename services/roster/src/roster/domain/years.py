@@ -36,13 +36,13 @@ def decide(command: RollOverYear, rolled_over: bool) -> Sequence[Event]:
     if command.open_classes:
         raise Refused(
             "year.classes-open",
-            f"{command.open_classes} classes of {command.from_year} are open still.",
+            f"Classes of {command.from_year} that are open still: {command.open_classes}.",
             "Roll each of them over (roster.roll-over-class); close a leaving class when its pupils have left (roster.close-class).",
         )
     if command.pupils:
         raise Refused(
             "year.pupils-remain",
-            f"{command.pupils} pupils are in closed classes of {command.from_year} still.",
+            f"Pupils who are in closed classes of {command.from_year} still: {command.pupils}.",
             "Roll those classes over (roster.roll-over-class), or record who has left the school (roster.pupil-left).",
         )
     return [AcademicYearRolledOver(from_year=command.from_year, to_year=command.to_year)]
