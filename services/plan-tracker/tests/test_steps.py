@@ -1,5 +1,6 @@
 """What makes each step done, late, undone and done again, in a school whose plan starts on Monday 17.08.2015."""
 
+from dataclasses import dataclass
 from datetime import date
 
 import pytest
@@ -29,14 +30,17 @@ from contracts.identity import (
 from contracts.notifier import MessageBounced
 from contracts.plan import (
     ConsultationHeld,
+    ExceptionReason,
     ImplementationOrderRegistered,
     ImplementationOrderRevoked,
     StepAttested,
     StepRow,
+    StepWaived,
     TrainingAttended,
     TrainingForm,
     TrainingSessionCancelled,
     TrainingSessionScheduled,
+    WaiverRevoked,
 )
 from contracts.roster import (
     AcademicYearRolledOver,
@@ -80,6 +84,7 @@ from contracts.roster import (
 )
 from plan_tracker.domain.board import SchoolBoard
 from plan_tracker.domain.join import Join
+from plan_tracker.domain.plan import load_plan
 from plan_tracker.testing import Logs, documents_of
 
 START = date(2015, 8, 17)
@@ -1193,6 +1198,83 @@ def test_pupils_who_are_rolled_over_take_their_decisions_along_to_the_next_year(
     school.happened(aug(25), AcademicYearRolledOver(from_year="2015/2016", to_year="2016/2017"))
     assert school.states(13, aug(25)) == ["done"]
     assert (school.states(15, aug(25)), school.count(15, aug(25))) == (["done"], (1, 1))
+
+
+# Every step the same way: not started, done in time, late, waived.
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a school has on the first day, and what then does the step."""
+
+    given: tuple[Event, ...]
+    done: tuple[Event, ...]
+
+
+A_CLASS = (a_parallel("1a", 1), created("1a"), headcount("1a", 1))
+A_DECISION = granted("p1", at=seat("1a", 1))
+AN_ENTRY = (enrolled("p1", "1a", 1), linked("p1", "m1"))
+A_TEACHER = (hired("anna"), granted("anna", "staff"), issued("anna"))
+
+WAYS = {
+    1: Way((hired("anna"), named("t1", "anna")), (attended("t1", "anna"),)),
+    2: Way((hired("head", Position.DIRECTOR), issued("head")), (handed_over("head"),)),
+    3: Way(A_CLASS, (verified("1a"),)),
+    4: Way((hired("anna"),), (CoordinatorAppointed(person="anna"),)),
+    5: Way((), (workplaces(30), ATTESTED)),
+    6: Way((), (ImplementationOrderRegistered(order="o1", evidence_sha256=None),)),
+    7: Way((hired("anna"), CoordinatorAppointed(person="anna")), (attended("t1", "anna", "face-to-face"),)),
+    8: Way((hired("anna"),), (granted("anna", "staff"),)),
+    9: Way(A_CLASS, (periods(1),)),
+    10: Way(A_CLASS, (bells(1),)),
+    11: Way((), tuple(filled(name) for name in ("subjects", "positions", "rooms", "group-types"))),
+    12: Way((declared("1a"),), (created("1a"),)),
+    13: Way(A_CLASS, (A_DECISION,)),
+    14: Way((*A_CLASS, A_DECISION), AN_ENTRY),
+    15: Way((*A_CLASS, A_DECISION, *AN_ENTRY), (assigned("p1", "1a"),)),
+    16: Way(A_CLASS, (timetable("1a"),)),
+    17: Way(A_CLASS, tuple(consulted("1a"))),
+    18: Way(A_TEACHER, (handed_over("anna"),)),
+    19: Way((*A_TEACHER, handed_over("anna")), (activated("anna"),)),
+    21: Way((), (rated(aug(16), 80),)),
+}
+every_step = pytest.mark.parametrize("step", sorted(WAYS))
+
+
+def against(step: int, word: str) -> str:
+    """How a deadline is judged; step 1 has none while the ministry has published no schedule."""
+    return "none" if step == 1 else word
+
+
+@every_step
+def test_a_step_is_not_started_and_then_done_in_time(school: School, step: int) -> None:
+    school.happened(aug(17), *WAYS[step].given)
+    school.happened(aug(18), *WAYS[step].done)
+    assert school.states(step, aug(17), aug(18), sep(30)) == ["not_started", "done", "done"]
+    assert school.step(step, aug(18)).deadline == against(step, "done_on_time")
+    assert school.missing(step, aug(18)) == []
+    assert school.missing(step, aug(17)) != []
+
+
+@every_step
+def test_a_step_that_is_done_after_its_date_is_late_for_good(school: School, step: int) -> None:
+    school.happened(aug(17), *WAYS[step].given)
+    school.happened(sep(30), *WAYS[step].done)
+    assert school.states(step, sep(29), sep(30)) == ["not_started", "done"]
+    assert [school.step(step, day).deadline for day in (sep(29), sep(30))] == [against(step, "overdue"), against(step, "done_late")]
+
+
+@every_step
+def test_a_waived_step_holds_nobody_up_until_the_waiver_is_revoked_and_may_be_done_all_the_same(school: School, step: int) -> None:
+    school.happened(aug(17), *WAYS[step].given)
+    school.happened(aug(18), StepWaived(step=step, reason=ExceptionReason.NOT_APPLICABLE))
+    school.happened(aug(20), WaiverRevoked(step=step))
+    school.happened(aug(21), StepWaived(step=step, reason=ExceptionReason.NOT_APPLICABLE))
+    school.happened(aug(24), *WAYS[step].done)
+    assert school.states(step, aug(17), aug(18), aug(20), aug(21), aug(24)) == ["not_started", "waived", "not_started", "waived", "done"]
+    assert school.step(step, aug(18)).deadline == against(step, "done_on_time")
+    following = [later.n for later in load_plan("mo-2015-school-portal").steps if step in later.predecessors]
+    assert all(step not in school.step(later, aug(18)).blocked_by for later in following)
 
 
 # What never was true.

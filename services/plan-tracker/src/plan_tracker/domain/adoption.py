@@ -185,9 +185,9 @@ def _of_running_plan(
     adopted, plan = state.adopted, load(state.adopted.plan, state.revision)
     match command:
         case Attest(n):
-            return _attest(command, _step(plan, n), state)
+            return _attest(command, step_of(plan, n), state)
         case Waive(n, reason):
-            standing = state.waivers.get(_step(plan, n).n)
+            standing = state.waivers.get(step_of(plan, n).n)
             if standing is not None and standing is not reason:
                 text = f"Step {n} is waived already, as {standing}. Revoke that waiver to waive it for another reason."
                 raise Refused("step.waived", text)
@@ -199,7 +199,7 @@ def _of_running_plan(
         case Extend(n, due, reason):
             if state.extended.get(n) == due:
                 return []
-            _check_extension(command, plan, _step(plan, n), adopted, state.baseline.get(str(n)))
+            _check_extension(command, plan, step_of(plan, n), adopted, state.baseline.get(str(n)))
             extended = replace(state, extended={**state.extended, n: due})
             return [
                 DeadlineExtended(step=n, due=due, reason=reason),
@@ -248,7 +248,8 @@ def _counted_anew(cause: BaselineCause, state: SchoolPlan, adopted: PlanAdopted,
     return [BaselineRevised(cause=cause, revision=plan.revision, calendar=basis.calendar.digest, baseline=changed)]
 
 
-def _step(plan: Plan, n: int) -> Step:
+def step_of(plan: Plan, n: int) -> Step:
+    """Raises Refused `step.unknown`, with the numbers that there are."""
     try:
         return plan.step(n)
     except KeyError:
