@@ -80,6 +80,10 @@ def explained(reason: DueReason) -> str:
             DueReason(due=date(2015, 8, 18), rule="1 working day after the start", anchor_day=date(2015, 8, 17), working_days=1),
             "2015-08-18: 1 working day after the start, counted from 2015-08-17",
         ),
+        (
+            DueReason(due=date(2015, 9, 1), rule="extended to 2015-09-01; without that on 2015-08-18, 1 working day after the start"),
+            "2015-09-01: extended to 2015-09-01; without that on 2015-08-18, 1 working day after the start",
+        ),
         (DueReason(due=None, rule="every week, again and again"), "never: every week, again and again"),
     ],
 )

@@ -94,6 +94,18 @@ def test_codes_that_are_out_are_replaced_only_on_demand_and_no_empty_file_is_lef
     assert credentials(tmp_path / "first.pdf") != credentials(tmp_path / "again.pdf")
 
 
+def test_a_folder_into_which_nothing_was_printed_can_be_named_again(school: School, tmp_path: Path) -> None:
+    folder = tmp_path / "slips"
+    assert school.slips("--out", tmp_path / "first").code == 0
+    nothing = school.slips("--out", folder)
+    assert (nothing.code, nothing.json["printed"], folder.exists()) == (1, 0, False)
+    assert school.slips("--reissue", "--out", folder).code == 0
+
+
+def test_a_class_that_is_no_id_is_a_fault_of_the_command_line(school: School, tmp_path: Path) -> None:
+    assert school.slips("--class", "Класс", "--out", tmp_path / "class.pdf").code == 2
+
+
 def test_no_file_is_overwritten_and_no_code_is_made_that_could_not_be_written(school: School, tmp_path: Path) -> None:
     (tmp_path / "there.pdf").write_text("codes that are nowhere else")
     assert school.slips("--staff", "--out", tmp_path / "there.pdf").error["code"] == "file.exists"

@@ -220,7 +220,7 @@ def _why(reason: DueReason) -> str:
     text = f"{_day(reason.due) or 'never'}{', provisionally' if reason.provisional else ''}: {reason.rule}"
     if reason.working_days is not None and reason.anchor_day is not None:
         text += f", counted from {reason.anchor_day}"
-    elif reason.anchor_day != reason.due:
+    elif reason.anchor_day is not None and reason.anchor_day != reason.due:
         text += f", {reason.anchor_day}"
     if reason.skipped:
         text += f", skipping {', '.join(f'{skipped.day} ({skipped.why})' for skipped in reason.skipped)}"

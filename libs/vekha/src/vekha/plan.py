@@ -263,7 +263,7 @@ async def _status(target: Target, request: StatusRequest, acting_as: str | None,
     for name, schools in (found.other_plans or {}).items():
         output.remark(f"Without the schools that follow {name}, {schools}. See: vekha plan status --plan {name}")
     if found.incomplete:
-        output.remark("Some events could not be taken in, so this is incomplete. See: vekha parked list")
+        output.remark("Some events could not be taken in, so this is incomplete. `vekha doctor` says which and why.")
 
 
 async def _explain(target: Target, request: ExplainRequest, acting_as: str | None, *, as_json: bool) -> None:

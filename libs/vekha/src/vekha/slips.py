@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,10 @@ from vekha import output
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
 from vekha.loop import run
-from vekha.options import as_option, json_option, target_options
+from vekha.options import ID, as_option, json_option, target_options
 
 _TIMEOUT_S = 60.0
+_MOST_LISTED = 10  # people, for each reason
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class _Outcome:
 
 
 @click.command()
-@click.option("--school", metavar="ID", required=True)
-@click.option("--class", "class_id", metavar="ID", help="The pupils of one class and their guardians.")
+@click.option("--school", type=ID, metavar="ID", required=True)
+@click.option("--class", "class_id", type=ID, metavar="ID", help="The pupils of one class and their guardians.")
 @click.option("--staff", is_flag=True, help="The staff. Without --class and --staff: everybody, a file for each class and the staff.")
 @click.option("--reissue", is_flag=True, help="Also for those who have a code, which is then no longer valid.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new PDF; for everybody, a new folder of them.")
@@ -69,10 +70,19 @@ def slips(
         files = [str(file) for file in outcome.files]
         output.print_json({"files": files, "printed": outcome.printed, "refused": outcome.refused, "command_ids": outcome.command_ids})
     else:
-        for person, code in outcome.refused.items():
-            click.echo(f"{person}: {code}")
+        for code, people in _by_code(outcome.refused).items():
+            click.echo(f"{code}: {len(people)}: {', '.join(people[:_MOST_LISTED])}{' …' if len(people) > _MOST_LISTED else ''}")
         click.echo(f"{outcome.printed} printed, {len(outcome.refused)} refused.")
+        if "credentials.already-issued" in outcome.refused.values():
+            output.remark("Who has a code keeps it. With --reissue another one takes its place.")
     return Exit.OK if outcome.printed else Exit.FAILED
+
+
+def _by_code(refused: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for person, code in refused.items():
+        found.setdefault(code, []).append(person)
+    return found
 
 
 async def _print(
@@ -92,6 +102,8 @@ async def _print(
                     request = PrintSlips(school=school, people=people, class_id=lot.class_id, reissue=reissue)
                     await _print_file(client, request, _numbered(file, start // SLIPS_A_CALL + 1), as_, outcome)
                     progress.advance(task, len(people))
+        if in_folder and not outcome.files:
+            out.rmdir()  # nothing was printed, so the same folder can be named again
 
 
 async def _lots(client: Client, school: str, class_id: str | None, as_: str | None, *, staff: bool) -> list[_Lot]:
