@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Connection, Select, func, insert, or_, select
 
 from contracts import roster as calls
-from contracts.call import AnnulEntry, Call, Reply, Role, SchoolRequest
+from contracts.call import AnnulEntry, Call, Reply, Role
 from contracts.consent import SubjectKind
 from eventkit.answering import Caller
 from eventkit.decider import Refused
@@ -36,7 +36,7 @@ from roster.tables import (
 )
 from roster.vault import Sealed, journal_table, vault_table
 
-A = TypeVar("A", bound=SchoolRequest)
+A = TypeVar("A", bound=calls.Act)
 P = TypeVar("P", bound=Reply)
 
 
@@ -52,7 +52,7 @@ def _register_acts(service: Service, books: Books) -> None:
 
         def registering(function: Callable[[Book, A], P]) -> Callable[[Book, A], P]:
             def handler(request: A, tx: Transaction, caller: Caller) -> P:
-                book = books.open(tx, request.school, getattr(request, "happened_on", None))
+                book = books.open(tx, request.school, request.happened_on)
                 reply = function(book, request)
                 book.write()
                 return reply
@@ -182,9 +182,11 @@ def _register_acts(service: Service, books: Books) -> None:
         acts.roll_over_year(book, request.from_year, request.to_year)
         return calls.Done()
 
-    @act(calls.ANNUL)
-    def annul(book: Book, request: AnnulEntry) -> calls.Done:
+    @service.command(calls.ANNUL)
+    def annul(request: AnnulEntry, tx: Transaction, caller: Caller) -> calls.Done:
+        book = books.open(tx, request.school)  # an annulment has no day of its own: it stands at that of what it annuls
         acts.annul(book, request)
+        book.write()
         return calls.Done()
 
     @act(calls.DECLARE_WORKPLACES)
