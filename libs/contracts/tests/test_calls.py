@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts import CALLS, SERVICES, Call
-from contracts.call import Reply, Request, Role, query
+from contracts.call import WIDEST, Reply, Request, Role, Scope, named_by, query
 
 OPERATOR, SERVICE = Role.OPERATOR, Role.SERVICE
 DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, STAFF = Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.STAFF
@@ -110,11 +110,39 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     **{f"{service}.{verb}": set[Role]() for service in SERVICES for verb in ("parked", "retry-parked")},
 }
 
+HOW_FAR: dict[str, dict[Role, Scope]] = {
+    # Gates 13 and 15→18: a class teacher acts for the own class
+    "consent.record-decision": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "consent.record-decisions": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "identity.issue-credentials": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "identity.print-slips": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "identity.hand-over": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "roster.people": {CLASS_TEACHER: Scope.OWN_CLASS},
+    # A family's decision is the family's to take back
+    "consent.withdraw": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},
+}
+"""Where a role reaches less far than the widest that it can."""
+
+OF_THE_WHOLE_SCHOOL = {"roster.timetable": {CLASS_TEACHER}}
+"""Where somebody who is limited elsewhere may name any class of the school: a timetable hangs in the hall."""
+
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=lambda call: call.name)
 
 
 def test_who_may_make_which_call() -> None:
     assert {name: set(call.allowed) for name, call in CALLS.items()} == {name: roles | {OPERATOR} for name, roles in WHO_MAY_CALL.items()}
+
+
+def test_how_far_each_role_reaches_in_which_call() -> None:
+    narrower = {name: {role: scope for role, scope in call.scopes.items() if scope is not WIDEST[role]} for name, call in CALLS.items()}
+    assert {name: roles for name, roles in narrower.items() if roles} == HOW_FAR
+
+
+@every_call
+def test_a_call_that_names_people_or_classes_says_how_far_those_reach_who_are_not_the_schools_office(call: Call[Any, Any]) -> None:
+    limited = {CLASS_TEACHER, STAFF, PUPIL, GUARDIAN} & call.allowed - OF_THE_WHOLE_SCHOOL.get(call.name, set())
+    if named_by(call.request):
+        assert {role for role in limited if call.scopes[role] in (Scope.OWN_SCHOOL, Scope.EVERYTHING)} == set()
 
 
 @every_call

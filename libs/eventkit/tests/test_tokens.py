@@ -13,7 +13,7 @@ from contracts.call import CALLS, Role
 from contracts.operations import CLOCK, Nothing
 from contracts.plan import StatusRequest
 from contracts.roster import OPEN_SCHOOL, OpenSchool, SchoolQuery
-from eventkit.access import ANONYMOUS, check_role, check_scope
+from eventkit.access import ANONYMOUS, check_role, check_school
 from eventkit.clock import ManualClock
 from eventkit.decider import Refused
 from eventkit.secrets import ISSUERS, OPERATOR, Secrets
@@ -163,7 +163,7 @@ def test_a_role_may_call_what_stands_beside_the_call_and_the_operator_everything
 
 def scope_refusal(actor: Actor, request: OpenSchool | SchoolQuery | StatusRequest | Nothing) -> str | None:
     try:
-        check_scope(actor, request)
+        check_school(actor, request)
     except Refused as refused:
         return refused.code
     return None

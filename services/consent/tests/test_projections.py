@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Executable, Row, create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from consent.projections import People, ended_before, metadata, next_end, people_of_class, timezones
+from consent.projections import People, ended_before, entered_in_class, metadata, next_end, timezones
 from contracts.consent import (
     AgeBand,
     Capacity,
@@ -140,7 +140,7 @@ def after(batches: Sequence[Sequence[Recorded]]) -> tuple[dict[str, set[tuple[ob
         for batch in batches:
             People().apply(connection, batch)
         rows = {table.name: {tuple(row) for row in connection.execute(select(table))} for table in metadata.sorted_tables}
-        members = {row.person for row in connection.execute(people_of_class("5a", ["p-1", "p-2", "p-3"]))}
+        members = {row.person for row in connection.execute(entered_in_class("5a", ["p-1", "p-2", "p-3"]))}
     engine.dispose()
     return rows, members
 

@@ -1,16 +1,16 @@
 """How services call each other, and who may call what.
 
-A call is declared once, for both of its ends: its name, its request, its reply and the roles that may make it. It
-travels as NATS request and reply on `call.<service>.<verb>`, is in no stream and is never logged, so its bodies may
-carry personal data.
+A call is declared once, for both of its ends: its name, its request, its reply, the roles that may make it and how far
+each of them reaches. It travels as NATS request and reply on `call.<service>.<verb>`, is in no stream and is never logged,
+so its bodies may carry personal data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,47 @@ class Role(StrEnum):
     GUARDIAN = "guardian"
     MUNICIPALITY = "municipality"
     MINISTRY = "ministry"
+
+
+class Scope(StrEnum):
+    """How far a role reaches in a call. The receiver holds it against what the request names, at the moment of the act (DESIGN 3)."""
+
+    EVERYTHING = "everything"
+    REGION = "counts of the region"
+    OWN_MUNICIPALITY = "counts of the own municipality"
+    OWN_SCHOOL = "own school"
+    OWN_CLASS = "own class: its pupils and their guardians"
+    SELF_AND_CHILDREN = "self and linked children"
+    SELF = "self"
+
+
+WIDEST: Mapping[Role, Scope] = {
+    Role.OPERATOR: Scope.EVERYTHING,
+    Role.ANONYMOUS: Scope.EVERYTHING,
+    Role.SERVICE: Scope.EVERYTHING,
+    Role.DIRECTOR: Scope.OWN_SCHOOL,
+    Role.ADMINISTRATOR: Scope.OWN_SCHOOL,
+    Role.CLASS_TEACHER: Scope.OWN_SCHOOL,
+    Role.STAFF: Scope.OWN_SCHOOL,
+    Role.PUPIL: Scope.OWN_SCHOOL,
+    Role.GUARDIAN: Scope.OWN_SCHOOL,
+    Role.MUNICIPALITY: Scope.OWN_MUNICIPALITY,
+    Role.MINISTRY: Scope.REGION,
+}
+"""How far each role reaches where its call says nothing else. What names people or classes says so for the last four of a school."""
+
+NAMING: Mapping[str, str] = {
+    "person": "person",
+    "people": "person",
+    "pupil": "person",
+    "guardian": "person",
+    "subject": "person",
+    "class_id": "class",
+    "to_class_id": "class",
+    "classes": "class",
+    "consent_id": "consent",
+}
+"""The fields by which requests name whom they are about, wherever these stand in one: a narrow scope is held against them."""
 
 
 class Request(BaseModel):
@@ -66,14 +107,22 @@ P = TypeVar("P", bound=Reply)
 
 @dataclass(frozen=True)
 class Call(Generic[Q, P]):
-    """One internal call. `command` says whether it records events: only a command has a command id."""
+    """One internal call. `command` says whether it records events: only a command has a command id.
+
+    `each`: it answers for each of those whom it names; who is out of the caller's reach is refused alone, not the whole call.
+    """
 
     name: str
     request: type[Q]
     reply: type[P]
-    allowed: frozenset[Role]
+    scopes: Mapping[Role, Scope] = field(hash=False)
     summary: str
     command: bool
+    each: bool = False
+
+    @property
+    def allowed(self) -> frozenset[Role]:
+        return frozenset(self.scopes)
 
     @property
     def service(self) -> str:
@@ -88,20 +137,39 @@ CALLS: dict[str, Call[Any, Any]] = {}
 """Every call by its name, in the order of declaration."""
 
 
-def _declare(name: str, request: type[Q], reply: type[P], allowed: Iterable[Role], summary: str, *, command: bool) -> Call[Q, P]:
+Who = Iterable[Role] | Mapping[Role, Scope]
+"""Who may make a call. Of a role that reaches less far than it could (`WIDEST`), a mapping says how far."""
+
+
+def _declare(name: str, request: type[Q], reply: type[P], who: Who, summary: str, *, command: bool, each: bool) -> Call[Q, P]:
     if name in CALLS:
         raise ValueError(f"call {name} is declared twice")
+    scopes = dict(cast("Mapping[Role, Scope]", who)) if isinstance(who, Mapping) else {role: WIDEST[role] for role in who}
     # The operator of an embedded instance may do everything (DESIGN 3).
-    call = Call(name, request, reply, frozenset(allowed) | {Role.OPERATOR}, summary, command)
+    call = Call(name, request, reply, {Role.OPERATOR: Scope.EVERYTHING, **scopes}, summary, command, each)
     CALLS[name] = call
     return call
 
 
-def command(name: str, request: type[Q], reply: type[P], allowed: Iterable[Role], summary: str) -> Call[Q, P]:
+def command(name: str, request: type[Q], reply: type[P], who: Who, summary: str, *, each: bool = False) -> Call[Q, P]:
     """Declares a call that records events."""
-    return _declare(name, request, reply, allowed, summary, command=True)
+    return _declare(name, request, reply, who, summary, command=True, each=each)
 
 
-def query(name: str, request: type[Q], reply: type[P], allowed: Iterable[Role], summary: str) -> Call[Q, P]:
+def query(name: str, request: type[Q], reply: type[P], who: Who, summary: str, *, each: bool = False) -> Call[Q, P]:
     """Declares a call that only answers."""
-    return _declare(name, request, reply, allowed, summary, command=False)
+    return _declare(name, request, reply, who, summary, command=False, each=each)
+
+
+def named_by(request: type[BaseModel]) -> set[str]:
+    """What a request can name, wherever it stands in it: "person", "class", "consent"."""
+    found = {NAMING[name] for name in request.model_fields if name in NAMING}
+    return found.union(*(named_by(part) for about in request.model_fields.values() for part in _models(about.annotation)))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        return
+    for part in get_args(annotation):
+        yield from _models(part)

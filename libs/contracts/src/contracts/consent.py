@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.call import Reply, Role, SchoolRequest, command, query
+from contracts.call import Reply, Role, SchoolRequest, Scope, command, query
 from contracts.event import Event, Identifier, Sha256, Value, event
 from contracts.roster import Act, Seat
 
@@ -217,14 +217,18 @@ class ConsentStatus(Reply):
     consents: tuple[ConsentCard, ...]
 
 
-_COLLECTORS = (Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.SERVICE)
+_COLLECTORS = {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.CLASS_TEACHER: Scope.OWN_CLASS, Role.SERVICE: Scope.EVERYTHING}
 
 RECORD_DECISION = command("consent.record-decision", RecordDecision, DecisionRecorded, _COLLECTORS, "Steps 8 and 13: records one decision")
 RECORD_DECISIONS = command(
-    "consent.record-decisions", RecordDecisions, DecisionsRecorded, _COLLECTORS, "Steps 8 and 13: records a list of decisions"
+    "consent.record-decisions", RecordDecisions, DecisionsRecorded, _COLLECTORS, "Steps 8 and 13: records a list of decisions", each=True
 )
 WITHDRAW = command(
-    "consent.withdraw", Withdraw, Withdrawn, (Role.ADMINISTRATOR, Role.GUARDIAN, Role.STAFF, Role.PUPIL), "Records a withdrawal"
+    "consent.withdraw",
+    Withdraw,
+    Withdrawn,
+    {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.GUARDIAN: Scope.SELF_AND_CHILDREN, Role.STAFF: Scope.SELF, Role.PUPIL: Scope.SELF},
+    "Records a withdrawal",
 )
 INVALIDATE = command(
     "consent.invalidate", Invalidate, Invalidated, (Role.DIRECTOR, Role.ADMINISTRATOR), "Records that a decision never was valid"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, command, query
+from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, Scope, command, query
 from contracts.consent import SubjectKind
 from contracts.event import Annulment, Event, Identifier, Value, event
 from contracts.roster import Act, Done
@@ -222,15 +222,20 @@ class ActivityRatings(Reply):
     ratings: tuple[WeekRating, ...]
 
 
-_GIVERS = (Role.ADMINISTRATOR, Role.CLASS_TEACHER)
+_GIVERS = {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.CLASS_TEACHER: Scope.OWN_CLASS}
 
 ISSUE_CREDENTIALS = command(
-    "identity.issue-credentials", IssueCredentials, CredentialsIssuedReply, _GIVERS, "Step 18: makes one-time codes for people"
+    "identity.issue-credentials", IssueCredentials, CredentialsIssuedReply, _GIVERS, "Step 18: makes one-time codes for people", each=True
 )
 PRINT_SLIPS = command(
-    "identity.print-slips", PrintSlips, PrintedSlips, _GIVERS, "Step 18: makes one-time codes for people and prints them as slips"
+    "identity.print-slips",
+    PrintSlips,
+    PrintedSlips,
+    _GIVERS,
+    "Step 18: makes one-time codes for people and prints them as slips",
+    each=True,
 )
-HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 18: records that people received their codes")
+HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 18: records that people received their codes", each=True)
 ACTIVATE = command("identity.activate", Activate, Activated, tuple(Role), "Step 19: activates an account with its one-time code")
 ACCOUNT = query("identity.account", AccountQuery, AccountCard, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "How far an account is")
 NOTE_ACTIVITY = query(

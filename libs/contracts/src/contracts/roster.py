@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, command, query
+from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, Scope, command, query
 from contracts.event import Annulment, Event, Identifier, Sha256, Value, event
 
 Grade = Annotated[int, Field(ge=1, le=11)]
@@ -803,7 +803,16 @@ UPLOAD = query("roster.upload", UploadPart, UploadReply, (Role.ADMINISTRATOR,), 
 IMPORT = query("roster.import", ImportRoster, ImportStatus, (Role.ADMINISTRATOR,), "Imports uploaded roster files: a job")
 IMPORT_STATUS = query("roster.import-status", ImportJob, ImportStatus, (Role.ADMINISTRATOR,), "How far an import is")
 PEOPLE = query(
-    "roster.people", PeopleQuery, People, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "Ids of a school's people, without names"
+    "roster.people",
+    PeopleQuery,
+    People,
+    {
+        Role.DIRECTOR: Scope.OWN_SCHOOL,
+        Role.ADMINISTRATOR: Scope.OWN_SCHOOL,
+        Role.CLASS_TEACHER: Scope.OWN_CLASS,
+        Role.SERVICE: Scope.EVERYTHING,
+    },
+    "Ids of a school's people, without names",
 )
 CLASSES = query("roster.classes", ClassesQuery, Classes, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "A school's classes")
 PERSON = query(

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ValidationError
 
 from contracts.call import CALLS, Call, Reply, Request
-from eventkit.access import ANONYMOUS, check_role, check_scope
+from eventkit.access import ANONYMOUS, Known, Reach, check_role, check_school
 from eventkit.calls import MAX_BODY_BYTES, CallError, CallFailed, CallReply, CallRequest, decode_request
 from eventkit.decider import Refused
 from eventkit.event import Origin
@@ -36,20 +36,33 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Caller:
-    """On whose behalf something is done: the actor, and the command or call that it is part of."""
+    """On whose behalf something is done: the actor, and the command or call that it is part of.
+
+    `reach` is how far the actor may go in it; what a service does by itself has none.
+    """
 
     actor: Actor
     command_id: str
     origin: Origin
+    reach: Reach | None = None
+
+    def check_reach(self, *named: str) -> None:
+        """Raises Refused where the actor may not act for one of these people, classes or consents; asked of calls that answer for each."""
+        if self.reach is not None:
+            self.reach.check(*named)
 
 
 Handler = Callable[[Any, CallRequest, Caller], Awaitable[CallReply]]
 
 
 class Answering:
-    """The calls that one service answers. `before` waits until the service has read the positions a caller names."""
+    """The calls that one service answers. `before` waits until the service has read the positions a caller names.
+
+    `known` is what the service knows of who belongs where.
+    """
 
     def __init__(self, service: str, tokens: Tokens, *, before: Callable[[Mapping[str, int]], Awaitable[None]] | None = None) -> None:
+        self.known = Known()
         self._service = service
         self._tokens = tokens
         self._before = before
@@ -62,6 +75,11 @@ class Answering:
         if call.name in self._handlers:
             raise ValueError(f"{call.name} is answered twice")
         self._handlers[call.name] = (call, handler)
+
+    def check_complete(self) -> None:
+        """Raises ValueError where a call's scopes need to know what the service does not tell."""
+        for call, _ in self._handlers.values():
+            self.known.check_sufficient(call)
 
     async def answer(self, name: str, payload: bytes) -> bytes:
         """The answer to one call. Never raises."""
@@ -101,9 +119,9 @@ class Answering:
         try:
             check_role(call, actor)
             request = _body(call, message)
-            check_scope(actor, request)
+            check_school(actor, request)
         except Refused as refused:
-            _log.info("call.denied", call=call.name, actor=str(actor), code=refused.code)
+            _denied(call, actor, refused)
             raise
         if message.after and self._before is not None:
             await self._before(message.after)
@@ -116,7 +134,17 @@ class Answering:
             causation_id=message.causation_id,
             traceparent=traceparent(),
         )
-        return await handler(request, message, Caller(actor, command_id, origin))
+        reach = Reach(call, actor, request, self.known)
+        try:
+            return await handler(request, message, Caller(actor, command_id, origin, reach))
+        except Refused as refused:
+            if refused.code.startswith("access."):
+                _denied(call, actor, refused)
+            raise
+
+
+def _denied(call: Call[Any, Any], actor: Actor, refused: Refused) -> None:
+    _log.info("call.denied", call=call.name, actor=str(actor), code=refused.code)
 
 
 class _Unfit(Exception):

@@ -23,6 +23,7 @@ from contracts import operations
 from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
 from eventkit import jetstream
+from eventkit.access import Known
 from eventkit.answering import Answering, Caller, call_reply, kept
 from eventkit.broker import Credential
 from eventkit.bus import CallServer
@@ -135,7 +136,7 @@ class Service:
         def register(handler: CommandHandler[Q, P]) -> CommandHandler[Q, P]:
             async def carry_out(request: Q, message: CallRequest, caller: Caller) -> CallReply:
                 key = None if message.command_id is None else self._key(call, request, caller)
-                carried = await self.store.carry_out(lambda transaction: handler(request, transaction, caller), caller.origin, key)
+                carried = await self.store.carry_out(_within_reach(caller, lambda tx: handler(request, tx, caller)), caller.origin, key)
                 return call_reply(carried.reply, {self.name: carried.position}, caller.command_id)
 
             self.answering.register(call, carry_out)
@@ -160,10 +161,11 @@ class Service:
                 positions: list[int] = []
 
                 async def commit(work: Callable[[Transaction], P]) -> Carried[P]:
-                    committed = await self.store.carry_out(work, caller.origin, key)
+                    committed = await self.store.carry_out(_within_reach(caller, work), caller.origin, key)
                     positions.append(committed.position)
                     return committed
 
+                await self._look(caller)  # before anybody else is asked; the transaction looks again
                 reply = await handler(request, caller, commit)
                 return call_reply(reply, {self.name: positions[0]}, caller.command_id)
 
@@ -178,7 +180,11 @@ class Service:
         def register(handler: QueryHandler[Q, P]) -> QueryHandler[Q, P]:
             async def ask(request: Q, message: CallRequest, caller: Caller) -> CallReply:
                 at = await self._at()  # before it is read: the answer is as of these positions, or later ones
-                return call_reply(await handler(request, caller), at, message.command_id)
+                await self._look(caller)
+                reply = await handler(request, caller)
+                if caller.reach is not None:
+                    caller.reach.check_all_asked()
+                return call_reply(reply, at, message.command_id)
 
             self.answering.register(call, ask)
             return handler
@@ -207,10 +213,15 @@ class Service:
         """The durable consumers, as pairs of bus stream and name, that must be provisioned for this service's readers."""
         return [(source.upper(), self._durable(projection)) for projection in self._projections for source in projection.sources]
 
+    def knows(self, known: Known) -> None:
+        """Says what the service knows of who belongs where: narrow scopes are held against it."""
+        self.answering.known = known
+
     # ---- running ------------------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
         """Opens the database and makes what is missing there; nothing runs yet. Raises log.NewerSchema."""
+        self.answering.check_complete()
 
         def create() -> None:
             self.database.create()
@@ -481,6 +492,10 @@ class Service:
             except Exception as error:  # noqa: BLE001 -- a job that was not taken up again must not go unnoticed
                 _log.error("start.failed", service=self.name, **trouble(error))
 
+    async def _look(self, caller: Caller) -> None:
+        if (reach := caller.reach) is not None and reach.needs_rows:
+            await self.read(lambda connection: reach.look(lambda statement: connection.execute(statement).all()))
+
     def _key(self, call: Call[Any, Any], request: Request, caller: Caller) -> CommandKey:
         body = request.model_dump_json(exclude_unset=True).encode()  # as it was sent, whatever the order of its fields
         digest = self.secrets.mac("command", b"\0".join((call.name.encode(), caller.origin.actor.encode(), body)))
@@ -559,6 +574,21 @@ class Service:
         if self._running is None:
             raise RuntimeError(f"{self.name} is not running")
         return self._running
+
+
+def _within_reach(caller: Caller, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
+    """A command's work, held against its caller's scope in the transaction of the act."""
+    reach = caller.reach
+    if reach is None or not reach.needs_rows:
+        return work
+
+    def checked(transaction: Transaction) -> T:
+        reach.look(transaction.rows)
+        done = work(transaction)
+        reach.check_all_asked()
+        return done
+
+    return checked
 
 
 def _subject_and_bytes(source: str, row: operations.LogRow) -> tuple[str, bytes]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from contracts.call import CALLS, Call
+from contracts.call import CALLS, WIDEST, Call
 from vekha import output
 from vekha.client import Target, connected
 from vekha.failures import Exit, Failure
@@ -85,6 +85,9 @@ def _list(calls: list[Call[Any, Any]], *, as_json: bool) -> None:
         click.secho(declared.name, bold=True, nl=False)
         click.echo(f"  {declared.summary} ({'command' if declared.command else 'query'})")
         click.echo(f"  who    {', '.join(entry['allowed'])}")
+        for role, scope in entry["scopes"].items():
+            if scope is not WIDEST[role]:
+                click.echo(f"         {role}: {scope}")
         click.echo(f"  asks   {json.dumps(entry['request'], ensure_ascii=False)}")
         click.echo(f"  tells  {json.dumps(entry['reply'], ensure_ascii=False)}\n")
 
@@ -95,6 +98,7 @@ def _shown(declared: Call[Any, Any]) -> dict[str, Any]:
         "summary": declared.summary,
         "command": declared.command,
         "allowed": sorted(declared.allowed),
+        "scopes": {role: declared.scopes[role] for role in sorted(declared.allowed)},
         "request": declared.request.model_json_schema(),
         "reply": declared.reply.model_json_schema(mode="serialization"),
     }

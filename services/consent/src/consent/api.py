@@ -9,27 +9,24 @@ from consent.domain import CONSENTS, Consents, Invalidate, Withdraw
 from consent.projections import timezone
 from consent.registry import Registry, consent_table
 from contracts import consent
-from contracts.call import Role
 from eventkit import log
 from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 
-_FOR_THEMSELVES = (Role.STAFF, Role.PUPIL, Role.GUARDIAN)
-
 
 def register(service: Service) -> None:
     @service.command(consent.RECORD_DECISION)
     def record_decision(request: consent.RecordDecision, tx: Transaction, caller: Caller) -> consent.DecisionRecorded:
-        registry = Registry(tx, service.secrets, caller.actor, request.school, [request.decision])
+        registry = Registry(tx, service.secrets, caller, request.school, [request.decision])
         recorded = registry.record(request.decision, request.happened_on)
         registry.write()
         return recorded
 
     @service.command(consent.RECORD_DECISIONS)
     def record_decisions(request: consent.RecordDecisions, tx: Transaction, caller: Caller) -> consent.DecisionsRecorded:
-        registry = Registry(tx, service.secrets, caller.actor, request.school, request.decisions)
+        registry = Registry(tx, service.secrets, caller, request.school, request.decisions)
         outcomes: list[consent.DecisionOutcome] = []
         for decision in request.decisions:
             try:
@@ -47,10 +44,6 @@ def register(service: Service) -> None:
     def withdraw(request: consent.Withdraw, tx: Transaction, caller: Caller) -> consent.Withdrawn:
         day = happened_on(request.happened_on, tx.now, timezone=timezone(tx.rows, request.school))
         subject = registry.subject_of(tx, request.school, request.consent_id)
-        if caller.actor.role in _FOR_THEMSELVES and caller.actor.scope != subject:
-            raise Refused(
-                "access.other-person", "You can withdraw your own consent alone. The school's administrator records anybody else's."
-            )
         tx.decide(CONSENTS, subject, Withdraw(request.consent_id, day), school=request.school, happened_on=day)
         return consent.Withdrawn(consent_id=request.consent_id, subject=subject)
 

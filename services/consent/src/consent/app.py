@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consent import api, policies, projections, registry
+from eventkit.access import Known
 from eventkit.service import Service, Settings
 
 
@@ -10,5 +11,6 @@ def build(settings: Settings) -> Service:
     service = Service(settings, registry.metadata)
     service.projection(projections.People())
     service.timer(policies.Expiry(service))
+    service.knows(Known(people_of_class=registry.people_of_class, children=projections.children, subjects=registry.subjects))
     api.register(service)
     return service

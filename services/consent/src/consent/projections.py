@@ -75,6 +75,8 @@ class People:
                     changes.put(pupil_class_table, pupil=fact["person"], class_id=fact["seat"]["class_id"])
                 case "roster.pupil-assigned-to-class.v1":
                     changes.put(pupil_class_table, pupil=fact["pupil"], class_id=fact["class_id"])
+                case "roster.pupil-left.v1":
+                    changes.drop(pupil_class_table, pupil=fact["person"])
                 case "roster.guardian-linked.v1":
                     changes.put(person_table, school=event.school, person=fact["guardian"], kind=SubjectKind.GUARDIAN)
                     changes.put(guardianship_table, guardian=fact["guardian"], pupil=fact["pupil"])
@@ -120,7 +122,7 @@ def next_end(rows: Rows, day: date, timezone: str) -> date | None:
     return next((row.valid_until for row in rows(first)), None)
 
 
-def people_of_class(class_id: str, people: Collection[str]) -> CompoundSelect[Any]:
+def entered_in_class(class_id: str, people: Collection[str]) -> CompoundSelect[Any]:
     """Selects those of the people who are the class's pupils or their guardians, as `person`."""
     pupils = select(pupil_class_table.c.pupil.label("person")).where(
         pupil_class_table.c.class_id == class_id, pupil_class_table.c.pupil.in_(people)
@@ -131,6 +133,14 @@ def people_of_class(class_id: str, people: Collection[str]) -> CompoundSelect[An
         .where(pupil_class_table.c.class_id == class_id, guardianship_table.c.guardian.in_(people))
     )
     return pupils.union(guardians)
+
+
+def children(rows: Rows, school: str, guardian: str, people: Collection[str]) -> set[str]:
+    """Those of the people who are a guardian's children at a school, as they are linked now."""
+    linked = select(guardianship_table.c.pupil).join(
+        person_table, (person_table.c.person == guardianship_table.c.pupil) & (person_table.c.school == school)
+    )
+    return {row.pupil for row in rows(linked.where(guardianship_table.c.guardian == guardian, guardianship_table.c.pupil.in_(people)))}
 
 
 _SCHOOL = end_table.c.school == school_table.c.school

@@ -8,7 +8,7 @@ them as a keyed digest alone, and is free again once its decision has been inval
 from __future__ import annotations
 
 import secrets as randomness
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -16,15 +16,15 @@ from typing import Any, Literal
 from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, insert, select, tuple_
 
 from consent.domain import CONSENTS, Decide
-from consent.projections import class_table, people_of_class, person_table, timezone
-from contracts.call import Role
+from consent.projections import class_table, entered_in_class, person_table, timezone
 from contracts.consent import Decision, DecisionRecorded, SubjectKind
 from contracts.roster import Seat, SeatHolder
+from eventkit.access import Rows
+from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.secrets import Secrets
 from eventkit.service import happened_on
 from eventkit.store import Transaction
-from eventkit.tokens import Actor
 
 metadata = MetaData()
 
@@ -66,6 +66,21 @@ def subject_of(tx: Transaction, school: str, consent_id: str) -> str:
     raise Refused("consent.unknown", f"There is no consent {consent_id} in this school.")
 
 
+def subjects(rows: Rows, school: str, consents: Collection[str]) -> dict[str, str]:
+    """Whose these consents of a school are."""
+    of_school = (consent_table.c.school == school) & consent_table.c.consent_id.in_(consents)
+    return {row.consent_id: row.subject for row in rows(select(consent_table).where(of_school))}
+
+
+def people_of_class(rows: Rows, school: str, class_id: str, people: Collection[str]) -> set[str]:
+    """Those of the people who belong to a class: by name or, until they are entered, by the seat that somebody decided for."""
+    entered = select(person_table.c.person).where(person_table.c.school == school)
+    seated = select(seat_table.c.subject.label("person")).where(
+        seat_table.c.class_id == class_id, seat_table.c.subject.in_(people), seat_table.c.subject.not_in(entered)
+    )
+    return {row.person for row in [*rows(entered_in_class(class_id, people)), *rows(seated)]}
+
+
 def release_number(tx: Transaction, school: str, consent_id: str) -> None:
     """The number of a decision that never was valid: whoever brings it again brings a paper of which nothing is known."""
     tx.write(delete(number_table).where(number_table.c.school == school, number_table.c.consent_id == consent_id))
@@ -85,12 +100,12 @@ class Registry:
     Raises Refused `school.unknown`. `write` keeps what was added.
     """
 
-    def __init__(self, tx: Transaction, secrets: Secrets, actor: Actor, school: str, decisions: Sequence[Decision]) -> None:
+    def __init__(self, tx: Transaction, secrets: Secrets, caller: Caller, school: str, decisions: Sequence[Decision]) -> None:
         self._tx = tx
         self._secrets = secrets
         self._school = school
         self._zone = timezone(tx.rows, school)
-        self._own_class = actor.scope if actor.role is Role.CLASS_TEACHER else None
+        self._caller = caller
         self._added: dict[Table, list[dict[str, Any]]] = {consent_table: [], number_table: [], seat_table: []}
         numbers = [digest for decision in decisions if (digest := self._digest(decision.number)) is not None]
         seats = [decision.seat for decision in decisions if decision.seat is not None]
@@ -99,7 +114,6 @@ class Registry:
         self._subjects = self._read_seats(seats) if seats else {}
         self._classes = self._read_classes({seat.class_id for seat in seats}) if seats else set[str]()
         self._people = self._read_people(people) if people else set[tuple[str, SubjectKind]]()
-        self._in_own_class = self._read_own_class(people) if people and self._own_class is not None else set[str]()
 
     def record(self, decision: Decision, act_on: date | None) -> DecisionRecorded:
         """Records one decision, taken on its own day or else the act's. Raises Refused; then nothing of it is kept."""
@@ -124,22 +138,18 @@ class Registry:
     # ---- one decision -------------------------------------------------------------------------------------------------
 
     def _check(self, decision: Decision) -> None:
-        """Whether it says clearly whose decision it is, about somebody there is, whom the actor may decide about."""
+        """Whether it says clearly whose decision it is, about somebody there is, and in the caller's reach."""
+        self._caller.check_reach(*_named(decision))
         if (decision.seat is None) == (decision.person is None):
             raise Refused("decision.subject-unclear", "Say whose decision it is: either a seat or a person, not both.")
         if decision.seat is not None:
-            if self._own_class not in (None, decision.seat.class_id):
-                raise _other_class()
             if decision.seat.class_id not in self._classes:
                 raise Refused("class.unknown", f"There is no class {decision.seat.class_id} in this school.")
             if decision.subject_kind is not (kind := _KIND_OF_HOLDER[decision.seat.holder]):
                 text = f"Who has the seat of a {decision.seat.holder} decides as {kind}, not {decision.subject_kind}: name the right seat."
                 raise Refused("seat.other-kind", text)
-        elif decision.person is not None:
-            if self._own_class is not None and decision.person not in self._in_own_class:
-                raise _other_class()
-            if (decision.person, decision.subject_kind) not in self._people:
-                raise Refused("person.unknown", f"There is no {decision.subject_kind} {decision.person} in this school.")
+        elif decision.person is not None and (decision.person, decision.subject_kind) not in self._people:
+            raise Refused("person.unknown", f"There is no {decision.subject_kind} {decision.person} in this school.")
 
     def _repeat(self, decision: Decision, known: _Known) -> DecisionRecorded:
         """The same paper again, whatever seat or person is named with it, e.g. a guardian's for a second child: nothing is recorded."""
@@ -210,12 +220,6 @@ class Registry:
         )
         return {(row.person, SubjectKind(row.kind)) for row in self._tx.rows(entered.union(decided))}
 
-    def _read_own_class(self, people: set[str]) -> set[str]:
-        """Those of the people who belong to the class teacher's class, by their seat already or by name."""
-        own_class = self._own_class or ""
-        seated = select(seat_table.c.subject.label("person")).where(seat_table.c.class_id == own_class, seat_table.c.subject.in_(people))
-        return {row.person for row in [*self._tx.rows(people_of_class(own_class, people)), *self._tx.rows(seated)]}
-
 
 _KIND_OF_HOLDER = {
     SeatHolder.PUPIL: SubjectKind.PUPIL,
@@ -224,8 +228,9 @@ _KIND_OF_HOLDER = {
 }
 
 
-def _other_class() -> Refused:
-    return Refused("access.other-class", "A class teacher records decisions of the own class's pupils and their guardians alone.")
+def _named(decision: Decision) -> list[str]:
+    """Whom the decision is about, and of which class."""
+    return [one for one in (decision.person, decision.seat and decision.seat.class_id) if one is not None]
 
 
 def _place(seat: Seat) -> _Place:

@@ -24,7 +24,7 @@ from eventkit.tokens import Actor
 from identity import activity, codes, credentials, scopes
 from identity.domain.account import ACCOUNTS, Activate, HandOver
 from identity.domain.rating import RATINGS
-from identity.issuing import check_reach, issue
+from identity.issuing import issue
 from identity.policies import Ratings
 from identity.projections import Rows, people_of, timezone
 
@@ -36,7 +36,7 @@ _NO_DIGEST = "0" * 64
 def register(service: Service, ratings: Ratings) -> None:
     @service.command(identity.ISSUE_CREDENTIALS)
     def issue_credentials(request: identity.IssueCredentials, tx: Transaction, caller: Caller) -> identity.CredentialsIssuedReply:
-        return identity.CredentialsIssuedReply(credentials=issue(tx, service.secrets, caller.actor, request).credentials)
+        return identity.CredentialsIssuedReply(credentials=issue(tx, service.secrets, caller, request).credentials)
 
     @service.command(identity.HAND_OVER)
     def hand_over(request: identity.HandOver, tx: Transaction, caller: Caller) -> identity.HandedOver:
@@ -48,7 +48,7 @@ def register(service: Service, ratings: Ratings) -> None:
         for person, known in people.items():
             receiver = request.receiver or person
             try:
-                check_reach(caller.actor, known)
+                caller.check_reach(person)
                 if known.kind is None:
                     raise Refused("credentials.not-issued", "There is nobody under this id in this school.")
                 if receiver not in (person, *known.guardians):

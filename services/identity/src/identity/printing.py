@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, select
 
 from contracts import identity, roster
-from contracts.call import Role
 from contracts.consent import SubjectKind
 from eventkit.answering import Caller
 from eventkit.decider import Refused
@@ -24,7 +23,7 @@ from eventkit.service import Commit, Service
 from eventkit.store import Transaction
 from identity import slips
 from identity.domain.gates import Person, check_consent, check_entered
-from identity.issuing import Issued, check_reach, issue
+from identity.issuing import Issued, issue
 from identity.projections import guardianship_table, people_of, pupil_class_table, pupil_table, timezone
 from identity.slips import Section, Slip
 
@@ -68,8 +67,9 @@ def register(service: Service) -> None:
         made: list[Issued] = []
 
         def work(tx: Transaction) -> identity.PrintedSlips:
+            _class_printed(request, caller)
             # Of several attempts the last one counts.
-            made[:] = [issue(tx, service.secrets, caller.actor, request, named=known.kinds.keys() & told.names.keys())]
+            made[:] = [issue(tx, service.secrets, caller, request, named=known.kinds.keys() & told.names.keys())]
             credentials = made[0].credentials
             return identity.PrintedSlips(
                 printed=tuple(one.person for one in credentials if one.refused is None),
@@ -88,18 +88,17 @@ def register(service: Service) -> None:
 
 
 def _class_printed(request: identity.PrintSlips, caller: Caller) -> str | None:
-    if caller.actor.role is not Role.CLASS_TEACHER:
-        return request.class_id
-    if request.class_id not in (None, caller.actor.scope):
-        raise Refused("access.other-class", f"A class teacher prints the slips of {caller.actor.scope} alone.")
-    return caller.actor.scope
+    """The class whose slips they are: a class teacher's own one, whether it is named or not."""
+    if request.class_id is not None:
+        caller.check_reach(request.class_id)
+    return request.class_id if caller.reach is None else request.class_id or caller.reach.class_id
 
 
 def _known(connection: Connection, request: identity.PrintSlips, caller: Caller, class_id: str | None) -> _Known:
     """What has to be known before names are asked for: nobody's name is read for whom there will be no slip."""
     zone = timezone(lambda statement: connection.execute(statement).all(), request.school)
     people = people_of(lambda statement: connection.execute(statement).all(), request.school, dict.fromkeys(request.people))
-    kinds = {person: kind for person, known in people.items() if (kind := _kind_if_allowed(known, caller)) is not None}
+    kinds = {person: kind for person, known in people.items() if (kind := _kind_if_allowed(person, known, caller)) is not None}
     guardians = [person for person, kind in kinds.items() if kind is SubjectKind.GUARDIAN]
     pupil, place, link = pupil_table.c, pupil_class_table.c, guardianship_table.c
     assigned = (place.school == pupil.school) & (place.pupil == pupil.person)
@@ -118,10 +117,10 @@ def _known(connection: Connection, request: identity.PrintSlips, caller: Caller,
     return _Known(zone, kinds, children, classes)
 
 
-def _kind_if_allowed(known: Person, caller: Caller) -> SubjectKind | None:
+def _kind_if_allowed(person: str, known: Person, caller: Caller) -> SubjectKind | None:
     """The gates before a code, passed once more when it is made."""
     try:
-        check_reach(caller.actor, known)
+        caller.check_reach(person)
         check_consent(known)
         return check_entered(known)
     except Refused:

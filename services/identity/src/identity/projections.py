@@ -13,7 +13,7 @@ from contracts.roster import Position
 from eventkit.changes import Changes
 from eventkit.decider import Refused
 from eventkit.event import Recorded
-from identity.domain.gates import Person
+from identity.domain.gates import Person, is_of_class
 
 metadata = MetaData()
 
@@ -212,6 +212,11 @@ def people_of(rows: Rows, school: str, people: Collection[str]) -> dict[str, Per
         guardian.guardian, guardian.legal_basis = True, guardian.legal_basis or row.legal_basis
         guardian.classes |= _assigned(row)
     return found
+
+
+def people_of_class(rows: Rows, school: str, class_id: str, people: Collection[str]) -> set[str]:
+    """Those of the people who are a class's pupils or their guardians."""
+    return {one for one, known in people_of(rows, school, people).items() if is_of_class(known, class_id)}
 
 
 def _assigned(row: Row[Any]) -> set[str]:

@@ -52,7 +52,7 @@ from plan_tracker.domain.deadlines import Reckoning, baseline, years_to_pin
 from plan_tracker.domain.measures import workplaces
 from plan_tracker.domain.plan import PlanInvalid, Recurring, load_plan
 from plan_tracker.domain.training import last_day, scheduled_as
-from plan_tracker.projections import facts_by_subject, municipality, of_source, opening, time_zone
+from plan_tracker.projections import facts_by_subject, of_source, opening, time_zone
 from workdays import Calendar, Week, russian_calendar
 
 _MOST_YEARS_AWAY = 10  # a date further away is a slip of the pen
@@ -147,19 +147,19 @@ def revoke_order(request: RevokeOrder, transaction: Transaction, caller: Caller)
 
 
 def waive(request: WaiveStep, transaction: Transaction, caller: Caller) -> Done:
-    today = _today(request.school, transaction, caller)
+    today = _today(request.school, transaction)
     transaction.decide(_plans, request.school, adoption.Waive(request.step, request.reason), school=request.school, happened_on=today)
     return Done()
 
 
 def revoke_waiver(request: RevokeWaiver, transaction: Transaction, caller: Caller) -> Done:
-    today = _today(request.school, transaction, caller)
+    today = _today(request.school, transaction)
     transaction.decide(_plans, request.school, adoption.RevokeWaiver(request.step), school=request.school, happened_on=today)
     return Done()
 
 
 def extend(request: ExtendDeadline, transaction: Transaction, caller: Caller) -> BaselineReply:
-    school, today = request.school, _today(request.school, transaction, caller)
+    school, today = request.school, _today(request.school, transaction)
     _check_not_too_far(request.due, today, "deadline.too-far", "A step is due")
     by_school = caller.actor.role is Role.DIRECTOR
     command = adoption.Extend(request.step, request.due, request.reason, by_school, _basis(school, transaction))
@@ -170,7 +170,7 @@ def override_calendar(request: OverrideCalendar, transaction: Transaction, calle
     school = request.school
     if school is None and caller.actor.role is not Role.OPERATOR and caller.actor.role is not Role.MINISTRY:
         raise Refused("access.region", "The ministry speaks for the region: name your school.")
-    today = happened_on(None, transaction.now, DEFAULT_ZONE) if school is None else _today(school, transaction, caller)
+    today = happened_on(None, transaction.now, DEFAULT_ZONE) if school is None else _today(school, transaction)
     for day in (*request.off, *request.work):
         _check_not_too_far(day, today, "calendar.too-far", "A calendar is overridden")
     command = Override(frozenset(request.off), frozenset(request.work))
@@ -184,7 +184,7 @@ def override_calendar(request: OverrideCalendar, transaction: Transaction, calle
 
 
 def recount(request: Recount, transaction: Transaction, caller: Caller) -> BaselineReply:
-    school, today = request.school, _today(request.school, transaction, caller)
+    school, today = request.school, _today(request.school, transaction)
     plan = transaction.state(_plans, school)
     if plan.adopted is None:
         raise not_adopted()
@@ -319,13 +319,8 @@ def _day_of_act(school: str, asked: date | None, transaction: Transaction) -> da
     return happened_on(asked, transaction.now, time_zone(school, transaction.rows(opening(school))))
 
 
-def _today(school: str, transaction: Transaction, caller: Caller | None = None) -> date:
-    """Today in the school. With a caller, a municipality has to be the school's own."""
-    opened = transaction.rows(opening(school))
-    today = happened_on(None, transaction.now, time_zone(school, opened))
-    if caller is not None and caller.actor.role is Role.MUNICIPALITY and municipality(school, opened) != caller.actor.scope:
-        raise Refused("access.other-municipality", f"School {school} does not belong to municipality {caller.actor.scope}.")
-    return today
+def _today(school: str, transaction: Transaction) -> date:
+    return happened_on(None, transaction.now, time_zone(school, transaction.rows(opening(school))))
 
 
 def _check_not_too_far(day: date, today: date, code: str, what: str) -> None:

@@ -47,7 +47,7 @@ _SEE_PEOPLE = (Role.OPERATOR, Role.SERVICE, Role.DIRECTOR, Role.ADMINISTRATOR)
 
 def school_board(look: Look, school: str, day: date, actor: Actor, known: Mapping[str, int] | None = None) -> Board:
     """A school's rows at the end of a day, from all that is known or from what was known at some positions."""
-    board = _board(look, school, actor, known)
+    board = _board(look, school, known)
     progress = _adopted(board, day)
     rows = board.rows(day)
     parked = look.parked(school)
@@ -102,7 +102,7 @@ def explanation(look: Look, school: str, n: int, day: date, actor: Actor, known:
 
     Who sees no people is told neither who is missing nor which events count, where a step counts people; a class teacher neither.
     """
-    board = _board(look, school, actor, known)
+    board = _board(look, school, known)
     progress = _adopted(board, day)
     adoption = progress.adoption
     step = step_of(adoption.plan, n)
@@ -185,11 +185,9 @@ def _at(look: Look, known: Mapping[str, int] | None) -> dict[str, int]:
     return look.at if known is None else {source: known.get(source, 0) for source in SERVICES}
 
 
-def _board(look: Look, school: str, actor: Actor, known: Mapping[str, int] | None) -> SchoolBoard:
-    """The board of a school that the actor may look at. Raises Refused `access.other-municipality`."""
+def _board(look: Look, school: str, known: Mapping[str, int] | None) -> SchoolBoard:
+    """The board of a school. Raises Refused `plan.not-adopted` where it was not known by then that it has a plan."""
     board = look.board(school) if known is None else look.board_as_known(school, known)
-    if actor.role is Role.MUNICIPALITY and (board.place or ("",))[0] != actor.scope:
-        raise Refused("access.other-municipality", f"School {school} does not belong to municipality {actor.scope}.")
     if known is not None and board.progress() is None and look.board(school).progress() is not None:
         raise Refused("plan.not-adopted", f"It was not known by then that school {school} has adopted a plan.")
     return board

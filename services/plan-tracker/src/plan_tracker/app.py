@@ -1,9 +1,10 @@
 """The plan tracker: built from its settings, run by whoever built it."""
 
+from eventkit.access import Known
 from eventkit.service import Service, Settings
 from plan_tracker import ahead, api, policies, queries
 from plan_tracker.boards import Boards
-from plan_tracker.projections import BoardProjection
+from plan_tracker.projections import BoardProjection, municipality
 
 
 def build(settings: Settings) -> Service:
@@ -11,6 +12,7 @@ def build(settings: Settings) -> Service:
     service, boards = Service(settings, policies.metadata), Boards()
     service.projection(BoardProjection())
     service.timer(policies.Announcements(service, boards))
+    service.knows(Known(municipality=municipality))
     api.register(service)
     queries.register(service, boards)
     ahead.register(service, boards)

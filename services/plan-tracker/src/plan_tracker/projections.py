@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Column, Connection, MetaData, Row, Select, Ta
 from sqlalchemy.dialects.postgresql import TEXT as PostgresText
 
 from contracts import SERVICES
+from eventkit.access import Rows
 from eventkit.decider import Refused
 from eventkit.event import Recorded
 from plan_tracker.domain.facts import Fact, Key, fold, in_order
@@ -141,9 +142,9 @@ def time_zone(school: str, rows: Sequence[Row[tuple[str]]]) -> str:
     return _opened(school, rows)[4]
 
 
-def municipality(school: str, rows: Sequence[Row[tuple[str]]]) -> str:
-    """The municipality of a school, from the rows of `opening`. Raises Refused `school.unknown`."""
-    return _opened(school, rows)[3]
+def municipality(rows: Rows, school: str) -> str:
+    """In which municipality a school lies. Raises Refused `school.unknown`."""
+    return _opened(school, rows(opening(school)))[3]
 
 
 def _opened(school: str, rows: Sequence[Row[tuple[str]]]) -> Fact:

@@ -68,7 +68,6 @@ _NO_GROUND = {
 }
 
 
-def check_own_class(person: Person, class_id: str) -> None:
-    """Gate 15→18: a class teacher gives codes to pupils of the own class and to their guardians, never to staff."""
-    if person.position is not None or class_id not in person.classes:
-        raise Refused("access.other-class", "A class teacher gives codes to the own class's pupils and their guardians alone.")
+def is_of_class(person: Person, class_id: str) -> bool:
+    """Gate 15→18: whether somebody is a class's pupil or a guardian of one; who works at the school is no class teacher's."""
+    return person.position is None and class_id in person.classes
