@@ -405,6 +405,7 @@ async def test_a_school_sees_its_own_accounts_alone(town: Town):
     ("person", "event", "reason"),
     [
         ("p-mother", withdrawn("p-mother"), "consent-withdrawn"),
+        ("p-mother", refused("p-mother").model_copy(update={"consent_id": "c-no", "supersedes": "c-p-mother"}), "consent-refused"),
         ("p-mother", expired("p-mother"), "consent-expired"),
         ("p-mother", invalidated("p-mother"), "consent-invalidated"),
         ("p-child", PupilLeft(person="p-child"), "left"),
@@ -455,6 +456,13 @@ async def test_a_decision_that_ends_by_itself_or_never_was_valid_leaves_an_accou
     assert [await state(town, person) for person in ("p-director", "p-guardian")] == ["issued", "issued"]
     await town.says(granted("p-guardian", "c-new"), withdrawn("p-guardian").model_copy(update={"consent_id": "c-new"}))
     assert await state(town, "p-guardian") == "blocked"
+
+
+async def test_a_refusal_leaves_an_account_that_never_rested_on_a_consent(town: Town):
+    await town.says(enrolled("p-ward", legal_basis=CONTRACT), linked("p-ward", "p-guardian", CONTRACT))
+    await issue(town, "p-director", "p-guardian")
+    await town.says(refused("p-director"), refused("p-guardian"))
+    assert [await state(town, person) for person in ("p-director", "p-guardian")] == ["issued", "issued"]
 
 
 async def test_nobody_without_an_account_is_blocked(town: Town):

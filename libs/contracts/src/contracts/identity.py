@@ -64,7 +64,7 @@ class AccountActivated(Event):
 class AccountBlocked(Event):
     account: Identifier
     person: Identifier
-    reason: Literal["consent-withdrawn", "left", "dismissed", "consent-expired", "consent-invalidated"]
+    reason: Literal["consent-withdrawn", "left", "dismissed", "consent-expired", "consent-invalidated", "consent-refused"]
 
 
 @event("identity.credentials-dispatched.v1")

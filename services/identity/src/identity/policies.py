@@ -34,6 +34,7 @@ _log = structlog.get_logger(__name__)
 
 _REASONS: dict[str, BlockReason] = {
     "consent.consent-withdrawn.v1": "consent-withdrawn",
+    "consent.consent-refused.v1": "consent-refused",
     "consent.consent-expired.v1": "consent-expired",
     "consent.consent-invalidated.v1": "consent-invalidated",
     "roster.pupil-left.v1": "left",
@@ -61,7 +62,7 @@ class BlockAccounts:
 
 def block(tx: Transaction, event: Recorded) -> None:
     """Blocks the account of the person an event is about, if there is one. Another consent that stands by now keeps it; whoever did not
-    withdraw keeps it on any other ground, too."""
+    withdraw keeps it on any other ground, too. A refusal blocks the account of whoever had granted before."""
     type_name, fact = event.facts()
     reason = _REASONS[type_name]
     day = date.fromisoformat(event.happenedon)

@@ -23,7 +23,7 @@ from contracts.identity import (
 )
 from eventkit.decider import Decider, Refused
 
-BlockReason = Literal["consent-withdrawn", "consent-expired", "consent-invalidated", "left", "dismissed"]
+BlockReason = Literal["consent-withdrawn", "consent-refused", "consent-expired", "consent-invalidated", "left", "dismissed"]
 
 
 @dataclass(frozen=True, slots=True)
