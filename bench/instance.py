@@ -54,7 +54,7 @@ class Instance:
 
         async def connect_and_work() -> T:
             async with connected(Target(self.folder)) as client:
-                return await work(Line(client, Calls(client.nc, lambda _: token)))
+                return await work(Line(client, Calls(client.nc, token)))
 
         return asyncio.run(connect_and_work())
 

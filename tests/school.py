@@ -240,6 +240,8 @@ async def weeks(school: School) -> None:
     dismissal = roster.StaffAct(school=SCHOOL, person=school.staff[2], happened_on=date(2015, 9, 2))
     await school.act(roster.DISMISS_STAFF, dismissal, _DIRECTOR)
     await _school_year(school)
+    for rotating in operations.ROTATE_KEY.values():
+        await school.act(rotating, operations.Nothing())
     await _until(school, END)
 
 

@@ -107,7 +107,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "instance.clock": EVERYBODY,
     # What every service answers about itself
     **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "recognize", "health")},
-    **{f"{service}.{verb}": set[Role]() for service in SERVICES for verb in ("parked", "retry-parked")},
+    **{f"{service}.{verb}": set[Role]() for service in SERVICES for verb in ("parked", "retry-parked", "rotate-key")},
 }
 
 HOW_FAR: dict[str, dict[Role, Scope]] = {

@@ -267,7 +267,7 @@ async def alone(folder: Path, roster: Roster, broker: EmbeddedBroker, secrets: S
     nc = await connect(broker.url, broker.credential, name="test")
     try:
         await service.start()
-        yield Calls(nc, lambda _: token), nc
+        yield Calls(nc, token), nc
     finally:
         await service.stop()
         await disconnect(nc)

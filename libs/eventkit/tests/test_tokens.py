@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import SERVICES
 from contracts.call import CALLS, Role
 from contracts.operations import CLOCK, Nothing
 from contracts.plan import StatusRequest
@@ -16,8 +18,8 @@ from contracts.roster import OPEN_SCHOOL, OpenSchool, SchoolQuery
 from eventkit.access import ANONYMOUS, check_role, check_school
 from eventkit.clock import ManualClock
 from eventkit.decider import Refused
-from eventkit.secrets import ISSUERS, OPERATOR, Secrets
-from eventkit.tokens import Actor, Tokens
+from eventkit.secrets import ISSUERS, OPERATOR, Secrets, key_id
+from eventkit.tokens import LONGEST_LIFETIME_S, Actor, Tokens
 
 DIRECTOR = Actor(Role.DIRECTOR, "school-7", "school-7")
 
@@ -55,7 +57,7 @@ def refusal(verifier: Tokens, token: str) -> str:
 )
 def test_everybody_reads_from_a_token_who_identity_says_it_is(secrets: Secrets, clock: ManualClock, actor: Actor) -> None:
     token = tokens("identity", secrets, clock).mint(actor, lifetime_s=300)
-    for reader in ISSUERS:
+    for reader in SERVICES:
         assert tokens(reader, secrets, clock).verify(token) == actor
 
 
@@ -97,17 +99,69 @@ def test_a_role_comes_only_from_who_may_give_it(secrets: Secrets, clock: ManualC
         assert refusal(verifier, token) == "token.invalid"
 
 
-def test_a_token_of_another_instance_is_none_here(tmp_path: Path, secrets: Secrets, clock: ManualClock) -> None:
-    elsewhere = Secrets.make(tmp_path / "secrets")
-    assert refusal(tokens("roster", secrets, clock), tokens("identity", elsewhere, clock).mint(DIRECTOR, lifetime_s=300)) == "token.invalid"
+def test_a_token_of_another_instance_is_signed_with_a_key_that_nobody_knows_here(
+    tmp_path: Path, secrets: Secrets, clock: ManualClock
+) -> None:
+    token = tokens("identity", Secrets.make(tmp_path / "secrets"), clock).mint(DIRECTOR, lifetime_s=300)
+    assert refusal(tokens("roster", secrets, clock), token) == "token.unknown-key"
+
+
+def test_a_token_is_good_for_those_alone_whom_it_names(secrets: Secrets, clock: ManualClock) -> None:
+    token = tokens("identity", secrets, clock).mint(DIRECTOR, lifetime_s=300, audience=["roster", "plan"])
+    assert {reader: _reads(tokens(reader, secrets, clock), token) for reader in SERVICES} == {
+        "roster": "read",
+        "consent": "token.audience",
+        "identity": "token.audience",
+        "plan": "read",
+        "notifier": "token.audience",
+    }
+    for_nobody = tokens("identity", secrets, clock).mint(DIRECTOR, lifetime_s=300, audience=[])
+    assert refusal(tokens("roster", secrets, clock), for_nobody) == "token.audience"
+
+
+def test_a_learned_key_is_believed_and_a_retired_one_until_its_last_token_has_expired(secrets: Secrets, clock: ManualClock) -> None:
+    verifier, identity, key = tokens("roster", secrets, clock), tokens("identity", secrets, clock), Ed25519PrivateKey.generate()
+    old = identity.mint(DIRECTOR, lifetime_s=LONGEST_LIFETIME_S)
+    identity.sign_with(key)
+    new = identity.mint(DIRECTOR, lifetime_s=LONGEST_LIFETIME_S)
+    assert refusal(verifier, new) == "token.unknown-key"
+    verifier.learn("identity", key.public_key())
+    end = clock.now() + timedelta(minutes=30)
+    verifier.retire("roster", key_id(secrets.public_keys()["identity"]), clock.now())  # it is not roster's to retire
+    verifier.retire("identity", key_id(secrets.public_keys()["identity"]), end)
+    assert (_reads(verifier, old), _reads(verifier, new)) == ("read", "read")
+    clock.move(end)
+    assert (_reads(verifier, old), _reads(verifier, new)) == ("token.key-retired", "read")
+
+
+def test_a_key_of_one_service_signs_nothing_in_another_ones_name(secrets: Secrets, clock: ManualClock) -> None:
+    verifier, key = tokens("roster", secrets, clock), Ed25519PrivateKey.generate()
+    verifier.learn("consent", key.public_key())
+    forger = tokens("identity", secrets, clock)
+    forger.sign_with(key)
+    assert refusal(verifier, forger.mint(DIRECTOR, lifetime_s=300)) == "token.invalid"
+
+
+def test_no_token_outlives_the_key_that_signs_it(secrets: Secrets, clock: ManualClock) -> None:
+    with pytest.raises(ValueError, match="outlives"):
+        tokens("identity", secrets, clock).mint(DIRECTOR, lifetime_s=LONGEST_LIFETIME_S + 1)
+
+
+def _reads(verifier: Tokens, token: str) -> str:
+    try:
+        verifier.verify(token)
+    except Refused as refused:
+        return refused.code
+    return "read"
 
 
 def test_a_token_that_was_changed_or_signs_itself_is_none(secrets: Secrets, clock: ManualClock) -> None:
     verifier = tokens("roster", secrets, clock)
     header, claims, signature = tokens("identity", secrets, clock).mint(DIRECTOR, lifetime_s=300).split(".")
     other = _encoded(json.loads(base64.urlsafe_b64decode(claims + "==")) | {"role": "operator"})
-    unsigned = _encoded({"alg": "none", "kid": "identity"})
-    symmetric = _encoded({"alg": "HS256", "kid": "identity"})
+    named = key_id(secrets.public_keys()["identity"])
+    unsigned = _encoded({"alg": "none", "kid": named})
+    symmetric = _encoded({"alg": "HS256", "kid": named})
     unnamed = _encoded({"alg": "Ed25519"})
     nobody = _encoded({"alg": "Ed25519", "kid": "nobody"})
     changed = [

@@ -144,3 +144,14 @@ def test_the_list_names_every_call_with_its_schemas_and_who_may_make_it(vekha: V
     alone = vekha("call", "--list", "roster.hire-staff")
     assert alone.out.startswith("roster.hire-staff")
     assert "administrator, director, operator" in alone.out
+
+
+def test_a_service_signs_with_a_new_key_and_goes_on_answering(ask: Vekha, vekha: Vekha, instance: Up) -> None:
+    first, second = ask("keys", "rotate", "identity").json, ask("keys", "rotate", "identity").json
+    assert second["before"] == first["key_id"] != second["key_id"]
+    assert ask("call", "instance.clock", "--as", "ministry").code == 0
+    published = ask("events", "--type", "key-published", "--service", "identity").out.splitlines()
+    assert [json.loads(line)["data"]["key_id"] for line in published][-2:] == [first["key_id"], second["key_id"]]
+    shown = vekha("keys", "rotate", "notifier", "--data", instance.data)
+    assert shown.out.startswith("notifier signs with key ")
+    assert ask("keys", "rotate", "nobody").code == 2

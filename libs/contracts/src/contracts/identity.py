@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -93,6 +93,9 @@ class EntryAnnulled(Annulment):
     """A fact of this log never was true."""
 
 
+Audience = Literal["roster", "consent", "identity", "plan", "notifier", "instance"]
+"""Who answers calls, and so whom a token can be for."""
+
 # ---- Calls ------------------------------------------------------------------------------------------------------------
 
 
@@ -170,9 +173,13 @@ class Activated(Reply):
 
 
 class TokenRequest(Request):
-    """Exchanges the caller's own right for a short-lived token: `role`, or `role:scope` such as `director:school-7`."""
+    """Exchanges the caller's own right for a short-lived token: `role`, or `role:scope` such as `director:school-7`.
+
+    `audience` are the services that it is for; where left out, all of them.
+    """
 
     acting_as: Annotated[str, Field(pattern=r"^[a-z_]+(:[A-Za-z0-9_-]{1,64})?$")]
+    audience: Annotated[tuple[Audience, ...], Field(min_length=1)] = get_args(Audience)
 
 
 class Token(Reply):

@@ -1,4 +1,7 @@
-"""Calls that every service answers about itself, and the instance about its clock."""
+"""What every service records and answers about itself, and the instance about its clock.
+
+A service records the public keys under which it signs, so that everybody verifies its tokens while it is down.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,42 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.call import Call, Reply, Request, Role, query
-from contracts.event import SERVICES, Identifier, Sha256, Value
+from contracts.call import Call, Reply, Request, Role, command, query
+from contracts.event import SERVICES, Event, Identifier, Sha256, Value, event
+
+Moment = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z$", description="UTC")]
+KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="The beginning of the SHA-256 of the public key's 32 bytes")]
+
+
+class KeyPublication(Event):
+    """The service signs with this Ed25519 key from a moment on; before the first of these, with the one made with the instance."""
+
+    key_id: KeyId
+    public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="32 bytes in hex (RFC 8032)")]
+    not_before: Moment
+
+
+class KeyRetirement(Event):
+    """What this key has signed is believed up to a moment and no longer: by then its last token has expired."""
+
+    key_id: KeyId
+    not_after: Moment
+
+
+def _key_events(service: str) -> tuple[type[KeyPublication], type[KeyRetirement]]:
+    @event(f"{service}.key-published.v1")
+    class KeyPublished(KeyPublication):
+        __doc__ = KeyPublication.__doc__
+
+    @event(f"{service}.key-retired.v1")
+    class KeyRetired(KeyRetirement):
+        __doc__ = KeyRetirement.__doc__
+
+    return KeyPublished, KeyRetired
+
+
+KEY_EVENTS = {service: _key_events(service) for service in SERVICES}
+"""By service: what it records of a key that begins, and of one that ends."""
 
 
 class Nothing(Request):
@@ -105,6 +142,14 @@ class Retried(Reply):
     left: int
 
 
+class KeyRotated(Reply):
+    """The key that the service signs with from now on, and how long what the one before it has signed is still believed."""
+
+    key_id: KeyId
+    before: KeyId
+    before_until: Moment
+
+
 class ClockReply(Reply):
     kind: Literal["real", "manual"]
     now: str
@@ -126,6 +171,7 @@ RECOGNIZE: dict[str, Call[Recognize, Recognized]] = {}
 HEALTH: dict[str, Call[Nothing, Health]] = {}
 PARKED: dict[str, Call[Nothing, Parked]] = {}
 RETRY_PARKED: dict[str, Call[RetryParked, Retried]] = {}
+ROTATE_KEY: dict[str, Call[Nothing, KeyRotated]] = {}
 for _service in SERVICES:
     HEAD[_service] = query(f"{_service}.head", Nothing, Head, (Role.SERVICE,), "Where the service's log ends")
     READ_LOG[_service] = query(f"{_service}.read-log", ReadLog, LogRun, (Role.SERVICE,), "A run of the service's log, verbatim")
@@ -135,6 +181,7 @@ for _service in SERVICES:
     HEALTH[_service] = query(f"{_service}.health", Nothing, Health, (Role.SERVICE,), "How the service is")
     PARKED[_service] = query(f"{_service}.parked", Nothing, Parked, (), "Events that the service's readers have parked")
     RETRY_PARKED[_service] = query(f"{_service}.retry-parked", RetryParked, Retried, (), "Tries parked events again, in order")
+    ROTATE_KEY[_service] = command(f"{_service}.rotate-key", Nothing, KeyRotated, (), "Makes the service sign with a new key from now on")
 
 CLOCK = query("instance.clock", Nothing, ClockReply, tuple(Role), "The instance's time")
 SET_CLOCK = query("instance.set-clock", SetClock, ClockReply, (), "Moves a manual clock forward to a time, from timer to timer")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 import structlog
+from opentelemetry import metrics
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ValidationError
 
@@ -25,13 +26,14 @@ from eventkit.decider import Refused
 from eventkit.event import Origin
 from eventkit.store import Conflict, Quarantined
 from eventkit.telemetry import span, traceparent, trouble
-from eventkit.tokens import Actor, Tokens
+from eventkit.tokens import Actor, Tokens, UnknownKey
 
 Q = TypeVar("Q", bound=Request)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")
 
 _log = structlog.get_logger(__name__)
+_denials = metrics.get_meter("vekha").create_counter("vekha.calls.denied", description="Calls denied, by call, code and role")
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,12 @@ Handler = Callable[[Any, CallRequest, Caller], Awaitable[CallReply]]
 class Answering:
     """The calls that one service answers. `before` waits until the service has read the positions a caller names.
 
-    `known` is what the service knows of who belongs where.
+    `known` is what the service knows of who belongs where; `learn_keys` looks whether somebody signs with a new key.
     """
 
     def __init__(self, service: str, tokens: Tokens, *, before: Callable[[Mapping[str, int]], Awaitable[None]] | None = None) -> None:
         self.known = Known()
+        self.learn_keys: Callable[[], Awaitable[None]] | None = None
         self._service = service
         self._tokens = tokens
         self._before = before
@@ -115,7 +118,11 @@ class Answering:
         return CallError("failed", code, text, f"The log of {self._service} tells more.", command_id, incident)
 
     async def _answer(self, call: Call[Any, Any], handler: Handler, message: CallRequest) -> CallReply:
-        actor = ANONYMOUS if message.token is None else self._tokens.verify(message.token)
+        try:
+            actor = ANONYMOUS if message.token is None else await self._verify(message.token)
+        except Refused as refused:
+            _denied(call, None, refused)
+            raise
         try:
             check_role(call, actor)
             request = _body(call, message)
@@ -142,9 +149,21 @@ class Answering:
                 _denied(call, actor, refused)
             raise
 
+    async def _verify(self, token: str) -> Actor:
+        try:
+            return self._tokens.verify(token)
+        except UnknownKey:
+            if self.learn_keys is None:
+                raise
+        await self.learn_keys()
+        return self._tokens.verify(token)
 
-def _denied(call: Call[Any, Any], actor: Actor, refused: Refused) -> None:
-    _log.info("call.denied", call=call.name, actor=str(actor), code=refused.code)
+
+def _denied(call: Call[Any, Any], actor: Actor | None, refused: Refused) -> None:
+    """Who was denied what and why: role and ids, never what was asked."""
+    _denials.add(1, {"call": call.name, "code": refused.code, "role": "unknown" if actor is None else actor.role.value})
+    behind = None if actor is None else actor.on_behalf_of or actor.principal
+    _log.info("call.denied", call=call.name, code=refused.code, actor=None if actor is None else str(actor), behind=behind)
 
 
 class _Unfit(Exception):

@@ -96,9 +96,9 @@ _decode_reply = msgspec.json.Decoder(CallReply).decode
 
 
 class Calls:
-    """Makes calls over one connection. `token` gives the caller's token, for itself or on behalf of somebody."""
+    """Makes calls over one connection: always under the same token, or under one that `token` gives by receiver and on whose behalf."""
 
-    def __init__(self, nc: Client, token: Callable[[str | None], str | None]) -> None:
+    def __init__(self, nc: Client, token: Callable[[str, str | None], str] | str | None) -> None:
         self._nc = nc
         self._token = token
 
@@ -146,7 +146,7 @@ class Calls:
         with span(f"call {name}", kind=SpanKind.CLIENT):
             message = CallRequest(
                 body=msgspec.Raw(body),
-                token=self._token(origin.actor if origin else None),
+                token=self._token(name.partition(".")[0], origin.actor if origin else None) if callable(self._token) else self._token,
                 command_id=command_id,
                 correlation_id=origin.correlation_id if origin else None,
                 causation_id=origin.causation_id or origin.command_id if origin else None,

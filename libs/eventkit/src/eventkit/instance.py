@@ -24,6 +24,7 @@ from eventkit.calls import CallReply, CallRequest, Calls
 from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, start_of_day
 from eventkit.decider import Refused
 from eventkit.event import rfc3339
+from eventkit.keys import KeyRing
 from eventkit.provision import provision
 from eventkit.secrets import OPERATOR, Secrets
 from eventkit.service import Service, Settings
@@ -73,7 +74,7 @@ class Instance:
             )
             for name, build in builds.items()
         }
-        self._tokens = Tokens(OPERATOR, secrets.signing_key(OPERATOR), secrets.public_keys(), clock)
+        self._tokens = Tokens(OPERATOR, secrets.signing_key(OPERATOR), secrets.public_keys(), clock, receiver="instance")
         self._moving = asyncio.Lock()
         self._nc: Client | None = None
         self._server: CallServer | None = None
@@ -90,6 +91,7 @@ class Instance:
         starting = (service.start(heard=self.services) for service in self.services.values())
         _raise_first(await asyncio.gather(*starting, return_exceptions=True))
         answering = Answering("instance", self._tokens)
+        answering.learn_keys = KeyRing(self._tokens, nc).refresh
         answering.register(operations.CLOCK, self._tell_time)
         answering.register(operations.SET_CLOCK, self._set_clock)
         answering.register(operations.ADVANCE_CLOCK, self._advance_clock)
@@ -119,7 +121,7 @@ class Instance:
         """Makes calls under a token, in this process."""
         if self._nc is None:
             raise RuntimeError("the instance is not running")
-        return Calls(self._nc, lambda _: token)
+        return Calls(self._nc, token)
 
     async def move_clock(self, to: datetime) -> None:
         """Moves a manual clock to a time, stopping wherever a timer is due, and returns when each was handled (DESIGN 2.6).

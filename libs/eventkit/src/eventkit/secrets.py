@@ -52,7 +52,7 @@ class Secrets:
         _write(folder / _MASTER, randomness.token_bytes(_KEY_BYTES))
         _write(folder / _BROKER, randomness.token_bytes(24))
         for issuer in ISSUERS:
-            _write(folder / _signing(issuer), Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
+            _write(folder / _signing(issuer), _raw(Ed25519PrivateKey.generate()))
         return cls(folder)
 
     def key(self, purpose: str) -> bytes:
@@ -73,6 +73,27 @@ class Secrets:
     def signing_key(self, issuer: str) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(_key(self.folder / _signing(issuer)))
 
+    def next_signing_key(self, issuer: str) -> Ed25519PrivateKey | None:
+        """The key that an issuer is about to sign with, where a rotation has made one."""
+        path = self.folder / _next(issuer)
+        return Ed25519PrivateKey.from_private_bytes(_key(path)) if path.is_file() else None
+
+    def make_next_signing_key(self, issuer: str) -> Ed25519PrivateKey:
+        """A new key to sign with; a rotation that was cut off goes on with the one that it had made."""
+        if (found := self.next_signing_key(issuer)) is not None:
+            return found
+        key = Ed25519PrivateKey.generate()
+        unfinished = self.folder / f"{_next(issuer)}.tmp"
+        unfinished.unlink(missing_ok=True)
+        _write(unfinished, _raw(key))
+        unfinished.replace(self.folder / _next(issuer))
+        return key
+
+    def change_signing_key(self, issuer: str) -> None:
+        """Puts the next key in the place of the one that it follows, which is gone then."""
+        (self.folder / _next(issuer)).replace(self.folder / _signing(issuer))
+        _sync(self.folder)
+
     def public_keys(self) -> dict[str, Ed25519PublicKey]:
         return {issuer: self.signing_key(issuer).public_key() for issuer in ISSUERS}
 
@@ -81,12 +102,25 @@ def public_bytes(key: Ed25519PublicKey) -> bytes:
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
+def key_id(key: Ed25519PublicKey) -> str:
+    """The name of a key, by which tokens say who signed them."""
+    return hashlib.sha256(public_bytes(key)).hexdigest()[:16]
+
+
 def _names() -> list[str]:
     return [_MASTER, _BROKER, *(_signing(issuer) for issuer in ISSUERS)]
 
 
 def _signing(issuer: str) -> str:
     return f"signing-{issuer}.key"
+
+
+def _next(issuer: str) -> str:
+    return f"signing-{issuer}.next"
+
+
+def _raw(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
 
 
 def _key(path: Path) -> bytes:
@@ -104,3 +138,14 @@ def _write(path: Path, value: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(base64.urlsafe_b64encode(value).decode() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
-from eventkit import jetstream
+from eventkit import jetstream, log
 from eventkit.access import Known
 from eventkit.answering import Answering, Caller, call_reply, kept
 from eventkit.broker import Credential
@@ -33,10 +33,11 @@ from eventkit.database import Database
 from eventkit.decider import Refused
 from eventkit.event import Origin, decode, rfc3339
 from eventkit.jetstream import BusMessage
+from eventkit.keys import KEYS, KeyRing, Rotate
 from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, last_read, parked_table, sha256
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.relay import Quarantine, Relay
-from eventkit.secrets import Secrets
+from eventkit.secrets import Secrets, key_id
 from eventkit.store import Carried, CommandKey, Quarantined, Store, Transaction
 from eventkit.tasks import ended
 from eventkit.telemetry import traceparent, trouble
@@ -44,6 +45,7 @@ from eventkit.tokens import Actor, Tokens
 
 _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
 _OWN_TOKEN_LIFETIME_S = 300
+_KEYS_POLL_S = 30.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
 _READERS_TIMEOUT_S = 2.0  # a service that hangs cannot keep the others from appending
@@ -125,7 +127,8 @@ class Service:
         self._checkpoints: dict[str, Checkpointed] = {}
         self._is_prepared = False
         self._contradicted: str | None = None  # what the bus stream, or a reader, holds against the log
-        self._own_tokens: dict[str | None, tuple[str, float]] = {}
+        self._own_tokens: dict[tuple[str, str | None], tuple[str, float]] = {}
+        self._rotating = asyncio.Lock()
         self._answer_operations()
 
     # ---- what a service is made of ------------------------------------------------------------------------------------
@@ -228,6 +231,7 @@ class Service:
             for projection in self._projections:
                 self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection)
                 checkpointed.create()
+            self._end_rotation()
 
         await asyncio.to_thread(create)
         self._is_prepared = True
@@ -246,6 +250,8 @@ class Service:
         self.store.start()
         nc = await jetstream.connect(self.settings.nats_url, self.settings.nats_credential, name=self.name)
         self.calls = Calls(nc, self._own_token)
+        keys = KeyRing(self.tokens, nc)
+        self.answering.learn_keys = keys.refresh
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
         server = CallServer(self.settings.nats_url, self.settings.nats_credential, self.name, self.answering.answer)
         running = self._running = _Running(nc, server, relay)
@@ -266,6 +272,8 @@ class Service:
             running.tasks.append(asyncio.create_task(self._run_at_start(task, opening), name=f"{self.name}-start"))
         if self.clock.kind == "real":
             running.tasks += [asyncio.create_task(self._run_timer(timer), name=f"{self.name}-timer") for timer in self.timers]
+        await keys.refresh()
+        running.tasks.append(asyncio.create_task(self._learn_keys(keys), name=f"{self.name}-keys"))
         await server.start()
         _log.info("service.started", service=self.name)
 
@@ -463,6 +471,7 @@ class Service:
         self.query(operations.HEALTH[self.name])(health)
         self.query(operations.PARKED[self.name])(parked)
         self.query(operations.RETRY_PARKED[self.name])(retry)
+        self.command_in_steps(operations.ROTATE_KEY[self.name])(self._rotate_key)
 
     # ---- inside -------------------------------------------------------------------------------------------------------
 
@@ -543,15 +552,56 @@ class Service:
         except (CallFailed, Refused):
             return None  # it is asked again, and asks itself when it starts
 
-    def _own_token(self, on_behalf_of: str | None) -> str:
+    def _own_token(self, receiver: str, on_behalf_of: str | None) -> str:
         now = self.clock.now().timestamp()
-        token, until = self._own_tokens.get(on_behalf_of, ("", 0.0))
+        token, until = self._own_tokens.get((receiver, on_behalf_of), ("", 0.0))
         if now >= until:
             if len(self._own_tokens) > 1000:
                 self._own_tokens.clear()
-            token = self.tokens.mint(Actor(Role.SERVICE, self.name, on_behalf_of=on_behalf_of), lifetime_s=_OWN_TOKEN_LIFETIME_S)
-            self._own_tokens[on_behalf_of] = (token, now + _OWN_TOKEN_LIFETIME_S / 2)
+            actor = Actor(Role.SERVICE, self.name, on_behalf_of=on_behalf_of)
+            token = self.tokens.mint(actor, lifetime_s=_OWN_TOKEN_LIFETIME_S, audience=[receiver])
+            self._own_tokens[receiver, on_behalf_of] = (token, now + _OWN_TOKEN_LIFETIME_S / 2)
         return token
+
+    async def _learn_keys(self, keys: KeyRing) -> None:
+        """Reads again and again which keys were published and retired: a retired one must not be believed until somebody happens to ask."""
+        while True:
+            await asyncio.sleep(_KEYS_POLL_S)
+            await keys.refresh()
+
+    async def _rotate_key(
+        self, request: operations.Nothing, caller: Caller, commit: Commit[operations.KeyRotated]
+    ) -> operations.KeyRotated:
+        """Publishes the next key, and signs with it once everybody can read that. What is cut off is taken up at the next start."""
+        async with self._rotating:
+            old = self.secrets.signing_key(self.name).public_key()
+            new = (await asyncio.to_thread(self.secrets.make_next_signing_key, self.name)).public_key()
+
+            def work(tx: Transaction) -> operations.KeyRotated:
+                tx.decide(KEYS, self.name, Rotate(self.name, old, new, tx.now), school=NO_SCHOOL, happened_on=local_day(tx.now))
+                until = tx.state(KEYS, self.name)[key_id(old)] or rfc3339(tx.now)
+                return operations.KeyRotated(key_id=key_id(new), before=key_id(old), before_until=until)
+
+            committed = await commit(work)
+            await self._live().relay.published(committed.position)
+            if not committed.before:
+                await asyncio.to_thread(self._sign_with_next_key)
+            return committed.reply
+
+    def _sign_with_next_key(self) -> None:
+        self.secrets.change_signing_key(self.name)
+        key = self.secrets.signing_key(self.name)
+        self.tokens.learn(self.name, key.public_key())
+        self.tokens.sign_with(key)
+        self._own_tokens.clear()
+
+    def _end_rotation(self) -> None:
+        """Signs with a key that was published before the process ended; one that was not is the next rotation's."""
+        if (new := self.secrets.next_signing_key(self.name)) is not None:
+            with self.database.reading() as connection:
+                published = KEYS.fold(recorded.event() for recorded in log.history(connection, KEYS.stream(self.name)))
+            if key_id(new.public_key()) in published:
+                self._sign_with_next_key()
 
     async def _run_timer(self, timer: Timer) -> None:
         """Handles one timer whenever it is due by the real clock."""

@@ -62,8 +62,8 @@ class Client:
 
     def __init__(self, nc: Nats, operator_token: str) -> None:
         self.nc = nc
-        self._operator = Calls(nc, lambda _: operator_token)
-        self._acting: dict[str, Calls] = {}
+        self._operator = Calls(nc, operator_token)
+        self._acting: dict[tuple[str, str], Calls] = {}
 
     async def ask(
         self,
@@ -97,7 +97,7 @@ class Client:
         after = await self._heads() if up_to_date else None
 
         async def send() -> CallReply:
-            calls = await self._as(as_)
+            calls = self._operator if as_ is None else await self._as(as_, call.service)
             return await calls.call_raw(call.name, body, command=call.command, command_id=command_id, after=after, timeout_s=timeout_s)
 
         try:
@@ -109,7 +109,7 @@ class Client:
                     after = None
                     output.remark(f"{call.service} has not taken in yet what was recorded last: what it answers may be behind that.")
                 elif refused.code == "token.expired" and as_ is not None:
-                    del self._acting[as_]  # the instance's clock has passed the few minutes that a token lives
+                    del self._acting[as_, call.service]  # the instance's clock has passed the few minutes that a token lives
                 else:
                     raise
                 return await send()
@@ -128,18 +128,17 @@ class Client:
         found = await asyncio.gather(*(head(service) for service in SERVICES), return_exceptions=True)
         return dict(one for one in found if not isinstance(one, BaseException))
 
-    async def _as(self, acting_as: str | None) -> Calls:
-        if acting_as is None:
-            return self._operator
-        if acting_as not in self._acting:
+    async def _as(self, acting_as: str, receiver: str) -> Calls:
+        """Calls of one service in another role, under a token for that service alone."""
+        if (acting_as, receiver) not in self._acting:
             try:
-                request = TokenRequest(acting_as=acting_as)
+                request = TokenRequest.model_validate({"acting_as": acting_as, "audience": [receiver]})
             except ValidationError:
                 text = f"Nobody can act as {acting_as!r}: give ROLE or ROLE:SCOPE, e.g. director:school-7 or ministry."
                 raise Failure("role.unknown", text) from None
             token = (await self._operator.call(TOKEN, request)).reply.token
-            self._acting[acting_as] = Calls(self.nc, lambda _: token)
-        return self._acting[acting_as]
+            self._acting[acting_as, receiver] = Calls(self.nc, token)
+        return self._acting[acting_as, receiver]
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ _COMMANDS = {
     "slips": "vekha.slips:slips",
     "plan": "vekha.plan:plan",
     "clock": "vekha.clock:clock",
+    "keys": "vekha.keys:keys",
     "events": "vekha.events:events",
     "parked": "vekha.parked:parked",
     "audit": "vekha.audit:audit",

@@ -104,7 +104,8 @@ def register(service: Service, ratings: Ratings) -> None:
         if service.settings.production:
             raise Refused("token.production", "On a production instance nobody acts as somebody else.")
         actor = await _actor(service, request.acting_as, principal=str(caller.actor))
-        return identity.Token(token=service.tokens.mint(actor, lifetime_s=TOKEN_LIFETIME_S), expires_in_s=TOKEN_LIFETIME_S)
+        minted = service.tokens.mint(actor, lifetime_s=TOKEN_LIFETIME_S, audience=request.audience)
+        return identity.Token(token=minted, expires_in_s=TOKEN_LIFETIME_S)
 
 
 def _account(connection: Connection, request: identity.AccountQuery) -> identity.AccountCard:
