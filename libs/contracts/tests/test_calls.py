@@ -54,6 +54,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.upload": {ADMINISTRATOR},
     "roster.import": {ADMINISTRATOR},
     "roster.import-status": {ADMINISTRATOR},
+    "roster.export": {DIRECTOR, ADMINISTRATOR},
+    "roster.export-part": {DIRECTOR, ADMINISTRATOR},
     # Ids are for whoever works with them, names for the office and for services that act for somebody
     "roster.people": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},

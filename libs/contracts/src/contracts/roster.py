@@ -691,6 +691,35 @@ class ImportStatus(Reply):
     error_text: str | None = None
 
 
+class ExportRoster(SchoolRequest):
+    """Makes a file of a school's classes, staff, pupils and guardians, such as an import reads. Each person's reading is journalled."""
+
+    format: Literal["xlsx", "csv", "oneroster-1.1", "oneroster-1.2"]
+
+
+class RosterExport(Reply):
+    """A file that can be fetched in parts (roster.export-part) for an hour. csv comes as an archive of three files."""
+
+    export: Identifier
+    file_name: str
+    parts: int
+    sha256: str = Field(description="Of the whole file, hex")
+    classes: int
+    staff: int
+    pupils: int
+    guardians: int
+    left_out: tuple[str, ...] = Field(default=(), description="What an import would enter anew or the format has no place for, with counts")
+
+
+class ExportPart(SchoolRequest):
+    export: Identifier
+    part: Annotated[int, Field(ge=1, le=512)]
+
+
+class ExportedPart(Reply):
+    content: str = Field(description="base64")
+
+
 class PeopleQuery(SchoolRequest):
     """Ids, never names, of people in a school, by kind and, for pupils and their guardians, by class."""
 
@@ -802,6 +831,14 @@ ANNUL = command(
 UPLOAD = query("roster.upload", UploadPart, UploadReply, (Role.ADMINISTRATOR,), "Takes one part of a file to import")
 IMPORT = query("roster.import", ImportRoster, ImportStatus, (Role.ADMINISTRATOR,), "Imports uploaded roster files: a job")
 IMPORT_STATUS = query("roster.import-status", ImportJob, ImportStatus, (Role.ADMINISTRATOR,), "How far an import is")
+EXPORT = query(
+    "roster.export",
+    ExportRoster,
+    RosterExport,
+    _SCHOOL_OFFICE,
+    "Makes a file of the roster, such as imports read; journalled",
+)
+EXPORT_PART = query("roster.export-part", ExportPart, ExportedPart, _SCHOOL_OFFICE, "One part of an exported file")
 PEOPLE = query(
     "roster.people",
     PeopleQuery,

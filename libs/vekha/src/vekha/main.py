@@ -19,6 +19,7 @@ _COMMANDS = {
     "demo": "vekha.demo:demo",
     "call": "vekha.calling:call",
     "import": "vekha.importing:import_roster",
+    "export": "vekha.exporting:export_roster",
     "slips": "vekha.slips:slips",
     "plan": "vekha.plan:plan",
     "clock": "vekha.clock:clock",

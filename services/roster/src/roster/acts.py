@@ -46,6 +46,7 @@ from roster.domain.staff import STAFF, Appoint, Dismiss, Hire, Relieve
 from roster.domain.timetable import REQUIRED_LISTS, TIMETABLE, Entered, Publish, Withdraw, in_order
 from roster.domain.workplaces import WORKPLACES, DeclareWorkplaces
 from roster.domain.years import YEAR, RollOverYear, first_year
+from roster.files.cells import tidy
 from roster.vault import Details
 
 # On a keyboard left in Latin these stand for the Russian letters that look the same: two classes 7А would be one too many.
@@ -53,8 +54,8 @@ _LOOK_ALIKES = str.maketrans("ABCEHKMOPTXY", "АВСЕНКМОРТХУ")
 
 
 def details_of(name: PersonName) -> Details:
-    """A person's details as the vault keeps them: text by field, without the blank ones."""
-    return {field: str(value) for field, value in name if value not in (None, "")}
+    """A person's details as the vault keeps them: text by field, without the blank ones, tidied like the cells of a file."""
+    return {field: text for field, value in name if value is not None and (text := tidy(str(value)))}
 
 
 # ---- what never was true ------------------------------------------------------------------------------------------------
@@ -87,6 +88,7 @@ def hire(book: Book, *, details: Details, position: Position, hired_on: date, ex
     _require_same_name(book, person, details)
     if book.decide(STAFF, person, Hire(person, position, hired_on)):
         book.enter(person, SubjectKind.STAFF, details)
+        book.people.put(person=person, position=position, since=hired_on.isoformat())
         book.bind(person, SubjectKind.STAFF, external_id)
     else:
         book.change_details(person, details)
@@ -165,6 +167,7 @@ def enrol(
     enrolment = Enrol(person, seat, book.state(CLASS, class_id), consent, legal_basis, enrolled_on)
     if book.decide(PUPIL, person, enrolment):
         book.enter(person, SubjectKind.PUPIL, details)
+        book.people.put(person=person, since=enrolled_on.isoformat())
         book.take_seat(person, seat)
     else:
         book.change_details(person, details)

@@ -7,6 +7,7 @@ fifty are the same code.
 
 from __future__ import annotations
 
+import re
 import secrets as randomness
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -52,6 +53,11 @@ ClassName = tuple[str, int, str]
 """Academic year, grade and letter."""
 
 LAST_SEAT = 99
+
+EXTERNAL_ID = "external_id"
+"""The field of the vault that says under which id imports find the person: an export has to tell it, and digests do not."""
+
+_OWN_ID = re.compile("p-[0-9a-f]{20}")
 
 
 def new_id(letter: str) -> str:
@@ -128,7 +134,9 @@ class Pages:
         self._expect_subjects(people)
 
     def expect_external_ids(self, kind: SubjectKind, external_ids: Iterable[str]) -> None:
+        external_ids = list(external_ids)
         self._external_ids.expect(self._digests.external_id(kind, external_id) for external_id in external_ids)
+        self.people.expect(external_id for external_id in external_ids if _OWN_ID.fullmatch(external_id))
 
     def person(self, person: str, kind: SubjectKind) -> Mapping[str, Any] | None:
         """The row of somebody who was ever entered in this school as this kind."""
@@ -136,10 +144,13 @@ class Pages:
         return row if row is not None and (row["school"], row["kind"]) == (self.school, kind) else None
 
     def by_external_id(self, kind: SubjectKind, external_id: str | None) -> str | None:
+        """Who has this external id. Under the own id, as exports give it for who has no other, everybody is found, too."""
         if external_id is None:
             return None
         row = self._external_ids.get(self._digests.external_id(kind, external_id))
-        return None if row is None else row["person"]
+        if row is not None:
+            return row["person"]
+        return external_id if _OWN_ID.fullmatch(external_id) and self.person(external_id, kind) is not None else None
 
     def likeness(self, details: Details) -> str | None:
         """What a pupil has in common with who has the same name and birth date, and with nobody else."""
@@ -338,6 +349,11 @@ class Book(Pages):
         """Finds the person under this external id from now on."""
         if external_id is not None and self.by_external_id(kind, external_id) is None:
             self._external_ids.put(digest=self._digests.external_id(kind, external_id), person=person)
+            row = self._sealed.get(person)
+            if row is not None:
+                before = Sealed(row["key"], row["sealed"])
+                details = {**self._vault.open(person, before), EXTERNAL_ID: external_id}
+                self._sealed.put(person=person, sealed=self._vault.seal(person, details, before).sealed)
 
     def change_details(self, person: str, details: Details) -> tuple[str, ...]:
         """Merges details into the vault, records which fields differ and answers them; what is blank leaves the value."""

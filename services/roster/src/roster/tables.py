@@ -61,8 +61,13 @@ person_table = Table(
     Column("listed_in", Text),
     Column("seat_number", Integer),
     Column("class_id", Text),
+    Column("since", Text),
+    Column("position", Text),
 )
-"""`active`: works here or is a pupil; a guardian always is. Of a pupil: the seat, and the class assigned to."""
+"""`active`: works here or is a pupil; a guardian always is. Of a pupil: the seat, and the class assigned to.
+
+`since` (ISO) is the day of hiring or enrolment as it was said last, `position` what a member of staff is employed as.
+"""
 Index("person_of_school", person_table.c.school, person_table.c.kind)
 
 external_id_table = Table(

@@ -6,21 +6,37 @@ a file that can be corrected and read again.
 
 The rooms, in the order in which a file passes through them: `tables` (bytes to rows of cells), `headers` (which column is which), `rows`
 (the columns of the three kinds), `cells` and `words` (what may stand in a cell), `repeats` (what only shows between rows), `reading` (the
-whole), `rejected`. `oneroster` makes the same rows of an export.
+whole), `rejected`. `oneroster` makes the same rows of an export. The other way: `exported` (what goes out) and `writing`.
 """
 
 from .cells import ClassLabel
+from .exported import (
+    Exported,
+    ExportedClass,
+    ExportedGuardian,
+    ExportedMember,
+    ExportedPupil,
+    ExportFormat,
+    WrittenFile,
+)
 from .findings import FileRefused, Finding, Place
 from .reading import read_roster
 from .rejected import RejectedFile, write_rejected
 from .results import Detected, Format, RosterFile
 from .rows import ClassRow, GuardianRow, PupilRow, StaffRow
 from .words import Kinship, Role, Sex
+from .writing import write_roster
 
 __all__ = [
     "ClassLabel",
     "ClassRow",
     "Detected",
+    "ExportFormat",
+    "Exported",
+    "ExportedClass",
+    "ExportedGuardian",
+    "ExportedMember",
+    "ExportedPupil",
     "FileRefused",
     "Finding",
     "Format",
@@ -33,6 +49,8 @@ __all__ = [
     "RosterFile",
     "Sex",
     "StaffRow",
+    "WrittenFile",
     "read_roster",
     "write_rejected",
+    "write_roster",
 ]

@@ -6,12 +6,13 @@ sees. A cell that cannot be read is refused with a code and with what is expecte
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from operator import mul
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from .words import KINSHIPS, SEXES, YES_NO, Kinship, Role, Sex, folded, role_of
@@ -27,14 +28,11 @@ _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 def plain(cell: Cell) -> str:
     """The text that a person sees in the cell, on one line; "" for a blank cell and for one that holds dashes alone.
 
-    Letters are composed (a Mac writes й as two signs), and the apostrophe that `guarded` puts before a formula's first sign is taken off.
+    The apostrophe that `guarded` puts before a formula's first sign is taken off.
     """
     if isinstance(cell, str):
-        text = cell.strip()
-        if _UNTIDY.search(text):
-            text = " ".join(re.sub(_INVISIBLE, "", text).split())
-        text = unicodedata.normalize("NFC", text)
-        if text.startswith("'") and text.startswith(_FORMULA_BEGINNINGS, 1):
+        text = tidy(cell)
+        if text.startswith("'") and text.lstrip("'").startswith(_FORMULA_BEGINNINGS):
             text = text[1:]
         return "" if text.startswith(_DASHES) and text.strip("".join(_DASHES)) == "" else text
     if isinstance(cell, bool):
@@ -48,9 +46,20 @@ def plain(cell: Cell) -> str:
     return str(cell)
 
 
+def tidy(text: str) -> str:
+    """The text on one line, without signs that nobody sees. Letters are composed: a Mac writes й as two signs."""
+    text = text.strip()
+    if _UNTIDY.search(text):
+        text = " ".join(re.sub(_INVISIBLE, "", text).split())
+    return unicodedata.normalize("NFC", text)
+
+
 def guarded(text: str) -> str:
-    """The text as it may stand in a csv file: a spreadsheet program would run what begins like a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_BEGINNINGS) else text
+    """The text as it may stand in a file: a spreadsheet program would run what begins like a formula.
+
+    What is guarded is read as what it was: a text that has the guard already gets a second one.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA_BEGINNINGS) or text.startswith(("\t", "\r", "\n")) else text
 
 
 # The readers below get the plain text of a cell that is not blank, or the date of one that holds a date.
@@ -94,6 +103,13 @@ def _phone(value: object) -> str:
     if re.fullmatch(r"\+[1-9][0-9]{7,14}", number):
         return number
     raise PydanticCustomError("phone.malformed", "one number like +7 (916) 123-45-67 or 8 916 123-45-67")
+
+
+def phone_written(number: str) -> str:
+    """A Russian number as it is dialled at home: it begins with 8, so that no spreadsheet program takes it for a sum."""
+    if not re.fullmatch(r"\+7[0-9]{10}", number):
+        return number
+    return f"8 ({number[2:5]}) {number[5:8]}-{number[8:10]}-{number[10:]}"
 
 
 Text = Annotated[str, BeforeValidator(_short)]
@@ -156,6 +172,19 @@ def _snils(value: object) -> str:
 
 Day = Annotated[date, BeforeValidator(_day)]
 Snils = Annotated[str, BeforeValidator(_snils)]
+
+_WRITINGS: Mapping[str, TypeAdapter[str]] = {"phone": TypeAdapter(Phone), "snils": TypeAdapter(Snils)}
+
+
+def is_written_alike(field: str, kept: str, read: str) -> bool:
+    """Whether a field that was kept as somebody wrote it says what a cell said: numbers have several writings."""
+    if field not in _WRITINGS:
+        return kept == read
+    try:
+        return _WRITINGS[field].validate_python(kept) == read
+    except ValidationError:
+        return False
+
 
 # -- words ---------------------------------------------------------------------------------------------------------------------------------
 

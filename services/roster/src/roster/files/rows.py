@@ -75,8 +75,8 @@ class PupilRow(_Person):
     born_on: Annotated[Day, Column("Дата рождения", "Birth date", "Date of birth", "Born on", "DOB")]
     sex: Annotated[SexWord | None, Column("Пол", "Sex", "Gender")] = None
     class_label: Annotated[Label, Column("Класс", "Class")]
-    class_year: SchoolYear | None = None
-    """The year of the class, where the file tells it: the template does not."""
+    class_year: Annotated[SchoolYear | None, Column("Учебный год", "School year", "Academic year")] = None
+    """The year of the class; a label without one means the newest class that bears it."""
     enrolled_on: Annotated[Day, Column("Дата зачисления", "Enrolled on", "Enrolment date", "Enrollment date")]
     order_number: Annotated[Text | None, Column("№ приказа", "Приказ", "Приказ о зачислении", "Order number", "Order no", "Order №")] = None
     guardians: tuple[GuardianRow, ...] = ()

@@ -46,7 +46,7 @@ KINSHIPS: dict[str, Kinship] = _by_word(
         "step_parent": "отчим|мачеха|stepfather|stepmother|step-parent",
         "adoptive_parent": "усыновитель|усыновительница|удочеритель|adoptive parent",
         "foster_parent": "приёмный родитель|приёмная мать|приёмный отец|foster parent",
-        "grandparent": "бабушка|дедушка|бабка|дед|grandmother|grandfather|grandparent",
+        "grandparent": "бабушка|дедушка|бабка|дед|бабушка или дедушка|grandmother|grandfather|grandparent",
         "sibling": "брат|сестра|brother|sister|sibling",
         "relative": "тётя|дядя|тётка|родственник|родственница|aunt|uncle|relative",
         "guardian": "опекун|опекунша|guardian",

@@ -15,7 +15,9 @@ from contracts.consent import SubjectKind
 from contracts.roster import ImportedTable, LegalBasis, Position, Relation
 from roster.book import ClassName, Pages, changed_fields, same_name
 from roster.files import ClassLabel, ClassRow, Finding, GuardianRow, Place, PupilRow, RosterFile, StaffRow
+from roster.files.cells import is_written_alike
 from roster.files.rows import Kind
+from roster.files.words import ROLES, folded
 from roster.importing.plan import (
     Plan,
     PlannedClass,
@@ -155,10 +157,11 @@ class _Planning:
             return self._reject(row.place, "classes", "shift", "class.other-shift", hint)
         headcount = row.declared_pupils
         if self._file.format == "oneroster" and known is not None:
-            # An export counts who is entered. Seats of others were declared by hand, and are not taken back by it.
-            headcount = max(headcount, known["headcount"] or 0)
+            # An export counts who is entered. What was declared by hand stays, until there are more than are entered here already.
+            declared = known["headcount"] or 0
+            headcount = headcount if headcount > max(declared, len(self._pages.pupils_of(known["class_id"]))) else declared
         teaches = teacher is None or (known is not None and person is not None and known["teacher"] == person)
-        if known is not None and known["shift"] is not None and known["headcount"] == headcount and teaches:
+        if known is not None and known["shift"] is not None and (known["headcount"] or 0) == headcount and teaches:
             return self._leave(row.place)
         return PlannedClass(
             place=row.place,
@@ -180,7 +183,7 @@ class _Planning:
         person = self._pages.by_external_id(SubjectKind.STAFF, row.external_id)
         if person is not None and not self._is_active(person):
             return self._put_aside(row.place, "this member of staff was dismissed: to take the person back, use roster.hire-staff")
-        if person is not None and self._file.format == "oneroster":
+        if person is not None and (self._file.format == "oneroster" or self._only_names_the_role(person, details)):
             details.pop("position", None)  # what a role is called says less than a position that somebody entered
         if self._is_signed_later(row, row.place, "staff"):
             return None
@@ -199,6 +202,10 @@ class _Planning:
             consent=consent,
             homeroom=homeroom,
         )
+
+    def _only_names_the_role(self, person: str, details: Mapping[str, str]) -> bool:
+        """Whether the position is the word for a role that an export writes where none was entered."""
+        return "position" not in (self._pages.details(person) or {}) and folded(details.get("position", "")) in ROLES
 
     def _homeroom(self, row: StaffRow, person: str | None) -> ClassName | None:
         """The class that the person is to be given; None where that is done, or another row before this one names its teacher."""
@@ -268,14 +275,17 @@ class _Planning:
             return None
         details = _details(guardian)
         person = self._guardian_known(guardian, details, pupil)
-        relation = _RELATIONS.get(guardian.kinship, Relation.OTHER)
+        relation, legal = _RELATIONS.get(guardian.kinship, Relation.OTHER), guardian.legal_representative
         consent = self._consent(guardian, person)
         link = self._pages.guardianships.get(pupil, person) if pupil and person else None
+        if link is not None and self._file.format == "oneroster":
+            # A role says less than the kinship that somebody entered.
+            relation, legal = Relation(link["relation"]), bool(link["legal_representative"])
         if link is not None and not link["linked"]:
             return self._warn(
                 row.place, f"guardian {guardian.number} was unlinked: to link again, use roster.link-guardian (guardian.unlinked)"
             )
-        linked = link is not None and (link["relation"], link["legal_representative"]) == (relation, guardian.legal_representative)
+        linked = link is not None and (link["relation"], link["legal_representative"]) == (relation, legal)
         if not linked and not self._has_a_basis(guardian, person):
             code, hint = _NO_BASIS
             return self._reject(row.place, "pupils", "consent_number", code, hint, guardian.number)
@@ -286,7 +296,7 @@ class _Planning:
             person=person,
             external_id=guardian.external_id,
             relation=relation,
-            legal_representative=guardian.legal_representative,
+            legal_representative=legal,
             details=details,
             consent=consent,
         )
@@ -337,7 +347,8 @@ class _Planning:
         return row is not None and bool(row["active"])
 
     def _differs(self, person: str, details: Mapping[str, str]) -> bool:
-        return bool(changed_fields(self._pages.details(person) or {}, details))
+        old = self._pages.details(person) or {}
+        return any(not is_written_alike(field, old.get(field, ""), details[field]) for field in changed_fields(old, details))
 
     def _leave(self, place: Place) -> None:
         self._unchanged.append(place)
