@@ -198,6 +198,10 @@ async def weeks(school: School) -> None:
     await school.act(plan.ADOPT_REVISION, plan.AdoptRevision(school=SCHOOL), _DIRECTOR)
     for person in (first.person, first.guardian, second.person, school.staff[2]):
         await school.act(identity.ACTIVATE, identity.Activate(login=codes[person][0], code=codes[person][1]))
+    own = identity.Activate(login=codes[school.staff[0]][0], code=codes[school.staff[0]][1], password="Тихая сапа 1")
+    await school.act(identity.ACTIVATE, own)
+    changing = identity.ChangePassword(login=own.login, password="Тихая сапа 1", new_password="Громкая сапа 2")
+    await school.act(identity.CHANGE_PASSWORD, changing)
     await school.act(consent.WITHDRAW, consent.Withdraw(school=SCHOOL, consent_id=first.consent), _ADMINISTRATOR)
 
     await _until(school, "2015-08-28T12:00")

@@ -140,6 +140,8 @@ def _changed(request: Request) -> Request | None:
     match request:
         case operations.Nothing():
             return None
+        case identity.ChangePassword():
+            return request.model_copy(update={"login": "1000000009"})
         case roster.OpenSchool():
             return request.model_copy(update={"name": "Другая школа"})
         case consent.Invalidate():

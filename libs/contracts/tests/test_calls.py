@@ -73,6 +73,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "identity.print-slips": {ADMINISTRATOR, CLASS_TEACHER},
     "identity.hand-over": {ADMINISTRATOR, CLASS_TEACHER},
     "identity.activate": EVERYBODY,
+    "identity.sign-in": EVERYBODY,
+    "identity.change-password": EVERYBODY,
     "identity.account": {DIRECTOR, ADMINISTRATOR, SERVICE},
     # The portal's service says who was active; what comes of it concerns the office
     "identity.note-activity": {SERVICE},

@@ -60,6 +60,15 @@ class AccountActivated(Event):
     method: Literal["temporary-password", "link", "esia"]
 
 
+@event("identity.password-set.v1")
+class PasswordSet(Event):
+    """The owner of an account has chosen a password: the first one, or another. What was chosen stands nowhere but in a private table, as
+    an argon2id hash."""
+
+    account: Identifier
+    person: Identifier
+
+
 @event("identity.account-blocked.v1")
 class AccountBlocked(Event):
     account: Identifier
@@ -159,17 +168,53 @@ class HandedOver(Reply):
     refused: dict[str, str] = Field(description="The refusal's code by person, for those who have none to hand over")
 
 
-class Activate(Request):
-    """Activates an account with a login and its one-time code. Who knows both needs no token."""
+Login = Annotated[str, Field(min_length=1, max_length=64)]
+_PASSWORD = Field(max_length=512, repr=False, json_schema_extra={"secret": True})
+Password = Annotated[str, _PASSWORD]
+"""A password as it is typed."""
 
-    login: Annotated[str, Field(min_length=1, max_length=64)]
+
+class Activate(Request):
+    """Activates an account with a login and its one-time code. Who knows both needs no token.
+
+    `password` is the owner's own from then on, 10 to 128 symbols. On a production instance nobody activates without one; elsewhere an
+    account without one is in use, but nobody can sign in to it until another code is issued.
+    """
+
+    login: Login
     code: Annotated[str, Field(min_length=1, max_length=64)]
+    password: Annotated[str | None, _PASSWORD] = None
     happened_on: date | None = None
 
 
 class Activated(Reply):
     account: Identifier
     person: Identifier
+
+
+class SignIn(Request):
+    """Signs in with the own password. `role` is one of those that the person has, such as `director:school-7`; the first one where left
+    out."""
+
+    login: Login
+    password: Password
+    role: Annotated[str, Field(pattern=r"^[a-z_]+:[A-Za-z0-9_-]{1,64}$")] | None = None
+
+
+class SignedIn(Reply):
+    token: str = Field(json_schema_extra={"secret": True})
+    expires_in_s: int
+    person: Identifier
+    role: str = Field(description="In what the token lets the person act, with its scope")
+    roles: tuple[str, ...] = Field(description="In what this person may act, the widest first")
+
+
+class ChangePassword(Request):
+    """Chooses another password. Who knows login and password needs no token."""
+
+    login: Login
+    password: Password
+    new_password: Password
 
 
 class TokenRequest(Request):
@@ -244,6 +289,8 @@ PRINT_SLIPS = command(
 )
 HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 18: records that people received their codes", each=True)
 ACTIVATE = command("identity.activate", Activate, Activated, tuple(Role), "Step 19: activates an account with its one-time code")
+SIGN_IN = query("identity.sign-in", SignIn, SignedIn, tuple(Role), "A short-lived token for whoever knows login and password")
+CHANGE_PASSWORD = command("identity.change-password", ChangePassword, Done, tuple(Role), "Chooses another password, with the one before")
 ACCOUNT = query("identity.account", AccountQuery, AccountCard, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "How far an account is")
 NOTE_ACTIVITY = query(
     "identity.note-activity",

@@ -210,12 +210,18 @@ def kept(reply: Reply) -> str:
 M = TypeVar("M", bound=BaseModel)
 
 
+def secret_fields(model: type[BaseModel]) -> set[str]:
+    """The fields of a request or reply that are marked as secret."""
+    marked = {name: cast("Any", about.json_schema_extra) for name, about in model.model_fields.items()}
+    return {name for name, extra in marked.items() if isinstance(extra, dict) and cast("dict[str, Any]", extra).get("secret")}
+
+
 def _without_secrets(value: M) -> M:
     changes: dict[str, Any] = {}
-    for name, about in type(value).model_fields.items():
-        extra = cast("Any", about.json_schema_extra)
+    secrets = secret_fields(type(value))
+    for name in type(value).model_fields:
         found: Any = getattr(value, name)
-        if isinstance(extra, dict) and cast("dict[str, Any]", extra).get("secret"):
+        if name in secrets:
             changes[name] = None
         elif isinstance(found, BaseModel):
             changes[name] = _without_secrets(found)

@@ -24,7 +24,7 @@ from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
 from eventkit import jetstream, log
 from eventkit.access import Known
-from eventkit.answering import Answering, Caller, call_reply, kept
+from eventkit.answering import Answering, Caller, call_reply, kept, secret_fields
 from eventkit.broker import Credential
 from eventkit.bus import CallServer
 from eventkit.calls import CallFailed, CallReply, CallRequest, Calls
@@ -122,6 +122,7 @@ class Service:
         self._projections: list[Projection] = []
         self.workers: list[ReactionWorker] = []
         self._at_start: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._at_stop: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.answering = Answering(settings.name, self.tokens, before=self.caught_up)
         self._running: _Running | None = None
         self._checkpoints: dict[str, Checkpointed] = {}
@@ -211,6 +212,10 @@ class Service:
         """Runs beside the service, once it may append: to take up again what a crash had cut off."""
         self._at_start.append(task)
 
+    def at_stop(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs once the last call is answered: to end what the handlers had begun."""
+        self._at_stop.append(task)
+
     @property
     def durables(self) -> list[tuple[str, str]]:
         """The durable consumers, as pairs of bus stream and name, that must be provisioned for this service's readers."""
@@ -283,6 +288,8 @@ class Service:
         if running is not None:
             await running.server.stop()
             await ended(running.tasks)
+        for task in self._at_stop:
+            await task()
         await self.store.stop()
         if running is not None:
             await jetstream.disconnect(running.nc)
@@ -506,7 +513,9 @@ class Service:
             await self.read(lambda connection: reach.look(lambda statement: connection.execute(statement).all()))
 
     def _key(self, call: Call[Any, Any], request: Request, caller: Caller) -> CommandKey:
-        body = request.model_dump_json(exclude_unset=True).encode()  # as it was sent, whatever the order of its fields
+        # As it was sent, whatever the order of its fields; without passwords, of which no digest may stand anywhere that is quicker to
+        # guess than argon2id.
+        body = request.model_dump_json(exclude_unset=True, exclude=secret_fields(type(request))).encode()
         digest = self.secrets.mac("command", b"\0".join((call.name.encode(), caller.origin.actor.encode(), body)))
         return CommandKey(caller.command_id, digest, kept, call.reply.model_validate_json)
 

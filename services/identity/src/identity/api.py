@@ -1,5 +1,5 @@
-"""The calls that identity answers, but for the one that prints: codes issued, handed over and used, how far an account is, how active a
-school was, and tokens."""
+"""The calls that identity answers, but for those that print or ask for a login: codes issued and handed over, how far an account is, how
+active a school was, and tokens."""
 
 from __future__ import annotations
 
@@ -21,16 +21,13 @@ from eventkit.event import standing
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
-from identity import activity, codes, credentials, scopes
-from identity.domain.account import ACCOUNTS, Activate, HandOver
+from identity import activity, scopes
+from identity.domain.account import ACCOUNTS, HandOver
 from identity.domain.rating import RATINGS
 from identity.issuing import issue
 from identity.policies import Ratings
 from identity.projections import Rows, people_of, timezone
-
-TOKEN_LIFETIME_S = 300
-
-_NO_DIGEST = "0" * 64
+from identity.signing_in import TOKEN_LIFETIME_S
 
 
 def register(service: Service, ratings: Ratings) -> None:
@@ -66,19 +63,6 @@ def register(service: Service, ratings: Ratings) -> None:
         timezone(tx.rows, request.school)  # refuses an unknown school
         annulling.carry_out(request, tx)
         return Done()
-
-    @service.command(identity.ACTIVATE)
-    def activate(request: identity.Activate, tx: Transaction, caller: Caller) -> identity.Activated:
-        # The same work and the same answer whatever is wrong, so that nobody learns which logins there are.
-        found = credentials.by_login(tx, codes.meant_login(request.login))
-        shown = codes.digest(service.secrets, found.credential if found else "", request.code)
-        right = codes.same(shown, found.digest if found else _NO_DIGEST)
-        if found is None or not right:
-            raise Refused("activation.wrong", "Login or code is wrong. Type both as they are printed.")
-        zone = timezone(tx.rows, found.school)
-        day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
-        tx.decide(ACCOUNTS, found.person, Activate(found.credential, today), school=found.school, happened_on=day)
-        return identity.Activated(account=tx.state(ACCOUNTS, found.person).account, person=found.person)
 
     @service.query(identity.ACCOUNT)
     async def account(request: identity.AccountQuery, caller: Caller) -> identity.AccountCard:

@@ -46,7 +46,7 @@ def new_code() -> str:
 
 def meant_code(typed: str) -> str:
     """The symbols of a code however it was typed: any case, any dashes and spaces, on a Russian keyboard, З for 3."""
-    return _bare(typed).translate(_TYPED)
+    return bare(typed).translate(_TYPED)
 
 
 def new_login() -> str:
@@ -57,7 +57,7 @@ def new_login() -> str:
 
 def meant_login(typed: str) -> str | None:
     """The login that was meant, None where it cannot be one."""
-    digits = _bare(typed).translate(_TYPED_DIGITS)
+    digits = bare(typed).translate(_TYPED_DIGITS)
     well_formed = len(digits) == _LOGIN_DIGITS and digits.isascii() and digits.isdecimal()
     return digits if well_formed and _check_digit(digits) == "0" else None
 
@@ -72,7 +72,7 @@ def same(one: str, other: str) -> bool:
     return hmac.compare_digest(one, other)
 
 
-def _bare(typed: str) -> str:
+def bare(typed: str) -> str:
     """Capitals and digits alone: neither spaces nor anything that stands between groups."""
     return "".join(symbol for symbol in unicodedata.normalize("NFKC", typed).upper() if symbol.isalnum())
 

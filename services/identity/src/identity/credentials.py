@@ -9,6 +9,7 @@ from sqlalchemy import Column, MetaData, Table, Text, bindparam, insert, select,
 
 from eventkit.store import Transaction
 from identity import codes
+from identity.projections import Rows
 
 metadata = MetaData()
 
@@ -22,7 +23,6 @@ credential_table = Table(
     Column("digest", Text, nullable=False),
 )
 
-_BY_LOGIN = select(credential_table).where(credential_table.c.login == bindparam("typed_login"))
 _REPLACE = (
     update(credential_table)
     .where(credential_table.c.person == bindparam("the_person"))
@@ -41,9 +41,9 @@ class Credential:
     digest: str
 
 
-def by_login(tx: Transaction, login: str | None) -> Credential | None:
+def by_login(rows: Rows, login: str | None) -> Credential | None:
     """Whose login this is. It reads the table whether that can be a login or not."""
-    for row in tx.rows(_BY_LOGIN, {"typed_login": login or ""}):
+    for row in rows(select(credential_table).where(credential_table.c.login == (login or ""))):
         return Credential(row.person, row.school, row.login, row.credential, row.digest)
     return None
 

@@ -44,6 +44,14 @@ staff_table = Table(
     Column("position", Text, nullable=False),
 )
 
+class_teacher_table = Table(
+    "class_teacher",
+    metadata,
+    Column("class_id", Text, primary_key=True),
+    Column("school", Text, nullable=False),
+    Column("person", Text, nullable=False, index=True),
+)
+
 coordinator_table = Table("coordinator", metadata, Column("school", Text, primary_key=True), Column("person", Text, primary_key=True))
 
 pupil_table = Table(
@@ -114,6 +122,9 @@ class People:
                     changes.put(class_table, class_id=fact["class_id"], school=here, grade=fact["grade"])
                 case "roster.class-closed.v1":
                     changes.drop(class_table, class_id=fact["class_id"])
+                    changes.drop(class_teacher_table, class_id=fact["class_id"])
+                case "roster.class-teacher-assigned.v1":
+                    changes.put(class_teacher_table, class_id=fact["class_id"], school=here, person=fact["person"])
                 case "roster.staff-hired.v1":
                     changes.put(staff_table, school=here, person=fact["person"], position=fact["position"])
                 case "roster.staff-dismissed.v1":

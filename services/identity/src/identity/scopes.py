@@ -23,7 +23,7 @@ _SCOPES: dict[str, tuple[str, Column[str], Column[str]]] = {
 """For each role that has a scope: what that is, where it stands, and the school that it lies in."""
 
 
-def actor(rows: Rows, acting_as: str, *, principal: str) -> Actor:
+def actor(rows: Rows, acting_as: str, *, principal: str | None) -> Actor:
     """The actor with its school. Raises Refused where there is no such role, or nobody of that scope."""
     role, _, scope = acting_as.partition(":")
     if role == Role.MINISTRY and not scope:

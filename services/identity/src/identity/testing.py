@@ -154,3 +154,17 @@ async def activate(town: Town, login: str | None, code: str | None, **more: Any)
     """Without a token: who knows login and code needs none."""
     calls = town.system.instance.calls(None)
     return (await calls.call(identity.ACTIVATE, Activate(login=login or "", code=code or "", **more))).reply
+
+
+async def opened_account(town: Town, person: str, password: str) -> str:
+    """The login of an account that its owner has activated with a password of the own."""
+    (slip,) = await issue(town, person, reissue=True)
+    await hand_over(town, person)
+    await activate(town, slip.login, slip.code, password=password)
+    return slip.login or ""
+
+
+async def sign_in(town: Town, login: str, password: str, **more: Any) -> identity.SignedIn:
+    """Without a token, as `activate`."""
+    calls = town.system.instance.calls(None)
+    return (await calls.call(identity.SIGN_IN, identity.SignIn(login=login, password=password, **more))).reply

@@ -20,6 +20,7 @@ from contracts.identity import (
     Channel,
     CredentialsHandedOver,
     CredentialsIssued,
+    PasswordSet,
 )
 from eventkit.decider import Decider, Refused
 
@@ -57,11 +58,16 @@ class Activate:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPassword:
+    """The owner has chosen a password: a new one each time, even if it is the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     reason: BlockReason
 
 
-Command = Issue | HandOver | Activate | Block
+Command = Issue | HandOver | Activate | SetPassword | Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ def decide(command: Command, account: Account) -> Sequence[Event]:
             return _hand_over(command, account)
         case Activate():
             return _activate(command, account)
+        case SetPassword():
+            return _set_password(account)
         case Block(reason):
             if account.state in ("none", "blocked"):
                 return []
@@ -142,6 +150,14 @@ def _activate(command: Activate, account: Account) -> Sequence[Event]:
     return [AccountActivated(account=account.account, person=account.person, method="temporary-password")]
 
 
+def _set_password(account: Account) -> Sequence[Event]:
+    if account.state == "blocked":
+        raise _blocked()
+    if account.state != "activated":
+        raise Refused("account.not-activated", "This account is not in use yet. Activate it first, with what was issued last.")
+    return [PasswordSet(account=account.account, person=account.person)]
+
+
 def evolve(account: Account, event: Event) -> Account:
     match event:
         case AccountProvisioned():
@@ -152,6 +168,8 @@ def evolve(account: Account, event: Event) -> Account:
             return replace(account, state="handed-over")
         case AccountActivated():
             return replace(account, state="activated")
+        case PasswordSet():
+            return account
         case AccountBlocked():
             return replace(account, state="blocked")
         case _:
