@@ -236,7 +236,7 @@ def check_stopped(data: Path, scratch: Path) -> None:
 
 
 _ENTERED = ("roster.staff-hired.v1", "roster.pupil-enrolled.v1")
-_DECIDED = ("consent.consent-granted.v1", "consent.consent-refused.v1")
+_DECIDED = ("consent.consent-granted.v2", "consent.consent-refused.v1")
 _ANNOUNCED = (StepCompleted.type, StepReopened.type, DeadlineApproaching.type, StepBecameOverdue.type)
 
 

@@ -64,6 +64,9 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     # Consents are collected by the school and withdrawn by whoever gave them
     "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
+    "consent.request": {ADMINISTRATOR, CLASS_TEACHER},
+    "consent.forms": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER},
+    "consent.receipt": {ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
     "consent.withdraw": {ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
     # What never was valid the office says
     "consent.invalidate": {DIRECTOR, ADMINISTRATOR},

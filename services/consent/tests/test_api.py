@@ -1,7 +1,8 @@
 """Decisions recorded by call, on a real bus: for seats and for people, alone and in lists, within what the caller may do."""
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,21 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
+from consent import templates
 from consent.app import build
 from contracts import consent
 from contracts.call import Role
-from contracts.consent import Decision, InvalidationReason, RecordDecision, RecordDecisions, StatusQuery, SubjectKind, Withdraw
+from contracts.consent import (
+    AgeBand,
+    ConsentGranted,
+    Decision,
+    InvalidationReason,
+    RecordDecision,
+    RecordDecisions,
+    StatusQuery,
+    SubjectKind,
+    Withdraw,
+)
 from contracts.event import Event
 from contracts.roster import (
     ClassDeclared,
@@ -30,7 +42,7 @@ from eventkit.database import sqlite_url
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
 from eventkit.harness import System, administrator, director, running
-from eventkit.service import Service
+from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
 
@@ -127,7 +139,7 @@ async def test_a_decision_for_a_seat_makes_the_person_known_by_a_random_id(town:
     assert len(recorded.subject) == len("p-") + 20
     assert (recorded.state, recorded.recorded_before) == ("granted", False)
     [event] = await town.recorded()
-    assert event.type == "consent.consent-granted.v1"
+    assert event.type == "consent.consent-granted.v2"
     assert event.facts()[1]["subject"] == recorded.subject
 
 
@@ -184,6 +196,72 @@ async def test_a_decision_says_whose_it_is(town: Town):
     guardian_on_a_pupils_seat = Decision(granted=True, seat=seat(1), subject_kind=SubjectKind.GUARDIAN)
     codes = [await refusal(town, decision) for decision in (nobody, both, guardian_on_a_pupils_seat)]
     assert codes == ["decision.subject-unclear", "decision.subject-unclear", "seat.other-kind"]
+
+
+# What was signed, and by whom.
+
+
+async def granted_facts(town: Town) -> list[dict[str, Any]]:
+    return [event.facts()[1] for event in await town.recorded() if event.type == ConsentGranted.type]
+
+
+async def test_a_consent_holds_the_template_that_was_in_force_with_the_digest_of_its_text(town: Town):
+    await record(town, pupil(1))
+    await record(town, pupil(2, age_band=AgeBand.ADULT))
+    await record(town, guardian(1))
+    await record(town, staff("p-teacher", template="portal-staff", template_version=1))
+    signed = [fact["terms"] for fact in await granted_facts(town)]
+    assert [terms["template"] for terms in signed] == ["portal-child", "portal-pupil", "portal-guardian", "portal-staff"]
+    for terms in signed:
+        content = templates.content(terms["template"], terms["template_version"])
+        assert terms["template_sha256"] == hashlib.sha256(content).hexdigest()
+
+
+async def test_a_template_that_there_is_not_is_refused_and_nothing_is_recorded(town: Town):
+    assert await refusal(town, pupil(1, template="portal-nobody")) == "template.unknown"
+    assert await refusal(town, pupil(1, template_version=2)) == "template.unknown"
+    assert await refusal(town, pupil(1, template="portal-staff")) == "template.other-signer"
+    assert await refusal(town, pupil(1, decided_on=date(2007, 1, 26))) == "template.unknown"
+    assert await town.recorded() == []
+
+
+async def test_a_linked_legal_representative_signs_for_a_pupil(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"))
+    await record(town, Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL, grantor="p-mother"))
+    assert [fact["grantor"] for fact in await granted_facts(town)] == ["p-mother"]
+
+
+async def test_who_sits_beside_a_pupil_signs_before_anybody_has_a_name(town: Town):
+    mother = (await record(town, guardian(1))).subject
+    child = (await record(town, pupil(1, grantor=mother))).subject
+    assert [fact["grantor"] for fact in await granted_facts(town)] == [mother, mother]
+    again = Decision(granted=False, person=child, subject_kind=SubjectKind.PUPIL, grantor=mother)
+    assert (await record(town, again)).subject == child
+    assert await refusal(town, pupil(2, grantor=mother)) == "consent.wrong-grantor"
+
+
+async def test_nobody_else_signs_for_a_pupil_unless_a_document_says_so(town: Town):
+    friend = GuardianLinked(
+        pupil="p-child", guardian="p-friend", relation=Relation.OTHER, legal_representative=False, consent_id=None, legal_basis=None
+    )
+    await town.roster_says(*entered("p-child", "p-mother"), friend)
+    for grantor in ("p-friend", "p-teacher", "p-nobody"):
+        decision = Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL, grantor=grantor)
+        assert await refusal(town, decision) == "consent.wrong-grantor"
+    await record(town, decision.model_copy(update={"authority": "OPEKA-2015/118"}))
+    assert [(fact["grantor"], fact["authority"]) for fact in await granted_facts(town)] == [("p-nobody", "OPEKA-2015/118")]
+
+
+async def test_where_pupils_have_to_sign_too_a_consent_without_their_signature_is_refused(tmp_path: Path):
+    def signing(settings: Settings) -> Service:
+        return build(replace(settings, co_signature_age=14))
+
+    async with running(tmp_path, {"roster": Service, "consent": signing}) as system:
+        town = Town(system)
+        await fill(town)
+        assert await refusal(town, pupil(1, age_band=AgeBand.FROM_14_TO_17)) == "consent.co-signature-missing"
+        signed = await record(town, pupil(1, age_band=AgeBand.FROM_14_TO_17, co_signed=True))
+        assert [fact["co_signer"] for fact in await granted_facts(town)] == [signed.subject]
 
 
 # Days.
@@ -365,6 +443,27 @@ async def test_people_withdraw_their_own_consent_and_nobody_elses(town: Town):
         assert refused.value.code == "access.other-person"
     await town.system.call(consent.WITHDRAW, request, as_=Actor(Role.STAFF, "p-teacher", "school-7"))
     assert await states(town, "p-teacher") == ["withdrawn"]
+
+
+async def test_a_guardian_takes_back_what_was_said_for_the_own_child_and_for_nobody_elses(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"), *entered("p-other", "p-stranger"))
+    child = await record(town, Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL))
+    withdrawal = Withdraw(school="school-7", consent_id=child.consent_id)
+    for role, person in ((Role.GUARDIAN, "p-stranger"), (Role.PUPIL, "p-mother"), (Role.GUARDIAN, "p-teacher")):
+        with pytest.raises(Refused, match=r"access\.other-person"):
+            await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(role, person, "school-7"))
+    await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(Role.GUARDIAN, "p-mother", "school-7"))
+    assert await states(town, "p-child") == ["withdrawn"]
+
+
+async def test_what_an_adult_pupil_has_said_only_the_pupil_takes_back(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"))
+    own = await record(town, Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL, age=18))
+    withdrawal = Withdraw(school="school-7", consent_id=own.consent_id)
+    with pytest.raises(Refused, match=r"access\.other-person"):
+        await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(Role.GUARDIAN, "p-mother", "school-7"))
+    await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(Role.PUPIL, "p-child", "school-7"))
+    assert await states(town, "p-child") == ["withdrawn"]
 
 
 async def test_only_a_consent_of_the_school_can_be_withdrawn(town: Town):

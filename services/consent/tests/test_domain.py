@@ -1,6 +1,7 @@
 """What follows from each decision on a subject, and which are none."""
 
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -32,12 +33,19 @@ NEXT_DAY = date(2015, 8, 25)
 LAST_DAY = date(2015, 8, 31)
 AFTER = date(2015, 9, 1)
 
+TERMS = Terms(template="portal-child", template_sha256="0" * 64)
 YES = Decision(granted=True, seat=SEAT, subject_kind=SubjectKind.PUPIL)
 NO = Decision(granted=False, seat=SEAT, subject_kind=SubjectKind.PUPIL)
+TEENAGER = YES.model_copy(update={"age_band": AgeBand.FROM_14_TO_17})
+CO_SIGNED = TEENAGER.model_copy(update={"co_signed": True})
 
 
-def decided(consent_id: str, decision: Decision = YES, on: date = DAY) -> Decide:
-    return Decide(consent_id, "p-1", decision, on)
+def decided(consent_id: str, decision: Decision = YES, on: date = DAY, co_signature_age: int | None = None) -> Decide:
+    return Decide(consent_id, "p-1", decision, on, TERMS if decision.granted else None, co_signature_age)
+
+
+def with_(**changes: Any) -> Decision:
+    return YES.model_copy(update=changes)
 
 
 def granted(consent_id: str = "c-1", supersedes: str | None = None, on: date = DAY, **changes: Any) -> ConsentGranted:
@@ -50,7 +58,7 @@ def granted(consent_id: str = "c-1", supersedes: str | None = None, on: date = D
         age_band=AgeBand.UNDER_14,
         grantor=None,
         capacity=Capacity.LEGAL_REPRESENTATIVE,
-        terms=Terms(),
+        terms=TERMS,
         form="paper",
         evidence_sha256=None,
         signed_on=on,
@@ -139,7 +147,7 @@ def test_a_pupil_of_unknown_age_counts_as_under_14_and_is_represented():
 
 def test_an_adult_pupil_decides_alone():
     adult = YES.model_copy(update={"age_band": AgeBand.ADULT})
-    given(CONSENTS).when(decided("c-1", adult)).then(granted(age_band=AgeBand.ADULT, capacity=Capacity.SELF))
+    given(CONSENTS).when(decided("c-1", adult)).then(granted(age_band=AgeBand.ADULT, capacity=Capacity.SELF, grantor="p-1"))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +163,79 @@ def test_an_adult_pupil_decides_alone():
 def test_the_wrong_person_cannot_decide(kind: SubjectKind, age_band: AgeBand | None, capacity: Capacity):
     decision = Decision(granted=True, person="p-1", subject_kind=kind, age_band=age_band, capacity=capacity)
     given(CONSENTS).when(decided("c-1", decision)).then_refused("consent.wrong-capacity")
+
+
+def test_who_is_18_by_the_age_decides_alone_and_signs_as_the_grantor():
+    given(CONSENTS).when(decided("c-1", with_(age=18))).then(granted(age_band=AgeBand.ADULT, capacity=Capacity.SELF, grantor="p-1"))
+
+
+@pytest.mark.parametrize(
+    ("age", "band"), [(6, AgeBand.UNDER_14), (13, AgeBand.UNDER_14), (14, AgeBand.FROM_14_TO_17), (17, AgeBand.FROM_14_TO_17)]
+)
+def test_the_age_gives_the_band_and_is_not_recorded(age: int, band: AgeBand):
+    given(CONSENTS).when(decided("c-1", with_(age=age))).then(granted(age_band=band))
+
+
+def test_an_age_and_a_band_that_do_not_fit_are_refused():
+    given(CONSENTS).when(decided("c-1", with_(age=13, age_band=AgeBand.ADULT))).then_refused("decision.age-unclear")
+
+
+def test_a_representative_is_named_with_the_document_of_authority():
+    signed = with_(grantor="p-2", authority="OPEKA-118")
+    given(CONSENTS).when(decided("c-1", signed)).then(granted(grantor="p-2", authority="OPEKA-118"))
+
+
+def test_where_the_paper_lies_is_recorded_with_its_digest():
+    filed = with_(evidence_reference="DELO-12/7", evidence_sha256="a" * 64)
+    given(CONSENTS).when(decided("c-1", filed)).then(granted(evidence_reference="DELO-12/7", evidence_sha256="a" * 64))
+
+
+def test_a_pupil_under_18_does_not_sign_alone():
+    given(CONSENTS).when(decided("c-1", with_(grantor="p-1"))).then_refused("consent.wrong-grantor")
+
+
+def test_nobody_signs_for_an_adult():
+    given(CONSENTS).when(decided("c-1", with_(age=18, grantor="p-2"))).then_refused("consent.wrong-grantor")
+    given(CONSENTS).when(decided("c-1", with_(age=18, authority="OPEKA-118"))).then_refused("consent.wrong-capacity")
+
+
+def test_a_guardian_decides_for_the_own_data_and_is_the_grantor():
+    own = Decision(granted=True, person="p-1", subject_kind=SubjectKind.GUARDIAN)
+    given(CONSENTS).when(decided("c-1", own)).then(
+        granted(seat=None, subject_kind=SubjectKind.GUARDIAN, age_band=AgeBand.ADULT, capacity=Capacity.SELF, grantor="p-1")
+    )
+
+
+# The pupil's own signature.
+
+
+def test_by_default_no_pupil_has_to_sign_beside_the_representative_but_may():
+    given(CONSENTS).when(decided("c-1", TEENAGER)).then(granted(age_band=AgeBand.FROM_14_TO_17))
+    given(CONSENTS).when(decided("c-1", CO_SIGNED)).then(granted(age_band=AgeBand.FROM_14_TO_17, co_signer="p-1"))
+
+
+def test_where_pupils_have_to_sign_a_consent_of_14_to_17_needs_both_signatures():
+    given(CONSENTS).when(decided("c-1", TEENAGER, co_signature_age=14)).then_refused("consent.co-signature-missing")
+    both = granted(age_band=AgeBand.FROM_14_TO_17, co_signer="p-1")
+    given(CONSENTS).when(decided("c-1", CO_SIGNED, co_signature_age=14)).then(both)
+
+
+def test_who_is_younger_than_the_age_of_co_signature_need_not_sign_if_the_age_is_told():
+    fifteen = with_(age=15)
+    given(CONSENTS).when(decided("c-1", fifteen, co_signature_age=16)).then(granted(age_band=AgeBand.FROM_14_TO_17))
+    given(CONSENTS).when(decided("c-1", fifteen, co_signature_age=15)).then_refused("consent.co-signature-missing")
+    given(CONSENTS).when(decided("c-1", TEENAGER, co_signature_age=16)).then_refused("consent.co-signature-missing")
+
+
+def test_a_representative_refuses_without_the_pupil_and_a_child_is_not_asked():
+    teenager = NO.model_copy(update={"age_band": AgeBand.FROM_14_TO_17})
+    given(CONSENTS).when(decided("c-1", teenager, co_signature_age=14)).then(refused())
+    given(CONSENTS).when(decided("c-1", YES, co_signature_age=14)).then(granted())
+
+
+@pytest.mark.parametrize("changes", [{}, {"age": 13}, {"age": 18}])
+def test_nobody_else_signs_beside_another(changes: dict[str, Any]):
+    given(CONSENTS).when(decided("c-1", with_(co_signed=True, **changes))).then_refused("consent.no-co-signature")
 
 
 # How long it holds.
@@ -305,13 +386,13 @@ def test_the_decision_after_an_invalidated_one_stands():
 ids = st.sampled_from(["c-1", "c-2", "c-3", "c-4"])
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(
-        Decide,
-        consent_id=ids,
-        subject=st.just("p-1"),
-        decision=st.sampled_from(
-            [YES, NO, YES.model_copy(update={"form": "electronic"}), YES.model_copy(update={"valid_until": LAST_DAY})]
+        decided,
+        ids,
+        st.sampled_from(
+            [YES, NO, YES.model_copy(update={"form": "electronic"}), YES.model_copy(update={"valid_until": LAST_DAY}), TEENAGER, CO_SIGNED]
         ),
-        on=st.sampled_from([DAY, NEXT_DAY]),
+        st.sampled_from([DAY, NEXT_DAY]),
+        st.sampled_from([None, 14]),
     ),
     st.builds(Withdraw, consent_id=ids, on=st.sampled_from([DAY, NEXT_DAY])),
     st.builds(Expire, consent_id=ids, on=st.sampled_from([LAST_DAY, AFTER])),
@@ -340,3 +421,24 @@ def test_only_the_last_decision_can_stand(history: list[Command]):
     consents = carry_out(history)
     assert not {"granted", "refused"} & {consent.state for consent in consents[:-1]}
     assert len({consent.decided.consent_id for consent in consents}) == len(consents)
+
+
+@for_all(history=st.lists(commands))
+def test_a_decision_supersedes_the_one_right_before_it_or_none(history: list[Command]):
+    consents = carry_out(history)
+    for before, after in pairwise(consents):
+        assert after.decided.supersedes in (None, before.decided.consent_id)
+        if after.decided.supersedes is None:
+            assert before.state in ("withdrawn", "expired", "invalidated")
+        else:
+            assert before.state in ("superseded", "invalidated")
+    assert not consents or consents[0].decided.supersedes is None
+
+
+@for_all(history=st.lists(commands), decision=st.sampled_from([YES, NO, CO_SIGNED]))
+def test_whatever_has_happened_a_new_decision_stands(history: list[Command], decision: Decision):
+    consents = carry_out([*history, decided("c-new", decision, AFTER)])
+    stands = standing(consents)
+    assert stands is not None
+    assert stands.state == ("granted" if decision.granted else "refused")
+    assert [consent.state for consent in consents].count("granted") == int(decision.granted)

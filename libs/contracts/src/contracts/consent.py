@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from contracts.call import Reply, Role, SchoolRequest, Scope, command, query
-from contracts.event import Event, Identifier, Sha256, Value, event
-from contracts.roster import Act, Seat
+from contracts.event import Event, Identifier, Sha256, Value, event, upcast
+from contracts.receipt import ConsentRecord
+from contracts.roster import Act, Done, OfficialReference, Seat, SeatHolder
 
 
 class SubjectKind(StrEnum):
@@ -33,7 +34,10 @@ class Capacity(StrEnum):
 
 
 class Terms(Value):
-    """What was agreed to. It maps onto ISO/IEC TS 27560; codes and digests stand here, the text in the template."""
+    """What was agreed to. It maps onto ISO/IEC TS 27560; codes and digests stand here, the text in the template.
+
+    The digest is of the template's file, codes and text; it is missing from what was recorded before there were templates.
+    """
 
     template: Identifier = "school-portal"
     template_version: int = 1
@@ -53,9 +57,22 @@ class Terms(Value):
 # ---- Events -----------------------------------------------------------------------------------------------------------
 
 
+@event("consent.consent-requested.v1")
+class ConsentRequested(Event):
+    """A form was handed out, to be signed or not: to a seat or, where somebody is entered, to a person. Nothing rests on it."""
+
+    seat: Seat | None
+    person: Identifier | None
+    subject_kind: SubjectKind
+    template: Identifier
+    template_version: int
+    template_sha256: Sha256
+    requested_on: date
+
+
 @event("consent.consent-granted.v1")
-class ConsentGranted(Event):
-    """`subject` is the person's id from now on: made for a seat, adopted when the person is entered (DESIGN 3)."""
+class ConsentGrantedV1(Event):
+    """As the second version; who decides for the own data was not named as the grantor."""
 
     consent_id: Identifier
     supersedes: Identifier | None
@@ -71,6 +88,42 @@ class ConsentGranted(Event):
     signed_on: date
     valid_from: date
     valid_until: date | None
+
+
+@event("consent.consent-granted.v2")
+class ConsentGranted(Event):
+    """`subject` is the person's id from now on: made for a seat, adopted when the person is entered (DESIGN 3).
+
+    Whoever decides for the own data is the grantor; a representative is named where that is somebody known, and `authority` is the
+    document that makes a representative of somebody else. `co_signer` is a pupil of 14 to 17 who has signed beside the representative.
+    `evidence_reference` says where the paper lies. Who collected it is the event's actor.
+    """
+
+    consent_id: Identifier
+    supersedes: Identifier | None
+    subject: Identifier
+    subject_kind: SubjectKind
+    seat: Seat | None
+    age_band: AgeBand
+    grantor: Identifier | None
+    capacity: Capacity
+    authority: OfficialReference | None = None
+    co_signer: Identifier | None = None
+    legal_basis: Literal["152-FZ-6-1-1"] = "152-FZ-6-1-1"
+    terms: Terms
+    form: Literal["paper", "electronic"]
+    evidence_reference: OfficialReference | None = None
+    evidence_sha256: Sha256 | None
+    signed_on: date
+    valid_from: date
+    valid_until: date | None
+
+
+@upcast("consent.consent-granted.v1", "consent.consent-granted.v2")
+def _who_decides_alone_is_the_grantor(data: dict[str, Any]) -> dict[str, Any]:
+    grantor = data["subject"] if data["capacity"] == Capacity.SELF else data["grantor"]
+    added = {"authority": None, "co_signer": None, "legal_basis": "152-FZ-6-1-1", "evidence_reference": None}
+    return {**data, **added, "grantor": grantor}
 
 
 @event("consent.consent-refused.v1")
@@ -138,12 +191,19 @@ class Decision(Value):
     number: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     decided_on: date | None = Field(default=None, description="When it was signed; the act's day where left out")
     age_band: AgeBand | None = None
+    age: Annotated[int, Field(ge=0, le=120)] | None = Field(default=None, description="A pupil's, in years, on that day; not recorded")
     capacity: Capacity | None = None
-    grantor: Identifier | None = None
+    grantor: Identifier | None = Field(default=None, description="Who signed for a pupil under 18: a legal representative known here")
+    authority: OfficialReference | None = Field(default=None, description="The document that makes somebody else a legal representative")
+    co_signed: bool = Field(default=False, description="Whether a pupil of 14 to 17 has signed, too")
     form: Literal["paper", "electronic"] = "paper"
+    evidence_reference: OfficialReference | None = Field(default=None, description="Where the paper lies")
     evidence_sha256: Sha256 | None = None
     valid_until: date | None = None
-    terms: Terms = Terms()
+    template: Identifier | None = Field(default=None, description="What was signed; the school portal's where left out")
+    template_version: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="The one in force on the day of signing where left out"
+    )
 
 
 class RecordDecision(Act):
@@ -198,6 +258,49 @@ class Invalidated(Reply):
     subject: Identifier
 
 
+FORMS_A_REQUEST = 300
+"""A class's list of 99 seats, each a pupil's and two guardians'."""
+
+
+class FormsOf(SchoolRequest):
+    """Whose forms: those of a class's seats, up to the declared headcount, or of people entered already."""
+
+    class_id: Identifier | None = None
+    holders: Annotated[tuple[SeatHolder, ...], Field(min_length=1, max_length=3)] = (SeatHolder.PUPIL, SeatHolder.GUARDIAN_1)
+    people: Annotated[tuple[Identifier, ...], Field(max_length=FORMS_A_REQUEST)] = ()
+    template: Identifier | None = Field(default=None, description="Of several that fit, as for a pupil who is 18: portal-pupil")
+
+
+class RequestConsents(FormsOf, Act):
+    """Records that forms were handed out. The same form on the same day is recorded once."""
+
+
+class FormsQuery(FormsOf):
+    """Forms to be printed. An answer holds one part of them."""
+
+    part: Annotated[int, Field(ge=1)] = 1
+
+
+class PrintedForms(Reply):
+    pdf: str = Field(description="A part of the forms, base64; it names those who are entered")
+    forms: int = Field(description="How many there are in this part")
+    part: int
+    parts: int
+
+
+class ReceiptQuery(SchoolRequest):
+    """The receipt of a consent, or of the last decision on a subject."""
+
+    consent_id: Identifier | None = None
+    subject: Identifier | None = None
+    pdf: bool = Field(default=False, description="Also as a document with names, to be handed to the family")
+
+
+class ConsentReceipt(Reply):
+    receipt: ConsentRecord
+    pdf: str | None = Field(default=None, description="The same as PDF, base64; it holds names")
+
+
 class StatusQuery(SchoolRequest):
     subject: Identifier | None = None
     consent_id: Identifier | None = None
@@ -232,6 +335,27 @@ WITHDRAW = command(
 )
 INVALIDATE = command(
     "consent.invalidate", Invalidate, Invalidated, (Role.DIRECTOR, Role.ADMINISTRATOR), "Records that a decision never was valid"
+)
+REQUEST = command(
+    "consent.request",
+    RequestConsents,
+    Done,
+    (Role.ADMINISTRATOR, Role.CLASS_TEACHER),
+    "Records that forms of consent were handed out, to a class or to people",
+)
+FORMS = query(
+    "consent.forms",
+    FormsQuery,
+    PrintedForms,
+    (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER),
+    "Forms of consent as PDF: blank for the seats of a class, with names for people",
+)
+RECEIPT = query(
+    "consent.receipt",
+    ReceiptQuery,
+    ConsentReceipt,
+    (Role.ADMINISTRATOR, Role.GUARDIAN, Role.PUPIL, Role.STAFF),
+    "The receipt of a decision, for whom it is about and the representative",
 )
 STATUS = query(
     "consent.status", StatusQuery, ConsentStatus, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "The decisions on one subject"

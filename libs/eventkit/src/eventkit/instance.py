@@ -52,6 +52,7 @@ class Instance:
         mail_from: str | None = None,
         monitors_file: str | None = None,
         activation_page: str | None = None,
+        co_signature_age: int | None = None,
     ) -> None:
         self.clock = clock
         self._nats_url = nats_url
@@ -70,6 +71,7 @@ class Instance:
                     mail_from=mail_from,
                     monitors_file=monitors_file,
                     activation_page=activation_page,
+                    co_signature_age=co_signature_age,
                 )
             )
             for name, build in builds.items()

@@ -72,6 +72,7 @@ class Settings:
     mail_from: str | None = None
     monitors_file: str | None = None
     activation_page: str | None = None
+    co_signature_age: int | None = None
 
 
 class Timer(Protocol):

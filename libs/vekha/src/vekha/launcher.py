@@ -89,6 +89,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 mail_from=os.environ.get("VEKHA_MAIL_FROM"),
                 monitors_file=os.environ.get("VEKHA_MONITORS"),
                 activation_page=os.environ.get("VEKHA_ACTIVATION_PAGE"),
+                co_signature_age=_co_signature_age(),
             )
             keeping = asyncio.create_task(_keep(broker, instance), name="broker")
             try:
@@ -99,6 +100,16 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 folder.forget_endpoint()
                 await ended([keeping])
                 await instance.stop()
+
+
+def _co_signature_age() -> int | None:
+    """From which age on pupils sign their consent beside a representative: 14 to 17, or nobody has to."""
+    given = os.environ.get("VEKHA_CO_SIGNATURE_AGE")
+    if given is None:
+        return None
+    if given not in ("14", "15", "16", "17"):
+        raise Failure("settings.invalid", "VEKHA_CO_SIGNATURE_AGE is an age from 14 to 17; unset, no pupil has to sign.")
+    return int(given)
 
 
 async def _start(instance: Instance) -> None:

@@ -6,27 +6,31 @@ from sqlalchemy import Connection, select
 
 from consent import registry
 from consent.domain import CONSENTS, Consents, Invalidate, Withdraw
-from consent.projections import timezone
+from consent.projections import represents, timezone
 from consent.registry import Registry, consent_table
 from contracts import consent
+from contracts.call import Role
+from contracts.consent import Capacity, ConsentGranted
 from eventkit import log
 from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 
+_REPRESENTED = Capacity.LEGAL_REPRESENTATIVE
+
 
 def register(service: Service) -> None:
     @service.command(consent.RECORD_DECISION)
     def record_decision(request: consent.RecordDecision, tx: Transaction, caller: Caller) -> consent.DecisionRecorded:
-        registry = Registry(tx, service.secrets, caller, request.school, [request.decision])
+        registry = Registry(tx, service.settings, caller, request.school, [request.decision])
         recorded = registry.record(request.decision, request.happened_on)
         registry.write()
         return recorded
 
     @service.command(consent.RECORD_DECISIONS)
     def record_decisions(request: consent.RecordDecisions, tx: Transaction, caller: Caller) -> consent.DecisionsRecorded:
-        registry = Registry(tx, service.secrets, caller, request.school, request.decisions)
+        registry = Registry(tx, service.settings, caller, request.school, request.decisions)
         outcomes: list[consent.DecisionOutcome] = []
         for decision in request.decisions:
             try:
@@ -44,6 +48,7 @@ def register(service: Service) -> None:
     def withdraw(request: consent.Withdraw, tx: Transaction, caller: Caller) -> consent.Withdrawn:
         day = happened_on(request.happened_on, tx.now, timezone=timezone(tx.rows, request.school))
         subject = registry.subject_of(tx, request.school, request.consent_id)
+        _check_represented(tx, caller, request.consent_id, subject)
         tx.decide(CONSENTS, subject, Withdraw(request.consent_id, day), school=request.school, happened_on=day)
         return consent.Withdrawn(consent_id=request.consent_id, subject=subject)
 
@@ -62,6 +67,17 @@ def register(service: Service) -> None:
         if (request.subject is None) == (request.consent_id is None):
             raise Refused("status.subject-unclear", "Say whose decisions: either a subject or a consent_id, not both.")
         return await service.read(lambda connection: _status(connection, request))
+
+
+def _check_represented(tx: Transaction, caller: Caller, consent_id: str, subject: str) -> None:
+    """A guardian takes back for a child what a representative has said, and as a legal representative alone."""
+    guardian = caller.actor.scope or ""
+    if caller.actor.role is not Role.GUARDIAN or guardian == subject:
+        return
+    decided = next(one.decided for one in tx.state(CONSENTS, subject) if one.decided.consent_id == consent_id)
+    if not (represents(tx.rows, guardian, subject) and isinstance(decided, ConsentGranted) and decided.capacity is _REPRESENTED):
+        text = "A legal representative takes back what was said for a pupil under 18. From 18 on, the pupil does."
+        raise Refused("consent.not-represented", text, "The school's administrator records a withdrawal on paper.")
 
 
 def _status(connection: Connection, request: consent.StatusQuery) -> consent.ConsentStatus:

@@ -23,19 +23,29 @@ from contracts.consent import (
     Decision,
     InvalidationReason,
     SubjectKind,
+    Terms,
 )
 from contracts.event import Event
 from eventkit.decider import Decider, Refused
 
+_CO_SIGNING = 14
+_COMING_OF_AGE = 18
+
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """Record a decision under a new `consent_id`. `subject` is the person's id, `on` the day on which it was taken."""
+    """Record a decision under a new `consent_id`. `subject` is the person's id, `on` the day on which it was taken.
+
+    `terms` are those of the template that was signed; None for a refusal. From `co_signature_age` on a pupil has to sign beside the
+    representative; None: no pupil has to.
+    """
 
     consent_id: str
     subject: str
     decision: Decision
     on: date
+    terms: Terms | None
+    co_signature_age: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,8 @@ def _decide(command: Decide, consents: Consents) -> Sequence[Event]:
     if consents and consents[-1].decided.subject_kind is not kind:
         known_as = consents[-1].decided.subject_kind
         raise Refused("subject.other-kind", f"{command.subject} is known as {known_as}, not as {kind}. Name the right person or kind.")
-    age_band, capacity = _who_decides(command.decision)
+    age_band, capacity = who_decides(command.decision)
+    _check_signatures(command, age_band, capacity)
     found = standing(consents)
     if found is None:
         return [_event(command, command.consent_id, None, age_band, capacity)]
@@ -188,14 +199,17 @@ def _ended(consents: Consents, consent_id: str | None, state: Literal["supersede
     return tuple(replace(consent, state=state) if consent.decided.consent_id == consent_id else consent for consent in consents)
 
 
-def _who_decides(decision: Decision) -> tuple[AgeBand, Capacity]:
+def who_decides(decision: Decision) -> tuple[AgeBand, Capacity]:
     """The age band and the capacity of a decision, with what was left out filled in (152-ФЗ ст. 9, DOMAIN 3).
 
     For a pupil under 18 a legal representative decides, from 18 on the pupil; everybody else decides for the own data.
     A pupil of whom no age is said counts as under 14, where the strictest rules hold.
     """
     is_pupil = decision.subject_kind is SubjectKind.PUPIL
-    age_band = decision.age_band or (AgeBand.UNDER_14 if is_pupil else AgeBand.ADULT)
+    by_age = None if decision.age is None else _band_of(decision.age)
+    if None not in (by_age, decision.age_band) and by_age is not decision.age_band:
+        raise Refused("decision.age-unclear", f"Who is {decision.age} is not of the age band {decision.age_band}. Say either of them.")
+    age_band = decision.age_band or by_age or (AgeBand.UNDER_14 if is_pupil else AgeBand.ADULT)
     decides = Capacity.LEGAL_REPRESENTATIVE if is_pupil and age_band is not AgeBand.ADULT else Capacity.SELF
     if decision.capacity not in (None, decides):
         who = (
@@ -205,9 +219,40 @@ def _who_decides(decision: Decision) -> tuple[AgeBand, Capacity]:
     return age_band, decides
 
 
+def _band_of(age: int) -> AgeBand:
+    if age < _CO_SIGNING:
+        return AgeBand.UNDER_14
+    return AgeBand.FROM_14_TO_17 if age < _COMING_OF_AGE else AgeBand.ADULT
+
+
+def _check_signatures(command: Decide, age_band: AgeBand, capacity: Capacity) -> None:
+    """Whether those have signed who have to, and nobody else (DOMAIN 3). A refusal needs no pupil beside the representative."""
+    decision = command.decision
+    if capacity is Capacity.SELF:
+        if decision.grantor not in (None, command.subject):
+            raise Refused("consent.wrong-grantor", "Whoever decides for the own data signs alone. Leave the grantor out.")
+        if decision.authority is not None:
+            raise Refused("consent.wrong-capacity", "A document of authority is a representative's, and here nobody is represented.")
+    elif decision.grantor == command.subject:
+        raise Refused("consent.wrong-grantor", "A pupil under 18 does not sign alone: name the legal representative who has signed.")
+    if age_band is not AgeBand.FROM_14_TO_17 or capacity is Capacity.SELF:
+        if decision.co_signed:
+            raise Refused(
+                "consent.no-co-signature", "Only a pupil of 14 to 17 signs beside the representative. Leave the co-signature out."
+            )
+    elif decision.granted and not decision.co_signed and _has_to_co_sign(decision, command.co_signature_age):
+        text = f"In this school a pupil signs beside the representative from {command.co_signature_age} on. Have the pupil sign, too."
+        raise Refused("consent.co-signature-missing", text, "Then say co_signed, or the age of who is younger.")
+
+
+def _has_to_co_sign(decision: Decision, from_age: int | None) -> bool:
+    """Whether a pupil of 14 to 17 has to: of whom nobody says the age, the whole band."""
+    return from_age is not None and (decision.age is None or decision.age >= from_age)
+
+
 def _event(command: Decide, consent_id: str, supersedes: str | None, age_band: AgeBand, capacity: Capacity) -> Event:
     decision = command.decision
-    if not decision.granted:
+    if command.terms is None:
         return ConsentRefused(
             consent_id=consent_id,
             supersedes=supersedes,
@@ -223,10 +268,13 @@ def _event(command: Decide, consent_id: str, supersedes: str | None, age_band: A
         subject_kind=decision.subject_kind,
         seat=decision.seat,
         age_band=age_band,
-        grantor=decision.grantor,
+        grantor=command.subject if capacity is Capacity.SELF else decision.grantor,
         capacity=capacity,
-        terms=decision.terms,
+        authority=decision.authority,
+        co_signer=command.subject if decision.co_signed else None,
+        terms=command.terms,
         form=decision.form,
+        evidence_reference=decision.evidence_reference,
         evidence_sha256=decision.evidence_sha256,
         signed_on=command.on,
         valid_from=command.on,

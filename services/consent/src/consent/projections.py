@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Column, CompoundSelect, Connection, Date, Executable, MetaData, Row, Table, Text, select
+from sqlalchemy import Boolean, Column, CompoundSelect, Connection, Date, Executable, Integer, MetaData, Row, Table, Text, select
 
 from contracts.consent import SubjectKind
 from eventkit.changes import Changes
@@ -36,8 +36,15 @@ person_table = Table(
 
 pupil_class_table = Table("pupil_class", metadata, Column("pupil", Text, primary_key=True), Column("class_id", Text, nullable=False))
 
-guardianship_table = Table("guardianship", metadata, Column("guardian", Text, primary_key=True), Column("pupil", Text, primary_key=True))
+headcount_table = Table("headcount", metadata, Column("class_id", Text, primary_key=True), Column("pupils", Integer, nullable=False))
 
+guardianship_table = Table(
+    "guardianship",
+    metadata,
+    Column("guardian", Text, primary_key=True),
+    Column("pupil", Text, primary_key=True),
+    Column("legal_representative", Boolean, nullable=False),
+)
 
 end_table = Table(
     "end",
@@ -66,6 +73,8 @@ class People:
                     changes.put(school_table, school=fact["school"], timezone=fact["timezone"])
                 case "roster.class-declared.v1":
                     changes.put(class_table, class_id=fact["class_id"], school=event.school)
+                case "roster.class-headcount-declared.v1":
+                    changes.put(headcount_table, class_id=fact["class_id"], pupils=fact["pupils"])
                 case "roster.class-closed.v1":
                     changes.drop(class_table, class_id=fact["class_id"])
                 case "roster.staff-hired.v1":
@@ -79,10 +88,11 @@ class People:
                     changes.drop(pupil_class_table, pupil=fact["person"])
                 case "roster.guardian-linked.v1":
                     changes.put(person_table, school=event.school, person=fact["guardian"], kind=SubjectKind.GUARDIAN)
-                    changes.put(guardianship_table, guardian=fact["guardian"], pupil=fact["pupil"])
+                    link = {"guardian": fact["guardian"], "pupil": fact["pupil"]}
+                    changes.put(guardianship_table, **link, legal_representative=fact["legal_representative"])
                 case "roster.guardian-unlinked.v1":
                     changes.drop(guardianship_table, guardian=fact["guardian"], pupil=fact["pupil"])
-                case "consent.consent-granted.v1" | "consent.consent-refused.v1":
+                case "consent.consent-granted.v2" | "consent.consent-refused.v1":
                     if fact["supersedes"] is not None:
                         changes.drop(end_table, consent_id=fact["supersedes"])
                     if (last := fact.get("valid_until")) is not None:
@@ -120,6 +130,12 @@ def next_end(rows: Rows, day: date, timezone: str) -> date | None:
     # Not min(): over a join PostgreSQL would read every end that is still to come, and this is asked whenever something was read.
     first = select(end_table.c.valid_until).join(school_table, _SCHOOL).where(to_come).order_by(end_table.c.valid_until).limit(1)
     return next((row.valid_until for row in rows(first)), None)
+
+
+def represents(rows: Rows, guardian: str, pupil: str) -> bool:
+    """Whether somebody is linked with a pupil as a legal representative."""
+    link = guardianship_table.c
+    return bool(rows(select(link.pupil).where(link.guardian == guardian, link.pupil == pupil, link.legal_representative)))
 
 
 def entered_in_class(class_id: str, people: Collection[str]) -> CompoundSelect[Any]:

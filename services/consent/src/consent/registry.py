@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, insert, select, tuple_
 
-from consent.domain import CONSENTS, Decide
-from consent.projections import class_table, entered_in_class, person_table, timezone
-from contracts.consent import Decision, DecisionRecorded, SubjectKind
+from consent import templates
+from consent.domain import CONSENTS, Decide, who_decides
+from consent.projections import class_table, entered_in_class, guardianship_table, person_table, timezone
+from contracts.consent import Capacity, Decision, DecisionRecorded, SubjectKind
 from contracts.roster import Seat, SeatHolder
 from eventkit.access import Rows
 from eventkit.answering import Caller
 from eventkit.decider import Refused
-from eventkit.secrets import Secrets
-from eventkit.service import happened_on
+from eventkit.service import Settings, happened_on
 from eventkit.store import Transaction
 
 metadata = MetaData()
@@ -56,6 +56,8 @@ seat_table = Table(
 )
 
 _Place = tuple[str, int, str]
+_Row = tuple[str, int]
+"""A line of a class's list: a pupil's seat and, beside it, those of the guardians."""
 
 
 def subject_of(tx: Transaction, school: str, consent_id: str) -> str:
@@ -100,9 +102,10 @@ class Registry:
     Raises Refused `school.unknown`. `write` keeps what was added.
     """
 
-    def __init__(self, tx: Transaction, secrets: Secrets, caller: Caller, school: str, decisions: Sequence[Decision]) -> None:
+    def __init__(self, tx: Transaction, settings: Settings, caller: Caller, school: str, decisions: Sequence[Decision]) -> None:
         self._tx = tx
-        self._secrets = secrets
+        self._secrets = settings.secrets
+        self._co_signature_age = settings.co_signature_age
         self._school = school
         self._zone = timezone(tx.rows, school)
         self._caller = caller
@@ -114,6 +117,7 @@ class Registry:
         self._subjects = self._read_seats(seats) if seats else {}
         self._classes = self._read_classes({seat.class_id for seat in seats}) if seats else set[str]()
         self._people = self._read_people(people) if people else set[tuple[str, SubjectKind]]()
+        self._places, self._represented = self._read_representatives(decisions)
 
     def record(self, decision: Decision, act_on: date | None) -> DecisionRecorded:
         """Records one decision, taken on its own day or else the act's. Raises Refused; then nothing of it is kept."""
@@ -124,7 +128,16 @@ class Registry:
             return self._repeat(decision, known)
         subject = self._subject(decision)
         consent_id = _new_id("c")
-        events = self._tx.decide(CONSENTS, subject, Decide(consent_id, subject, decision, day), school=self._school, happened_on=day)
+        _, capacity = who_decides(decision)
+        if capacity is Capacity.LEGAL_REPRESENTATIVE:
+            self._check_representative(decision, subject)
+        terms = (
+            templates.in_force(decision.subject_kind, capacity, day, name=decision.template, version=decision.template_version).terms
+            if decision.granted
+            else None
+        )
+        command = Decide(consent_id, subject, decision, day, terms, self._co_signature_age)
+        events = self._tx.decide(CONSENTS, subject, command, school=self._school, happened_on=day)
         if not events:
             consent_id = self._tx.state(CONSENTS, subject)[-1].decided.consent_id
         self._keep(decision, _Known(consent_id, subject, decision.subject_kind, decision.granted), digest, new=bool(events))
@@ -150,6 +163,17 @@ class Registry:
                 raise Refused("seat.other-kind", text)
         elif decision.person is not None and (decision.person, decision.subject_kind) not in self._people:
             raise Refused("person.unknown", f"There is no {decision.subject_kind} {decision.person} in this school.")
+
+    def _check_representative(self, decision: Decision, subject: str) -> None:
+        """Who signed for a pupil is linked with the pupil as a legal representative, or sits beside on a guardian's seat; for anybody
+        else a document speaks."""
+        grantor = decision.grantor
+        if grantor is None or grantor == subject or decision.authority is not None or (grantor, subject) in self._represented:
+            return
+        places = self._places.get(subject, set[_Row]()) | ({_row(decision.seat)} if decision.seat is not None else set[_Row]())
+        if not places & self._places.get(grantor, set[_Row]()):
+            text = f"{grantor} is not known as a legal representative of this pupil. Link the guardian, or name the document of authority."
+            raise Refused("consent.wrong-grantor", text)
 
     def _repeat(self, decision: Decision, known: _Known) -> DecisionRecorded:
         """The same paper again, whatever seat or person is named with it, e.g. a guardian's for a second child: nothing is recorded."""
@@ -183,6 +207,7 @@ class Registry:
 
     def _sit(self, seat: Seat, subject: str) -> None:
         self._subjects[_place(seat)] = subject
+        self._places.setdefault(subject, set()).add(_row(seat))
         self._added[seat_table].append({"class_id": seat.class_id, "number": seat.number, "holder": seat.holder, "subject": subject})
 
     def _digest(self, number: str | None) -> str | None:
@@ -220,6 +245,19 @@ class Registry:
         )
         return {(row.person, SubjectKind(row.kind)) for row in self._tx.rows(entered.union(decided))}
 
+    def _read_representatives(self, decisions: Sequence[Decision]) -> tuple[dict[str, set[_Row]], set[tuple[str, str]]]:
+        """Where those who signed for pupils and the pupils themselves sit, and whom the former are linked with."""
+        grantors = {decision.grantor for decision in decisions if decision.grantor is not None}
+        if not grantors:
+            return {}, set()
+        places: dict[str, set[_Row]] = {}
+        people = grantors | {decision.person for decision in decisions if decision.person is not None} | {*self._subjects.values()}
+        for row in self._tx.rows(select(seat_table).where(seat_table.c.subject.in_(people))):
+            places.setdefault(row.subject, set()).add((row.class_id, row.number))
+        link = guardianship_table.c
+        linked = self._tx.rows(select(link.guardian, link.pupil).where(link.guardian.in_(grantors), link.legal_representative))
+        return places, {(row.guardian, row.pupil) for row in linked}
+
 
 _KIND_OF_HOLDER = {
     SeatHolder.PUPIL: SubjectKind.PUPIL,
@@ -235,6 +273,10 @@ def _named(decision: Decision) -> list[str]:
 
 def _place(seat: Seat) -> _Place:
     return seat.class_id, seat.number, seat.holder
+
+
+def _row(seat: Seat) -> _Row:
+    return seat.class_id, seat.number
 
 
 def _state(decision: Decision) -> Literal["granted", "refused"]:

@@ -169,7 +169,7 @@ class People:
 
 
 _DECISIONS = {
-    "consent.consent-granted.v1": "granted",
+    "consent.consent-granted.v2": "granted",
     "consent.consent-refused.v1": "refused",
     "consent.consent-withdrawn.v1": "withdrawn",
     "consent.consent-expired.v1": "expired",

@@ -48,8 +48,8 @@ class Consents:
         for event in events:
             name, fact = event.facts()
             match name:
-                case "consent.consent-granted.v1" | "consent.consent-refused.v1":
-                    state = "granted" if name == "consent.consent-granted.v1" else "refused"
+                case "consent.consent-granted.v2" | "consent.consent-refused.v1":
+                    state = "granted" if name == "consent.consent-granted.v2" else "refused"
                     decided[fact["consent_id"]] = _row(event.school, state, fact)
                     if fact["supersedes"] is not None:
                         ended[fact["supersedes"]] = "superseded"

@@ -80,7 +80,7 @@ _FOLDS: dict[str, tuple[str, _Fold]] = {
     "roster.data-issue-opened.v1": ("check", lambda e: (e["class_id"], e["issue"], e["blocking"])),
     "roster.data-issue-resolved.v1": ("check", lambda e: (e["class_id"], e["issue"])),
     "roster.entry-annulled.v1": (ANNULLED, lambda e: ("", e["position"])),
-    "consent.consent-granted.v1": ("subject", _decision),
+    "consent.consent-granted.v2": ("subject", _decision),
     "consent.consent-refused.v1": ("subject", _decision),
     "consent.consent-withdrawn.v1": ("subject", lambda e: (e["subject"], e["consent_id"], e["subject_kind"])),
     "consent.consent-expired.v1": ("subject", lambda e: (e["subject"], e["consent_id"], e["subject_kind"])),
