@@ -1,33 +1,28 @@
 """Slips: one-time codes on paper, to be cut apart and handed over against a signature (DOMAIN 5).
 
-A document is made in memory from what is given here and slips.typ, with the fonts that the typesetter brings along; what it looks like
-does not depend on the machine. It is tagged (PDF/UA-1), and its metadata say nothing of whom it is for. The QR code is the same on
-every slip: it holds the page's address alone, so a picture of one gives neither login nor code away.
+A document's metadata say nothing of whom it is for. The QR code is the same on every slip: it holds the page's address alone, so a
+picture of one gives neither login nor code away.
 """
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import segno
-import typst
 
+from eventkit.typesetting import typeset, written
 from identity.codes import ALPHABET
 
 _TITLE = "Листки с временными паролями"
-_STANDARD = "ua-1"
 _EXAMPLE_PAGE = "https://portal.example/activate"
 _MAX_PAGE = 100  # a longer address does not fit into its line, nor its code into its corner
 _LETTERS = "\u00a0".join(symbol for symbol in ALPHABET if symbol.isalpha())
-_NOTHING = b"#none"
-_REMEMBERED_DOCUMENTS = 10
 _BORDER = 0  # the white around the code is the slip's own
 
 
@@ -70,41 +65,21 @@ def render(school: str, page: str, sections: Sequence[Section], *, expires_on: d
         "title": _TITLE,
         "school": school,
         "qr": _qr(page),
-        "printed_on": _written(now.date()),
-        "expires_on": _written(expires_on),
+        "printed_on": written(now.date()),
+        "expires_on": written(expires_on),
         "sections": [_shown(section, page, expires_on) for section in sections],
     }
-    compiler = typst.Compiler(_template(), font_paths=_fonts(), ignore_system_fonts=True)
-    inputs = {"data": json.dumps(data, ensure_ascii=False)}
-    stamp = now.astimezone(UTC).replace(microsecond=0)  # the typesetter takes neither zones by name nor fractions
-    try:
-        document = compiler.compile(format="pdf", sys_inputs=inputs, pdf_standards=[_STANDARD], timestamp=stamp)
-    finally:
-        _forget()
-    if not isinstance(document, bytes):
-        raise TypeError("a PDF is one file")
-    return document
-
-
-def _forget() -> None:
-    """Has the typesetter drop what it remembers, names and codes among it: what the last ten documents did not use goes with the next."""
-    nothing = typst.Compiler(font_paths=_fonts(), ignore_system_fonts=True)
-    for _ in range(_REMEMBERED_DOCUMENTS + 1):
-        nothing.compile(_NOTHING, format="svg")
+    return typeset(_template(), data, now=now)
 
 
 def _shown(section: Section, page: str, expires_on: date) -> Mapping[str, Any]:
     todo = (
-        f"Действует по {_written(expires_on)} включительно, один раз.",
+        f"Действует по {written(expires_on)} включительно, один раз.",
         f"1) Откройте {page} или наведите камеру на QR-код.",
         f"2) Введите логин и временный пароль. Буквы в пароле только латинские: {_LETTERS}; дефисы и регистр не важны.",
         f"3) Придумайте свой пароль. Потеряли листок? Попросите новый {section.whom_to_ask}.",
     )
     return {"title": section.title, "column": section.column, "todo": todo, "slips": [asdict(slip) for slip in section.slips]}
-
-
-def _written(day: date) -> str:
-    return f"{day:%d.%m.%Y}"
 
 
 def _qr(page: str) -> str:
@@ -117,8 +92,3 @@ def _qr(page: str) -> str:
 @cache
 def _template() -> bytes:
     return resources.files("identity").joinpath("slips.typ").read_bytes()
-
-
-@cache
-def _fonts() -> typst.Fonts:
-    return typst.Fonts(include_system_fonts=False)
