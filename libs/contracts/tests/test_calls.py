@@ -121,11 +121,14 @@ HOW_FAR: dict[str, dict[Role, Scope]] = {
     # Gates 13 and 15→18: a class teacher acts for the own class
     "consent.record-decision": {CLASS_TEACHER: Scope.OWN_CLASS},
     "consent.record-decisions": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "consent.request": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "consent.forms": {CLASS_TEACHER: Scope.OWN_CLASS},
     "identity.issue-credentials": {CLASS_TEACHER: Scope.OWN_CLASS},
     "identity.print-slips": {CLASS_TEACHER: Scope.OWN_CLASS},
     "identity.hand-over": {CLASS_TEACHER: Scope.OWN_CLASS},
     "roster.people": {CLASS_TEACHER: Scope.OWN_CLASS},
     # A family's decision is the family's to take back
+    "consent.receipt": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},
     "consent.withdraw": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},
 }
 """Where a role reaches less far than the widest that it can."""

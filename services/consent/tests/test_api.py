@@ -200,6 +200,10 @@ async def test_a_decision_says_whose_it_is(town: Town):
 
 # What was signed, and by whom.
 
+FRIEND = GuardianLinked(
+    pupil="p-child", guardian="p-friend", relation=Relation.OTHER, legal_representative=False, consent_id=None, legal_basis=None
+)
+
 
 async def granted_facts(town: Town) -> list[dict[str, Any]]:
     return [event.facts()[1] for event in await town.recorded() if event.type == ConsentGranted.type]
@@ -241,10 +245,7 @@ async def test_who_sits_beside_a_pupil_signs_before_anybody_has_a_name(town: Tow
 
 
 async def test_nobody_else_signs_for_a_pupil_unless_a_document_says_so(town: Town):
-    friend = GuardianLinked(
-        pupil="p-child", guardian="p-friend", relation=Relation.OTHER, legal_representative=False, consent_id=None, legal_basis=None
-    )
-    await town.roster_says(*entered("p-child", "p-mother"), friend)
+    await town.roster_says(*entered("p-child", "p-mother"), FRIEND)
     for grantor in ("p-friend", "p-teacher", "p-nobody"):
         decision = Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL, grantor=grantor)
         assert await refusal(town, decision) == "consent.wrong-grantor"
@@ -460,10 +461,19 @@ async def test_what_an_adult_pupil_has_said_only_the_pupil_takes_back(town: Town
     await town.roster_says(*entered("p-child", "p-mother"))
     own = await record(town, Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL, age=18))
     withdrawal = Withdraw(school="school-7", consent_id=own.consent_id)
-    with pytest.raises(Refused, match=r"access\.other-person"):
+    with pytest.raises(Refused, match=r"consent\.not-represented"):
         await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(Role.GUARDIAN, "p-mother", "school-7"))
     await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(Role.PUPIL, "p-child", "school-7"))
     assert await states(town, "p-child") == ["withdrawn"]
+
+
+async def test_who_is_linked_but_no_legal_representative_takes_nothing_back(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"), FRIEND)
+    child = await record(town, Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL))
+    withdrawal = Withdraw(school="school-7", consent_id=child.consent_id)
+    with pytest.raises(Refused, match=r"consent\.not-represented"):
+        await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(Role.GUARDIAN, "p-friend", "school-7"))
+    assert await states(town, "p-child") == ["granted"]
 
 
 async def test_only_a_consent_of_the_school_can_be_withdrawn(town: Town):

@@ -340,21 +340,21 @@ REQUEST = command(
     "consent.request",
     RequestConsents,
     Done,
-    (Role.ADMINISTRATOR, Role.CLASS_TEACHER),
+    {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.CLASS_TEACHER: Scope.OWN_CLASS},
     "Records that forms of consent were handed out, to a class or to people",
 )
 FORMS = query(
     "consent.forms",
     FormsQuery,
     PrintedForms,
-    (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER),
+    {Role.DIRECTOR: Scope.OWN_SCHOOL, Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.CLASS_TEACHER: Scope.OWN_CLASS},
     "Forms of consent as PDF: blank for the seats of a class, with names for people",
 )
 RECEIPT = query(
     "consent.receipt",
     ReceiptQuery,
     ConsentReceipt,
-    (Role.ADMINISTRATOR, Role.GUARDIAN, Role.PUPIL, Role.STAFF),
+    {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.GUARDIAN: Scope.SELF_AND_CHILDREN, Role.PUPIL: Scope.SELF, Role.STAFF: Scope.SELF},
     "The receipt of a decision, for whom it is about and the representative",
 )
 STATUS = query(

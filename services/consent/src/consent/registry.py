@@ -17,9 +17,10 @@ from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, 
 
 from consent import templates
 from consent.domain import CONSENTS, Decide, who_decides
+from consent.forms import KIND_OF_HOLDER
 from consent.projections import class_table, entered_in_class, guardianship_table, person_table, timezone
 from contracts.consent import Capacity, Decision, DecisionRecorded, SubjectKind
-from contracts.roster import Seat, SeatHolder
+from contracts.roster import Seat
 from eventkit.access import Rows
 from eventkit.answering import Caller
 from eventkit.decider import Refused
@@ -158,7 +159,7 @@ class Registry:
         if decision.seat is not None:
             if decision.seat.class_id not in self._classes:
                 raise Refused("class.unknown", f"There is no class {decision.seat.class_id} in this school.")
-            if decision.subject_kind is not (kind := _KIND_OF_HOLDER[decision.seat.holder]):
+            if decision.subject_kind is not (kind := KIND_OF_HOLDER[decision.seat.holder]):
                 text = f"Who has the seat of a {decision.seat.holder} decides as {kind}, not {decision.subject_kind}: name the right seat."
                 raise Refused("seat.other-kind", text)
         elif decision.person is not None and (decision.person, decision.subject_kind) not in self._people:
@@ -257,13 +258,6 @@ class Registry:
         link = guardianship_table.c
         linked = self._tx.rows(select(link.guardian, link.pupil).where(link.guardian.in_(grantors), link.legal_representative))
         return places, {(row.guardian, row.pupil) for row in linked}
-
-
-_KIND_OF_HOLDER = {
-    SeatHolder.PUPIL: SubjectKind.PUPIL,
-    SeatHolder.GUARDIAN_1: SubjectKind.GUARDIAN,
-    SeatHolder.GUARDIAN_2: SubjectKind.GUARDIAN,
-}
 
 
 def _named(decision: Decision) -> list[str]:
