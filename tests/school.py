@@ -102,6 +102,8 @@ async def found(ask: Ask) -> School:
         teaching = roster.AssignClassTeacher(school=SCHOOL, class_id=class_id, person=teacher)
         await school.act(roster.ASSIGN_CLASS_TEACHER, teaching, _DIRECTOR)
         school.classes.append(class_id)
+    handing_out = consent.RequestConsents(school=SCHOOL, class_id=school.classes[0])
+    await school.act(consent.REQUEST, handing_out, _ADMINISTRATOR)
     signed = tuple(Decision(granted=True, person=person, subject_kind=SubjectKind.STAFF) for person in school.staff[:3])
     await school.act(consent.RECORD_DECISIONS, consent.RecordDecisions(school=SCHOOL, decisions=signed), _ADMINISTRATOR)
     for class_id in school.classes:

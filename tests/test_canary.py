@@ -37,7 +37,7 @@ from vekha.testing import Outcome, Up, running
 
 SCHOOL = "school-7"
 FILES = ("school-staff.xlsx", "school-pupils.xlsx", "school-pupils-late.xlsx", "school-newcomer.csv", "school-pupils-broken.csv")
-PLACES = ("logs", "outputs", "bus", "databases", "run folder", "metadata of slips")
+PLACES = ("logs", "outputs", "bus", "databases", "run folder", "metadata of slips", "metadata of consents")
 
 # ---- what is looked for, and how ----------------------------------------------------------------------------------------------
 
@@ -229,6 +229,7 @@ def _give_codes(shell: _Shell, result: Searched) -> None:
         shell.call("identity.activate", {"login": login, "code": code})
         shell.call("identity.activate", {"login": login, "code": code}, code=1)
     _print_slips(shell, pupils[100:140], result)
+    _print_consents(shell, staff, pupils[0], result)
     result.may_show = json.dumps(shell.call("roster.person", {"school": SCHOOL, "person": pupils[0]}, shown=True))
     consents = shell.call("consent.status", {"school": SCHOOL, "subject": pupils[0]})["consents"]
     shell.call("consent.withdraw", {"school": SCHOOL, "consent_id": consents[-1]["consent_id"]})
@@ -251,6 +252,22 @@ def _print_slips(shell: _Shell, people: list[str], result: Searched) -> None:
     for login, code in found[:3]:
         shell.call("identity.activate", {"login": login, "code": code})
         shell.call("identity.activate", {"login": login, "code": code}, code=1)
+
+
+def _print_consents(shell: _Shell, staff: list[str], pupil: str, result: Searched) -> None:
+    """Forms with names, and a receipt: both name people on the paper and nowhere in what describes it."""
+    shell.call("consent.request", {"school": SCHOOL, "people": staff[:5]})
+    printed = [
+        shell.call("consent.forms", {"school": SCHOOL, "people": staff[:5]}, shown=True)["pdf"],
+        shell.call("consent.receipt", {"school": SCHOOL, "subject": pupil, "pdf": True}, shown=True)["pdf"],
+    ]
+    told: list[str] = []
+    for pdf in printed:
+        opened: Any = PdfReader(io.BytesIO(base64.b64decode(pdf)))
+        assert "name" in result.personal.found_in("\n".join(page.extract_text() for page in opened.pages)).values()
+        told.append(f"{opened.metadata} {opened.trailer['/Root']['/Metadata'].get_data().decode()} {opened.outline}")
+    result.texts["metadata of consents"] = "\n".join(told)
+    shell.call("consent.receipt", {"school": SCHOOL, "subject": pupil})  # ids, codes and digests alone
 
 
 def _go_wrong(shell: _Shell) -> None:

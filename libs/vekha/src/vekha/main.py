@@ -20,6 +20,7 @@ _COMMANDS = {
     "call": "vekha.calling:call",
     "import": "vekha.importing:import_roster",
     "export": "vekha.exporting:export_roster",
+    "consent": "vekha.consents:consent",
     "slips": "vekha.slips:slips",
     "plan": "vekha.plan:plan",
     "clock": "vekha.clock:clock",
