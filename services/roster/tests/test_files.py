@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xlsxwriter  # pyright: ignore[reportMissingTypeStubs] - it has none
@@ -225,7 +228,51 @@ def test_guardians_can_stand_under_merged_headers_below_a_heading() -> None:
 def test_an_unknown_column_is_a_warning() -> None:
     file = read(PUPIL | {"Группа здоровья": "I"})
     assert only_pupil(file)
-    assert [(warning.code, warning.column, warning.row) for warning in file.warnings] == [("column.unknown", "Группа здоровья", None)]
+    assert [(warning.code, warning.column, warning.row) for warning in file.warnings] == [("column.unknown", "J «Группа здоровья»", None)]
+
+
+@pytest.mark.parametrize("title", ["12.05.2005", "112-233-445 95", "ivanov@family.example", "89161234567", "я" * 61])
+def test_what_looks_like_data_in_a_header_is_named_by_its_column_alone(title: str) -> None:
+    (warning,) = read(PUPIL | {title: "I"}).warnings
+    assert (warning.code, warning.column) == ("column.unknown", "J")
+
+
+def with_formula(sheet: str, rows: Sequence[Sequence[object]], cell: str, formula: str, value: str) -> bytes:
+    content = io.BytesIO()
+    workbook = xlsxwriter.Workbook(content)
+    workbook.add_worksheet("Как заполнять")  # pyright: ignore[reportUnknownMemberType] - no types
+    written: Any = workbook.add_worksheet(sheet)  # pyright: ignore[reportUnknownMemberType] - no types
+    for number, row in enumerate(rows, 1):
+        written.write_row(number, 1, row)
+    written.write_formula(cell, formula, None, value)
+    workbook.close()
+    return content.getvalue()
+
+
+def test_a_cell_with_a_formula_rejects_its_row_whatever_it_shows() -> None:
+    first, second = PUPIL, PUPIL | {"ID*": "У2", "Согласие №": "", "Дата согласия": ""}
+    titles = list(PUPIL)
+    place = f"{chr(ord('B') + titles.index('Класс*'))}4"
+    file = read_roster(with_formula("Ученики", table(first, second), place, '="7"&"А"', "7А"), "school.xlsx")
+    assert codes(file) == [(4, "Класс", "cell.formula")]
+    assert [pupil.external_id for pupil in file.pupils] == ["У1"]
+
+
+def test_a_formula_beside_the_table_does_no_harm() -> None:
+    file = read_roster(with_formula("Ученики", table(PUPIL), "AA3", "=1+1", "2"), "school.xlsx")
+    assert (codes(file), len(file.pupils)) == ([], 1)
+
+
+def test_a_sheet_full_of_formulas_is_refused() -> None:
+    content = io.BytesIO()
+    workbook = xlsxwriter.Workbook(content)
+    sheet: Any = workbook.add_worksheet("Ученики")  # pyright: ignore[reportUnknownMemberType] - no types
+    sheet.write_row(0, 0, table(PUPIL)[0])
+    for row in range(1, 6_000):
+        for column in range(9):
+            sheet.write_formula(row, column, "=1+1")
+    workbook.close()
+    assert refusal(content.getvalue(), "school.xlsx").code == "file.formulas"
 
 
 def test_a_sheet_of_another_sort_is_passed_over_with_a_warning() -> None:
@@ -356,6 +403,38 @@ def test_a_cell_over_10_000_characters_is_refused() -> None:
     assert refused.code == "file.cell-too-long"
     assert "row 2" in refused.text
     assert refusal(xlsx_of({"Классы": table(CLASS | {"Профиль": "я" * 10_001})})).code == "file.cell-too-long"
+
+
+def _sheet(cells: bytes) -> bytes:
+    """A workbook whose only sheet holds these rows, written by hand: no program writes what is too much."""
+    content = io.BytesIO()
+    sound = zipfile.ZipFile(io.BytesIO(xlsx_of({"Классы": table(CLASS)})))
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in sound.namelist():
+            text = sound.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                text = re.sub(rb"</?sheetData>.*</sheetData>", b"<sheetData>" + cells + b"</sheetData>", text, flags=re.DOTALL)
+            made.writestr(name, text)
+    return content.getvalue()
+
+
+def test_a_cell_of_5_mb_and_a_sheet_of_a_million_rows_are_refused_in_bounded_memory() -> None:
+    huge = b'<row r="1"><c r="A1" t="inlineStr"><is><t>' + b"x" * 5_000_000 + b"</t></is></c></row>"
+    long = b"".join(b'<row r="%d"><c r="A%d"><v>1</v></c></row>' % (row, row) for row in range(1, 1_000_001))
+    files = [
+        (_sheet(huge), "file.cell-too-long"),
+        (csv_of(table(PUPIL | {"Комментарий": "я" * 2_500_000})), "file.cell-too-long"),
+        (_sheet(long), "file.too-large"),
+        (csv_of(table(CLASS)) + b"1;2;2015/2016;20\n" * 1_000_000, "file.too-large"),
+    ]
+    for content, code in files:
+        tracemalloc.start()
+        try:
+            assert refusal(content, "school.xlsx").code == code
+            _, most_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most_bytes < 200 * 2**20, code
 
 
 # -- cells ---------------------------------------------------------------------------------------------------------------------------------

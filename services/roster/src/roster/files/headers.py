@@ -4,6 +4,7 @@ A header is one row of titles, or two where the groups «Родитель 1» an
 may stand over it. The kind follows from the columns; the name of the sheet or the file only helps to say what is missing.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -96,6 +97,8 @@ _GROUP_LABELS = {
     for number in GUARDIANS
     for rest in ("", "законный представитель")
 }
+# Titles have words; dates, numbers and addresses are somebody's data, in a header by mistake.
+_TITLE = re.compile(r"[^\W\d_](?:[^\W\d]|[ .,/()\-–№:]|[0-9](?![0-9]{2})){0,59}")
 _SET_ASIDE = {folded(REJECTED_ROW), folded(REJECTED_WHY), folded(REJECTED_MORE)}
 
 
@@ -103,6 +106,15 @@ def recognised(cells: Sequence[Cell]) -> int:
     """How many of the cells are titles of one kind: what tells a header from data, and the right delimiter from a wrong one."""
     words = [folded(plain(cell)) for cell in cells]
     return max(len({vocabulary[word].title for word in words if word in vocabulary}) for vocabulary in FIELDS.values())
+
+
+def column_named(index: int, title: str) -> str:
+    """How a column that nobody knows is named: by its letters, and by its title where that looks like one and like nobody's data."""
+    letters, rest = "", index + 1
+    while rest:
+        rest, last = divmod(rest - 1, 26)
+        letters = chr(ord("A") + last) + letters
+    return f"{letters} «{title}»" if _TITLE.fullmatch(title) else letters
 
 
 def _kind_by_name(name: str) -> Kind | None:

@@ -1,6 +1,6 @@
 """Reads a whole roster file: each table's header, then row by row what is good and what is wrong."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from .cells import Cell, plain
 from .findings import FileRefused, Finding, Place
-from .headers import TITLES, Header, header_and_rows
+from .headers import TITLES, Header, column_named, header_and_rows
 from .oneroster import open_bundle, read_bundle
 from .repeats import Repeats
 from .results import Detected, RosterFile
@@ -75,12 +75,15 @@ class _Reading:
                 self._not_understood.append(table)
                 self._warn(table, None, "table.unknown", "its columns are those of no template; it was not read")
             return
-        for title in header.unknown.values():
-            self._warn(table, title[:60], "column.unknown", "the template has no such column; it was not read")
+        for index, title in header.unknown.items():
+            self._warn(
+                table, column_named(table.first_column + index, title), "column.unknown", "the template has no such column; it was not read"
+            )
         count = 0
         beside: list[int] = []
         for number, row in rows:
-            count += self._read_row(header, Place(table.file, table.sheet, number), row)
+            computed = {column - table.first_column for column in table.formulas.get(number, ())}
+            count += self._read_row(header, Place(table.file, table.sheet, number), row, computed)
             if table.sheet is not None and any(plain(cell) for cell in row[header.width :]):
                 beside.append(number)
         if beside:
@@ -91,14 +94,16 @@ class _Reading:
     def _warn(self, table: Table, column: str | None, code: str, hint: str) -> None:
         self._warnings.append(Finding(table.file, table.sheet, None, column, code, hint))
 
-    def _read_row(self, header: Header, place: Place, cells: Sequence[Cell]) -> bool:
+    def _read_row(self, header: Header, place: Place, cells: Sequence[Cell], formulas: Collection[int]) -> bool:
         """Puts one row among the good ones, or what is wrong with it among the errors; False if it is blank."""
         values, guardians = _cells_by_field(header, cells)
         # In a csv file every cell of such a row may have moved; a workbook may have notes beside its table.
         more = place.sheet is None and any(plain(cell) for cell in cells[header.width :])
-        if not values and not guardians and not more:
+        computed = [field for index, field in enumerate(header.fields) if index in formulas and field is not None]
+        if not values and not guardians and not more and not computed:
             return False
-        wrong: list[_Wrong] = []
+        hint = "a value: copy the column and paste it as values"
+        wrong = [_Wrong(field.name, field.guardian, "cell.formula", hint) for field in computed]
         if more:
             hint = "no more cells than there are titles: put quotation marks around a cell that holds the separator"
             wrong.append(_Wrong(None, None, "row.too-long", hint))

@@ -10,9 +10,9 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -21,6 +21,7 @@ from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
 
 from .cells import Cell
 from .findings import FileRefused, Finding
+from .formulas import formulas_of
 from .headers import LOOKED_AT, recognised
 
 FILE_BYTES = 64 * 2**20
@@ -36,13 +37,19 @@ Encoding = Literal["utf-8", "utf-8-sig", "cp1251"]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A sheet or a csv file. `rows` can be gone through once; its first is row 1 of the spreadsheet. Only csv has the last two."""
+    """A sheet or a csv file. `rows` can be gone through once; its first is row 1 of the spreadsheet.
+
+    Only csv has an encoding and a delimiter. A sheet's rows begin with its `first_column` (from 0), and only a sheet has formulas: of each
+    row, the columns (from 0) that hold one.
+    """
 
     file: str
     sheet: str | None
     rows: Iterator[Sequence[Cell]]
     encoding: Encoding | None = None
     delimiter: str | None = None
+    first_column: int = 0
+    formulas: Mapping[int, Collection[int]] = field(default_factory=dict[int, set[int]])
 
 
 def open_tables(source: Path | bytes, name: str) -> tuple[Iterator[Table], list[Finding]]:
@@ -76,7 +83,7 @@ def _from_bytes(content: bytes, name: str) -> tuple[Iterator[Table], list[Findin
         if "xl/workbook.xml" not in archive.namelist():
             return _zip_of_csv(archive, name)
         _refuse_bomb(archive, name)
-        return _workbook(content, name), []
+        return _workbook(content, name, formulas_of(archive, name)), []
 
 
 def open_archive(content: bytes) -> zipfile.ZipFile:
@@ -117,14 +124,14 @@ def _refuse_long(rows: Iterable[Sequence[Cell]], *, file: str, sheet: str | None
             raise FileRefused("file.too-large", f"It has {ROWS:,} rows or more.", "Split it into several files.", file=file, sheet=sheet)
         for cell in row:
             if isinstance(cell, str) and len(cell) > CELL_CHARACTERS:
-                raise FileRefused(
-                    "file.cell-too-long",
-                    f"A cell of row {number} holds more than {CELL_CHARACTERS:,} characters.",
-                    "Shorten it; in a csv file, look for a quotation mark that is never closed.",
-                    file=file,
-                    sheet=sheet,
-                )
+                raise _too_long(f"A cell of row {number}", file=file, sheet=sheet)
         yield row
+
+
+def _too_long(what: str, *, file: str, sheet: str | None = None) -> FileRefused:
+    text = f"{what} holds more than {CELL_CHARACTERS:,} characters."
+    hint = "Shorten it; in a csv file, look for a quotation mark that is never closed."
+    return FileRefused("file.cell-too-long", text, hint, file=file, sheet=sheet)
 
 
 # -- archives and workbooks ----------------------------------------------------------------------------------------------------------------
@@ -202,13 +209,15 @@ def _refuse_bomb(archive: zipfile.ZipFile, name: str) -> None:
         raise FileRefused("file.too-large", "Its texts take too much memory.", "Shorten the longest cells or split the file.", file=name)
 
 
-def _workbook(content: bytes, name: str) -> Iterator[Table]:
+def _workbook(content: bytes, name: str, formulas: Mapping[str, Mapping[int, Collection[int]]]) -> Iterator[Table]:
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
         for sheet in workbook.sheets_metadata:
             if sheet.typ is SheetTypeEnum.WorkSheet:
-                rows = workbook.get_sheet_by_name(sheet.name).iter_rows()
-                yield Table(name, sheet.name, _refuse_long(rows, file=name, sheet=sheet.name))
+                found = workbook.get_sheet_by_name(sheet.name)
+                rows = _refuse_long(found.iter_rows(), file=name, sheet=sheet.name)
+                first_column = found.start[1] if found.start is not None else 0
+                yield Table(name, sheet.name, rows, first_column=first_column, formulas=formulas.get(sheet.name, {}))
     except CalamineError:
         _refuse_damaged(name)
 
@@ -256,7 +265,9 @@ def _records(text: str, delimiter: str, name: str) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         yield from reader
-    except csv.Error:
+    except csv.Error as error:
+        if "field limit" in str(error):  # the module's own limit lies above ours
+            raise _too_long(f"A cell around line {reader.line_num}", file=name) from None
         raise FileRefused(
             "file.unreadable",
             f"The quotation marks around line {reader.line_num} do not fit together.",

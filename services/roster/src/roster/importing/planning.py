@@ -70,7 +70,7 @@ class _Planning:
         self._legal_basis = legal_basis
         self._today = today
         self._rejected = list(file.errors)
-        self._warnings = [f"{_where(warning)}: {warning.hint} ({warning.code})" for warning in file.warnings]
+        self._warnings = [f"{_where(warning)}{_column(warning)}: {warning.hint} ({warning.code})" for warning in file.warnings]
         self._unchanged: list[Place] = []
         self._without_teacher: list[Place] = []
         self._without_class: list[Place] = []
@@ -373,6 +373,10 @@ def _details(row: PupilRow | GuardianRow | StaffRow) -> dict[str, str]:
     cells = vars(row)
     details = {field: str(value) for field in _DETAILS if (value := cells.get(field)) is not None}
     return {**details, "birth_date": row.born_on.isoformat()} if isinstance(row, PupilRow) else details
+
+
+def _column(warning: Finding) -> str:
+    return "" if warning.column is None else f", column {warning.column}"
 
 
 def _where(place: Place | Finding) -> str:

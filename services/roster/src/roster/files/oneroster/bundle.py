@@ -10,7 +10,7 @@ from pathlib import Path
 
 from roster.files.cells import plain
 from roster.files.findings import FileRefused, Finding, Place
-from roster.files.headers import REJECTED_ROW, REJECTED_WHY
+from roster.files.headers import REJECTED_ROW, REJECTED_WHY, column_named
 from roster.files.tables import (
     UNPACKED_BYTES,
     Encoding,
@@ -27,7 +27,7 @@ from .columns import FILES, READ, REQUIRED, STANDARD
 _MANIFEST = "manifest"
 _TELLING = {"orgs", "users", "enrollments", "academicsessions"}
 """Two of these names tell OneRoster files, even where the manifest is missing."""
-_VERSION = re.compile(r"v?(1\.[012])(?:\.0)?", re.IGNORECASE)
+_VERSION = re.compile(r"(?:oneroster )?v?(1\.[012])(?:\.[0-9])?", re.IGNORECASE)
 _BESIDE = {REJECTED_ROW.casefold(), REJECTED_WHY.casefold()}
 
 
@@ -88,14 +88,14 @@ class Bundle:
         known = {name.casefold(): name for name in columns.read}
         passed_over = {name.casefold() for name in columns.passed_over} | _BESIDE
         fields: list[str | None] = []
-        for title in raw.titles:
+        for index, title in enumerate(raw.titles):
             column = known.get(title.casefold())
             if column is not None and column in fields:
                 raise FileRefused("file.column-repeated", f"The column «{column}» stands twice.", "Leave one of the two.", file=file)
             fields.append(column)
             if column is None and title and title.casefold() not in passed_over:
                 hint = "OneRoster has no such column in this file; it was not read"
-                self.warnings.append(Finding(file, None, None, title[:60], "column.unknown", hint))
+                self.warnings.append(Finding(file, None, None, column_named(index, title), "column.unknown", hint))
         if missing := sorted(columns.needed - set(fields)):
             text = f"Columns are missing: {', '.join(f'«{name}»' for name in missing)}."
             raise FileRefused("file.column-missing", text, "Export the file again with all columns of OneRoster.", file=file)
@@ -214,8 +214,9 @@ def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str)
             "Export everything (bulk) and hand that in: what is known already stays unchanged.",
             file=file,
         )
+    in_users = version == "1.2" and modes["roles"] == "absent" and modes["users"] != "absent" and _has_roles(members, load)
     for kind in REQUIRED[version]:
-        if modes[kind] != "bulk":
+        if modes[kind] != "bulk" and not (kind == "roles" and in_users):
             text = f"It says that there is no {kind}.csv, and no school can be entered without it."
             raise FileRefused("file.oneroster-incomplete", text, f"Export it too, with file.{kind} as bulk.", file=file)
     files: dict[str, str] = {}
@@ -230,6 +231,14 @@ def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str)
     hint = "manifest.csv says that it is absent, or OneRoster has no such file; it was not read"
     warnings += [Finding(_file(path), None, None, None, "file.ignored", hint) for stem, path in members.items() if stem in missed]
     return Bundle(name, version, files, warnings, _load=load)
+
+
+def _has_roles(members: Mapping[str, str], load: Callable[[str], bytes]) -> bool:
+    """Whether users.csv tells the roles, as in 1.1: some programs leave them there and write 1.2."""
+    if "users" not in members:
+        return False
+    table = csv_table(load(members["users"]), _file(members["users"]))
+    return any(plain(title).casefold() == "role" for title in next(table.rows, ()))
 
 
 def _properties(content: bytes, file: str) -> dict[str, str]:
@@ -253,7 +262,7 @@ def _version(properties: Mapping[str, str], file: str) -> str:
 
 
 def _mode(properties: Mapping[str, str], kind: str, file: str) -> str:
-    mode = properties.get(f"file.{kind}".casefold(), "absent").casefold()
+    mode = properties.get(f"file.{kind}".casefold(), "").casefold() or "absent"
     if mode not in ("absent", "bulk", "delta"):
         text = f"It says of file.{kind} neither bulk nor delta nor absent."
         raise FileRefused("file.manifest-malformed", text, "Say bulk of each file that is there and absent of the others.", file=file)

@@ -23,18 +23,19 @@ _DAY: TypeAdapter[date] = TypeAdapter(Day)
 _LABEL: TypeAdapter[ClassLabel] = TypeAdapter(Label)
 _LETTER: TypeAdapter[str] = TypeAdapter(Letter)
 _WORD = re.compile(r"^(?:класс|class|grade)\s+|\s*(?:\bкл\.?|класс|class)$", re.IGNORECASE)
-_MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?Z?$")
+_MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
+_TIME = re.compile(r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _GRADE = re.compile(r"0?([1-9])|(1[01])")
 
 
 def day_text(cell: str) -> str:
-    """A day, without the midnight that some programs write behind it."""
+    """A birthday, without the midnight that some programs write behind it. Another time may be that of another zone, on another day."""
     return _MIDNIGHT.sub("", cell)
 
 
 def day_of(cell: str) -> date | None:
-    """The day in a cell; None for a blank one. Raises ValidationError."""
-    return _DAY.validate_python(day_text(cell)) if cell else None
+    """The day in a cell, of which some programs tell the time, too; None for a blank one. Raises ValidationError."""
+    return _DAY.validate_python(_TIME.sub("", cell)) if cell else None
 
 
 class Sessions:

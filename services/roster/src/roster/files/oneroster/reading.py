@@ -166,7 +166,7 @@ class _Reading:
         here, anywhere = self._roles()
         people: dict[str, Person] = {}
         for user, record in self._users.items():
-            if record["enabledUser"].casefold() in ("false", "0", "no"):
+            if record["enabledUser"].casefold() in ("false", "0", "no", "n", "f"):
                 self._count(record.place, "user.disabled", "enabledUser is false: the person was passed over")
                 self._told.add(user)
                 continue
@@ -259,7 +259,7 @@ class _Reading:
     def _class_teacher(self, key: str, record: Record, people: Mapping[str, Person]) -> str | None:
         """The primary teacher; of a homeroom that says nothing of primary teachers, the only one."""
         teachers = [one for one in self._teachers.get(key, ()) if one["userSourcedId"] in people and people[one["userSourcedId"]].staff]
-        primary = [one for one in teachers if one["primary"].casefold() in ("true", "1", "yes")]
+        primary = [one for one in teachers if one["primary"].casefold() in ("true", "1", "yes", "y", "t")]
         if len({one["userSourcedId"] for one in primary}) > 1:
             self._error(primary[1].place, "primary", "enrollment.primary-repeated", "one primary teacher of each class")
         if primary:

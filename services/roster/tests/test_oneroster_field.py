@@ -1,0 +1,325 @@
+"""OneRoster exports as programs in the field write them: each is read, or refused with what has to be changed.
+
+Their ways are made here, of the sample and of a school as a program for American ones would export it.
+"""
+
+import csv
+import io
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from roster.files import FileRefused, RosterFile, read_roster
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+TODAY = date(2015, 9, 7)
+
+Tables = dict[str, list[list[str]]]
+
+
+def sample(version: str = "1.1") -> Tables:
+    """The files of the sample by name, each with its titles first."""
+    folder = SAMPLES / f"oneroster-{version}"
+    return {path.stem: list(csv.reader(io.StringIO(path.read_text("utf-8"), newline=""))) for path in folder.glob("*.csv")}
+
+
+def every(tables: Tables, file: str, column: str, change: Callable[[str], str]) -> Tables:
+    index = tables[file][0].index(column)
+    for row in tables[file][1:]:
+        row[index] = change(row[index])
+    return tables
+
+
+def manifest(tables: Tables, **values: str | None) -> Tables:
+    """Sets what the manifest says of a property, or leaves it out; `__` stands for the dot."""
+    wanted = {name.replace("__", "."): value for name, value in values.items()}
+    rows = [(name, wanted.pop(name, value)) for name, value in tables["manifest"]]
+    tables["manifest"] = [[name, value] for name, value in [*rows, *wanted.items()] if value is not None]
+    return tables
+
+
+def packed(tables: Tables, *, quoting: int = csv.QUOTE_MINIMAL, ends: str = "\r\n", bom: bool = False, folder: str = "") -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, rows in tables.items():
+            text = io.StringIO(newline="")
+            csv.writer(text, quoting=quoting, lineterminator=ends).writerows(rows)  # pyright: ignore[reportArgumentType] - its constants are ints
+            archive.writestr(f"{folder}{name}.csv", text.getvalue().encode("utf-8-sig" if bom else "utf-8"))
+    return content.getvalue()
+
+
+def read(content: bytes | Tables, school: str = "school-7") -> RosterFile:
+    content = content if isinstance(content, bytes) else packed(content)
+    return read_roster(content, "export.zip", school=school, today=TODAY)
+
+
+def refusal(tables: Tables) -> FileRefused:
+    with pytest.raises(FileRefused) as caught:
+        read(tables)
+    assert caught.value.hint
+    return caught.value
+
+
+def who(file: RosterFile) -> object:
+    """What matters of a file: its classes, its staff, its pupils and their guardians."""
+    return (
+        sorted((row.grade, row.letter, row.declared_pupils, row.class_teacher_id or "") for row in file.classes),
+        sorted(row.external_id for row in file.staff),
+        sorted(
+            (row.external_id, str(row.class_label), row.born_on, tuple(one.external_id for one in row.guardians)) for row in file.pupils
+        ),
+    )
+
+
+def warned(file: RosterFile) -> set[tuple[str, str]]:
+    return {(warning.file, warning.code) for warning in file.warnings}
+
+
+PLAIN = who(read(sample()))
+
+
+# -- how it is written ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"quoting": csv.QUOTE_ALL},
+        {"quoting": csv.QUOTE_ALL, "bom": True},
+        {"ends": "\n", "bom": True},
+        {"folder": "OneRoster/2015-09-07/"},
+        {"folder": "export\\"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_quotes_line_ends_a_byte_order_mark_and_folders_make_no_difference(version: str, how: Mapping[str, object]) -> None:
+    content = packed(sample(version), **how)  # pyright: ignore[reportArgumentType] - each is what its parameter wants
+    assert who(read(content)) == PLAIN
+
+
+def _upper(tables: Tables) -> Tables:
+    """TRUE and FALSE as a spreadsheet program writes them, roles and types with a capital."""
+    for file, column in (("users", "enabledUser"), ("enrollments", "primary")):
+        every(tables, file, column, str.upper)
+    for file, column in (("enrollments", "role"), ("users", "role"), ("orgs", "type"), ("classes", "classType"), ("demographics", "sex")):
+        every(tables, file, column, str.capitalize)
+    return tables
+
+
+def _with_times(tables: Tables) -> Tables:
+    every(tables, "demographics", "birthDate", lambda cell: f"{cell}T00:00:00.000Z" if cell else "")
+    every(tables, "enrollments", "beginDate", lambda cell: f"{cell}T08:30:00+03:00")
+    every(tables, "enrollments", "endDate", lambda cell: f"{cell} 21:00:00Z")
+    return every(tables, "academicSessions", "startDate", lambda cell: f"{cell}T00:00:00+03:00")
+
+
+def _spaced(tables: Tables) -> Tables:
+    """Lists with a space behind each comma and one at the end."""
+    every(tables, "classes", "termSourcedIds", lambda cell: cell.replace(",", ", "))
+    return every(tables, "users", "agentSourcedIds", lambda cell: f" {cell.replace(',', ' , ')},")
+
+
+def _stamped(tables: Tables) -> Tables:
+    """`status` and `dateLastModified` filled in, though the files are bulk."""
+    for file in tables.keys() - {"manifest"}:
+        every(tables, file, "status", lambda _: "active")
+        every(tables, file, "dateLastModified", lambda _: "2015-09-01T03:00:00.000Z")
+    return tables
+
+
+def _minimal_manifest(tables: Tables) -> Tables:
+    names = ("orgs", "users", "courses", "classes", "enrollments", "academicSessions", "demographics")
+    tables["manifest"] = [["propertyName", "value"], ["oneroster.version", "1.1"], *([f"file.{name}", "bulk"] for name in names)]
+    return tables
+
+
+def _blank_modes(tables: Tables) -> Tables:
+    tables["manifest"] = [[name, "" if value == "absent" else value] for name, value in tables["manifest"]]
+    return manifest(tables, source__systemName="", source__systemCode="")
+
+
+def _with_results(tables: Tables) -> Tables:
+    """Gradebook and resources beside the roster, with their own columns."""
+    tables["results"] = [["sourcedId", "status", "lineItemSourcedId", "studentSourcedId", "score"], ["r1", "", "l1", "x", "5"]]
+    tables["lineItems"] = [["sourcedId", "title"], ["l1", "Контрольная"]]
+    tables["userProfiles"] = [["sourcedId", "username", "password"], ["u", "логин", "секрет"]]
+    return manifest(tables, file__results="bulk", file__lineItems="bulk", file__userProfiles="bulk")
+
+
+def _without_class_type(tables: Tables) -> Tables:
+    """No homerooms are marked, and there are no groups for lessons."""
+    rows = tables["classes"]
+    tables["classes"] = [row for row in rows if not row[0].startswith("lessons-")]
+    tables["enrollments"] = [row for row in tables["enrollments"] if not row[3].startswith("lessons-")]
+    return every(tables, "classes", "classType", lambda _: "scheduled")
+
+
+def _other_grades(tables: Tables) -> Tables:
+    """Grades without a zero, and those that no Russian school has beside the groups for lessons."""
+    every(tables, "classes", "grades", lambda cell: cell.lstrip("0"))
+    for row in tables["classes"][1:]:
+        if row[0].startswith("lessons-"):
+            row[tables["classes"][0].index("grades")] = "PK,KG,IT,13"
+    return every(tables, "users", "grades", lambda cell: "KG" if cell else "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_upper, _with_times, _spaced, _stamped, _minimal_manifest, _blank_modes, _with_results, _without_class_type, _other_grades],
+    ids=lambda change: change.__name__.strip("_"),
+)
+def test_what_programs_write_otherwise_is_read_the_same(change: Callable[[Tables], Tables]) -> None:
+    file = read(change(sample()))
+    assert not file.errors
+    assert who(file) == PLAIN
+
+
+@pytest.mark.parametrize("said", ["1.1.0", "v1.1", "V1.1", "OneRoster 1.1"])
+def test_the_version_may_be_written_in_several_ways(said: str) -> None:
+    assert who(read(manifest(sample(), oneroster__version=said))) == PLAIN
+
+
+def test_ids_may_be_long_and_have_signs() -> None:
+    tables = sample()
+    for file, columns in {
+        "users": ("sourcedId",), "demographics": ("sourcedId",), "enrollments": ("userSourcedId",),
+    }.items():  # fmt: skip
+        for column in columns:
+            every(tables, file, column, lambda cell: f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, cell)}/{{{cell}}}")
+    every(
+        tables,
+        "users",
+        "agentSourcedIds",
+        lambda cell: ",".join(f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, one)}/{{{one}}}" for one in cell.split(",") if one),
+    )
+    file = read(tables)
+    assert (len(file.pupils), len(file.staff), file.errors) == (24, 6, ())
+    assert all(len(pupil.external_id) > 45 and pupil.guardians for pupil in file.pupils)
+
+
+def test_in_1_2_the_roles_may_stand_in_users_as_before() -> None:
+    tables = manifest(sample(), oneroster__version="1.2")
+    assert "roles" not in tables
+    assert who(read(tables)) == PLAIN
+
+
+def test_in_1_2_without_any_roles_it_is_said_that_they_are_missing() -> None:
+    tables = manifest(sample("1.2"), file__roles="absent")
+    refused = refusal(tables)
+    assert (refused.code, refused.file) == ("file.oneroster-incomplete", "manifest.csv")
+    assert "roles.csv" in refused.text
+
+
+def test_a_birthday_with_another_time_behind_it_is_not_guessed_at() -> None:
+    tables = every(sample(), "demographics", "birthDate", lambda cell: f"{cell}T20:00:00Z" if cell else "")
+    errors = read(tables).errors
+    assert {(error.file, error.column, error.code) for error in errors} == {("demographics.csv", "birthDate", "date.unreadable")}
+    assert all("2015-08-17" in error.hint for error in errors)
+
+
+def test_american_dates_reject_their_rows_and_say_how_a_date_looks() -> None:
+    tables = every(sample(), "enrollments", "beginDate", lambda _: "9/1/2015")
+    errors = read(tables).errors
+    assert {(error.file, error.column, error.code) for error in errors} == {("enrollments.csv", "beginDate", "date.unreadable")}
+
+
+def test_without_demographics_every_pupil_is_told_of_and_staff_and_classes_are_read() -> None:
+    tables = manifest(sample(), file__demographics="absent")
+    del tables["demographics"]
+    file = read(tables)
+    assert {error.code for error in file.errors} == {"birth-date.missing"}
+    assert (len(file.classes), len(file.staff), len(file.pupils), len(file.errors)) == (2, 6, 0, 24)
+
+
+def test_of_a_district_the_school_is_chosen_by_its_id_and_otherwise_refused() -> None:
+    tables = sample()
+    tables["orgs"].append(["org-8", "", "", "Школа № 8", "school", "school-8", "org-district"])
+    assert refusal(tables).code == "file.school-unknown"
+    every(tables, "orgs", "identifier", lambda cell: "school-7" if cell == "7" else cell)
+    assert who(read(tables)) == PLAIN
+
+
+# -- a school of another country -----------------------------------------------------------------------------------------------------------
+
+
+BULK = ("academicSessions", "classes", "courses", "demographics", "enrollments", "orgs", "users")
+ABSENT = ("categories", "classResources", "courseResources", "lineItems", "resources", "results")
+
+
+def abroad() -> Tables:
+    """A school as American programs export it: sections of courses, no homerooms, grades from PK on, extensions, no guardians."""
+    org, year = str(uuid.uuid4()).upper(), str(uuid.uuid4())
+    stamp = ["active", "2015-08-30T04:15:22.113Z"]
+    students = [(f"{number:09}", *stamp, "TRUE", org, "student", f"s{number}", f"{{LDAP:{number}}}") for number in range(1, 4)]
+    names = (("José", "Peña"), ("Mary-Kate", "O’Neil"), ("Li", "Wu"))
+    return {
+        "manifest": [
+            ["propertyName", "value"], ["manifest.version", "1.0"], ["oneroster.version", "1.1"],
+            *([f"file.{name}", "bulk"] for name in BULK),
+            *([f"file.{name}", "absent"] for name in ABSENT),
+            ["source.systemName", "SIS"], ["source.systemCode", ""],
+        ],
+        "orgs": [
+            ["sourcedId", "status", "dateLastModified", "name", "type", "identifier", "parentSourcedId", "metadata.ncesId"],
+            [org, *stamp, "Lincoln Elementary", "school", "0042", "", "123456789012"],
+        ],
+        "academicSessions": [
+            ["sourcedId", "status", "dateLastModified", "title", "type", "startDate", "endDate", "parentSourcedId", "schoolYear"],
+            [year, *stamp, "2015-2016", "schoolYear", "2015-08-17", "2016-06-03", "", "2016"],
+        ],
+        "courses": [["sourcedId", "title", "orgSourcedId"], ["c1", "Algebra", org]],
+        "classes": [
+            ["sourcedId", "status", "dateLastModified", "title", "grades", "courseSourcedId", "classCode", "classType", "location",
+             "schoolSourcedId", "termSourcedIds", "subjects", "subjectCodes", "periods"],
+            ["k1", *stamp, "Kindergarten - Room 3", "KG", "c1", "K-3", "scheduled", "3", org, year, "", "", "1,2"],
+            ["a1", *stamp, "Algebra 1 - Section 2", "08,09", "c1", "ALG1-2", "scheduled", "12", org, year, "math", "", "3"],
+        ],
+        "users": [
+            ["sourcedId", "status", "dateLastModified", "enabledUser", "orgSourcedIds", "role", "username", "userIds", "givenName",
+             "familyName", "middleName", "identifier", "email", "sms", "phone", "agentSourcedIds", "grades", "password", "metadata.ell"],
+            *([*row, first, last, "", row[0], f"{row[6]}@school.example", "", "", "", grade, "", "N"]
+              for row, (first, last), grade in zip(students, names, ("KG", "08", "IT"), strict=True)),
+            ["t1", *stamp, "TRUE", org, "teacher", "t1", "", "Anne", "Smith", "", "t1", "t1@school.example", "", "(555) 123-4567",
+             "", "", "", ""],
+        ],
+        "demographics": [
+            ["sourcedId", "status", "dateLastModified", "birthDate", "sex", "white"],
+            *([row[0], *stamp, "2007-03-04", "female", "TRUE"] for row in students),
+        ],
+        "enrollments": [
+            ["sourcedId", "status", "dateLastModified", "classSourcedId", "schoolSourcedId", "userSourcedId", "role", "primary",
+             "beginDate", "endDate"],
+            *([f"e{number}", *stamp, "k1" if number == 1 else "a1", org, row[0], "student", "FALSE", "", ""]
+              for number, row in enumerate(students, 1)),
+            ["e9", *stamp, "a1", org, "t1", "teacher", "TRUE", "", ""],
+        ],
+    }  # fmt: skip
+
+
+def test_a_school_of_another_country_says_row_by_row_why_its_classes_are_none_here() -> None:
+    file = read(abroad())
+    errors = {(error.file, error.row, error.column, error.code) for error in file.errors}
+    assert {("classes.csv", 2, "title", "class.title-unknown"), ("classes.csv", 3, "title", "class.title-unknown")} <= errors
+    assert {error.code for error in file.errors} == {"class.title-unknown", "enrollment.class-rejected"}
+    assert [(row.last_name, row.role, row.phone) for row in file.staff] == [("Smith", "teacher", "+75551234567")]
+    assert warned(file) == {("users.csv", "column.unknown"), ("orgs.csv", "column.unknown")}
+    assert all("5А" in error.hint for error in file.errors if error.code == "class.title-unknown")
+
+
+def test_its_sections_are_classes_once_they_are_titled_like_classes() -> None:
+    tables = abroad()
+    titles = {"Kindergarten - Room 3": "1А", "Algebra 1 - Section 2": "Grade 8 B"}
+    every(tables, "classes", "title", lambda title: titles[title])
+    every(tables, "classes", "grades", lambda _: "")
+    file = read(tables)
+    assert not file.errors
+    assert [(str(row.class_label), row.last_name, row.first_name) for row in file.pupils] == [
+        ("1А", "Peña", "José"),
+        ("8В", "O’Neil", "Mary-Kate"),
+        ("8В", "Wu", "Li"),
+    ]
