@@ -366,7 +366,7 @@ def test_status_and_dates_of_change_mean_nothing_in_bulk() -> None:
 @pytest.mark.parametrize(
     ("said", "code", "file"),
     [
-        ({"file__users": "delta"}, "file.oneroster-delta", "manifest.csv"),
+        ({"file__users": "delta"}, "file.oneroster-delta", "export.zip"),
         ({"file__users": "absent"}, "file.oneroster-incomplete", "manifest.csv"),
         ({"file__users": "some"}, "file.manifest-malformed", "manifest.csv"),
         ({"propertyName": ""}, None, ""),

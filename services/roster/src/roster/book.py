@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import secrets as randomness
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, insert, select
 
 from contracts.call import AnnulEntry
 from contracts.consent import SubjectKind
@@ -28,12 +28,14 @@ from roster.domain.basis import Consent
 from roster.domain.check import CHECK, Lapse
 from roster.domain.facts import DETAILS, Change
 from roster.domain.school import SCHOOL
+from roster.files import ExportId, IdKind
 from roster.files.words import folded
 from roster.projections import consent_of, consent_table
 from roster.revisions import Touched, class_of_pupil
 from roster.sheet import Rows, Sheet
 from roster.tables import (
     class_table,
+    export_id_table,
     external_id_table,
     guardianship_table,
     issue_table,
@@ -80,6 +82,9 @@ class Digests:
 
     def external_id(self, kind: SubjectKind, external_id: str) -> str:
         return self._digest("external-id", f"{kind}/{external_id}")
+
+    def export_id(self, kind: str, external_id: str) -> str:
+        return self._digest("export-id", f"{kind}/{external_id}")
 
     def consent_number(self, number: str) -> str:
         return self._digest("imported-consent-number", number)
@@ -171,6 +176,23 @@ class Pages:
     def guardians(self, pupil: str) -> list[str]:
         """Who is linked with a pupil now."""
         return [row["guardian"] for row in self.guardianships.all(pupil) if row["linked"]]
+
+    def export_ids(self) -> Callable[[IdKind, str], str | None]:
+        """What the ids of the school's OneRoster exports stand for; the answer is asked without a look at the database."""
+        rows = self._rows(select(export_id_table).where(export_id_table.c.school == self.school))
+        known = {row.digest: row.stands_for for row in rows}
+        return lambda kind, external_id: known.get(self._digests.export_id(kind, external_id))
+
+    def had_an_export(self) -> bool:
+        """Whether a OneRoster export of this school was imported."""
+        return bool(self._rows(select(export_id_table.c.digest).where(export_id_table.c.school == self.school).limit(1)))
+
+    def pupils_with(self, guardian: str) -> list[str]:
+        """The pupils who are here and with whom somebody is linked."""
+        link, pupil = guardianship_table.c, person_table.c
+        wanted = select(link.pupil).join(person_table, pupil.person == link.pupil)
+        here = (link.school == self.school) & (link.guardian == guardian) & link.linked & pupil.active
+        return [row.pupil for row in self._rows(wanted.where(here).order_by(link.pupil))]
 
     # ---- consents -----------------------------------------------------------------------------------------------------
 
@@ -370,6 +392,17 @@ class Book(Pages):
             self.decide(DETAILS, person, Change(person, fields))
         return fields
 
+    def keep_export_ids(self, ids: Iterable[ExportId]) -> None:
+        """Remembers what the ids of an export stand for; a class by its name, if there is one of it."""
+        for one in ids:
+            stands_for = one.stands_for if one.kind != "class" else self.class_ids().get(_class_name(one.stands_for))
+            if stands_for is None:
+                continue
+            digest = self._digests.export_id(one.kind, one.external_id)
+            here = (export_id_table.c.school == self.school) & (export_id_table.c.digest == digest)
+            self._tx.write(delete(export_id_table).where(here))
+            self._tx.write(insert(export_id_table), {"school": self.school, "digest": digest, "stands_for": stands_for})
+
     def mark_recorded(self, number: str) -> None:
         self._numbers.put(digest=self._digests.consent_number(number))
 
@@ -396,6 +429,11 @@ class Book(Pages):
     def _remember_likeness(self, person: str, kind: str, details: Details) -> None:
         if kind == SubjectKind.PUPIL and (likeness := self.likeness(details)) is not None:
             self._likenesses.put(digest=likeness, person=person)
+
+
+def _class_name(text: str) -> ClassName:
+    first, second, grade, letter = text.split("/")
+    return (f"{first}/{second}", int(grade), letter)
 
 
 def changed_fields(old: Details, new: Details) -> tuple[str, ...]:

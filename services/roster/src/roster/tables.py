@@ -78,6 +78,15 @@ external_id_table = Table(
 )
 """The digest is of school, kind and external id: in a school it stands for one person of a kind."""
 
+export_id_table = Table(
+    "export_id",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("stands_for", Text, nullable=False),
+)
+"""What the ids in the OneRoster exports of a school stand for: the school, the first year of a school year, or a class's id."""
+
 likeness_table = Table(
     "likeness",
     metadata,

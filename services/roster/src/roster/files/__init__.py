@@ -20,9 +20,10 @@ from .exported import (
     WrittenFile,
 )
 from .findings import FileRefused, Finding, Place
-from .reading import read_roster
+from .oneroster import ExportId, IdKind, Known
+from .reading import holds_changes_only, read_roster
 from .rejected import RejectedFile, write_rejected
-from .results import Detected, Format, RosterFile
+from .results import Departure, Detected, Format, RosterFile
 from .rows import ClassRow, GuardianRow, PupilRow, StaffRow
 from .words import Kinship, Role, Sex
 from .writing import write_roster
@@ -30,8 +31,10 @@ from .writing import write_roster
 __all__ = [
     "ClassLabel",
     "ClassRow",
+    "Departure",
     "Detected",
     "ExportFormat",
+    "ExportId",
     "Exported",
     "ExportedClass",
     "ExportedGuardian",
@@ -41,7 +44,9 @@ __all__ = [
     "Finding",
     "Format",
     "GuardianRow",
+    "IdKind",
     "Kinship",
+    "Known",
     "Place",
     "PupilRow",
     "RejectedFile",
@@ -50,6 +55,7 @@ __all__ = [
     "Sex",
     "StaffRow",
     "WrittenFile",
+    "holds_changes_only",
     "read_roster",
     "write_rejected",
     "write_roster",

@@ -10,28 +10,37 @@ from pydantic import ValidationError
 from .cells import Cell, plain
 from .findings import FileRefused, Finding, Place
 from .headers import TITLES, Header, column_named, header_and_rows
-from .oneroster import open_bundle, read_bundle
+from .oneroster import NOTHING_KNOWN, Known, open_bundle, read_bundle
 from .repeats import Repeats
 from .results import Detected, RosterFile
 from .rows import ROW_TYPES, ClassRow, PupilRow, StaffRow
 from .tables import Table, open_tables
 
 
-def read_roster(source: Path | bytes, name: str = "", *, school: str = "", today: date = date.max) -> RosterFile:
+def read_roster(
+    source: Path | bytes, name: str = "", *, school: str = "", today: date = date.max, known: Known = NOTHING_KNOWN
+) -> RosterFile:
     """Reads a path (.xlsx, .csv, a folder or zip of .csv) or uploaded bytes with their file name; raises `FileRefused`.
 
     The kind of each table follows from its columns, so the names of files and sheets are free. Empty tables are passed over.
-    A OneRoster folder or archive is read for the school, as it is on the day; the template speaks of one school and of no day.
+    A OneRoster folder or archive is read for the school, as it is on the day; the template speaks of one school and of no day. Changes only
+    are read beside what is `known` of the school.
     """
     if isinstance(source, Path):
         name = name or source.name
     if (bundle := open_bundle(source, name)) is not None:
-        return read_bundle(bundle, school, today)
+        return read_bundle(bundle, school, today, known)
     tables, ignored = open_tables(source, name)
     reading = _Reading(ignored)
     for table in tables:
         reading.read(table)
     return reading.result(name)
+
+
+def holds_changes_only(content: bytes, name: str) -> bool:
+    """Whether it is a OneRoster delta, for which the school's roster has to be known. Raises `FileRefused`."""
+    bundle = open_bundle(content, name)
+    return bundle is not None and bundle.is_delta
 
 
 class _Wrong(NamedTuple):

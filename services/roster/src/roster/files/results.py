@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .findings import Finding
+from .findings import Finding, Place
+from .oneroster.known import ExportId
 from .rows import ClassRow, Kind, PupilRow, StaffRow
 from .tables import Encoding
 
@@ -26,6 +27,16 @@ class Detected:
 
 
 @dataclass(frozen=True, slots=True)
+class Departure:
+    """What a row of changes wants deleted: a person, a class, or somebody's place in a class. Nothing is, before somebody decides."""
+
+    place: Place
+    of: Literal["users", "classes", "students", "teachers"]
+    external_id: str
+    class_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RosterFile:
     """What was read: the good rows in the order of the file, an error for each bad cell (its row is in none of the three), and warnings."""
 
@@ -36,3 +47,5 @@ class RosterFile:
     warnings: tuple[Finding, ...]
     detected: tuple[Detected, ...]
     format: Format = "template"
+    departures: tuple[Departure, ...] = ()
+    export_ids: tuple[ExportId, ...] = ()

@@ -18,10 +18,10 @@ from eventkit.decider import Refused
 from eventkit.store import Transaction
 from roster import acts
 from roster.book import Book, Books, ClassName
-from roster.files import Finding, Format, Place
+from roster.files import ExportId, Finding, Format, Place
 from roster.files.rows import Kind
 from roster.importing.decisions import Outcomes
-from roster.importing.plan import PlannedClass, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
+from roster.importing.plan import PlannedClass, PlannedExportId, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
 
 ROWS_PER_COMMAND = 50
 
@@ -92,6 +92,16 @@ class Entering:
                 acts.declare_headcount(book, class_id, row.headcount)
 
         return self._work(rows, enter)
+
+    def export_ids(self, ids: Sequence[PlannedExportId]) -> Work:
+        """Remembers what the ids of an export stand for, once its classes are there."""
+
+        def work(tx: Transaction) -> list[Trouble]:
+            book = self.books.open(tx, self.school, self.day)
+            book.keep_export_ids([ExportId(one.kind, one.external_id, one.stands_for) for one in ids])
+            return []
+
+        return work
 
     def staff(self, rows: Sequence[PlannedStaff]) -> Work:
         """Enters staff. A role in the file appoints no coordinator: that is the director's act."""

@@ -14,7 +14,7 @@ from typing import Literal
 from contracts.event import Value
 from contracts.roster import ImportedTable, LegalBasis, Position, Relation
 from roster.book import ClassName
-from roster.files import Finding, Format, Place
+from roster.files import Finding, Format, IdKind, Place
 from roster.files.headers import TITLES
 from roster.files.oneroster.titles import TITLES as ONEROSTER_TITLES
 from roster.files.rows import Kind
@@ -84,6 +84,14 @@ class PlannedPupil(Value):
 PlannedRow = PlannedClass | PlannedStaff | PlannedPupil
 
 
+class PlannedExportId(Value):
+    """What an id of the file stands for, to be remembered for later changes (`roster.files.ExportId`)."""
+
+    kind: IdKind
+    external_id: str
+    stands_for: str
+
+
 class Plan(Value):
     """Only rows that ask for something stand in the lists; the others are counted."""
 
@@ -98,6 +106,7 @@ class Plan(Value):
     total_rows: int
     tables: tuple[ImportedTable, ...] = ()
     format: Format = "template"
+    export_ids: tuple[PlannedExportId, ...] = ()
 
     @property
     def rows(self) -> tuple[PlannedRow, ...]:

@@ -18,10 +18,12 @@ from roster.files import ClassLabel, ClassRow, Finding, GuardianRow, Place, Pupi
 from roster.files.cells import is_written_alike
 from roster.files.rows import Kind
 from roster.files.words import ROLES, folded
+from roster.importing.departures import settling
 from roster.importing.plan import (
     Plan,
     PlannedClass,
     PlannedConsent,
+    PlannedExportId,
     PlannedGuardian,
     PlannedPupil,
     PlannedStaff,
@@ -89,6 +91,12 @@ class _Planning:
         classes = [planned for row in self._file.classes if (planned := self._class(row)) is not None]
         staff = [planned for row in self._file.staff if (planned := self._member(row)) is not None]
         pupils = [planned for row in self._file.pupils if (planned := self._pupil(row)) is not None]
+        for departure in self._file.departures:
+            why = settling(departure, self._pages)
+            if why is None:
+                self._leave(departure.place)
+            else:
+                self._put_aside(departure.place, why)
         if self._without_teacher:
             first, count = _where(self._without_teacher[0]), len(self._without_teacher)
             self._warnings.append(
@@ -110,7 +118,7 @@ class _Planning:
             review=self._review,
             rejected=tuple(self._rejected),
             warnings=tuple(self._warnings),
-            total_rows=sum(table.rows for table in self._file.detected if table.kind != "guardians"),
+            total_rows=sum(table.rows for table in self._file.detected if table.kind != "guardians") + len(self._file.departures),
             tables=tuple(
                 ImportedTable(
                     file=table.file, sheet=table.sheet, kind=table.kind, encoding=table.encoding, delimiter=table.delimiter, rows=table.rows
@@ -118,6 +126,9 @@ class _Planning:
                 for table in self._file.detected
             ),
             format=self._file.format,
+            export_ids=tuple(
+                PlannedExportId(kind=one.kind, external_id=one.external_id, stands_for=one.stands_for) for one in self._file.export_ids
+            ),
         )
 
     def _read_ahead(self) -> None:

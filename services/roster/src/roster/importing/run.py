@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from contracts.consent import RECORD_DECISIONS, Decision, DecisionOutcome, RecordDecisions, SubjectKind
 from contracts.operations import HEAD, Nothing
@@ -22,13 +22,15 @@ from eventkit.service import Service
 from eventkit.store import Conflict, Transaction
 from roster.book import Books, Pages
 from roster.domain.facts import IMPORT, Complete
-from roster.files import Finding, Place, read_roster, write_rejected
+from roster.entered import read_entered
+from roster.files import Finding, Known, Place, holds_changes_only, read_roster, write_rejected
 from roster.importing import uploads
 from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, seat_lists, seats_of
 from roster.importing.entering import ROWS_PER_COMMAND, Entering, Work, findings
 from roster.importing.job import Job, job_table
 from roster.importing.plan import Plan, PlannedRow, PlannedStaff
 from roster.importing.planning import plan_import
+from roster.tables import school_table
 from roster.vault import Box
 
 _DECISIONS_A_CALL = 200
@@ -72,7 +74,8 @@ class Run:
     async def _make_plan(self) -> Plan:
         """Reads the file and plans it, once: a job that is taken up again does what this plan says."""
         name, content = await self._upload()
-        file = await asyncio.to_thread(read_roster, content, name, school=self._job.school, today=self._job.day)
+        known = await self._known(await asyncio.to_thread(holds_changes_only, content, name))
+        file = await asyncio.to_thread(read_roster, content, name, school=self._job.school, today=self._job.day, known=known)
         plan = await self._look(lambda pages: plan_import(file, pages, self._job.request.legal_basis, self._job.day))
         sealed = self._box.seal(plan.model_dump_json().encode(), self._job.context)
         values = {"plan": sealed, "total_rows": plan.total_rows, "done_rows": plan.total_rows - len(plan.rows)}
@@ -80,6 +83,18 @@ class Run:
             lambda connection: connection.execute(update(job_table).where(job_table.c.job == self._job.job).values(values))
         )
         return plan
+
+    async def _known(self, with_roster: bool) -> Known:
+        """What an export is read beside: the ids of earlier ones and, where it holds changes only, the school's roster."""
+        school, now = self._job.school, self._service.clock.now()
+
+        def look(connection: Connection) -> Known:
+            pages = self._books.read(lambda query: connection.execute(query).all(), school)
+            others = connection.execute(select(school_table.c.school).where(school_table.c.school != school)).scalars().all()
+            roster = read_entered(connection, self._books, school, now).roster if with_roster else None
+            return Known(pages.export_ids(), pages.had_an_export(), frozenset(others), roster)
+
+        return await self._service.read(look)
 
     async def _upload(self) -> tuple[str, bytes]:
         request = self._job.request
@@ -91,6 +106,8 @@ class Run:
         """Classes, staff, class teachers, then the decisions of the consent columns, then the pupils and their guardians."""
         entering = Entering(self._books, self._job.school, self._job.day, plan.legal_basis, self._progress)
         found = await self._in_parts(plan, "classes", plan.classes, entering.classes)
+        if plan.export_ids:
+            await self._insist(lambda: self._service.carry_out(self._job.caller, entering.export_ids(plan.export_ids), part="export-ids"))
         found += await self._in_parts(plan, "staff", plan.staff, entering.staff)
         teaching = [row for row in plan.classes if row.teacher is not None], [row for row in plan.staff if row.homeroom is not None]
         found += await self._in_parts(plan, "teachers", [*teaching[0], *teaching[1]], entering.teachers)

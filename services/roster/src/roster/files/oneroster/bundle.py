@@ -57,14 +57,20 @@ class RawTable:
 
 @dataclass(slots=True)
 class Bundle:
-    """`files` gives the names under which the files to be read stand in the folder or archive."""
+    """`files` gives the names under which the files to be read stand in the folder or archive, `modes` what the manifest says of each."""
 
     name: str
     version: str
     files: Mapping[str, str]
+    modes: Mapping[str, str]
     warnings: list[Finding]
     detected: dict[str, tuple[Encoding | None, str | None]] = field(default_factory=dict[str, tuple[Encoding | None, str | None]])
     _load: Callable[[str], bytes] = field(kw_only=True)
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether any of its files holds changes only."""
+        return "delta" in self.modes.values()
 
     def file(self, kind: str) -> str:
         """The file's name alone, as findings say it."""
@@ -207,21 +213,15 @@ def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str)
     if properties.get("manifest.version", "") != "1.0":
         warnings.append(Finding(file, None, None, "value", "manifest.version-unknown", "manifest.version is 1.0; it was read as that"))
     modes = {kind: _mode(properties, kind, file) for kind in READ[version]}
-    if delta := [kind for kind, mode in modes.items() if mode == "delta"]:
-        raise FileRefused(
-            "file.oneroster-delta",
-            f"It holds changes only (delta): {', '.join(f'{kind}.csv' for kind in delta)}.",
-            "Export everything (bulk) and hand that in: what is known already stays unchanged.",
-            file=file,
-        )
     in_users = version == "1.2" and modes["roles"] == "absent" and modes["users"] != "absent" and _has_roles(members, load)
     for kind in REQUIRED[version]:
-        if modes[kind] != "bulk" and not (kind == "roles" and in_users):
+        # What a delta leaves out is as it was.
+        if modes[kind] == "absent" and "delta" not in modes.values() and not (kind == "roles" and in_users):
             text = f"It says that there is no {kind}.csv, and no school can be entered without it."
             raise FileRefused("file.oneroster-incomplete", text, f"Export it too, with file.{kind} as bulk.", file=file)
     files: dict[str, str] = {}
     for kind, mode in modes.items():
-        if mode == "bulk":
+        if mode != "absent":
             if kind.casefold() not in members:
                 text = f"It names {kind}.csv, which is not there."
                 raise FileRefused("file.oneroster-incomplete", text, "Add the file, or export everything again.", file=file)
@@ -230,7 +230,7 @@ def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str)
     missed = {kind.casefold() for kind in READ[version] if kind not in files} | (members.keys() - STANDARD - {_MANIFEST})
     hint = "manifest.csv says that it is absent, or OneRoster has no such file; it was not read"
     warnings += [Finding(_file(path), None, None, None, "file.ignored", hint) for stem, path in members.items() if stem in missed]
-    return Bundle(name, version, files, warnings, _load=load)
+    return Bundle(name, version, files, {kind: modes[kind] for kind in files}, warnings, _load=load)
 
 
 def _has_roles(members: Mapping[str, str], load: Callable[[str], bytes]) -> bool:

@@ -60,6 +60,11 @@ class Sessions:
             return only if len(only) == 1 else set()
         return {self._years[session] for session in sessions if session in self._years}
 
+    @property
+    def years(self) -> Mapping[str, int]:
+        """The year in which the school year of each session begins."""
+        return self._years
+
     def begins(self, year: int) -> date:
         return self._begins.get(year, date(year, 9, 1))
 

@@ -16,8 +16,8 @@ class Columns:
 
     def __init__(self, needed: str, read: str = "", passed_over: str = "") -> None:
         object.__setattr__(self, "needed", frozenset(needed.split()))
-        object.__setattr__(self, "read", frozenset(needed.split()) | frozenset(read.split()))
-        object.__setattr__(self, "passed_over", frozenset(passed_over.split()) | {"status", "dateLastModified"})
+        object.__setattr__(self, "read", frozenset(needed.split()) | frozenset(read.split()) | {"status"})
+        object.__setattr__(self, "passed_over", frozenset(passed_over.split()) | {"dateLastModified"})
 
 
 FILES = {

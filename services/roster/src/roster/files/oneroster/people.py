@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 STUDENT = "student"
+TRUE = ("true", "1", "yes", "y", "t")
+FALSE = ("false", "0", "no", "n", "f")
 
 # Our words for role and position; the position is what a row without one is entered with.
 STAFF: Mapping[str, tuple[str, str]] = {

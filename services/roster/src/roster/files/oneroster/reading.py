@@ -4,7 +4,8 @@ What is wrong is said under OneRoster's own file, row and column. A user is a pu
 the pupils' rows, as in the template. How each column is read stands in docs/decisions/oneroster.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +18,9 @@ from roster.files.rows import ClassRow, GuardianRow, PupilRow, StaffRow
 
 from .bundle import Bundle, Record
 from .classes import TOO_LONG, Classes, Mapped, Sessions, day_of, day_text, map_classes
-from .people import SEXES, STAFF, STUDENT, Person, kinship, person_of
+from .known import ExportId, Known
+from .merging import NOWHERE, Merged, merge, other_school
+from .people import FALSE, SEXES, STAFF, STUDENT, TRUE, Person, kinship, person_of
 from .titles import TITLES
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -31,20 +34,27 @@ class _Enrolment(NamedTuple):
     begins: date | None
 
 
-def read_bundle(bundle: Bundle, school: str, today: date) -> RosterFile:
-    """Reads the part of an export that is one school's, as it is on a day. Raises `FileRefused`."""
-    return _Reading(bundle, school, today).result()
+def read_bundle(bundle: Bundle, school: str, today: date, known: Known) -> RosterFile:
+    """Reads the part of an export that is one school's, as it is on a day. Raises `FileRefused`.
+
+    Changes only (delta) are laid over what is entered; then the rows of those are given of whom they speak.
+    """
+    if bundle.is_delta:
+        merged = merge(bundle, known, school, today)
+        return replace(_Reading(merged, school, today, known).result(), departures=tuple(merged.departures))
+    return _Reading(bundle, school, today, known).result()
 
 
 class _Reading:
-    def __init__(self, bundle: Bundle, school: str, today: date) -> None:
+    def __init__(self, bundle: Bundle | Merged, school: str, today: date, known: Known) -> None:
         self._bundle = bundle
+        self._school = school
         self._today = today
         self._errors: list[Finding] = []
         self._warnings = bundle.warnings
         self._counted: dict[str, tuple[Place, int, str]] = {}
         self._repeats = Repeats()
-        self._org = _org(bundle, school)
+        self._org = _org(bundle, school, known)
         self._sessions = Sessions(bundle.records("academicSessions"))
         self._users: dict[str, Record] = {}
         self._students: dict[str, list[_Enrolment]] = {}
@@ -77,6 +87,8 @@ class _Reading:
             "pupils": ("users", sum(person.is_pupil for person in people.values())),
             "guardians": ("users", len(self._guardian_rows)),
         }
+        if isinstance(self._bundle, Merged):
+            return self._changed(staff, pupils, class_rows, classes)
         if not any(rows for _, rows in counts.values()):
             text = "It holds no class and no person of this school."
             raise FileRefused("file.empty", text, "Export classes, users and enrollments too.", file=self._bundle.name)
@@ -88,7 +100,44 @@ class _Reading:
             warnings=(*self._warnings, *self._counted_warnings()),
             detected=tuple(self._detected(kind, source, rows) for kind, (source, rows) in counts.items() if rows),
             format="oneroster",
+            export_ids=tuple(self._export_ids(class_rows, classes)),
         )
+
+    def _changed(
+        self, staff: Sequence[StaffRow | None], pupils: Sequence[PupilRow], class_rows: Sequence[ClassRow], classes: Classes
+    ) -> RosterFile:
+        """The rows that the changes speak of; the others are as they were."""
+        changed_staff = tuple(row for row in staff if row is not None and row.place.file)
+        changed_pupils = tuple(row for row in pupils if row.place.file)
+        changed_classes = tuple(row for row in class_rows if row.place.file)
+        in_classes = {error.row for error in self._errors if error.file == self._bundle.file("classes")}
+        of_people = {(error.file, error.row) for error in self._errors if error.file != self._bundle.file("classes")}
+        counts = {
+            "classes": ("classes", len(changed_classes) + len(in_classes)),
+            "staff": ("users", len(changed_staff)),
+            "pupils": ("users", len(changed_pupils) + len(of_people)),
+        }
+        return RosterFile(
+            pupils=changed_pupils,
+            staff=changed_staff,
+            classes=changed_classes,
+            errors=tuple(self._errors),
+            warnings=(*self._warnings, *self._counted_warnings()),
+            detected=tuple(self._detected(kind, source, rows) for kind, (source, rows) in counts.items() if rows),
+            format="oneroster",
+            export_ids=tuple(self._export_ids(class_rows, classes)),
+        )
+
+    def _export_ids(self, class_rows: Sequence[ClassRow], classes: Classes) -> Iterable[ExportId]:
+        """What later changes may refer to."""
+        kept = {row.place: row for row in class_rows}
+        yield ExportId("org", self._org, self._school)
+        for session, year in self._sessions.years.items():
+            yield ExportId("session", session, str(year))
+        for key, mapped in classes.mapped.items():
+            row = kept.get(mapped.record.place)
+            if row is not None:
+                yield ExportId("class", key, f"{row.school_year}/{row.school_year + 1}/{row.grade}/{row.letter}")
 
     def _detected(self, kind: Any, source: str, rows: int) -> Detected:
         encoding, delimiter = self._bundle.detected[source]
@@ -166,7 +215,7 @@ class _Reading:
         here, anywhere = self._roles()
         people: dict[str, Person] = {}
         for user, record in self._users.items():
-            if record["enabledUser"].casefold() in ("false", "0", "no", "n", "f"):
+            if record["enabledUser"].casefold() in FALSE:
                 self._count(record.place, "user.disabled", "enabledUser is false: the person was passed over")
                 self._told.add(user)
                 continue
@@ -259,7 +308,7 @@ class _Reading:
     def _class_teacher(self, key: str, record: Record, people: Mapping[str, Person]) -> str | None:
         """The primary teacher; of a homeroom that says nothing of primary teachers, the only one."""
         teachers = [one for one in self._teachers.get(key, ()) if one["userSourcedId"] in people and people[one["userSourcedId"]].staff]
-        primary = [one for one in teachers if one["primary"].casefold() in ("true", "1", "yes", "y", "t")]
+        primary = [one for one in teachers if one["primary"].casefold() in TRUE]
         if len({one["userSourcedId"] for one in primary}) > 1:
             self._error(primary[1].place, "primary", "enrollment.primary-repeated", "one primary teacher of each class")
         if primary:
@@ -427,9 +476,12 @@ class _Reading:
         return not repeats
 
     def _error(self, place: Place, column: str | None, code: str, hint: str) -> None:
-        self._errors.append(Finding(place.file, place.sheet, place.row, column, code, hint))
+        if place != NOWHERE:
+            self._errors.append(Finding(place.file, place.sheet, place.row, column, code, hint))
 
     def _count(self, place: Place, code: str, hint: str) -> None:
+        if place == NOWHERE:
+            return
         first, count, _ = self._counted.get(code, (place, 0, hint))
         self._counted[code] = (first, count + 1, hint)
 
@@ -439,8 +491,11 @@ class _Reading:
             yield Finding(place.file, place.sheet, place.row, None, code, hint + more)
 
 
-def _org(bundle: Bundle, school: str) -> str:
-    """The id of the org that the school is: the only one of its type, or the one whose id or identifier is the school's."""
+def _org(bundle: Bundle | Merged, school: str, known: Known) -> str:
+    """The id of the org that the school is: the only one of its type, or the one whose id or identifier is the school's.
+
+    Raises FileRefused `file.school-unknown`, or `file.other-school` where the org is none of the school's earlier exports.
+    """
     schools = [record for record in bundle.records("orgs") if record["type"].casefold() == "school"]
     if len(schools) > 1:
         schools = [record for record in schools if school in (record["sourcedId"], record["identifier"])]
@@ -451,4 +506,9 @@ def _org(bundle: Bundle, school: str) -> str:
             "Leave one org of the type school, or write this school's ID into the identifier of its org.",
             file=bundle.file("orgs"),
         )
-    return schools[0]["sourcedId"]
+    org, names = schools[0]["sourcedId"], {schools[0]["sourcedId"], schools[0]["identifier"]}
+    if school not in names:
+        is_known = known.stands_for("org", org) == school
+        if names & known.other_schools or (known.had_an_export and not is_known):
+            raise other_school(bundle.file("orgs"))
+    return org

@@ -32,7 +32,7 @@ def rejected_bundle(bundle: Bundle, errors: Iterable[Finding]) -> bytes | None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         manifest = [["propertyName", "value"], ["manifest.version", "1.0"], ["oneroster.version", bundle.version]]
-        manifest += [[f"file.{kind}", "bulk"] for kind in bundle.files]
+        manifest += [[f"file.{kind}", mode] for kind, mode in bundle.modes.items()]
         _put(archive, "manifest.csv", manifest)
         for kind in bundle.files:
             file, raw = bundle.file(kind), bundle.raw(kind)

@@ -52,7 +52,7 @@ _PARENTS = {"mother": "female", "father": "male"}
 def write_bundle(roster: Exported, version: str, today: date) -> bytes:
     """A zip archive with its manifest."""
     titles = {**_TITLES, **_OF_VERSION[version]}
-    rows = _Writing(roster, version, today).rows()
+    rows = rows_of(roster, version, today)
     present = {kind: [columns.split(), *([row.get(title, "") for title in columns.split()] for row in rows[kind])]
                for kind, columns in titles.items()}  # fmt: skip
     manifest = [["propertyName", "value"], ["manifest.version", "1.0"], ["oneroster.version", version]]
@@ -66,6 +66,11 @@ def write_bundle(roster: Exported, version: str, today: date) -> bytes:
             # Without a byte-order mark, as the standard's other readers expect it.
             archive.writestr(zipfile.ZipInfo(f"{kind}.csv"), text.getvalue().encode(), zipfile.ZIP_DEFLATED)
     return content.getvalue()
+
+
+def rows_of(roster: Exported, version: str, today: date) -> Mapping[str, Rows]:
+    """The rows of each file, a cell by its column."""
+    return _Writing(roster, version, today).rows()
 
 
 class _Writing:

@@ -1,0 +1,252 @@
+"""Lays the changes of a OneRoster delta over the school as it is entered, so that both are read like a whole export.
+
+What is entered stands at no place of the file; only what a row of the file speaks of is asked for. A row that is `tobedeleted` changes
+nothing here: who it speaks of is a `Departure`, for somebody to decide.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+from pydantic import ValidationError
+
+from roster.files.exported import Exported
+from roster.files.findings import FileRefused, Finding, Place
+from roster.files.results import Departure
+from roster.files.tables import Encoding
+
+from .bundle import Bundle, Record
+from .classes import day_of
+from .columns import FILES, READ
+from .known import Known
+from .people import STUDENT, TRUE
+from .writing import rows_of
+
+NOWHERE = Place("", None, 0)
+"""Where something stands that is entered and that no row of the file speaks of."""
+
+_ORG_COLUMNS = ("schoolSourcedId", "orgSourcedId", "orgSourcedIds")
+_KEYS: Mapping[str, tuple[str, ...]] = {"roles": ("userSourcedId", "role"), "enrollments": ("classSourcedId", "userSourcedId", "role")}
+
+
+@dataclass(slots=True)
+class Merged:
+    """Looks like a bundle to whoever reads it."""
+
+    name: str
+    files: Mapping[str, str]
+    warnings: list[Finding]
+    detected: Mapping[str, tuple[Encoding | None, str | None]]
+    departures: list[Departure]
+    _tables: Mapping[str, list[Record]]
+    _names: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def file(self, kind: str) -> str:
+        return self._names.get(kind, f"{kind}.csv")
+
+    def records(self, kind: str) -> list[Record]:
+        return self._tables.get(kind, [])
+
+
+def merge(bundle: Bundle, known: Known, school: str, today: date) -> Merged:
+    """The school with the changes. Raises FileRefused where nothing is known to lay them over, or they are another school's."""
+    delta = ", ".join(f"{kind}.csv" for kind, mode in bundle.modes.items() if mode == "delta")
+    if known.roster is None or not known.had_an_export:
+        raise FileRefused(
+            "file.oneroster-delta",
+            f"It holds changes only (delta): {delta}. Of this school no whole export (bulk) has been imported that they could change.",
+            "Export everything (bulk) and import that first; then changes alone can follow.",
+            file=bundle.name,
+        )
+    return _Merging(bundle, known, known.roster, school, today).merged()
+
+
+class _Merging:
+    def __init__(self, bundle: Bundle, known: Known, roster: Exported, school: str, today: date) -> None:
+        self._bundle = bundle
+        self._known = known
+        self._school = school
+        self._today = today
+        rows = rows_of(roster, bundle.version, today)
+        self._entered = {kind: [_record(kind, cells) for cells in rows[kind]] for kind in READ[bundle.version] if kind in rows}
+        self._changes = {kind: [self._own_ids(kind, record) for record in bundle.records(kind)] for kind in READ[bundle.version]}
+        self._departures: list[Departure] = []
+        self._unknown_classes: list[Place] = []
+
+    def merged(self) -> Merged:
+        self._refuse_another_school()
+        for kind in ("users", "classes"):
+            self._take_departures(kind)
+        self._take_enrollments()
+        tables = {kind: self._table(kind) for kind in self._entered}
+        self._touch_families(tables["users"])
+        warnings = self._bundle.warnings
+        if self._unknown_classes:
+            first, count = self._unknown_classes[0], len(self._unknown_classes)
+            hint = f"a class that is neither here nor in the file, as groups for lessons are; passed over, in {count} rows, this one first"
+            warnings.append(Finding(first.file, None, first.row, "classSourcedId", "enrollment.class-unknown", hint))
+        files = {kind: self._bundle.files.get(kind, "") for kind in tables}
+        names = {kind: self._bundle.file(kind) for kind in self._bundle.files}
+        detected = {kind: self._bundle.detected.get(kind, (None, None)) for kind in tables}
+        return Merged(self._bundle.name, files, warnings, detected, self._departures, tables, names)
+
+    # -- ids ------------------------------------------------------------------------------------------------------------------------------
+
+    def _own_ids(self, kind: str, record: Record) -> Record:
+        """The record with the ids that the school's own roster is written with."""
+        cells = dict(record.cells)
+        for column in _ORG_COLUMNS:
+            if record[column]:
+                cells[column] = ",".join(self._own_org(org) for org in record.listed(column))
+        if kind == "orgs":
+            cells["sourcedId"] = self._own_org(record["sourcedId"])
+        for column in ("classSourcedId", *(["sourcedId"] if kind == "classes" else [])):
+            if record[column]:
+                cells[column] = self._known.stands_for("class", record[column]) or record[column]
+        for column in ("termSourcedIds", "parentSourcedId", *(["sourcedId"] if kind == "academicSessions" else [])):
+            if record[column] and kind in ("classes", "academicSessions"):
+                cells[column] = ",".join(self._own_session(session) for session in record.listed(column))
+        return Record(record.place, cells, record.is_too_long)
+
+    def _own_org(self, org: str) -> str:
+        return self._known.stands_for("org", org) or org
+
+    def _own_session(self, session: str) -> str:
+        year = self._known.stands_for("session", session)
+        return session if year is None else f"year-{year}"
+
+    def _refuse_another_school(self) -> None:
+        orgs = {record["sourcedId"] for record in self._changes["orgs"] if record["type"].casefold() == "school"}
+        for records in self._changes.values():
+            orgs |= {org for record in records for column in _ORG_COLUMNS for org in record.listed(column)}
+        if orgs and self._school not in orgs:
+            raise other_school(self._bundle.name)
+
+    # -- what is to be deleted ------------------------------------------------------------------------------------------------------------
+
+    def _is_departure(self, kind: str, record: Record) -> bool:
+        return self._bundle.modes.get(kind) == "delta" and record["status"].casefold() == "tobedeleted"
+
+    def _take_departures(self, kind: Literal["users", "classes"]) -> None:
+        for record in self._changes[kind]:
+            if self._is_departure(kind, record):
+                self._departures.append(Departure(record.place, kind, record["sourcedId"], None))
+
+    def _take_enrollments(self) -> None:
+        """Keeps the enrollments that put somebody into a class; one that is deleted or has ended is a departure, unless another follows."""
+        classes = {record["sourcedId"] for record in (*self._entered["classes"], *self._changes["classes"])}
+        kept: list[Record] = []
+        gone: list[Record] = []
+        for record in self._changes["enrollments"]:
+            if record["classSourcedId"] not in classes:
+                self._unknown_classes.append(record.place)
+            elif self._is_departure("enrollments", record) or self._has_ended(record):
+                gone.append(record)
+            else:
+                kept.append(record)
+        self._changes["enrollments"] = kept
+        follows = {(record["userSourcedId"], record["role"].casefold()) for record in kept}
+        deleted = {departure.external_id for departure in self._departures}
+        for record in gone:
+            role = record["role"].casefold()
+            follow = (record["userSourcedId"], role) if role == STUDENT else None
+            if follow not in follows and record["userSourcedId"] not in deleted and role in (STUDENT, "teacher"):
+                of = "students" if role == STUDENT else "teachers"
+                self._departures.append(Departure(record.place, of, record["userSourcedId"], record["classSourcedId"]))
+
+    def _has_ended(self, record: Record) -> bool:
+        try:
+            ends = day_of(record["endDate"])
+        except ValidationError:
+            return False
+        return ends is not None and ends < self._today
+
+    # -- what is active -------------------------------------------------------------------------------------------------------------------
+
+    def _table(self, kind: str) -> list[Record]:
+        changes = [record for record in self._changes[kind] if not self._is_departure(kind, record)]
+        keys = _KEYS.get(kind, ("sourcedId",))
+        changed = {_key(record, keys): record for record in changes}
+        superseded = self._superseded(kind, changes)
+        found: list[Record] = []
+        for entered in self._entered[kind]:
+            change = changed.get(_key(entered, keys))
+            if change is not None:
+                found.append(_laid_over(kind, entered, change))
+            elif not superseded & {entered["userSourcedId"], _led_class(entered)}:
+                found.append(entered)
+        known = {_key(entered, keys) for entered in self._entered[kind]}
+        found += [record for record in changes if _key(record, keys) not in known]
+        return [self._touched(kind, record) for record in found]
+
+    def _superseded(self, kind: str, changes: Iterable[Record]) -> set[str]:
+        """Of whom, or of which class, a change says anew who is where, in which role: what is entered gives way."""
+        if kind == "roles":
+            return {record["userSourcedId"] for record in changes}
+        if kind == "enrollments":
+            pupils = {record["userSourcedId"] for record in changes if record["role"].casefold() == STUDENT}
+            return pupils | {_led_class(record) for record in changes if _led_class(record)}
+        return set()
+
+    def _touched(self, kind: str, record: Record) -> Record:
+        """A person or a class that stands at no place of the file stands where a row of the file first speaks of it."""
+        if record.place != NOWHERE or kind not in ("users", "classes"):
+            return record
+        place = self._first_places().get((kind, record["sourcedId"]))
+        return record if place is None else Record(place, record.cells, record.is_too_long)
+
+    def _first_places(self) -> Mapping[tuple[str, str], Place]:
+        places: dict[tuple[str, str], Place] = {}
+        for kind in ("enrollments", "demographics", "roles"):
+            for record in self._changes.get(kind, ()):
+                user = record["userSourcedId"] or record["sourcedId"]
+                places.setdefault(("users", user), record.place)
+                if kind == "enrollments":
+                    places.setdefault(("classes", record["classSourcedId"]), record.place)
+        return places
+
+    def _touch_families(self, users: list[Record]) -> None:
+        """A pupil's row holds the guardians: it stands where a row speaks of one of them."""
+        places = {record["sourcedId"]: record.place for record in users if record.place != NOWHERE}
+        named = {pupil: record.place for record in users if record.place != NOWHERE for pupil in record.listed("agentSourcedIds")}
+        for index, record in enumerate(users):
+            if record.place == NOWHERE:
+                of = (places.get(agent) for agent in record.listed("agentSourcedIds"))
+                place = next((place for place in of if place is not None), named.get(record["sourcedId"]))
+                if place is not None:
+                    users[index] = Record(place, record.cells, record.is_too_long)
+
+
+def other_school(file: str) -> FileRefused:
+    return FileRefused(
+        "file.other-school",
+        "It is an export of another school than this one.",
+        "Choose this school's export. If it is this school's, write this school's ID into the identifier of its org.",
+        file=file,
+    )
+
+
+def _record(kind: str, cells: Mapping[str, str]) -> Record:
+    read = FILES[kind].read
+    return Record(NOWHERE, {column: cell for column, cell in cells.items() if cell and column in read}, is_too_long=False)
+
+
+def _key(record: Record, columns: Iterable[str]) -> tuple[str, ...]:
+    return tuple((record[column] or record["userSourcedId"]).casefold() for column in columns)
+
+
+def _led_class(record: Record) -> str:
+    """The class whose primary teacher an enrollment names."""
+    leads = record["role"].casefold() == "teacher" and record["primary"].casefold() in TRUE
+    return record["classSourcedId"] if leads else ""
+
+
+def _laid_over(kind: str, entered: Record, change: Record) -> Record:
+    """What is entered with the filled cells of a change: a blank one leaves the value. What a class is stays as it is entered."""
+    if kind == "classes":
+        return Record(change.place, {**change.cells, **entered.cells}, change.is_too_long)
+    cells = {**entered.cells, **change.cells}
+    if kind == "users" and entered["agentSourcedIds"] and change["agentSourcedIds"]:
+        cells["agentSourcedIds"] = ",".join(dict.fromkeys([*change.listed("agentSourcedIds"), *entered.listed("agentSourcedIds")]))
+    return Record(change.place, cells, change.is_too_long)
