@@ -61,6 +61,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.person": {DIRECTOR, ADMINISTRATOR, SERVICE},
     "roster.persons": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "roster.with-address": {SERVICE},
     # Consents are collected by the school and withdrawn by whoever gave them
     "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
@@ -78,6 +79,12 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "identity.activate": EVERYBODY,
     "identity.sign-in": EVERYBODY,
     "identity.change-password": EVERYBODY,
+    # Links go by mail: notifier takes each once, and says what became of it
+    "identity.mail-links": {ADMINISTRATOR, CLASS_TEACHER},
+    "identity.take-link": {SERVICE},
+    "identity.record-mailing": {SERVICE},
+    "identity.activate-link": EVERYBODY,
+    "identity.revoke-credentials": {ADMINISTRATOR},
     "identity.account": {DIRECTOR, ADMINISTRATOR, SERVICE},
     # The portal's service says who was active; what comes of it concerns the office
     "identity.note-activity": {SERVICE},
@@ -105,6 +112,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "plan.explain": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
     "notifier.outbox": {DIRECTOR, ADMINISTRATOR},
     "notifier.preview": {DIRECTOR, ADMINISTRATOR},
+    # The postmaster's program reads what came back
+    "notifier.report-bounce": {SERVICE},
     "plan.steps": {DIRECTOR, ADMINISTRATOR, SERVICE},
     "plan.announced": {SERVICE},
     "plan.calendar-feed": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
@@ -126,6 +135,7 @@ HOW_FAR: dict[str, dict[Role, Scope]] = {
     "identity.issue-credentials": {CLASS_TEACHER: Scope.OWN_CLASS},
     "identity.print-slips": {CLASS_TEACHER: Scope.OWN_CLASS},
     "identity.hand-over": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "identity.mail-links": {CLASS_TEACHER: Scope.OWN_CLASS},
     "roster.people": {CLASS_TEACHER: Scope.OWN_CLASS},
     # A family's decision is the family's to take back
     "consent.receipt": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},

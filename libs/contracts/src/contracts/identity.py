@@ -22,6 +22,16 @@ class Channel(StrEnum):
     EMAIL = "email"
 
 
+class RevocationReason(StrEnum):
+    """Why what was issued is taken back: the slip or mail was lost, somebody else has seen it, it was issued by mistake, or the mail came
+    back."""
+
+    LOST = "lost"
+    EXPOSED = "exposed"
+    MISTAKE = "mistake"
+    RETURNED = "returned"
+
+
 # ---- Events -----------------------------------------------------------------------------------------------------------
 
 
@@ -83,6 +93,23 @@ class CredentialsDispatched(Event):
     credential: Identifier
     person: Identifier
     message: Identifier
+
+
+@event("identity.link-prepared.v1")
+class LinkPrepared(Event):
+    """What was issued is an activation link, not a code. It waits sealed, for one reader and for a short while, to be mailed."""
+
+    credential: Identifier
+    person: Identifier
+
+
+@event("identity.credentials-revoked.v1")
+class CredentialsRevoked(Event):
+    """What was issued opens nothing any more, before it was used: it is in nobody's hands (step 18). Something else may be issued now."""
+
+    credential: Identifier
+    person: Identifier
+    reason: RevocationReason
 
 
 @event("identity.school-activity-rated.v1")
@@ -153,6 +180,63 @@ class PrintedSlips(Reply):
         description="Slips, and sheets to be signed, base64; it holds personal data and codes",
         json_schema_extra={"secret": True},
     )
+
+
+class MailLinks(Act):
+    """Issues activation links to people, and has each of them mailed alone. Whoever has a live code or link is answered so, unless
+    `reissue`, which takes its place: a slip's as well."""
+
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
+    reissue: bool = False
+
+
+class MailedLinks(Reply):
+    """Nobody is told a link but its owner, by mail: whether that arrives is recorded when the mail server has answered."""
+
+    prepared: tuple[Identifier, ...] = Field(description="For whom there is a link that will be mailed")
+    refused: dict[str, str] = Field(description="The refusal's code by person, for those for whom there is none")
+    expires_on: date = Field(description="The last day of the links")
+
+
+class TakeLink(SchoolRequest):
+    """Takes the clear link of a credential, to be mailed at once. Nobody can take it a second time."""
+
+    credential: Identifier
+
+
+class TakenLink(Reply):
+    """`link` is the address to be opened. What is after its `#` stays in the reader's browser, and in no log on the way."""
+
+    link: str = Field(json_schema_extra={"secret": True})
+    login: str
+    expires_on: date
+
+
+class RecordMailing(Act):
+    """What became of the mail with a link: taken by the mail server, or come back."""
+
+    person: Identifier
+    credential: Identifier
+    message: Identifier
+    outcome: Literal["accepted", "bounced"]
+
+
+class RevokeCredentials(Act):
+    """Takes back what was issued to people and not used yet, for instance because slips were lost."""
+
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
+    reason: Literal[RevocationReason.LOST, RevocationReason.EXPOSED, RevocationReason.MISTAKE]
+
+
+class RevokedCredentials(Reply):
+    revoked: int
+    refused: dict[str, str] = Field(description="The refusal's code by person, for those who have nothing to be taken back")
+
+
+class ActivateLink(Request):
+    """Activates an account with its link's token: what stands after the `#`. Who holds it needs neither login nor another token."""
+
+    token: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class HandOver(Act):
@@ -288,6 +372,21 @@ PRINT_SLIPS = command(
     each=True,
 )
 HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 18: records that people received their codes", each=True)
+MAIL_LINKS = command(
+    "identity.mail-links", MailLinks, MailedLinks, _GIVERS, "Step 18: makes activation links for people and mails them", each=True
+)
+TAKE_LINK = query("identity.take-link", TakeLink, TakenLink, (Role.SERVICE,), "The link of a credential, once, to be mailed")
+RECORD_MAILING = command(
+    "identity.record-mailing", RecordMailing, Done, (Role.SERVICE,), "Step 18: records what became of the mail with a link"
+)
+REVOKE_CREDENTIALS = command(
+    "identity.revoke-credentials",
+    RevokeCredentials,
+    RevokedCredentials,
+    (Role.ADMINISTRATOR,),
+    "Takes back codes and links that were not used yet",
+)
+ACTIVATE_LINK = command("identity.activate-link", ActivateLink, Activated, tuple(Role), "Step 19: activates an account with its link")
 ACTIVATE = command("identity.activate", Activate, Activated, tuple(Role), "Step 19: activates an account with its one-time code")
 SIGN_IN = query("identity.sign-in", SignIn, SignedIn, tuple(Role), "A short-lived token for whoever knows login and password")
 CHANGE_PASSWORD = command("identity.change-password", ChangePassword, Done, tuple(Role), "Chooses another password, with the one before")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from contracts.call import Reply, Request, Role, SchoolRequest, query
+from contracts.call import Reply, Request, Role, SchoolRequest, command, query
 from contracts.event import Event, Identifier, Value, event, upcast
 
 NoticeKind = Literal[
@@ -103,6 +103,15 @@ def _one_announcement_a_message(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@event("notifier.link-queued.v1")
+class LinkQueued(Event):
+    """A message that takes an activation link to its owner alone. The link itself is asked of identity when the message is sent."""
+
+    message: Identifier
+    recipient: Identifier
+    credential: Identifier
+
+
 @event("notifier.message-accepted.v1")
 class MessageAccepted(Event):
     message: Identifier
@@ -111,7 +120,7 @@ class MessageAccepted(Event):
 
 @event("notifier.message-bounced.v1")
 class MessageBounced(Event):
-    """The mail server refused the message for good; `status` is its three-digit answer."""
+    """The mail server refused the message for good, at once or after it had accepted it; `status` is its three-digit answer."""
 
     message: Identifier
     recipient: Identifier
@@ -130,17 +139,18 @@ class OutboxQuery(Request):
 
 class OutboxRow(Value):
     """`ambiguous`: it went out and the mail server's answer was lost. `unaddressed`: nobody knows the recipient's address. `expired`: it
-    was too old to be sent when the sender was started."""
+    was too old to be sent when the sender was started. `lost`: it was to take a link along that is nobody's to send any more, because it
+    was taken before, replaced or too old: another one has to be issued."""
 
     message: Identifier
     recipient: Identifier
-    template: Template
+    template: Template | Literal["activation-link"]
     day: date
     notices: tuple[Notice, ...]
     own: tuple[OwnDate, ...]
     classes: tuple[ClassNotice, ...]
     overdue: tuple[StepCount, ...]
-    state: Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed", "expired"]
+    state: Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed", "expired", "lost"]
     attempts: int
 
 
@@ -174,7 +184,25 @@ class Preview(Reply):
     messages: tuple[PreviewRow, ...]
 
 
+class ReportBounce(Request):
+    """A message that had been accepted has come back: what the postmaster's report says of it. `status` is the last server's answer."""
+
+    message: Identifier
+    status: Annotated[int, Field(ge=400, le=599)]
+    happened_on: date | None = None
+
+
+class BounceReported(Reply):
+    """`school` is `_` for a message to a municipality or the ministry."""
+
+    school: str
+    recipient: str
+
+
 _OFFICE = (Role.DIRECTOR, Role.ADMINISTRATOR)
 
 OUTBOX = query("notifier.outbox", OutboxQuery, Outbox, _OFFICE, "A school's messages, newest first")
+REPORT_BOUNCE = command(
+    "notifier.report-bounce", ReportBounce, BounceReported, (Role.SERVICE,), "Says that a message which had been accepted came back"
+)
 PREVIEW = query("notifier.preview", PreviewQuery, Preview, _OFFICE, "Whom a school's dates would be told to over the next days")

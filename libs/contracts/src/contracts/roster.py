@@ -767,6 +767,12 @@ class PersonsQuery(SchoolRequest):
     people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=500)]
 
 
+class WithAddress(Reply):
+    """Those of the people, in the caller's reach, who have an e-mail address; the addresses themselves are not told."""
+
+    people: tuple[Identifier, ...]
+
+
 class NamedPerson(Value):
     person: Identifier
     kind: Literal["staff", "pupil", "guardian"]
@@ -857,6 +863,9 @@ PERSON = query(
 )
 PERSONS = query(
     "roster.persons", PersonsQuery, Persons, (*_SCHOOL_OFFICE, Role.SERVICE), "Names of several people; journalled with the reader"
+)
+WITH_ADDRESS = query(
+    "roster.with-address", PersonsQuery, WithAddress, (Role.SERVICE,), "Who of several people has an e-mail address, without saying which"
 )
 REFERENCE_LIST = query(
     "roster.reference-list",
