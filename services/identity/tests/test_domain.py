@@ -7,11 +7,23 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from contracts.consent import SubjectKind
-from contracts.identity import AccountActivated, AccountBlocked, AccountProvisioned, Channel, CredentialsHandedOver, CredentialsIssued
+from contracts.event import Event
+from contracts.identity import (
+    AccountActivated,
+    AccountBlocked,
+    AccountProvisioned,
+    Channel,
+    CredentialsDispatched,
+    CredentialsHandedOver,
+    CredentialsIssued,
+    CredentialsRevoked,
+    LinkPrepared,
+    RevocationReason,
+)
 from contracts.roster import Position
 from eventkit.decider import Refused
 from eventkit.testing import given
-from identity.domain.account import ACCOUNTS, Account, Activate, Block, Command, HandOver, Issue
+from identity.domain.account import ACCOUNTS, Account, Activate, Block, Command, Dispatch, HandOver, Issue, Return, Revoke
 from identity.domain.gates import Person, check_consent, check_entered, is_of_class
 
 DAY = date(2015, 9, 1)
@@ -19,8 +31,8 @@ LAST_DAY = date(2015, 11, 30)
 TOO_LATE = date(2015, 12, 1)
 
 
-def issue(credential: str = "k-1", *, on: date = DAY, reissue: bool = False) -> Issue:
-    return Issue("p-1", SubjectKind.PUPIL, "a-1", credential, on, LAST_DAY, reissue)
+def issue(credential: str = "k-1", *, on: date = DAY, reissue: bool = False, link: bool = False) -> Issue:
+    return Issue("p-1", SubjectKind.PUPIL, "a-1", credential, on, LAST_DAY, reissue, link)
 
 
 def issued(credential: str = "k-1", replaces: str | None = None) -> CredentialsIssued:
@@ -34,6 +46,10 @@ def handed_over(credential: str = "k-1") -> CredentialsHandedOver:
 PROVISIONED = AccountProvisioned(account="a-1", person="p-1", kind=SubjectKind.PUPIL)
 ACTIVATED = AccountActivated(account="a-1", person="p-1", method="temporary-password")
 BLOCKED = AccountBlocked(account="a-1", person="p-1", reason="left")
+LINK = LinkPrepared(credential="k-1", person="p-1")
+LINKED = (PROVISIONED, issued(), LINK)
+DISPATCHED = CredentialsDispatched(credential="k-1", person="p-1", message="m-1")
+BY_LINK = AccountActivated(account="a-1", person="p-1", method="link")
 HAND_OVER = HandOver(DAY, Channel.PAPER, "p-1")
 
 
@@ -139,6 +155,105 @@ def test_a_blocked_account_cannot_be_activated():
     given(ACCOUNTS, PROVISIONED, issued(), handed_over(), BLOCKED).when(Activate("k-1", DAY)).then_refused("account.blocked")
 
 
+# Links, steps 18 and 19.
+
+
+def revoked(reason: RevocationReason) -> CredentialsRevoked:
+    return CredentialsRevoked(credential="k-1", person="p-1", reason=reason)
+
+
+def test_a_link_is_issued_like_a_code_and_prepared_to_be_mailed():
+    given(ACCOUNTS).when(issue(link=True)).then(*LINKED)
+
+
+def test_a_live_link_is_replaced_by_nothing_else_unless_that_is_wanted():
+    given(ACCOUNTS, *LINKED, DISPATCHED).when(issue("k-2")).then_refused("credentials.already-issued")
+    given(ACCOUNTS, *LINKED, DISPATCHED).when(issue("k-2", reissue=True)).then(issued("k-2", replaces="k-1"))
+
+
+def test_a_code_that_replaces_a_link_is_a_code():
+    given(ACCOUNTS, *LINKED, issued("k-2", replaces="k-1")).when(Activate("k-2", DAY)).then_refused("activation.not-handed-over")
+
+
+def test_a_link_is_out_once_the_mail_server_has_taken_it():
+    given(ACCOUNTS, *LINKED).when(Dispatch("k-1", "m-1")).then(DISPATCHED)
+
+
+def test_a_link_is_dispatched_once():
+    given(ACCOUNTS, *LINKED, DISPATCHED).when(Dispatch("k-1", "m-1")).then_nothing_happens()
+
+
+@pytest.mark.parametrize("since", [issued("k-2", replaces="k-1"), revoked(RevocationReason.LOST), BLOCKED, BY_LINK])
+def test_what_became_of_a_link_before_its_mail_was_taken_stands(since: Event):
+    given(ACCOUNTS, *LINKED, since).when(Dispatch("k-1", "m-1")).then_nothing_happens()
+
+
+def test_a_link_is_not_handed_over_by_hand():
+    given(ACCOUNTS, *LINKED).when(HAND_OVER).then_refused("credentials.link")
+
+
+def test_whoever_was_sent_a_link_has_received_it():
+    given(ACCOUNTS, *LINKED, DISPATCHED).when(Activate("k-1", LAST_DAY)).then(BY_LINK)
+
+
+def test_whoever_holds_a_link_has_received_it_before_that_is_recorded():
+    given(ACCOUNTS, *LINKED).when(Activate("k-1", DAY)).then(BY_LINK)
+
+
+@pytest.mark.parametrize(
+    ("since", "on", "code"),
+    [
+        (issued("k-2", replaces="k-1"), DAY, "activation.replaced"),
+        (DISPATCHED, TOO_LATE, "activation.expired"),
+        (BY_LINK, DAY, "activation.used"),
+        (revoked(RevocationReason.LOST), DAY, "activation.revoked"),
+        (BLOCKED, DAY, "account.blocked"),
+    ],
+)
+def test_a_link_that_has_come_to_its_end_opens_nothing_and_says_why(since: Event, on: date, code: str):
+    given(ACCOUNTS, *LINKED, since).when(Activate("k-1", on)).then_refused(code)
+
+
+@pytest.mark.parametrize("way", [(), (DISPATCHED,)])
+def test_a_link_whose_mail_came_back_is_nobodys_and_the_next_one_needs_no_word_more(way: tuple[Event, ...]):
+    given(ACCOUNTS, *LINKED, *way).when(Return("k-1")).then(revoked(RevocationReason.RETURNED))
+    given(ACCOUNTS, *LINKED, *way, revoked(RevocationReason.RETURNED)).when(Return("k-1")).then_nothing_happens()
+    given(ACCOUNTS, *LINKED, *way, revoked(RevocationReason.RETURNED)).when(issue("k-2")).then(issued("k-2", replaces="k-1"))
+
+
+def test_mail_that_came_back_takes_nothing_that_is_newer_or_in_use():
+    given(ACCOUNTS, *LINKED, issued("k-2", replaces="k-1")).when(Return("k-1")).then_nothing_happens()
+    given(ACCOUNTS, *LINKED, DISPATCHED, BY_LINK).when(Return("k-1")).then_nothing_happens()
+
+
+# Revoking.
+
+
+@pytest.mark.parametrize("way", [(), (handed_over(),)])
+def test_a_code_that_was_not_used_is_taken_back_once(way: tuple[Event, ...]):
+    lost = Revoke(RevocationReason.LOST)
+    given(ACCOUNTS, PROVISIONED, issued(), *way).when(lost).then(revoked(RevocationReason.LOST))
+    given(ACCOUNTS, PROVISIONED, issued(), *way, revoked(RevocationReason.LOST)).when(lost).then_nothing_happens()
+
+
+def test_a_code_that_was_taken_back_is_neither_handed_over_nor_used():
+    back = (PROVISIONED, issued(), revoked(RevocationReason.LOST))
+    given(ACCOUNTS, *back).when(HAND_OVER).then_refused("credentials.not-issued")
+    given(ACCOUNTS, *back).when(Activate("k-1", DAY)).then_refused("activation.revoked")
+
+
+@pytest.mark.parametrize(
+    ("history", "code"),
+    [
+        ((), "credentials.not-issued"),
+        ((PROVISIONED, issued(), handed_over(), ACTIVATED), "credentials.used"),
+        ((PROVISIONED, issued(), BLOCKED), "account.blocked"),
+    ],
+)
+def test_there_must_be_something_to_take_back(history: tuple[Event, ...], code: str):
+    given(ACCOUNTS, *history).when(Revoke(RevocationReason.MISTAKE)).then_refused(code)
+
+
 # Blocking.
 
 
@@ -238,7 +353,10 @@ def _code_of_refusal(act: object) -> str:
 days = st.sampled_from([DAY, LAST_DAY, TOO_LATE])
 credentials = st.sampled_from(["k-1", "k-2", "k-3"])
 commands: st.SearchStrategy[Command] = st.one_of(
-    st.builds(issue, credentials, on=days, reissue=st.booleans()),
+    st.builds(issue, credentials, on=days, reissue=st.booleans(), link=st.booleans()),
+    st.builds(Dispatch, credentials, st.just("m-1")),
+    st.builds(Return, credentials),
+    st.builds(Revoke, st.sampled_from(RevocationReason)),
     st.builds(HandOver, days, st.sampled_from(Channel), st.just("p-1")),
     st.builds(Activate, credentials, days),
     st.builds(Block, st.sampled_from(["consent-withdrawn", "consent-expired", "consent-invalidated", "left", "dismissed"])),
@@ -261,10 +379,10 @@ def test_saying_it_twice_is_saying_it_once(history: list[Command], command: Comm
 
 
 @for_all(history=st.lists(commands), command=commands)
-def test_an_account_is_activated_only_with_the_code_that_was_handed_over(history: list[Command], command: Command):
+def test_an_account_is_activated_only_with_the_code_that_was_handed_over_or_with_a_link(history: list[Command], command: Command):
     before, after = carry_out(history), carry_out([*history, command])
     if after.state == "activated" and before.state != "activated":
         assert isinstance(command, Activate)
-        assert before.state == "handed-over"
+        assert before.state == "handed-over" or (before.state == "issued" and before.is_link)
         assert command.credential == before.credential
         assert command.on <= before.expires_on

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from eventkit.access import Known
 from eventkit.service import Service, Settings
-from identity import activity, api, attempts, credentials, passwords, policies, printing, projections, signing_in
+from identity import activity, api, attempts, credentials, links, mailing, passwords, policies, printing, projections, signing_in
 from identity.hashing import Hashing
 
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, credentials.metadata, activity.metadata, passwords.metadata, attempts.metadata)
+    service = Service(settings, credentials.metadata, links.metadata, activity.metadata, passwords.metadata, attempts.metadata)
     service.projection(projections.People())
     service.reaction(policies.BlockAccounts(service))
     ratings = policies.Ratings(service)
     service.timer(ratings)
+    forgetting = links.ForgetLinks(service)
+    service.timer(forgetting)
     service.knows(Known(people_of_class=projections.people_of_class))
     api.register(service, ratings)
     signing_in.register(service, ratings, Hashing())
     printing.register(service)
+    mailing.register(service, forgetting)
     return service

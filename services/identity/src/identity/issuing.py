@@ -51,14 +51,14 @@ def issue(
     issued: list[Credential] = []
     answers: list[identity.IssuedCredential] = []
     for person, known in people.items():
-        credential, code = _new_id("k"), codes.new_code()
+        credential, code = new_id("k"), codes.new_code()
         try:
             caller.check_reach(person)
             kind = check_entered(known)
             check_consent(known)
             if named is not None and person not in named:
                 raise Refused("person.unnamed", "Roster has not told this person's name. Ask again in a moment.")
-            command = Issue(person, kind, _new_id("a"), credential, today, expires_on, request.reissue)
+            command = Issue(person, kind, new_id("a"), credential, today, expires_on, request.reissue)
             tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
         except Refused as refusal:
             answers.append(identity.IssuedCredential(person=person, refused=refusal.code, text=refusal.text))
@@ -71,5 +71,6 @@ def issue(
     return Issued(tuple(answers), expires_on)
 
 
-def _new_id(prefix: str) -> str:
+def new_id(prefix: str) -> str:
+    """A random id."""
     return f"{prefix}-{randomness.token_hex(10)}"

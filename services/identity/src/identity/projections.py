@@ -180,6 +180,8 @@ _STANDING = ("granted", "refused")
 _ACCOUNTS = {
     "identity.credentials-issued.v1": "issued",
     "identity.credentials-handed-over.v1": "handed-over",
+    "identity.credentials-dispatched.v1": "handed-over",
+    "identity.credentials-revoked.v1": "provisioned",
     "identity.account-activated.v1": "activated",
     "identity.account-blocked.v1": "blocked",
 }

@@ -306,16 +306,34 @@ def _register_queries(service: Service, books: Books) -> None:
 
         def read_and_journal(connection: Connection) -> calls.Persons:
             require_school(connection, request.school)
-            wanted = select(vault_table).where(vault_table.c.school == request.school, vault_table.c.person.in_(request.people))
-            if class_id is not None:
-                wanted = wanted.where(or_(*(vault_table.c.person.in_(people) for people in _people_of_class(request.school, class_id))))
-            found = [_named(row, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in connection.execute(wanted)]
+            wanted = connection.execute(_within_reach(request, class_id))
+            found = [_named(row, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in wanted]
             if found:
                 reading = {"reader": caller.origin.actor, "principal": caller.origin.principal, "at": at}
                 connection.execute(insert(journal_table), [{"person": one.person, **reading} for one in found])
             return calls.Persons(persons=tuple(found))
 
         return await service.write(read_and_journal)
+
+    @service.query(calls.WITH_ADDRESS)
+    async def with_address(request: calls.PersonsQuery, caller: Caller) -> calls.WithAddress:
+        class_id = _class_in_reach(caller.actor, request.school)
+
+        def look(connection: Connection) -> calls.WithAddress:
+            require_school(connection, request.school)
+            found = connection.execute(_within_reach(request, class_id)).all()
+            opened = ((row.person, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in found)
+            return calls.WithAddress(people=tuple(person for person, details in opened if details.get("email")))
+
+        return await service.read(look)
+
+
+def _within_reach(request: calls.PersonsQuery, class_id: str | None) -> Select[Any]:
+    """The vault's rows of the people asked for, of a class alone where there is one."""
+    wanted = select(vault_table).where(vault_table.c.school == request.school, vault_table.c.person.in_(request.people))
+    if class_id is not None:
+        wanted = wanted.where(or_(*(vault_table.c.person.in_(people) for people in _people_of_class(request.school, class_id))))
+    return wanted
 
 
 def _class_in_reach(actor: Actor, school: str) -> str | None:

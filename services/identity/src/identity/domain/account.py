@@ -1,7 +1,7 @@
 """One person's account, from the first code to the day on which it is blocked (steps 18 and 19).
 
-A code is issued, handed over, then used once. Issuing again replaces the code that was there, used or not, and opens a
-blocked account anew: whoever is issued a code has passed the gates at that moment.
+A code is issued, handed over, then used once; a link is issued, mailed, then used once. Issuing again replaces what was there, used or
+not, and opens a blocked account anew: whoever is issued something has passed the gates at that moment.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from contracts.identity import (
     AccountBlocked,
     AccountProvisioned,
     Channel,
+    CredentialsDispatched,
     CredentialsHandedOver,
     CredentialsIssued,
+    CredentialsRevoked,
+    LinkPrepared,
     PasswordSet,
+    RevocationReason,
 )
 from eventkit.decider import Decider, Refused
 
@@ -29,7 +33,8 @@ BlockReason = Literal["consent-withdrawn", "consent-refused", "consent-expired",
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """Make a code under a new `credential` id; `account` is the account's id if it is the first one. `expires_on` is its last day."""
+    """Make a code, or a `link`, under a new `credential` id; `account` is the account's id if it is the first one. `expires_on` is its
+    last day."""
 
     person: str
     kind: SubjectKind
@@ -38,6 +43,7 @@ class Issue:
     on: date
     expires_on: date
     reissue: bool = False
+    link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class Activate:
-    """Somebody has shown the code of this credential on a day."""
+    """Somebody has shown the code or the link of this credential on a day."""
 
     credential: str
     on: date
@@ -67,18 +73,42 @@ class Block:
     reason: BlockReason
 
 
-Command = Issue | HandOver | Activate | SetPassword | Block
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """The mail server has taken the message with this credential's link."""
+
+    credential: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """The message with this credential's link has come back."""
+
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Take back what was issued last, if it was not used yet."""
+
+    reason: RevocationReason
+
+
+Command = Issue | HandOver | Activate | SetPassword | Block | Dispatch | Return | Revoke
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How far an account is; `credential` is the newest one, valid to the end of `expires_on`."""
+    """How far an account is; `credential` is the newest one, valid to the end of `expires_on`. It is `provisioned` again once that was
+    revoked."""
 
     state: Literal["none", "provisioned", "issued", "handed-over", "activated", "blocked"] = "none"
     account: str = ""
     person: str = ""
     credential: str | None = None
     expires_on: date = date.min
+    is_link: bool = False
 
 
 def decide(command: Command, account: Account) -> Sequence[Event]:
@@ -95,6 +125,13 @@ def decide(command: Command, account: Account) -> Sequence[Event]:
             if account.state in ("none", "blocked"):
                 return []
             return [AccountBlocked(account=account.account, person=account.person, reason=reason)]
+        case Dispatch():
+            return _dispatch(command, account)
+        case Return(credential):
+            unused = account.state in ("issued", "handed-over") and credential == account.credential
+            return [_revoked(account, RevocationReason.RETURNED)] if unused else []
+        case Revoke(reason):
+            return _revoke(reason, account)
 
 
 def _issue(command: Issue, account: Account) -> Sequence[Event]:
@@ -102,7 +139,8 @@ def _issue(command: Issue, account: Account) -> Sequence[Event]:
         return []
     if not command.reissue:
         if account.state in ("issued", "handed-over") and command.on <= account.expires_on:
-            raise Refused("credentials.already-issued", f"There is a code that is valid until {account.expires_on}.", _REISSUE)
+            what = "link" if account.is_link else "code"
+            raise Refused("credentials.already-issued", f"There is a {what} that is valid until {account.expires_on}.", _REISSUE)
         if account.state == "activated":
             raise Refused("account.already-activated", "This account is in use.", _REISSUE)
     events: list[Event] = []
@@ -117,14 +155,18 @@ def _issue(command: Issue, account: Account) -> Sequence[Event]:
             expires_on=command.expires_on,
         )
     )
+    if command.link:
+        events.append(LinkPrepared(credential=command.credential, person=command.person))
     return events
 
 
 def _hand_over(command: HandOver, account: Account) -> Sequence[Event]:
     if account.state == "blocked":
         raise _blocked()
-    if account.credential is None:
+    if account.credential is None or account.state == "provisioned":
         raise Refused("credentials.not-issued", "There is no code to hand over. Issue one first.")
+    if account.is_link:
+        raise Refused("credentials.link", "A link goes by mail, and is recorded when the mail server has taken it.", _REISSUE)
     if account.state != "issued":
         raise Refused("credentials.already-handed-over", "This code has been handed over already.", _REISSUE)
     if command.on > account.expires_on:
@@ -135,7 +177,8 @@ def _hand_over(command: HandOver, account: Account) -> Sequence[Event]:
 def _activate(command: Activate, account: Account) -> Sequence[Event]:
     """Step 19. Whoever shows the right code is told the truth about it; a wrong one never comes this far.
 
-    A code that nobody has been recorded as receiving may have been taken from the printer, so it opens nothing (18→19).
+    A code that nobody has been recorded as receiving may have been taken from the printer, so it opens nothing (18→19). A link is nowhere
+    but in the mail that its owner has received.
     """
     if account.state == "blocked":
         raise _blocked()
@@ -143,11 +186,39 @@ def _activate(command: Activate, account: Account) -> Sequence[Event]:
         raise Refused("activation.replaced", "Another code has been issued since. Use the newest one.")
     if account.state == "activated":
         raise Refused("activation.used", "This code has been used already. If it was not you, ask for another one at once.")
+    if account.state == "provisioned":
+        raise Refused("activation.revoked", "This code was taken back. Ask for another one.")
     if command.on > account.expires_on:
         raise Refused("activation.expired", f"This code was valid until {account.expires_on}. Ask for another one.")
-    if account.state != "handed-over":
+    if account.state != "handed-over" and not account.is_link:
         raise Refused("activation.not-handed-over", "Nobody has recorded yet that you received this code. Ask whoever gave it to you.")
-    return [AccountActivated(account=account.account, person=account.person, method="temporary-password")]
+    method = "link" if account.is_link else "temporary-password"
+    return [AccountActivated(account=account.account, person=account.person, method=method)]
+
+
+def _dispatch(command: Dispatch, account: Account) -> Sequence[Event]:
+    """Step 18. What has been replaced or taken back since is no longer out; whoever has used it before this was known has received it."""
+    if account.state != "issued" or command.credential != account.credential:
+        return []
+    return [CredentialsDispatched(credential=command.credential, person=account.person, message=command.message)]
+
+
+def _revoke(reason: RevocationReason, account: Account) -> Sequence[Event]:
+    match account.state:
+        case "none":
+            raise Refused("credentials.not-issued", "Nothing was issued to this person that could be taken back.")
+        case "provisioned":
+            return []
+        case "activated":
+            raise Refused("credentials.used", "What was issued has been used already. With `reissue` another code takes its place.")
+        case "blocked":
+            raise _blocked()
+        case "issued" | "handed-over":
+            return [_revoked(account, reason)]
+
+
+def _revoked(account: Account, reason: RevocationReason) -> CredentialsRevoked:
+    return CredentialsRevoked(credential=account.credential or "", person=account.person, reason=reason)
 
 
 def _set_password(account: Account) -> Sequence[Event]:
@@ -163,8 +234,12 @@ def evolve(account: Account, event: Event) -> Account:
         case AccountProvisioned():
             return replace(account, state="provisioned", account=event.account, person=event.person)
         case CredentialsIssued():
-            return replace(account, state="issued", credential=event.credential, expires_on=event.expires_on)
-        case CredentialsHandedOver():
+            return replace(account, state="issued", credential=event.credential, expires_on=event.expires_on, is_link=False)
+        case LinkPrepared():
+            return replace(account, is_link=True)
+        case CredentialsRevoked():
+            return replace(account, state="provisioned")
+        case CredentialsHandedOver() | CredentialsDispatched():
             return replace(account, state="handed-over")
         case AccountActivated():
             return replace(account, state="activated")
