@@ -232,12 +232,12 @@ async def kept(town: Town, table: Any) -> list[Any]:
     return await service.read(lambda connection: [*connection.execute(select(table)).all()])
 
 
-@pytest.mark.parametrize("change", [lambda token: token[:-1] + ("a" if token[-1] != "a" else "b"), lambda token: token.partition(".")[0]])
-async def test_a_wrong_token_is_told_apart_from_an_unknown_one_by_nothing(town: Town, change: Any) -> None:
+async def test_a_wrong_token_is_told_apart_from_an_unknown_one_by_nothing(town: Town) -> None:
     await mail(town, "p-mother")
     token = (await take(town, "p-mother")).link.partition("#")[2]
     answers: list[tuple[str, str]] = []
-    for wrong in (change(token), "k-unknown.secret", "nothing", "."):
+    mistyped = token[:-1] + ("a" if token[-1] != "a" else "b")
+    for wrong in (mistyped, token.partition(".")[0], "k-unknown.secret", "nothing", "."):
         with pytest.raises(Refused) as found:
             await follow(town, f"#{wrong}")
         answers.append((found.value.code, found.value.text))

@@ -7,13 +7,12 @@ import shutil
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import Connection
 
 from contracts import plan, roster
@@ -33,6 +32,7 @@ from notifier import policies, projections, sender
 from notifier.app import build
 from notifier.outbox import outbox_table
 from notifier.sender import MailServer, monitors
+from notifier.testing import post_office, sending_to
 
 DAY = date(2015, 8, 17)
 TOMORROW = date(2015, 8, 18)
@@ -110,56 +110,6 @@ def a_tracker(settings: Settings) -> Service:
 
 PEOPLE_DUE: dict[date, plan.PeopleDue] = {}
 """Whose own dates the tracker knows."""
-
-
-@dataclass
-class PostOffice:
-    """A mail server. `answers` are given one after another for each text, then everything is taken."""
-
-    port: int = 0
-    mails: list[tuple[list[str], bytes]] = field(default_factory=list[tuple[list[str], bytes]])
-    answers: list[str] = field(default_factory=list[str])
-    asked: int = 0
-    unknown: set[str] = field(default_factory=set[str])
-    aborts: bool = False
-
-    @property
-    def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.port}"
-
-    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
-        if address in self.unknown:
-            return "550 No such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        self.asked += 1
-        if self.answers:
-            return self.answers.pop(0)
-        assert isinstance(envelope.content, bytes)
-        self.mails.append((list(envelope.rcpt_tos), envelope.content))
-        if self.aborts:
-            assert isinstance(server.transport, asyncio.Transport)
-            server.transport.abort()
-        return "250 OK"
-
-
-@asynccontextmanager
-async def post_office(port: int = 0) -> AsyncGenerator[PostOffice]:
-    office = PostOffice()
-    server = await asyncio.get_running_loop().create_server(lambda: SMTP(office, hostname="localhost"), "127.0.0.1", port)
-    office.port = server.sockets[0].getsockname()[1]
-    try:
-        yield office
-    finally:
-        server.close()
-
-
-def sending_to(url: str, monitors_file: Path | None = None) -> Build:
-    return lambda settings: build(
-        replace(settings, smtp_url=url, mail_from="vekha@example.org", monitors_file=monitors_file and str(monitors_file))
-    )
 
 
 def builds(notifier: Build = build, tracker: Build = a_tracker) -> dict[str, Build]:

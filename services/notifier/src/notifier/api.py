@@ -13,10 +13,13 @@ from contracts.event import NO_SCHOOL
 from contracts.notifier import Notice, PreviewNotice, PreviewRow, Template
 from contracts.plan import NOTICES_AHEAD, NoticesAhead, NoticesAheadQuery
 from eventkit.answering import Caller
+from eventkit.clock import DEFAULT_ZONE
 from eventkit.decider import Refused
-from eventkit.service import Service
+from eventkit.service import Service, happened_on
+from eventkit.store import Transaction
+from notifier.domain.message import MESSAGES, Return
 from notifier.domain.telling import MINISTRY_TOLD_WD, MUNICIPALITY_TOLD_WD, Announcement, Officers, current, in_school
-from notifier.outbox import contents, outbox_table
+from notifier.outbox import contents, outbox_table, returned
 from notifier.policies import MINISTRY, last_told, untold, untold_to_managers
 from notifier.projections import Rows, officers, place
 
@@ -27,6 +30,18 @@ def register(service: Service) -> None:
     @service.query(notifier.OUTBOX)
     async def outbox(request: notifier.OutboxQuery, caller: Caller) -> notifier.Outbox:
         return await service.read(lambda connection: _outbox(connection, request))
+
+    @service.command(notifier.REPORT_BOUNCE)
+    def report_bounce(request: notifier.ReportBounce, tx: Transaction, caller: Caller) -> notifier.BounceReported:
+        found = tx.rows(select(outbox_table).where(outbox_table.c.message == request.message))
+        if not found:
+            raise Refused("message.unknown", f"No message {request.message} was sent from here.")
+        (row,) = found
+        zone = DEFAULT_ZONE if row.school == NO_SCHOOL else place(tx.rows, row.school).timezone
+        day = happened_on(request.happened_on, tx.now, zone)
+        if tx.decide(MESSAGES, row.message, Return(request.status), school=row.school, happened_on=day):
+            tx.write(returned(row.message))
+        return notifier.BounceReported(school=row.school, recipient=row.recipient)
 
     @service.query(notifier.PREVIEW)
     async def preview(request: notifier.PreviewQuery, caller: Caller) -> notifier.Preview:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from eventkit.service import Service, Settings
-from notifier import api, outbox, policies, projections
+from notifier import api, links, outbox, policies, projections
 from notifier.sender import MailServer, Sender, monitors
 
 
 def build(settings: Settings) -> Service:
     service = Service(settings, outbox.metadata, policies.metadata)
     service.projection(projections.Schools())
-    if settings.smtp_url is None:
-        service.timer(policies.DailyMessages(service, wake=lambda: None))
-    else:
+    wake = _stay_asleep
+    if settings.smtp_url is not None:
         sender = Sender(service, MailServer.configured(settings.smtp_url, settings.mail_from), monitors(settings.monitors_file))
-        service.timer(policies.DailyMessages(service, wake=sender.wake))
+        wake = sender.wake
         service.at_start(sender.run)
+    service.timer(policies.DailyMessages(service, wake))
+    service.reaction(links.QueueLinks(service, wake))
+    service.reaction(links.TellIdentity(service))
     api.register(service)
     return service
+
+
+def _stay_asleep() -> None:
+    """There is nobody to send anything."""

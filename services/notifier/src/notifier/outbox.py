@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 from sqlalchemy import Column, Connection, Date, Index, Insert, Integer, MetaData, Row, Table, Text, Update, insert, select, update
 
-from notifier.domain.message import Contents, Queue
+from notifier.domain.message import Contents, Queue, QueueLink
 
-State = Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed", "expired"]
-"""`unaddressed`: nobody knows an address of the recipient. `expired`: it was too old already when the sender was started."""
+State = Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed", "expired", "lost"]
+"""`unaddressed`: nobody knows an address of the recipient. `expired`: it was too old already when the sender was started. `lost`: nobody is
+told any more the link that it was to take along."""
+
+LINK: Final = "activation-link"
+"""The template of a message that takes a link to its owner: that and nothing else."""
 
 metadata = MetaData()
 
@@ -30,6 +34,7 @@ outbox_table = Table(
     Column("template", Text, nullable=False),
     Column("day", Date, nullable=False),
     Column("contents", Text, nullable=False),  # JSON
+    Column("credential", Text),  # whose link it takes along
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
 )
@@ -53,6 +58,21 @@ def queued(school: str, message: Queue) -> Insert:
     )
 
 
+def link_queued(school: str, message: QueueLink, day: date) -> Insert:
+    """Puts a message with a link into the outbox. The link itself is with identity until the message is sent."""
+    return insert(outbox_table).values(
+        message=message.message,
+        school=school,
+        recipient=message.recipient,
+        template=LINK,
+        day=day,
+        contents=_contents.dump_json(Contents()).decode(),
+        credential=message.credential,
+        state="queued",
+        attempts=0,
+    )
+
+
 def contents(row: Row[Any]) -> Contents:
     return _contents.validate_json(row.contents)
 
@@ -66,6 +86,11 @@ def waiting(connection: Connection, limit: int) -> Sequence[Row[Any]]:
 def set_state(tried: Row[Any], state: State) -> Update:
     """Says what became of a message as it was found waiting, after one more attempt."""
     return update(outbox_table).where(outbox_table.c.message == tried.message).values(state=state, attempts=tried.attempts + 1)
+
+
+def returned(message: str) -> Update:
+    """Says that a message which had gone out came back."""
+    return update(outbox_table).where(outbox_table.c.message == message).values(state="bounced")
 
 
 def expire(before: date) -> Update:

@@ -3,7 +3,8 @@
 What the server says about us (it is away, or will not have our login or sender) holds everything back for a growing while. What it says
 about one message concerns that message alone: taken, refused for good (5xx), or to be tried again (4xx). A connection lost after the text
 went out leaves the message `ambiguous`, and it is not repeated. A quarantined service sends nothing: what its record has forgotten may have
-been sent. Logs name messages and answers, never an address.
+been sent. An activation link is asked of identity once the server has taken the recipient, and stays in this process's memory until its
+text has gone out. Logs name messages and answers, never an address.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,8 +24,9 @@ from aiosmtplib import SMTP, SMTPDataError, SMTPRecipientRefused, SMTPResponseEx
 from sqlalchemy import Connection, Row
 
 from contracts.event import NO_SCHOOL
+from contracts.identity import TAKE_LINK, TakeLink, TakenLink
 from contracts.plan import STEPS, StepsQuery
-from contracts.roster import PERSON, PersonQuery
+from contracts.roster import PERSON, SCHOOL, PersonQuery, SchoolQuery
 from eventkit import log
 from eventkit.clock import DEFAULT_ZONE, local_day
 from eventkit.decider import Refused
@@ -34,7 +37,8 @@ from eventkit.telemetry import trouble
 from notifier.domain.message import MESSAGES, Accept, Bounce
 from notifier.domain.telling import LATEST
 from notifier.letter import Letter, Title, deliverable, written
-from notifier.outbox import State, contents, expire, set_state, waiting
+from notifier.link_letter import LinkLetter, link_written
+from notifier.outbox import LINK, State, contents, expire, set_state, waiting
 from notifier.projections import place
 
 FIRST_DELAY_S = 1.0
@@ -45,6 +49,9 @@ _AT_A_TIME = 200
 _LOOK_AGAIN_S = 30.0  # a wake-up is the rule; this finds what was queued before the service was cut off
 
 _MONITOR = re.compile(r"ministry|municipality:[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+_Write = Callable[[str], Awaitable[EmailMessage | None]]
+"""Writes a letter to an address, once the mail server has taken that; None where there is nothing to send any more."""
 
 _log = structlog.get_logger(__name__)
 
@@ -121,6 +128,7 @@ class Sender:
         self._managers = managers
         self._woken = asyncio.Event()
         self._rests: dict[str, float] = {}  # until when a message that was put off rests, by the loop's clock
+        self._links: dict[str, TakenLink] = {}  # by message: nobody is told them twice, so one that is put off keeps its own
         self._failures = 0  # of the server, in a row
 
     def wake(self) -> None:
@@ -169,19 +177,22 @@ class Sender:
             return
         try:
             address = await self._address(row)
-            titles = await self._titles(row)
+            write = await (self._letter(row) if row.template != LINK else self._link_letter(row))
         except Refused as refused:
             await self._put_off(row, refused.code)
             return
         if not deliverable(address):
             await self._note(row, "unaddressed")
             return
-        letter = Letter(row.message, row.school, row.template, row.day, contents(row), titles)
-        mail = written(letter, sender=self._server.sender, address=address, at=self._service.clock.now())
         await smtp.rset()
-        await smtp.mail(self._server.sender)
+        # Whoever sends it back is asked to leave out the text, which may hold a link.
+        await smtp.mail(self._server.sender, options=["RET=HDRS"] if smtp.supports_extension("dsn") else None)
         try:
             await smtp.rcpt(address)
+            mail = await write(address)
+            if mail is None:
+                await self._note(row, "lost")
+                return
             await self._note(row, "ambiguous")  # before the text goes out, so that whatever dies now, it is not sent again
             reach("mail.before-text")
             await smtp.data(mail.as_bytes())
@@ -190,6 +201,33 @@ class Sender:
             await self._refused(row, refused.code)
         else:
             await self._settle(row, Accept(), "accepted")
+
+    async def _letter(self, row: Row[Any]) -> _Write:
+        letter = Letter(row.message, row.school, row.template, row.day, contents(row), await self._titles(row))
+
+        async def write(address: str) -> EmailMessage:
+            return written(letter, sender=self._server.sender, address=address, at=self._service.clock.now())
+
+        return write
+
+    async def _link_letter(self, row: Row[Any]) -> _Write:
+        """A letter with a link; None where nobody is told that any more. The link is taken as late as can be."""
+        school = (await self._service.calls.call(SCHOOL, SchoolQuery(school=row.school))).reply.name
+
+        async def write(address: str) -> EmailMessage | None:
+            taken = self._links.get(row.message)
+            if taken is None:
+                try:
+                    taken = (await self._service.calls.call(TAKE_LINK, TakeLink(school=row.school, credential=row.credential))).reply
+                except Refused as refused:
+                    _log.warning("mail.link-lost", message=row.message, why=refused.code)
+                    return None
+                reach("mail.link-taken")
+                self._links[row.message] = taken
+            letter = LinkLetter(row.message, school, taken.link, taken.login, taken.expires_on)
+            return link_written(letter, sender=self._server.sender, address=address, at=self._service.clock.now())
+
+        return write
 
     async def _address(self, row: Row[Any]) -> str:
         """The recipient's address: asked for each time, and kept nowhere. Empty where nobody knows one."""
@@ -235,6 +273,8 @@ class Sender:
         _log.info("mail.put-off", message=row.message, why=why, attempts=row.attempts + 1)
 
     async def _note(self, row: Row[Any], state: State) -> None:
+        if state not in ("queued", "ambiguous"):
+            self._links.pop(row.message, None)
         await self._service.write(lambda connection: connection.execute(set_state(row, state)).rowcount)
 
     async def _settle(self, row: Row[Any], outcome: Accept | Bounce, state: State) -> None:
@@ -246,6 +286,7 @@ class Sender:
             tx.decide(MESSAGES, row.message, outcome, school=row.school, happened_on=today)
             tx.write(set_state(row, state))
 
+        self._links.pop(row.message, None)
         await self._service.carry_out(self._service.as_itself(f"send-{row.message}"), work, part=state)
 
 

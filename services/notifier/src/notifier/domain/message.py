@@ -1,6 +1,7 @@
-"""A message to one recipient: queued for one day, then accepted by the mail server or bounced, and never both.
+"""A message to one recipient: queued, then accepted by the mail server or bounced. What was accepted may still come back, later on.
 
-A message's id is made of its recipient and its day, so whoever writes a day's messages again queues nothing new.
+The id of a day's message is made of its recipient and its day, the one of a message with a link of what it takes along: so whoever writes
+it again queues nothing new.
 """
 
 from __future__ import annotations
@@ -12,16 +13,27 @@ from hashlib import sha256
 from typing import Literal
 
 from contracts.event import Event
-from contracts.notifier import ClassNotice, MessageAccepted, MessageBounced, MessageQueued, Notice, OwnDate, StepCount, Template
+from contracts.notifier import (
+    ClassNotice,
+    LinkQueued,
+    MessageAccepted,
+    MessageBounced,
+    MessageQueued,
+    Notice,
+    OwnDate,
+    StepCount,
+    Template,
+)
 from eventkit.decider import Decider, Refused
 
 
 @dataclass(frozen=True)
 class Message:
-    """What became of a message; None: nobody has queued it."""
+    """What became of a message; None: nobody has queued it. `credential` is the one whose link it takes along."""
 
     message: str = ""
     recipient: str = ""
+    credential: str | None = None
     state: Literal["queued", "accepted", "bounced"] | None = None
 
 
@@ -48,6 +60,15 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class QueueLink:
+    """A message that takes the link of a credential to its owner."""
+
+    message: str
+    recipient: str
+    credential: str
+
+
+@dataclass(frozen=True)
 class Accept:
     """The mail server has taken the message on."""
 
@@ -59,12 +80,24 @@ class Bounce:
     status: int
 
 
-Command = Queue | Accept | Bounce
+@dataclass(frozen=True)
+class Return:
+    """The message has come back after the mail server had accepted it: the last server's three-digit answer."""
+
+    status: int
+
+
+Command = Queue | QueueLink | Accept | Bounce | Return
 
 
 def message_id(school: str, recipient: str, day: date) -> str:
     """The id of the one message of a day to `recipient`: an id in a school, or, where `school` is `_`, a manager's."""
     return sha256(f"{school}/{recipient}/{day}".encode()).hexdigest()[:32]
+
+
+def link_message_id(school: str, recipient: str, credential: str) -> str:
+    """The id of the message that takes a link to its owner."""
+    return sha256(f"{school}/{recipient}/link/{credential}".encode()).hexdigest()[:32]
 
 
 def decide(command: Command, state: Message) -> Sequence[Event]:
@@ -83,11 +116,13 @@ def decide(command: Command, state: Message) -> Sequence[Event]:
                     overdue=told.overdue,
                 )
             ]
+        case QueueLink(message, recipient, credential), None:
+            return [LinkQueued(message=message, recipient=recipient, credential=credential)]
         case Accept(), "queued":
             return [MessageAccepted(message=state.message, recipient=state.recipient)]
-        case Bounce(), "queued":
-            return [MessageBounced(message=state.message, recipient=state.recipient, status=command.status)]
-        case (Queue(), _) | (Accept(), "accepted") | (Bounce(), "bounced"):
+        case (Bounce(status), "queued") | (Return(status), "queued" | "accepted"):  # what came back had gone out, whatever we knew
+            return [MessageBounced(message=state.message, recipient=state.recipient, status=status)]
+        case (Queue() | QueueLink(), _) | (Accept(), "accepted") | (Bounce() | Return(), "bounced"):
             return []
         case _, None:
             raise Refused("message.unknown", "No such message was queued: queue it first.")
@@ -98,7 +133,9 @@ def decide(command: Command, state: Message) -> Sequence[Event]:
 def evolve(state: Message, event: Event) -> Message:
     match event:
         case MessageQueued():
-            return Message(event.message, event.recipient, "queued")
+            return Message(event.message, event.recipient, None, "queued")
+        case LinkQueued():
+            return Message(event.message, event.recipient, event.credential, "queued")
         case MessageAccepted():
             return replace(state, state="accepted")
         case MessageBounced():
