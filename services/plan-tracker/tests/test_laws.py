@@ -34,6 +34,8 @@ from contracts.identity import (
     CredentialsDispatched,
     CredentialsHandedOver,
     CredentialsIssued,
+    CredentialsRevoked,
+    RevocationReason,
     SchoolActivityRated,
 )
 from contracts.notifier import MessageAccepted, MessageBounced
@@ -187,6 +189,7 @@ EVENTS: list[st.SearchStrategy[Event]] = [
     st.builds(CredentialsIssued, credential=codes, account=people, person=people, replaces=st.none(), expires_on=st.sampled_from(DAYS)),
     st.builds(CredentialsHandedOver, credential=codes, person=people, channel=st.just(Channel.PAPER), receiver=people),
     st.builds(CredentialsDispatched, credential=codes, person=people, message=codes),
+    st.builds(CredentialsRevoked, credential=codes, person=people, reason=st.just(RevocationReason.LOST)),
     st.builds(MessageBounced, message=codes, recipient=people, status=st.just(550)),
     st.builds(SchoolActivityRated, week_ends=st.just(START), score=st.sampled_from([0, 69, 70, 100]), **NO_SHARES),
     st.builds(AccountActivated, account=people, person=people, method=st.just("link")),
@@ -454,6 +457,10 @@ class Naive:
                 person = self.people[event.person]
                 if person.code in (None, event.credential) and day <= person.code_until:
                     person.has_code = person.reached = True
+            case CredentialsRevoked():
+                person = self.people[event.person]
+                if person.code in (None, event.credential):
+                    person.code, person.code_until, person.has_code = "", date.max, False
             case AccountActivated():
                 self.people[event.person].active = self.people[event.person].reached = True
             case ImplementationOrderRegistered():

@@ -25,6 +25,8 @@ from contracts.identity import (
     CredentialsDispatched,
     CredentialsHandedOver,
     CredentialsIssued,
+    CredentialsRevoked,
+    RevocationReason,
     SchoolActivityRated,
 )
 from contracts.notifier import MessageBounced
@@ -1163,6 +1165,22 @@ def test_mail_that_comes_back_undoes_its_dispatch_until_another_way_is_found(sch
     school.happened(aug(20), MessageBounced(message="mail", recipient="anna", status=550))
     school.happened(aug(21), CredentialsHandedOver(credential="first", person="anna", channel=Channel.PAPER, receiver="anna"))
     assert school.states(18, aug(17), aug(18), aug(20), aug(21)) == ["not_started", "done", "reopened", "done"]
+
+
+def test_a_code_that_is_taken_back_undoes_its_hand_over_until_another_one_is_out(school: School) -> None:
+    with_a_code(school)
+    school.happened(aug(18), CredentialsHandedOver(credential="first", person="anna", channel=Channel.PAPER, receiver="anna"))
+    school.happened(aug(20), CredentialsRevoked(credential="first", person="anna", reason=RevocationReason.LOST))
+    school.happened(aug(21), issued("anna", "second", date(2015, 12, 1)))
+    school.happened(aug(24), CredentialsDispatched(credential="second", person="anna", message="mail"))
+    assert school.states(18, aug(18), aug(20), aug(21), aug(24)) == ["done", "reopened", "reopened", "done"]
+
+
+def test_a_link_that_was_taken_back_because_its_mail_returned_is_not_out_again_by_its_dispatch(school: School) -> None:
+    with_a_code(school)
+    school.happened(aug(18), CredentialsRevoked(credential="first", person="anna", reason=RevocationReason.RETURNED))
+    school.happened(aug(18), CredentialsDispatched(credential="first", person="anna", message="mail"))
+    assert school.states(18, aug(18), aug(20)) == ["not_started", "not_started"]
 
 
 def test_another_message_that_comes_back_says_nothing_of_the_code(school: School) -> None:

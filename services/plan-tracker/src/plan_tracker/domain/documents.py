@@ -92,7 +92,8 @@ class Check(NamedTuple):
 
 class Account(NamedTuple):
     received: Days
-    """The newest credential is handed over, or on its way without a bounce, and not expired unused; or the account is activated."""
+    """The newest credential is handed over, or on its way without a bounce, and not expired or revoked unused; or the account is
+    activated."""
     reached: Days
     """From the first hand-over, dispatch or activation on, whatever was issued or bounced later."""
     active: Days
@@ -285,6 +286,9 @@ class _Account:
                 self._give_out(day)
                 if values[1] in self._bounced:
                     self._bounces_on = max(day, self._bounced[values[1]])
+            elif what == "credentials-revoked" and self._newest in (None, values[0]):
+                self._newest, self._expires = "", 0
+                self._take_back(day)
             elif what == "account-activated":
                 self._active.turn(day, True)
                 self._blocked.turn(day, False)

@@ -20,12 +20,21 @@ _OF_STAFF = {"staff-hired", "staff-dismissed"}
 _OF_COORDINATORS = {*_OF_STAFF, "coordinator-appointed", "coordinator-relieved"}
 _OF_TRAINING = {"training-session-scheduled", "training-session-cancelled", "training-attended"}
 _OF_CHECKS = {"roster-data-verified", "verification-lapsed", "data-issue-opened", "data-issue-resolved"}
-_OF_CODES = {"credentials-handed-over", "credentials-dispatched", "message-bounced", "account-activated", "account-blocked"}
+_OF_CODES = {
+    "credentials-handed-over",
+    "credentials-dispatched",
+    "credentials-revoked",
+    "message-bounced",
+    "account-activated",
+    "account-blocked",
+}
 
 COUNTING: Final[dict[str, frozenset[str]]] = {
     "attested": frozenset({"step-attested"}),
     "training-attended": frozenset({*_OF_TRAINING, "staff-dismissed"}),
-    "access-received": frozenset({*_OF_COORDINATORS, "credentials-handed-over", "credentials-dispatched", "account-activated"}),
+    "access-received": frozenset(
+        {*_OF_COORDINATORS, "credentials-handed-over", "credentials-dispatched", "credentials-revoked", "account-activated"}
+    ),
     "data-verified": frozenset({"class-created", "class-closed", *_OF_CHECKS}),
     "active-coordinator": frozenset(_OF_COORDINATORS),
     "workplaces": frozenset({"workplaces-declared", "step-attested"}),

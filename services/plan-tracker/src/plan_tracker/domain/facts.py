@@ -88,6 +88,7 @@ _FOLDS: dict[str, tuple[str, _Fold]] = {
     "identity.credentials-issued.v1": ("person", lambda e: (e["person"], e["credential"], ordinal(e["expires_on"]))),
     "identity.credentials-handed-over.v1": ("person", lambda e: (e["person"], e["credential"])),
     "identity.credentials-dispatched.v1": ("person", lambda e: (e["person"], e["credential"], e["message"])),
+    "identity.credentials-revoked.v1": ("person", lambda e: (e["person"], e["credential"])),
     "identity.account-activated.v1": ("person", lambda e: (e["person"],)),
     "identity.account-blocked.v1": ("person", lambda e: (e["person"],)),
     "identity.school-activity-rated.v1": ("rating", lambda e: ("", e["score"])),
