@@ -12,7 +12,7 @@ from datetime import date
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
-from contracts import consent, identity, operations, plan, roster
+from contracts import consent, identity, notifier, operations, plan, roster
 from contracts.call import AnnulEntry, Call, Reply, Request
 from contracts.consent import Decision, InvalidationReason, SubjectKind
 from contracts.event import AnnulmentReason
@@ -131,7 +131,7 @@ async def _enter(school: School, class_id: str, number: int) -> Pupil:
     linking = roster.LinkGuardian(
         school=SCHOOL,
         pupil=pupil,
-        details=PersonName(last_name="Родителева", first_name=f"Имя-{number}"),
+        details=PersonName(last_name="Родителева", first_name=f"Имя-{number}", email=f"parent-{number}@example.org"),
         relation=Relation.MOTHER,
         consent_id=guardians_consent,
     )
@@ -188,11 +188,14 @@ async def weeks(school: School) -> None:
     await annul_last(school, identity.ANNUL, "identity", _ADMINISTRATOR)
     await school.act(identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=some[-1:]), _ADMINISTRATOR)
 
+    await _mail(school, second.guardian, others[-1].guardian, others[0].guardian)
+
     for step in (9, 10, 11, 16):
         waiver = plan.WaiveStep(school=SCHOOL, step=step, reason=plan.ExceptionReason.TECHNICAL_FAILURE)
         await school.act(plan.WAIVE_STEP, waiver, _MUNICIPALITY)
 
     await _until(school, "2015-08-26T12:00")
+    await _come_back(school, others[-1].guardian)
     await school.act(plan.REVOKE_WAIVER, plan.RevokeWaiver(school=SCHOOL, step=16), _MUNICIPALITY)
     until = plan.ExtendDeadline(school=SCHOOL, step=15, due=date(2015, 9, 2), reason=plan.ExceptionReason.TECHNICAL_FAILURE)
     await school.act(plan.EXTEND_DEADLINE, until, "ministry")
@@ -303,6 +306,34 @@ async def _last_years_class(school: School) -> str:
     )
     await school.act(roster.ENROL_PUPIL, enrolling, _ADMINISTRATOR)
     return class_id
+
+
+async def _mail(school: School, reading: str, unknown: str, exposed: str) -> None:
+    """Links go to three guardians: one uses hers, one will be found to have another address, one has shown hers to everybody.
+
+    There is no mail server, so the operator takes the first one's link as notifier would.
+    """
+    mailing = identity.MailLinks(school=SCHOOL, people=(exposed, unknown, reading), reissue=True)
+    await school.act(identity.MAIL_LINKS, mailing, _ADMINISTRATOR)
+    revoking = identity.RevokeCredentials(school=SCHOOL, people=(exposed,), reason=identity.RevocationReason.EXPOSED)
+    await school.act(identity.REVOKE_CREDENTIALS, revoking, _ADMINISTRATOR)
+    await issue(school, [exposed])
+    head = (await school.ask(operations.HEAD["identity"], operations.Nothing())).reply.position
+    run = (await school.ask(operations.READ_LOG["identity"], operations.ReadLog(after=head - 20, limit=20))).reply
+    facts = [decode(b64decode(row.bytes)).facts() for row in run.rows]
+    credential = [fact["credential"] for name, fact in facts if name == "identity.link-prepared.v1" and fact["person"] == reading][-1]
+    taken = (await school.ask(identity.TAKE_LINK, identity.TakeLink(school=SCHOOL, credential=credential))).reply
+    sent = identity.RecordMailing(school=SCHOOL, person=reading, credential=credential, message=digest("a mail")[:32], outcome="accepted")
+    await school.act(identity.RECORD_MAILING, sent)
+    await school.act(identity.ACTIVATE_LINK, identity.ActivateLink(token=taken.link.partition("#")[2]))
+
+
+async def _come_back(school: School, person: str) -> None:
+    """The postmaster says that a link did not reach its owner, who gets a code on paper instead."""
+    found = (await school.act(notifier.OUTBOX, notifier.OutboxQuery(school=SCHOOL))).messages
+    (message,) = [row.message for row in found if row.template == "activation-link" and row.recipient == person]
+    await school.act(notifier.REPORT_BOUNCE, notifier.ReportBounce(message=message, status=550))
+    await issue(school, [person], reissue=True)
 
 
 async def _train(school: School, day: date, form: plan.TrainingForm, people: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from contracts import consent, identity, operations, plan, roster
+from contracts import consent, identity, notifier, operations, plan, roster
 from contracts.call import CALLS, AnnulEntry, Request
 from contracts.consent import Decision, InvalidationReason, SubjectKind
 from contracts.event import AnnulmentReason
@@ -135,13 +135,15 @@ def _deciding(class_id: str, *, granted: bool) -> consent.RecordDecision:
 
 def _changed(request: Request) -> Request | None:
     """Another request of the same kind, which fits the contract and the caller's scope just as well; None where there is but one."""
-    if isinstance(request, (Act, identity.Activate)):
+    if isinstance(request, (Act, identity.Activate, notifier.ReportBounce)):
         return request.model_copy(update={"happened_on": date(2015, 8, 17) if request.happened_on is None else None})
     match request:
         case operations.Nothing():
             return None
         case identity.ChangePassword():
             return request.model_copy(update={"login": "1000000009"})
+        case identity.ActivateLink():
+            return request.model_copy(update={"token": f"{request.token}x"})
         case roster.OpenSchool():
             return request.model_copy(update={"name": "Другая школа"})
         case consent.Invalidate():
