@@ -22,6 +22,7 @@ _COMMANDS = {
     "export": "vekha.exporting:export_roster",
     "consent": "vekha.consents:consent",
     "slips": "vekha.slips:slips",
+    "links": "vekha.links:links",
     "plan": "vekha.plan:plan",
     "clock": "vekha.clock:clock",
     "keys": "vekha.keys:keys",

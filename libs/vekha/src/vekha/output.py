@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from vekha.failures import Failure
 
+_MOST_LISTED = 10  # people, for each reason
 _WIDTH_WITHOUT_TERMINAL = 150  # a table that goes into a file or a pipe is not squeezed into 80 columns
 
 
@@ -24,6 +25,15 @@ def print_json(value: Mapping[str, Any]) -> None:
 def remark(text: str) -> None:
     """Something worth knowing that is not the answer."""
     click.echo(text, err=True)
+
+
+def print_refused(refused: Mapping[str, str]) -> None:
+    """The first of those who were refused, by the refusal's code, a line each."""
+    by_code: dict[str, list[str]] = {}
+    for person, code in refused.items():
+        by_code.setdefault(code, []).append(person)
+    for code, people in by_code.items():
+        click.echo(f"{code}: {len(people)}: {', '.join(people[:_MOST_LISTED])}{' …' if len(people) > _MOST_LISTED else ''}")
 
 
 def print_failure(failure: Failure, *, as_json: bool) -> None:

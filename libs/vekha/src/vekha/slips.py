@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import click
 
 from contracts.identity import PRINT_SLIPS, SLIPS_A_CALL, PrintSlips
-from contracts.roster import CLASSES, PEOPLE, ClassesQuery, PeopleQuery
 from vekha import output
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
 from vekha.loop import run
+from vekha.lots import lots_of
 from vekha.options import ID, as_option, json_option, target_options
 
 _TIMEOUT_S = 60.0
-_MOST_LISTED = 10  # people, for each reason
-
-
-@dataclass(frozen=True)
-class _Lot:
-    """The people of one file. `name` is the file's, where there are several."""
-
-    name: str
-    people: Sequence[str]
-    class_id: str | None = None
 
 
 @dataclass
@@ -70,26 +60,18 @@ def slips(
         files = [str(file) for file in outcome.files]
         output.print_json({"files": files, "printed": outcome.printed, "refused": outcome.refused, "command_ids": outcome.command_ids})
     else:
-        for code, people in _by_code(outcome.refused).items():
-            click.echo(f"{code}: {len(people)}: {', '.join(people[:_MOST_LISTED])}{' …' if len(people) > _MOST_LISTED else ''}")
+        output.print_refused(outcome.refused)
         click.echo(f"{outcome.printed} printed, {len(outcome.refused)} refused.")
         if "credentials.already-issued" in outcome.refused.values():
             output.remark("Who has a code keeps it. With --reissue another one takes its place.")
     return Exit.OK if outcome.printed else Exit.FAILED
 
 
-def _by_code(refused: Mapping[str, str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for person, code in refused.items():
-        found.setdefault(code, []).append(person)
-    return found
-
-
 async def _print(
     target: Target, school: str, class_id: str | None, out: Path, as_: str | None, outcome: _Outcome, *, staff: bool, reissue: bool
 ) -> None:
     async with connected(target) as client:
-        lots = await _lots(client, school, class_id, as_, staff=staff)
+        lots = await lots_of(client, school, class_id, as_, staff=staff)
         in_folder = class_id is None and not staff
         if in_folder:
             _make_folder(out)
@@ -104,29 +86,6 @@ async def _print(
                     progress.advance(task, len(people))
         if in_folder and not outcome.files:
             out.rmdir()  # nothing was printed, so the same folder can be named again
-
-
-async def _lots(client: Client, school: str, class_id: str | None, as_: str | None, *, staff: bool) -> list[_Lot]:
-    async def people(kind: Literal["staff", "pupil", "guardian"], of: str | None = None) -> tuple[str, ...]:
-        query = PeopleQuery(school=school, kind=kind, class_id=of)
-        return (await client.ask(PEOPLE, query, as_=as_, up_to_date=True)).reply.people
-
-    lots: list[_Lot] = []
-    if class_id is None:
-        lots.append(_Lot("staff", await people("staff")))
-    seen: set[str] = set()  # a guardian of children in two classes has one account: the first class's slip counts
-    if not staff:
-        known = (await client.ask(CLASSES, ClassesQuery(school=school), as_=as_, up_to_date=True)).reply.classes
-        chosen = [one for one in known if class_id in (None, one.class_id)]
-        if not chosen and class_id is not None:
-            text = f"There is no class {class_id} in this school."
-            raise Failure("class.not-declared", text, "Look at its id: vekha call roster.classes")
-        for one in chosen:
-            found = [*await people("pupil", one.class_id), *await people("guardian", one.class_id)]
-            name = f"{one.academic_year.replace('/', '-')}-{one.grade}{one.letter}"
-            lots.append(_Lot(name, [person for person in found if person not in seen], one.class_id))
-            seen |= {*found}
-    return lots
 
 
 def _numbered(file: Path, number: int) -> Path:
