@@ -102,10 +102,10 @@ async def take(town: Town, person: str, of: str | None = None) -> TakenLink:
     return (await calls.call(identity.TAKE_LINK, request)).reply
 
 
-async def follow(town: Town, link: str) -> Activated:
+async def follow(town: Town, link: str, password: str | None = None) -> Activated:
     """As the page does, without a token of the caller's."""
     calls = town.system.instance.calls(None)
-    return (await calls.call(identity.ACTIVATE_LINK, identity.ActivateLink(token=link.partition("#")[2]))).reply
+    return (await calls.call(identity.ACTIVATE_LINK, identity.ActivateLink(token=link.partition("#")[2], password=password))).reply
 
 
 async def report(town: Town, person: str, outcome: str, message: str = "m-1") -> None:
@@ -142,6 +142,18 @@ async def test_a_link_is_made_taken_once_and_opens_the_account_of_its_owner(town
     assert await types(town) == [*ISSUED, "credentials-dispatched", "account-activated"]
     assert (await town.recorded())[-1].facts()[1]["method"] == "link"
     assert await refusal(follow(town, taken.link)) == "activation.used"
+
+
+async def test_whoever_follows_a_link_chooses_a_password_and_signs_in_with_the_login_of_the_mail(town: Town) -> None:
+    await mail(town, "p-mother")
+    taken = await take(town, "p-mother")
+    assert await refusal(follow(town, taken.link, "short")) == "password.too-short"
+    assert await refusal(follow(town, taken.link, taken.login)) == "password.like-login"
+    await follow(town, taken.link, "четыре зелёных слова")
+    await town.system.settled()
+    signing_in = identity.SignIn(login=taken.login, password="четыре зелёных слова")
+    signed_in = (await town.system.instance.calls(None).call(identity.SIGN_IN, signing_in)).reply
+    assert (signed_in.person, signed_in.roles) == ("p-mother", ("guardian:p-mother",))
 
 
 async def test_the_same_call_again_makes_no_other_link(town: Town) -> None:

@@ -234,9 +234,13 @@ class RevokedCredentials(Reply):
 
 
 class ActivateLink(Request):
-    """Activates an account with its link's token: what stands after the `#`. Who holds it needs neither login nor another token."""
+    """Activates an account with its link's token: what stands after the `#`. Who holds it needs neither login nor another token.
 
-    token: Annotated[str, Field(min_length=1, max_length=200)]
+    `password` is as in `Activate`.
+    """
+
+    token: Annotated[str, Field(min_length=1, max_length=200, repr=False, json_schema_extra={"secret": True})]
+    password: Annotated[str | None, _PASSWORD] = None
 
 
 class HandOver(Act):

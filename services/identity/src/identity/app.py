@@ -18,7 +18,8 @@ def build(settings: Settings) -> Service:
     service.timer(forgetting)
     service.knows(Known(people_of_class=projections.people_of_class))
     api.register(service, ratings)
-    signing_in.register(service, ratings, Hashing())
+    hashing = Hashing()
+    signing_in.register(service, ratings, hashing)
     printing.register(service)
-    mailing.register(service, forgetting)
+    mailing.register(service, forgetting, hashing)
     return service

@@ -26,11 +26,11 @@ from eventkit.secrets import Secrets
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from identity import codes, credentials
-from identity.credentials import Credential
-from identity.domain.account import ACCOUNTS, Activate, Issue
+from identity.credentials import Credential, credential_table
+from identity.domain.account import ACCOUNTS, Issue
 from identity.domain.gates import check_consent, check_entered
 from identity.issuing import new_id
-from identity.projections import people_of, timezone
+from identity.projections import Rows, people_of, timezone
 
 LINK_LIFETIME_DAYS = 30
 TO_BE_TAKEN_WITHIN = timedelta(hours=24)
@@ -125,9 +125,7 @@ def take(connection: Connection, secrets: Secrets, page: str, request: identity.
     if account.credential != request.credential or account.state not in ("issued", "handed-over"):
         raise _lost()
     secret = _open(secrets, request.credential, taken.sealed)
-    login = connection.execute(
-        select(credentials.credential_table.c.login).where(credentials.credential_table.c.person == taken.person)
-    ).scalar_one()
+    login = connection.execute(select(credential_table.c.login).where(credential_table.c.person == taken.person)).scalar_one()
     return identity.TakenLink(link=f"{page}#{request.credential}.{secret}", login=login, expires_on=account.expires_on)
 
 
@@ -136,16 +134,25 @@ def forsake(tx: Transaction, person: str) -> None:
     tx.write(delete(link_to_mail_table).where(link_to_mail_table.c.person == person))
 
 
-def activate(tx: Transaction, secrets: Secrets, token: str) -> identity.Activated:
-    """Activates the account whose link this is. The same work and the same answer whatever is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Whose link somebody has shown."""
+
+    credential: str
+    person: str
+    school: str
+    login: str | None
+
+
+def shown(rows: Rows, secrets: Secrets, token: str) -> Shown:
+    """Whose link this token is of. Raises Refused `activation.wrong`, after the same work whatever is wrong with it."""
     credential, _, secret = token.partition(".")
-    found = next(iter(tx.rows(select(link_table).where(link_table.c.credential == credential))), None)
+    found = next(iter(rows(select(link_table).where(link_table.c.credential == credential))), None)
     right = codes.same(_digest(secrets, credential, secret), found.digest if found else _NO_DIGEST)
     if found is None or not right:
         raise Refused("activation.wrong", "This link opens nothing. Open it as it stands in the mail, or ask for another one.")
-    today = local_day(tx.now, timezone(tx.rows, found.school))
-    tx.decide(ACCOUNTS, found.person, Activate(credential, today), school=found.school, happened_on=today)
-    return identity.Activated(account=tx.state(ACCOUNTS, found.person).account, person=found.person)
+    login = rows(select(credential_table.c.login).where(credential_table.c.person == found.person))
+    return Shown(credential, found.person, found.school, login[0].login if login else None)
 
 
 class ForgetLinks:

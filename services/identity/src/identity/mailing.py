@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 
+from sqlalchemy import Connection
+
 from contracts import identity, roster
 from contracts.roster import Done
 from eventkit.answering import Caller
+from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.service import Commit, Service, happened_on
 from eventkit.store import Transaction
-from identity import links, slips
-from identity.domain.account import ACCOUNTS, Dispatch, Return, Revoke
+from identity import links, passwords, slips
+from identity.domain.account import ACCOUNTS, Activate, Dispatch, Return, Revoke
+from identity.hashing import Hashing
 from identity.links import ForgetLinks, Prepared
-from identity.projections import people_of, timezone
+from identity.projections import Rows, people_of, timezone
 
 
-def register(service: Service, forgetting: ForgetLinks) -> None:
+def register(service: Service, forgetting: ForgetLinks, hashing: Hashing) -> None:
     page = slips.page_address(service.settings.activation_page, production=service.settings.production)
 
     @service.command_in_steps(identity.MAIL_LINKS)
@@ -68,9 +72,23 @@ def register(service: Service, forgetting: ForgetLinks) -> None:
                 refused[person] = refusal.code
         return identity.RevokedCredentials(revoked=len(people) - len(refused), refused=refused)
 
-    @service.command(identity.ACTIVATE_LINK)
-    def activate_link(request: identity.ActivateLink, tx: Transaction, caller: Caller) -> identity.Activated:
-        return links.activate(tx, service.secrets, request.token)
+    @service.command_in_steps(identity.ACTIVATE_LINK)
+    async def activate_link(request: identity.ActivateLink, caller: Caller, commit: Commit[identity.Activated]) -> identity.Activated:
+        found = await service.read(lambda connection: links.shown(_rows(connection), service.secrets, request.token))
+        encoded = await passwords.chosen(service, hashing, request.password, unlike=(found.login,) if found.login else ())
+
+        def work(tx: Transaction) -> identity.Activated:
+            today = local_day(tx.now, timezone(tx.rows, found.school))
+            tx.decide(ACCOUNTS, found.person, Activate(found.credential, today), school=found.school, happened_on=today)
+            if encoded is not None:
+                passwords.keep(tx, found.person, encoded, school=found.school, today=today)
+            return identity.Activated(account=tx.state(ACCOUNTS, found.person).account, person=found.person)
+
+        return (await commit(work)).reply
+
+
+def _rows(connection: Connection) -> Rows:
+    return lambda statement: connection.execute(statement).all()
 
 
 def _no_page() -> Refused:
