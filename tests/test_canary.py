@@ -8,6 +8,7 @@ order, digits however they are grouped.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import csv
@@ -16,18 +17,22 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from email import message_from_bytes, policy
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from pypdf import PdfReader
 
 from contracts import SERVICES
+from notifier.testing import PostOffice, post_office
 from plan_tracker.domain.plan import load_plan
 from roster.files import GuardianRow, PupilRow, StaffRow, read_roster
 from tests import record
@@ -37,6 +42,7 @@ from vekha.testing import Outcome, Up, running
 
 SCHOOL = "school-7"
 FILES = ("school-staff.xlsx", "school-pupils.xlsx", "school-pupils-late.xlsx", "school-newcomer.csv", "school-pupils-broken.csv")
+MAIL_FROM = "vekha@example.org"
 PLACES = ("logs", "outputs", "bus", "databases", "run folder", "metadata of slips", "metadata of consents")
 
 # ---- what is looked for, and how ----------------------------------------------------------------------------------------------
@@ -51,6 +57,7 @@ _ID = re.compile(r"[УР][0-9]{4}(?![0-9])")
 _QUOTED_NUMBER = re.compile(r'"([0-9]{3})"')  # the staff's ids are short, so they count only where they are a whole value
 _CONSENT = re.compile(r"С-[0-9]{4}-[0-9]{4}")
 _CODE = re.compile(r"(?<![A-Z0-9])[A-Z2-9]{4}-?[A-Z2-9]{4}-?[A-Z2-9]{4}(?![A-Z0-9])")
+_TOKEN = re.compile(r"https://portal\.example/activate#(\S+)")
 _PHONE_DIGITS, _SNILS_DIGITS = 10, 11
 
 
@@ -75,6 +82,8 @@ class Personal:
     """What is personal in the files, in the writing of `traces`, and what it is."""
 
     known: dict[str, str] = field(default_factory=dict[str, str])
+    tokens: dict[str, str] = field(default_factory=dict[str, str])
+    """Tokens of links in each of the writings in which one could stand somewhere, and whose they are."""
 
     def add(self, row: PupilRow | GuardianRow | StaffRow) -> None:
         for name in (row.last_name, row.first_name, row.patronymic):
@@ -102,16 +111,23 @@ class Personal:
     def add_codes(self, codes: Iterable[str]) -> None:
         self._know("code", {code.replace("-", "") for code in codes})
 
+    def add_links(self, tokens: Iterable[str]) -> None:
+        for token in tokens:
+            secret = token.rpartition(".")[2]
+            packed = (base64.b64encode(b"-" * before + secret.encode())[4:-4].decode() for before in range(3))
+            self.tokens |= dict.fromkeys((secret, *packed), "link")
+
     def leave_out(self, told: Iterable[str]) -> None:
         """What stands in our own texts, or is the day of something that events may tell, gives nobody away."""
         for one in told:
             self.known.pop(one, None)
 
     def count(self, what: str) -> int:
-        return sum(kind == what for kind in self.known.values())
+        return sum(kind == what for kind in (*self.known.values(), *self.tokens.values()))
 
     def found_in(self, text: str) -> dict[str, str]:
-        return {trace: self.known[trace] for trace in traces(text) & self.known.keys()}
+        links = {token: what for token, what in self.tokens.items() if token in text}
+        return links | {trace: self.known[trace] for trace in traces(text) & self.known.keys()}
 
     def _know(self, what: str, values: Iterable[str]) -> None:
         self.known |= dict.fromkeys(values, what)
@@ -145,6 +161,7 @@ class Searched:
     texts: dict[str, str] = field(default_factory=dict[str, str])
     files: list[bytes] = field(default_factory=list[bytes])
     may_show: str = ""
+    mailed: str = ""
 
 
 class _Shell:
@@ -177,9 +194,12 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     folder = tmp_path_factory.mktemp("canary")
     files = Path(shutil.copytree(samples(), folder / "files"))
     result = Searched(folder / "data", files / "school-pupils-broken-rejected.csv", personal())
-    with running(result.data, "--manual-clock", "2015-08-17T09:00:00+03:00") as up:
+    with (
+        _mail_server() as office,
+        running(result.data, "--manual-clock", "2015-08-17T09:00:00+03:00", environment=_mailing_to(office)) as up,
+    ):
         shell = _Shell(up)
-        _live(shell, files, result)
+        _live(shell, files, office, result)
         result.texts["outputs"] = "\n".join([json.dumps(up.ready), *shell.outputs])
         assert up.end() == 0
     result.texts["logs"] = up.log.read_text()
@@ -190,7 +210,26 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     return result
 
 
-def _live(shell: _Shell, files: Path, result: Searched) -> None:
+@contextlib.contextmanager
+def _mail_server() -> Generator[PostOffice]:
+    """A mail server in a thread of its own."""
+    loop, opened = asyncio.new_event_loop(), post_office()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(opened.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def _mailing_to(office: PostOffice) -> dict[str, str]:
+    return {"VEKHA_SMTP_URL": office.url, "VEKHA_MAIL_FROM": MAIL_FROM}
+
+
+def _live(shell: _Shell, files: Path, office: PostOffice, result: Searched) -> None:
     shell.call("roster.open-school", {"school": SCHOOL, "name": "School 7", "municipality": "mytishchi"})
     shell.type("plan", "adopt", "--school", SCHOOL, "--start", "2015-08-17")
     shell.type("import", files / "school-classes.xlsx", "--school", SCHOOL)
@@ -203,6 +242,7 @@ def _live(shell: _Shell, files: Path, result: Searched) -> None:
     shell.type("clock", "set", "2015-09-02T10:00:00+03:00")
     shell.type("import", files / "school-newcomer.csv", "--school", SCHOOL)
     _give_codes(shell, result)
+    _mail_links(shell, office, result)
     _go_wrong(shell)
     shell.type("clock", "advance", "--days", "7")
     shell.type("plan", "status", "--school", SCHOOL)
@@ -268,6 +308,30 @@ def _print_consents(shell: _Shell, staff: list[str], pupil: str, result: Searche
         told.append(f"{opened.metadata} {opened.trailer['/Root']['/Metadata'].get_data().decode()} {opened.outline}")
     result.texts["metadata of consents"] = "\n".join(told)
     shell.call("consent.receipt", {"school": SCHOOL, "subject": pupil})  # ids, codes and digests alone
+
+
+def _mail_links(shell: _Shell, office: PostOffice, result: Searched) -> None:
+    """Links that are read from the mails, and used; each stands in one mail, to one person."""
+    guardians = shell.call("roster.people", {"school": SCHOOL, "kind": "guardian"})["people"][:40]
+    sent = shell.type("links", "send", "--school", SCHOOL, "--json", *(f"--person={person}" for person in guardians)).json
+    assert len(sent["prepared"]) > 10
+    while any(row["state"] == "queued" for row in shell.call("notifier.outbox", {"school": SCHOOL, "limit": 500})["messages"]):
+        time.sleep(0.1)
+    mails = [(recipients, str(_body(content))) for recipients, content in office.mails]
+    result.mailed = "\n".join(body for _, body in mails)
+    found = [(recipients, token) for recipients, body in mails for token in set(_TOKEN.findall(body))]
+    assert len(found) == len({token for _, token in found}) == len(sent["prepared"])
+    assert all(len(recipients) == 1 for recipients, _ in found)
+    result.personal.add_links(token for _, token in found)
+    for _, token in found[:3]:
+        shell.call("identity.activate-link", {"token": token})
+        shell.call("identity.activate-link", {"token": token}, code=1)
+    shell.call("identity.activate-link", {"token": f"{found[4][1]}x"}, code=1)
+
+
+def _body(content: bytes) -> Any:
+    mail: Any = message_from_bytes(content, policy=policy.default)
+    return mail.get_body(preferencelist=("plain",)).get_content()
 
 
 def _go_wrong(shell: _Shell) -> None:
@@ -352,11 +416,13 @@ def test_there_is_enough_to_look_for(searched: Searched) -> None:
     assert searched.personal.count("external id") > 1500
     assert searched.personal.count("consent number") > 1500
     assert searched.personal.count("code") > 100
+    assert searched.personal.count("link") > 40
 
 
 def test_the_search_finds_people_where_they_are_meant_to_be(searched: Searched) -> None:
     assert set(searched.personal.found_in(searched.rejected.read_text(encoding="utf-8-sig")).values()) >= {"name", "consent number"}
     assert set(searched.personal.found_in(searched.may_show).values()) >= {"name", "birth date"}
+    assert "link" in searched.personal.found_in(searched.mailed).values()
 
 
 def _ways_to_leak() -> Iterator[tuple[str, str]]:
@@ -388,3 +454,12 @@ def test_the_search_finds_a_code_however_it_is_written() -> None:
     looking.add_codes(["DFGJ-LNRV-W234"])
     assert looking.found_in("code DFGJ-LNRV-W234")
     assert looking.found_in('{"code":"DFGJLNRVW234"}')
+
+
+def test_the_search_finds_a_link_however_it_is_written() -> None:
+    looking = Personal()
+    looking.add_links(["k-1.Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4"])
+    assert looking.found_in('{"token":"k-1.Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4"}')
+    for before in range(3):
+        text = "x" * before + "https://portal.example/activate#k-1.Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4 once"
+        assert looking.found_in(base64.b64encode(text.encode()).decode())
