@@ -32,9 +32,7 @@ _OF_CODES = {
 COUNTING: Final[dict[str, frozenset[str]]] = {
     "attested": frozenset({"step-attested"}),
     "training-attended": frozenset({*_OF_TRAINING, "staff-dismissed"}),
-    "access-received": frozenset(
-        {*_OF_COORDINATORS, "credentials-handed-over", "credentials-dispatched", "credentials-revoked", "account-activated"}
-    ),
+    "access-received": frozenset({*_OF_COORDINATORS, "credentials-handed-over", "credentials-dispatched", "account-activated"}),
     "data-verified": frozenset({"class-created", "class-closed", *_OF_CHECKS}),
     "active-coordinator": frozenset(_OF_COORDINATORS),
     "workplaces": frozenset({"workplaces-declared", "step-attested"}),
