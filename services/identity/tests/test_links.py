@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.engine import URL
 
 from contracts import identity, roster
 from contracts.call import Role
@@ -16,6 +17,7 @@ from contracts.identity import Activated, MailedLinks, TakenLink
 from contracts.roster import ClassDeclared
 from eventkit.answering import Caller
 from eventkit.calls import CallFailed
+from eventkit.database import sqlite_url
 from eventkit.decider import Refused
 from eventkit.harness import administrator, running
 from eventkit.service import Service, Settings
@@ -72,15 +74,19 @@ async def town(tmp_path: Path, addresses: Addresses) -> AsyncIterator[Town]:
     """school-7: p-child of 5a with the mother, p-other of 7b with the father, and a teacher. All have consented."""
     async with running(tmp_path, {"roster": addresses.build, "consent": Service, "identity": build}) as system:
         town = Town(system)
-        await town.says(
-            opened("school-7"),
-            *(ClassDeclared(class_id=name, grade=5, letter="А", academic_year="2015/2016") for name in ("5a", "7b")),
-            *(enrolled("p-child"), assigned("p-child"), linked("p-child", "p-mother")),
-            *(enrolled("p-other", "7b"), assigned("p-other", "7b"), linked("p-other", "p-father")),
-            hired("p-teacher"),
-            *(granted(person) for person in ("p-child", "p-mother", "p-other", "p-father", "p-teacher")),
-        )
+        await _fill(town)
         yield town
+
+
+async def _fill(town: Town) -> None:
+    await town.says(
+        opened("school-7"),
+        *(ClassDeclared(class_id=name, grade=5, letter="А", academic_year="2015/2016") for name in ("5a", "7b")),
+        *(enrolled("p-child"), assigned("p-child"), linked("p-child", "p-mother")),
+        *(enrolled("p-other", "7b"), assigned("p-other", "7b"), linked("p-other", "p-father")),
+        hired("p-teacher"),
+        *(granted(person) for person in ("p-child", "p-mother", "p-other", "p-father", "p-teacher")),
+    )
 
 
 async def mail(town: Town, *people: str, as_: Actor = ADMINISTRATOR, command_id: str | None = None, **more: Any) -> MailedLinks:
@@ -308,3 +314,20 @@ async def test_another_schools_people_are_out_of_reach(town: Town) -> None:
     mailing = identity.MailLinks(school="school-8", people=("p-mother",))
     assert (await town.system.call(identity.MAIL_LINKS, mailing, as_=strangers)).refused == {"p-mother": "person.not-entered"}
     assert (await take(town, "p-mother")).login
+
+
+async def test_links_are_taken_used_and_forgotten_on_postgresql_too(tmp_path: Path, fresh_postgres: str, addresses: Addresses) -> None:
+    def database_url(service: str) -> str | URL:
+        return fresh_postgres if service == "identity" else sqlite_url(tmp_path / "db" / f"{service}.db")
+
+    builds = {"roster": addresses.build, "consent": Service, "identity": build}
+    async with running(tmp_path, builds, database_url=database_url) as system:
+        town = Town(system)
+        await _fill(town)
+        await mail(town, "p-mother", "p-father")
+        taken = await take(town, "p-mother")
+        assert await refusal(take(town, "p-mother")) == "link.lost"
+        assert (await follow(town, taken.link)).person == "p-mother"
+        await town.system.until("2015-08-18T09:00:00+03:00")
+        assert await refusal(take(town, "p-father")) == "link.lost"
+        assert await kept(town, link_to_mail_table) == []
