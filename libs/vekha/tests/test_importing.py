@@ -38,6 +38,12 @@ def test_an_import_counts_what_it_did_and_the_same_file_again_changes_nothing(as
     assert (again["created"], again["unchanged"]) == (0, 2)
 
 
+def test_a_folder_that_holds_only_the_folder_of_an_export_is_imported_too(ask: Vekha, school: str, tmp_path: Path) -> None:
+    shutil.copytree(samples() / "oneroster-1.1", tmp_path / "school" / "2015-09-01")
+    done = ask("import", tmp_path / "school", "--school", school, "--legal-basis", "law:273-FZ")
+    assert (done.code, done.json["created"]) == (0, 32)
+
+
 def test_bad_rows_come_back_as_a_file_with_their_places_and_the_good_ones_are_entered(ask: Vekha, school: str, tmp_path: Path) -> None:
     for name in ("school-classes.xlsx", "school-pupils-broken.csv"):
         shutil.copy(samples() / name, tmp_path)

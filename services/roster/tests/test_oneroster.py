@@ -353,6 +353,17 @@ def test_a_third_guardian_is_told_of_and_relatives_come_last() -> None:
     assert warned(file)[0] == ("users.csv", FIRST_PUPIL, "guardian.too-many")
 
 
+def test_every_row_with_a_third_guardian_is_named() -> None:
+    tables = sample()
+    put(tables, "users", sourcedId="Р7", role="parent", orgSourcedIds="org-school", givenName="Ян", familyName="Ким")
+    rows = [row for row in range(FIRST_PUPIL, FIRST_PUPIL + 24) if cell(tables, "users", row, "agentSourcedIds").count(",") == 1]
+    for row in rows:
+        change(tables, "users", row, agentSourcedIds=f"{cell(tables, 'users', row, 'agentSourcedIds')},Р7")
+    warning = next(one for one in read(tables).warnings if one.code == "guardian.too-many")
+    assert len(rows) > 10
+    assert warning.hint.endswith(f"it is so in {len(rows)} rows: {', '.join(map(str, rows[:20]))}{', …' if len(rows) > 20 else ''}")
+
+
 def test_status_and_dates_of_change_mean_nothing_in_bulk() -> None:
     tables = sample()
     for row in range(2, len(tables["users"]) + 1):

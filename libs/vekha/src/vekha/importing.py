@@ -207,12 +207,17 @@ def _write_beside(path: Path, content: bytes) -> Path | None:
 
 
 def _zipped(folder: Path) -> bytes:
+    """The csv files of a folder; those of the folders in it, where it has none itself."""
+    found = [path for path in sorted(folder.iterdir()) if _is_csv(path)] or [path for path in sorted(folder.rglob("*")) if _is_csv(path)]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and path.suffix.casefold() == ".csv":
-                archive.write(path, path.name)
+        for path in found:
+            archive.write(path, path.relative_to(folder))
     return packed.getvalue()
+
+
+def _is_csv(path: Path) -> bool:
+    return path.is_file() and path.suffix.casefold() == ".csv"
 
 
 def _file_failure(code: str, text: str, hint: str) -> Failure:

@@ -26,6 +26,7 @@ from .titles import TITLES
 Row = TypeVar("Row", bound=BaseModel)
 
 _MOST_GUARDIANS = 2
+_TOLD_ROWS = 20
 
 
 class _Enrolment(NamedTuple):
@@ -52,7 +53,7 @@ class _Reading:
         self._today = today
         self._errors: list[Finding] = []
         self._warnings = bundle.warnings
-        self._counted: dict[str, tuple[Place, int, str]] = {}
+        self._counted: dict[str, tuple[list[Place], str]] = {}
         self._repeats = Repeats()
         self._org = _org(bundle, school, known)
         self._sessions = Sessions(bundle.records("academicSessions"))
@@ -482,13 +483,13 @@ class _Reading:
     def _count(self, place: Place, code: str, hint: str) -> None:
         if place == NOWHERE:
             return
-        first, count, _ = self._counted.get(code, (place, 0, hint))
-        self._counted[code] = (first, count + 1, hint)
+        self._counted.setdefault(code, ([], hint))[0].append(place)
 
     def _counted_warnings(self) -> Iterable[Finding]:
-        for code, (place, count, hint) in self._counted.items():
-            more = f", in {count} rows, this one first" if count > 1 else ""
-            yield Finding(place.file, place.sheet, place.row, None, code, hint + more)
+        for code, (places, hint) in self._counted.items():
+            rows = ", ".join(str(place.row) for place in places[:_TOLD_ROWS]) + (", …" if len(places) > _TOLD_ROWS else "")
+            more = f"; it is so in {len(places)} rows: {rows}" if len(places) > 1 else ""
+            yield Finding(places[0].file, None, places[0].row, None, code, hint + more)
 
 
 def _org(bundle: Bundle | Merged, school: str, known: Known) -> str:
