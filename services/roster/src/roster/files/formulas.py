@@ -12,21 +12,25 @@ FORMULAS = 50_000
 _OVERVIEW_BYTES = 2**20
 _RELATIONS = "xl/_rels/workbook.xml.rels"
 _ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_FORMULA = re.compile(rb"""<(?:\w+:)?c\s[^>]*?\br\s*=\s*["']([A-Za-z]{1,3})0*(\d{1,7})["'][^>]*>\s*<(?:\w+:)?f[\s/>]""")
+_FORMULA = re.compile(rb"<(?:\w{1,20}:)?f[\s/>]")
+_CELL = re.compile(rb"""<(?:\w{1,20}:)?c\s(?:[^<>]*\s)?r\s*=\s*["']([A-Za-z]{1,3})0*(\d{1,7})["'][^<>]*>\s*""")
+_CELL_BYTES = 300
+"""So long is the beginning of a cell at most: what comes from outside is not looked through again and again."""
 
 
 def formulas_of(archive: zipfile.ZipFile, name: str) -> Mapping[str, Mapping[int, set[int]]]:
     """By sheet and row (from 1): the indices (from 0) of the columns with a formula. To be asked for what is known to be no bomb."""
     found: dict[str, dict[int, set[int]]] = {}
-    count = 0
     for sheet, path in _sheets(archive).items():
         rows = found.setdefault(sheet, {})
-        for match in _FORMULA.finditer(archive.read(path)):
-            rows.setdefault(int(match[2]), set()).add(_index(match[1]))
-            count += 1
+        content = archive.read(path)
+        for count, match in enumerate(_FORMULA.finditer(content), 1):
             if count > FORMULAS:
                 text = f"It has more than {FORMULAS:,} formulas."
                 raise FileRefused("file.formulas", text, "Copy the tables and paste them as values.", file=name, sheet=sheet)
+            begins = content.rfind(b"<", max(0, match.start() - _CELL_BYTES), match.start())
+            if begins >= 0 and (cell := _CELL.fullmatch(content, begins, match.start())) is not None:
+                rows.setdefault(int(cell[2]), set()).add(_index(cell[1]))
     return found
 
 
