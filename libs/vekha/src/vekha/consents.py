@@ -25,7 +25,7 @@ from contracts.roster import PEOPLE, PeopleQuery
 from vekha import output
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
-from vekha.files import exists, write_new
+from vekha.files import check_new, write_new
 from vekha.loop import run
 from vekha.options import ID, as_option, json_option, target_options
 
@@ -109,8 +109,7 @@ async def _forms(target: Target, school: str, class_id: str | None, out: Path, a
             part, parts = 1, 1
             while part <= parts:
                 file = out if not files else out.with_name(f"{out.stem}-{len(files) + 1}{out.suffix}")
-                if file.exists():
-                    raise exists(file)
+                check_new(file)
                 asked = query.model_copy(update={"part": part})
                 reply = (await client.ask(FORMS, asked, as_=as_, up_to_date=True, timeout_s=_TIMEOUT_S)).reply
                 write_new(file, base64.b64decode(reply.pdf))
@@ -130,8 +129,8 @@ async def _of_staff(client: Client, school: str, as_: str | None) -> list[FormsQ
 
 
 async def _receipt(target: Target, query: ReceiptQuery, out: Path | None, as_: str | None) -> ConsentReceipt:
-    if out is not None and out.exists():
-        raise exists(out)
+    if out is not None:
+        check_new(out)
     async with connected(target) as client:
         reply = (await client.ask(RECEIPT, query, as_=as_, up_to_date=True, timeout_s=_TIMEOUT_S)).reply
     if out is not None:

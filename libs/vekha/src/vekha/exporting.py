@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from contracts.roster import EXPORT, EXPORT_PART, ExportPart, ExportRoster, Rost
 from vekha import output
 from vekha.client import Target, connected
 from vekha.failures import Exit, Failure
+from vekha.files import check_new, write_new
 from vekha.loop import run
 from vekha.options import ID, as_option, json_option, target_options
 
@@ -52,7 +51,7 @@ def export_roster(target: Target, school: str, file_format: str, out: Path, acti
 
 
 async def _export(target: Target, school: str, file_format: Any, out: Path, as_: str | None) -> RosterExport:
-    _look_at(out)
+    check_new(out)
     async with connected(target) as client:
         request = ExportRoster(school=school, format=file_format)
         made = (await client.ask(EXPORT, request, as_=as_, up_to_date=True, timeout_s=_TIMEOUT_S)).reply
@@ -67,34 +66,5 @@ async def _export(target: Target, school: str, file_format: Any, out: Path, as_:
     content = b"".join(pieces)
     if hashlib.sha256(content).hexdigest() != made.sha256:
         raise Failure("export.damaged", "The file did not come whole.", "Export it again.")
-    _write(out, content)
+    write_new(out, content)
     return made
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes the file beside its name first and then gives it the name: there is never half a file, and none is overwritten."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        raise _exists(path) from None
-    except OSError as error:
-        raise Failure("file.unwritable", f"{path} cannot be written: {(error.strerror or type(error).__name__).lower()}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _look_at(path: Path) -> None:
-    """Refuses what cannot be written before anybody's data are read."""
-    if path.exists():
-        raise _exists(path)
-    if not path.parent.is_dir():
-        raise Failure("file.unwritable", f"{path} cannot be written: there is no folder {path.parent}.", "Name another one, or make it.")
-
-
-def _exists(path: Path) -> Failure:
-    return Failure("file.exists", f"{path} is there already.", "Name another one, or delete it.")
