@@ -257,6 +257,7 @@ async def test_a_receipt_is_shaped_as_the_specification_has_it_and_its_digest_is
     assert ConsentRecord.model_validate_json(record.model_dump_json()) == record
     assert (record.header.schema_version, record.header.record_id) == ("ISO/IEC TS 27560:2023", consent_id)
     assert record.header.pii_principal_id == "p-child"
+    assert record.header.receipt_id == (await town.receipt(consent_id=consent_id)).receipt.header.receipt_id
     assert record.processing is not None
     notice = record.processing.privacy_notice
     assert notice.sha256 == hashlib.sha256(templates.content(notice.template, notice.version)).hexdigest()
@@ -273,6 +274,8 @@ async def test_a_receipt_is_shaped_as_the_specification_has_it_and_its_digest_is
     [given] = record.events
     assert (given.event_state, given.event_time, given.entity_id) == ("given", DAY, "administrator:school-7")
     assert given.evidence_reference == "DELO-12/7"
+    assert given.validity_duration is not None
+    assert (given.validity_duration.valid_from, given.validity_duration.valid_until) == (DAY, date(2019, 2, 28))
 
 
 async def test_a_receipt_tells_what_became_of_the_decision(town: Town):
@@ -283,6 +286,7 @@ async def test_a_receipt_tells_what_became_of_the_decision(town: Town):
     invalidating = consent.Invalidate(school="school-7", consent_id=third, reason=consent.InvalidationReason.NOT_SIGNED)
     await town.system.call(consent.INVALIDATE, invalidating, as_=ADMINISTRATOR)
     told = [states((await town.receipt(consent_id=one)).receipt) for one in (first, second, third)]
+    assert len({(await town.receipt(consent_id=one)).receipt.header.receipt_id for one in (first, second, third)}) == 3
     assert told == [["given", "superseded"], ["given", "withdrawn"], ["refused", "invalidated"]]
     last = (await town.receipt(subject="p-child")).receipt
     assert (last.header.record_id, last.processing) == (third, None)

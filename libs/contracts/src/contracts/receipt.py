@@ -1,7 +1,8 @@
 """The record of a consent as it is given to the family: the information structure of ISO/IEC TS 27560:2023, in its own field names.
 
-Header, processing, parties and events. It holds ids, codes and digests, as the events that it is made of do; names stand in the
-printed receipt alone. What the specification has beyond this is left out where the school has nothing to say on it.
+Header, processing, parties and events. It holds ids, codes and digests, as the events that it is made of do, and the school's name;
+people's names stand in the printed receipt alone. Addresses and contacts, which the specification asks for, are left out: a person's
+are personal data, and the school's stand on the form.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ SCHEMA_VERSION = "ISO/IEC TS 27560:2023"
 
 
 class Header(Value):
-    """`record_id` is the consent's id, `pii_principal_id` the subject's."""
+    """`record_id` is the consent's id, `pii_principal_id` the subject's. `receipt_id` is another one whenever the record has grown."""
 
     schema_version: Literal["ISO/IEC TS 27560:2023"] = SCHEMA_VERSION
+    receipt_id: Identifier
     record_id: Identifier
     pii_principal_id: Identifier
 
@@ -40,12 +42,13 @@ class Purpose(Value):
     pii_information: tuple[PiiInformation, ...]
     pii_controllers: tuple[Identifier, ...]
     collection_method: Literal["paper", "electronic"]
-    processing_methods: tuple[Identifier, ...]
+    processing_method: tuple[Identifier, ...]
     storage_locations: tuple[Identifier, ...]
     retention_period: date | Literal["until-purpose-or-withdrawal"]
     recipient_third_parties: tuple[Identifier, ...]
     withdrawal_method: Identifier
     jurisdiction: Literal["RU"] = "RU"
+    authority_party: Identifier
 
 
 class Notice(Value):
@@ -67,9 +70,17 @@ class Party(Value):
     """`party_id` is a person's id, the school's, or the code of an organisation; `authority` a representative's document."""
 
     party_id: Identifier | None = Field(description="None for a representative who is not entered")
+    party_name: str | None = Field(default=None, description="The school's; nobody else is named")
     party_role: Literal["pii-principal", "pii-controller", "pii-processor", "representative", "co-signer", "authority"]
     party_type: Literal["person", "school", "organisation", "public-authority"]
     authority: str | None = None
+
+
+class ValidityDuration(Value):
+    """Both days belong to it. Without a last day it lasts until the purpose is reached or the consent withdrawn."""
+
+    valid_from: date
+    valid_until: date | None
 
 
 class RecordEvent(Value):
@@ -81,8 +92,7 @@ class RecordEvent(Value):
     event_type: Literal["explicit"] = "explicit"
     event_state: Literal["given", "refused", "withdrawn", "expired", "invalidated", "superseded"]
     entity_id: str
-    valid_from: date | None = None
-    valid_until: date | None = None
+    validity_duration: ValidityDuration | None = None
     evidence_reference: str | None = None
     evidence_sha256: Sha256 | None = None
 

@@ -7,6 +7,7 @@ they go nowhere else.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,24 +34,26 @@ from contracts.consent import (
     ConsentWithdrawn,
     SubjectKind,
 )
-from contracts.receipt import ConsentRecord, Notice, Party, PiiInformation, Processing, Purpose, RecordEvent
+from contracts.receipt import ConsentRecord, Notice, Party, PiiInformation, Processing, Purpose, RecordEvent, ValidityDuration
 from contracts.roster import Seat
 from eventkit import log
 from eventkit.answering import Caller
 from eventkit.decider import Refused
-from eventkit.event import Recorded, moment
+from eventkit.event import Origin, Recorded, moment
 from eventkit.service import Service
 from eventkit.typesetting import typeset, written
 
 _TITLE = "Квитанция о решении по персональным данным"
 _AUTHORITY = "roskomnadzor"
+_FAMILY = (Role.GUARDIAN, Role.PUPIL, Role.STAFF)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A decision's record, and what only the paper says of it."""
+    """A decision among those on its subject, and what only the paper says of it."""
 
-    record: ConsentRecord
+    history: Sequence[Recorded]
+    consent_id: str
     kind: SubjectKind
     seat: Seat | None
     zone: str
@@ -58,9 +61,8 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What roster has told, to be printed and then forgotten: the school's name, that of the seat's class, and people's by id."""
+    """What roster has told to be printed and then forgotten: the name of the seat's class, and people's by id."""
 
-    school: str
     class_name: str = ""
     names: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -71,15 +73,18 @@ def register(service: Service) -> None:
         if (request.subject is None) == (request.consent_id is None):
             raise Refused("receipt.subject-unclear", "Say whose receipt: either a subject or a consent_id, not both.")
         found = await service.read(lambda connection: _found(connection, request))
+        origin = _asking(service, caller)
+        school = (await service.calls.call(roster.SCHOOL, roster.SchoolQuery(school=request.school), origin=origin)).reply
+        record = record_of(found.history, found.consent_id, school.name)
         if not request.pdf:
-            return consent.ConsentReceipt(receipt=found.record)
-        told = await _told(service, request.school, found, caller)
+            return consent.ConsentReceipt(receipt=record)
+        told = await _told(service, request.school, record, found.seat, caller)
         now = service.clock.now().astimezone(ZoneInfo(found.zone))
-        pdf = await asyncio.to_thread(render, found.record, found.kind, found.seat, told, now=now)
-        return consent.ConsentReceipt(receipt=found.record, pdf=b64encode(pdf).decode())
+        pdf = await asyncio.to_thread(render, record, found.kind, found.seat, told, now=now)
+        return consent.ConsentReceipt(receipt=record, pdf=b64encode(pdf).decode())
 
 
-def record_of(history: Sequence[Recorded], consent_id: str) -> ConsentRecord:
+def record_of(history: Sequence[Recorded], consent_id: str, school_name: str) -> ConsentRecord:
     """The record of one decision out of the history of those on its subject."""
     events = [(recorded, recorded.event()) for recorded in history]
     decided = next(event for _, event in events if isinstance(event, ConsentGranted | ConsentRefused) and event.consent_id == consent_id)
@@ -89,7 +94,8 @@ def record_of(history: Sequence[Recorded], consent_id: str) -> ConsentRecord:
         match event:
             case ConsentGranted() if event.consent_id == consent_id:
                 evidence = {"evidence_reference": event.evidence_reference, "evidence_sha256": event.evidence_sha256}
-                told.append(_said(recorded, "given", valid_from=event.valid_from, valid_until=event.valid_until, **evidence))
+                validity = ValidityDuration(valid_from=event.valid_from, valid_until=event.valid_until)
+                told.append(_said(recorded, "given", validity_duration=validity, **evidence))
             case ConsentRefused() if event.consent_id == consent_id:
                 told.append(_said(recorded, "refused"))
             case ConsentGranted() | ConsentRefused() if event.supersedes == consent_id:
@@ -102,10 +108,11 @@ def record_of(history: Sequence[Recorded], consent_id: str) -> ConsentRecord:
                 told.append(_said(recorded, "invalidated"))
             case _:
                 pass
+    receipt_id = hashlib.sha256("".join((consent_id, *(event.model_dump_json() for event in told))).encode()).hexdigest()
     return ConsentRecord(
-        header=receipt.Header(record_id=consent_id, pii_principal_id=decided.subject),
+        header=receipt.Header(receipt_id=f"r-{receipt_id[:20]}", record_id=consent_id, pii_principal_id=decided.subject),
         processing=_processing(decided, school) if isinstance(decided, ConsentGranted) else None,
-        party_identification=tuple(_parties(decided, school)),
+        party_identification=tuple(_parties(decided, school, school_name)),
         events=tuple(told),
     )
 
@@ -113,6 +120,7 @@ def record_of(history: Sequence[Recorded], consent_id: str) -> ConsentRecord:
 def render(record: ConsentRecord, kind: SubjectKind, seat: Seat | None, told: Told, *, now: datetime) -> bytes:
     """The receipt as PDF, in Russian. `now` is when it was made, in the school's time."""
     rows = [
+        ("Номер квитанции", record.header.receipt_id),
         ("Номер записи", record.header.record_id),
         ("Чьи данные", told.names.get(record.header.pii_principal_id, _KINDS[kind])),
         ("Код субъекта", record.header.pii_principal_id),
@@ -148,7 +156,7 @@ def _found(connection: Connection, request: consent.ReceiptQuery) -> _Found:
     history = log.history(connection, CONSENTS.stream(known[0].subject))
     decided = [one.decided for one in CONSENTS.fold(recorded.event() for recorded in history)]
     chosen_one = decided[-1] if request.consent_id is None else next(one for one in decided if one.consent_id == request.consent_id)
-    return _Found(record_of(history, chosen_one.consent_id), SubjectKind(known[0].kind), chosen_one.seat, zone)
+    return _Found(history, chosen_one.consent_id, SubjectKind(known[0].kind), chosen_one.seat, zone)
 
 
 def _said(recorded: Recorded, state: Any, **more: Any) -> RecordEvent:
@@ -165,11 +173,12 @@ def _processing(granted: ConsentGranted, school: str) -> Processing:
             pii_information=tuple(PiiInformation(pii_type=category) for category in terms.data_categories),
             pii_controllers=(school,),
             collection_method=granted.form,
-            processing_methods=terms.actions,
+            processing_method=terms.actions,
             storage_locations=(terms.storage_location,),
             retention_period=granted.valid_until or "until-purpose-or-withdrawal",
             recipient_third_parties=terms.recipients,
             withdrawal_method=terms.withdrawal_method,
+            authority_party=_AUTHORITY,
         )
         for purpose in terms.purposes
     )
@@ -182,10 +191,10 @@ def _processing(granted: ConsentGranted, school: str) -> Processing:
     return Processing(privacy_notice=notice, language=terms.language, purposes=purposes)
 
 
-def _parties(decided: ConsentGranted | ConsentRefused, school: str) -> Sequence[Party]:
+def _parties(decided: ConsentGranted | ConsentRefused, school: str, school_name: str) -> Sequence[Party]:
     parties = [
         Party(party_id=decided.subject, party_role="pii-principal", party_type="person"),
-        Party(party_id=school, party_role="pii-controller", party_type="school"),
+        Party(party_id=school, party_role="pii-controller", party_type="school", party_name=school_name),
     ]
     if isinstance(decided, ConsentGranted):
         if decided.capacity is Capacity.LEGAL_REPRESENTATIVE:
@@ -201,27 +210,30 @@ def _parties(decided: ConsentGranted | ConsentRefused, school: str) -> Sequence[
 # ---- the paper ------------------------------------------------------------------------------------------------------------------
 
 
-async def _told(service: Service, school: str, found: _Found, caller: Caller) -> Told:
-    """Names for the paper. The office reads them itself; to a family, which roster tells no names, consent tells those of whom it is and
-    of whom it is for: never another guardian's."""
-    people = {party.party_id for party in found.record.party_identification if party.party_type == "person" and party.party_id is not None}
-    origin = caller.origin
-    if caller.actor.role in (Role.GUARDIAN, Role.PUPIL, Role.STAFF):
-        people &= {found.record.header.pii_principal_id, caller.actor.scope or ""}
-        origin = service.as_itself(caller.command_id, because_of=caller.origin).origin
-    card, persons, classes = await asyncio.gather(
-        service.calls.call(roster.SCHOOL, roster.SchoolQuery(school=school), origin=origin),
+def _asking(service: Service, caller: Caller) -> Origin:
+    """As whom roster is asked: the office asks itself. To a family, which roster tells nothing of others, consent tells it."""
+    if caller.actor.role in _FAMILY:
+        return service.as_itself(caller.command_id, because_of=caller.origin).origin
+    return caller.origin
+
+
+async def _told(service: Service, school: str, record: ConsentRecord, seat: Seat | None, caller: Caller) -> Told:
+    """Names for the paper: a family's are of whom it is about and of whom it is for, never another guardian's."""
+    people = {party.party_id for party in record.party_identification if party.party_type == "person" and party.party_id is not None}
+    if caller.actor.role in _FAMILY:
+        people &= {record.header.pii_principal_id, caller.actor.scope or ""}
+    origin = _asking(service, caller)
+    persons, classes = await asyncio.gather(
         service.calls.call(roster.PERSONS, roster.PersonsQuery(school=school, people=tuple(sorted(people))), origin=origin),
         service.calls.call(roster.CLASSES, roster.ClassesQuery(school=school), origin=origin),
     )
-    names = {one.person: full_name(one) for one in persons.reply.persons}
-    class_name = class_names(classes.reply).get(found.seat.class_id, "") if found.seat is not None else ""
-    return Told(card.reply.name, class_name, names)
+    class_name = class_names(classes.reply).get(seat.class_id, "") if seat is not None else ""
+    return Told(class_name, {one.person: full_name(one) for one in persons.reply.persons})
 
 
 def _party(party: Party, told: Told) -> str:
-    if party.party_type == "school":
-        return told.school
+    if party.party_name is not None:
+        return party.party_name
     if party.party_id is None:
         shown = "подпись на бумаге"
     else:
@@ -235,7 +247,7 @@ def _processed(processing: Processing) -> list[tuple[str, str]]:
     return [
         ("Цели", _words(one.purpose for one in processing.purposes)),
         ("Какие данные", _words(one.pii_type for one in purpose.pii_information)),
-        ("Действия", _words(purpose.processing_methods)),
+        ("Действия", _words(purpose.processing_method)),
         ("Место хранения", _words(purpose.storage_locations)),
         ("Кому передаются", _words(purpose.recipient_third_parties) or "никому"),
         ("Срок", f"по {written(until)} включительно" if isinstance(until, date) else "до достижения цели или до отзыва"),
