@@ -16,7 +16,16 @@ from pathlib import Path
 
 from bench.instance import SAMPLE, Line, hand_in, open_school, up
 from bench.measuring import Figure, Scale, side_by_side
-from contracts.identity import PRINT_SLIPS, SLIPS_A_CALL, PrintedSlips, PrintSlips
+from contracts.identity import (
+    CONFIRM_REISSUE,
+    PRINT_SLIPS,
+    PROPOSE_REISSUE,
+    SLIPS_A_CALL,
+    ConfirmReissue,
+    PrintedSlips,
+    PrintSlips,
+    ProposeReissue,
+)
 from contracts.roster import CLASSES, PEOPLE, ClassesQuery, PeopleQuery
 from identity import codes
 from identity.slips import Section, Slip, render
@@ -60,12 +69,15 @@ async def _lots(line: Line, wanted: int) -> list[Lot]:
 
 
 async def _print(line: Line, lots: Sequence[Lot], wanted: int) -> float:
-    """How many seconds it takes. Codes that are out from the round before are issued anew."""
+    """How many seconds it takes. Codes that are out from the round before are issued anew, which two people have to want."""
     free = asyncio.Semaphore(AT_A_TIME)
+    proposing = ProposeReissue(school=SAMPLE, people=tuple(person for _, people in lots for person in people))
+    proposal = (await line.calls.call(PROPOSE_REISSUE, proposing)).reply.proposal
+    await line.client.ask(CONFIRM_REISSUE, ConfirmReissue(school=SAMPLE, proposal=proposal), as_=f"director:{SAMPLE}")
 
     async def one(class_id: str, people: tuple[str, ...]) -> PrintedSlips:
         async with free:
-            request = PrintSlips(school=SAMPLE, people=people, class_id=class_id, reissue=True)
+            request = PrintSlips(school=SAMPLE, people=people, class_id=class_id, reissue=True, proposal=proposal)
             return (await line.calls.call(PRINT_SLIPS, request, timeout_s=60.0)).reply
 
     started = time.perf_counter()

@@ -183,6 +183,10 @@ async def weeks(school: School) -> None:
     codes |= await issue(school, [second.person], reissue=True)
     printing = identity.PrintSlips(school=SCHOOL, people=tuple(pupil.guardian for pupil in others[-2:]), reissue=True)
     await school.act(identity.PRINT_SLIPS, printing, _ADMINISTRATOR)
+    proposing = identity.ProposeReissue(school=SCHOOL, people=tuple(school.staff))
+    proposal = (await school.act(identity.PROPOSE_REISSUE, proposing, _ADMINISTRATOR)).proposal
+    await school.act(identity.CONFIRM_REISSUE, identity.ConfirmReissue(school=SCHOOL, proposal=proposal), _DIRECTOR)
+    codes |= await issue(school, school.staff, reissue=True, proposal=proposal)
     some = (first.person, first.guardian, second.person, second.guardian, school.staff[0], school.staff[2])
     await school.act(identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=some), _ADMINISTRATOR)
     await annul_last(school, identity.ANNUL, "identity", _ADMINISTRATOR)
@@ -355,9 +359,9 @@ async def last_entry(school: School, service: str) -> Recorded:
     return decode(b64decode(run.rows[0].bytes))
 
 
-async def issue(school: School, people: list[str], *, reissue: bool = False) -> dict[str, tuple[str, str]]:
+async def issue(school: School, people: list[str], *, reissue: bool = False, proposal: str | None = None) -> dict[str, tuple[str, str]]:
     """Login and code, by person, of those who may have one."""
-    request = identity.IssueCredentials(school=SCHOOL, people=tuple(people), reissue=reissue)
+    request = identity.IssueCredentials(school=SCHOOL, people=tuple(people), reissue=reissue, proposal=proposal)
     issued = (await school.act(identity.ISSUE_CREDENTIALS, request, _ADMINISTRATOR)).credentials
     return {one.person: (one.login, one.code) for one in issued if one.login and one.code}
 

@@ -140,6 +140,10 @@ def _changed(request: Request) -> Request | None:
     match request:
         case operations.Nothing():
             return None
+        case identity.ProposeReissue():
+            return request.model_copy(update={"people": request.people[:1]})
+        case identity.ConfirmReissue():
+            return request.model_copy(update={"proposal": "r-another"})
         case identity.ChangePassword():
             return request.model_copy(update={"login": "1000000009"})
         case identity.ActivateLink():

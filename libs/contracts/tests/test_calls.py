@@ -76,6 +76,10 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "identity.issue-credentials": {ADMINISTRATOR, CLASS_TEACHER},
     "identity.print-slips": {ADMINISTRATOR, CLASS_TEACHER},
     "identity.hand-over": {ADMINISTRATOR, CLASS_TEACHER},
+    # Many codes at once are replaced by two people, of whom the second is of the office
+    "identity.propose-reissue": {ADMINISTRATOR, CLASS_TEACHER},
+    "identity.confirm-reissue": {DIRECTOR, ADMINISTRATOR},
+    "identity.reissue": {DIRECTOR, ADMINISTRATOR},
     "identity.activate": EVERYBODY,
     "identity.sign-in": EVERYBODY,
     "identity.change-password": EVERYBODY,
@@ -136,6 +140,7 @@ HOW_FAR: dict[str, dict[Role, Scope]] = {
     "identity.print-slips": {CLASS_TEACHER: Scope.OWN_CLASS},
     "identity.hand-over": {CLASS_TEACHER: Scope.OWN_CLASS},
     "identity.mail-links": {CLASS_TEACHER: Scope.OWN_CLASS},
+    "identity.propose-reissue": {CLASS_TEACHER: Scope.OWN_CLASS},
     "roster.people": {CLASS_TEACHER: Scope.OWN_CLASS},
     # A family's decision is the family's to take back
     "consent.receipt": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},

@@ -94,6 +94,23 @@ def test_codes_that_are_out_are_replaced_only_on_demand_and_no_empty_file_is_lef
     assert credentials(tmp_path / "first.pdf") != credentials(tmp_path / "again.pdf")
 
 
+def test_the_codes_of_many_are_replaced_under_a_proposal_that_somebody_else_has_confirmed(school: School, tmp_path: Path) -> None:
+    for number in range(6):
+        name = {"last_name": f"Учитель-{number}", "first_name": "Имя"}
+        school.call("roster.hire-staff", details=name, position="director", hired_on="2010-09-01")
+    assert school.slips("--staff", "--out", tmp_path / "first.pdf").json["printed"] == 7
+    alone = school.slips("--staff", "--reissue", "--out", tmp_path / "again.pdf")
+    assert (alone.code, alone.error["code"]) == (1, "reissue.needs-second")
+    people = school.call("roster.people", kind="staff")["people"]
+    proposal = school.call("identity.propose-reissue", people=people)["proposal"]
+    body = json.dumps({"school": school.id, "proposal": proposal})
+    assert school.ask("call", "identity.confirm-reissue", body).error["code"] == "reissue.same-person"
+    assert school.ask("call", "identity.confirm-reissue", body, "--as", f"director:{school.id}").code == 0
+    assert school.slips("--staff", "--proposal", proposal, "--out", tmp_path / "again.pdf").code == 2
+    done = school.slips("--staff", "--reissue", "--proposal", proposal, "--out", tmp_path / "again.pdf")
+    assert (done.code, done.json["printed"]) == (0, 7)
+
+
 def test_a_folder_into_which_nothing_was_printed_can_be_named_again(school: School, tmp_path: Path) -> None:
     folder = tmp_path / "slips"
     assert school.slips("--out", tmp_path / "first").code == 0

@@ -50,7 +50,7 @@ async def fill(town: Town) -> None:
 
 async def hand_over_to(town: Town, people: Sequence[str]) -> list[tuple[str | None, str | None]]:
     """Logins and codes, in the order of the people."""
-    issued = await issue(town, *people, reissue=True)
+    issued = [one for person in people for one in await issue(town, person, reissue=True)]
     await hand_over(town, *people)
     await town.system.settled()
     return [(one.login, one.code) for one in issued]

@@ -32,6 +32,10 @@ class RevocationReason(StrEnum):
     RETURNED = "returned"
 
 
+Signer = Annotated[str, Field(pattern=r"^[a-z_]+(:[A-Za-z0-9_-]{1,64})?$")]
+"""A role and its scope: `staff:PERSON` of whoever has signed in, else in what somebody acts, such as `director:school-7`."""
+
+
 # ---- Events -----------------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +116,32 @@ class CredentialsRevoked(Event):
     reason: RevocationReason
 
 
+@event("identity.reissue-proposed.v1")
+class ReissueProposed(Event):
+    """Somebody wants to replace the codes of many people at once. Nothing is replaced before somebody else has confirmed it."""
+
+    proposal: Identifier
+    people: tuple[Identifier, ...]
+    proposed_by: Signer
+    expires_on: date
+
+
+@event("identity.reissue-confirmed.v1")
+class ReissueConfirmed(Event):
+    """A second person agrees that codes are replaced."""
+
+    proposal: Identifier
+    confirmed_by: Signer
+
+
+@event("identity.reissue-carried-out.v1")
+class ReissueCarriedOut(Event):
+    """The codes of these people of a confirmed proposal were replaced; each has an event of its own."""
+
+    proposal: Identifier
+    people: tuple[Identifier, ...]
+
+
 @event("identity.school-activity-rated.v1")
 class SchoolActivityRated(Event):
     """How active a school was in the week that ended on `week_ends` (step 21, DOMAIN 7): of 100 points in all, and the shares in percent
@@ -136,10 +166,14 @@ Audience = Literal["roster", "consent", "identity", "plan", "notifier", "instanc
 
 
 class IssueCredentials(Act):
-    """Issues one-time codes to people, at most 200 in a call. Whoever has a live code already is answered so, unless `reissue`."""
+    """Issues one-time codes to people, at most 200 in a call. Whoever has a live code already is answered so, unless `reissue`.
+
+    More than five codes are replaced under a `proposal` alone that somebody else has confirmed.
+    """
 
     people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
     reissue: bool = False
+    proposal: Identifier | None = None
 
 
 class IssuedCredential(Reply):
@@ -167,6 +201,7 @@ class PrintSlips(Act):
     people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=SLIPS_A_CALL)]
     class_id: Identifier | None = None
     reissue: bool = False
+    proposal: Identifier | None = None
 
 
 class PrintedSlips(Reply):
@@ -254,6 +289,35 @@ class HandOver(Act):
 class HandedOver(Reply):
     handed_over: int
     refused: dict[str, str] = Field(description="The refusal's code by person, for those who have none to hand over")
+
+
+class ProposeReissue(SchoolRequest):
+    """Proposes to replace the codes of many people, whether they are in use or not. It is valid for a week."""
+
+    people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=2000)]
+
+
+class ProposedReissue(Reply):
+    proposal: Identifier
+    expires_on: date = Field(description="The last day on which it may be confirmed and carried out")
+
+
+class ConfirmReissue(SchoolRequest):
+    """Confirms what somebody else has proposed."""
+
+    proposal: Identifier
+
+
+class ReissueQuery(SchoolRequest):
+    proposal: Identifier
+
+
+class ReissueCard(Reply):
+    people: tuple[Identifier, ...]
+    left: tuple[Identifier, ...] = Field(description="Whose codes have not been replaced yet")
+    proposed_by: str
+    confirmed_by: str | None
+    expires_on: date
 
 
 Login = Annotated[str, Field(min_length=1, max_length=64)]
@@ -374,6 +438,19 @@ PRINT_SLIPS = command(
     _GIVERS,
     "Step 18: makes one-time codes for people and prints them as slips",
     each=True,
+)
+PROPOSE_REISSUE = command(
+    "identity.propose-reissue", ProposeReissue, ProposedReissue, _GIVERS, "Proposes to replace the codes of many people at once"
+)
+CONFIRM_REISSUE = command(
+    "identity.confirm-reissue",
+    ConfirmReissue,
+    Done,
+    (Role.DIRECTOR, Role.ADMINISTRATOR),
+    "Confirms as a second person that codes of many people are replaced",
+)
+REISSUE = query(
+    "identity.reissue", ReissueQuery, ReissueCard, (Role.DIRECTOR, Role.ADMINISTRATOR), "Whose codes are to be replaced, and who wants it"
 )
 HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 18: records that people received their codes", each=True)
 MAIL_LINKS = command(

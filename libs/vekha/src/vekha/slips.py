@@ -36,23 +36,34 @@ class _Outcome:
 @click.option("--class", "class_id", type=ID, metavar="ID", help="The pupils of one class and their guardians.")
 @click.option("--staff", is_flag=True, help="The staff. Without --class and --staff: everybody, a file for each class and the staff.")
 @click.option("--reissue", is_flag=True, help="Also for those who have a code, which is then no longer valid.")
+@click.option("--proposal", type=ID, metavar="ID", help="With --reissue of many: the proposal that somebody else has confirmed.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new PDF; for everybody, a new folder of them.")
 @as_option
 @target_options
 @json_option
 def slips(
-    target: Target, school: str, class_id: str | None, staff: bool, reissue: bool, out: Path, acting_as: str | None, as_json: bool
+    target: Target,
+    school: str,
+    class_id: str | None,
+    staff: bool,
+    reissue: bool,
+    proposal: str | None,
+    out: Path,
+    acting_as: str | None,
+    as_json: bool,
 ) -> int:
     """Make one-time codes and print them as slips to be cut apart, with sheets to be signed.
 
-    A code stands on its slip and nowhere else: what was lost is issued anew, with --reissue. For whom there is no slip is listed. If there
-    is none at all, this ends with 1.
+    A code stands on its slip and nowhere else: what was lost is issued anew, with --reissue; more than five at once under a proposal alone
+    (identity.propose-reissue, identity.confirm-reissue). For whom there is no slip is listed. If there is none at all, this ends with 1.
     """
     if class_id is not None and staff:
         raise click.UsageError("Either --class or --staff.")
+    if proposal is not None and not reissue:
+        raise click.UsageError("--proposal goes with --reissue.")
     outcome = _Outcome()
     try:
-        run(_print(target, school, class_id, out, acting_as, outcome, staff=staff, reissue=reissue))
+        run(_print(target, school, class_id, out, acting_as, outcome, staff=staff, reissue=reissue, proposal=proposal))
     finally:  # whatever went wrong later, these files hold codes that nobody can print again
         for file in outcome.files:
             output.remark(f"{file} holds codes. Print it, then delete it.")
@@ -68,7 +79,16 @@ def slips(
 
 
 async def _print(
-    target: Target, school: str, class_id: str | None, out: Path, as_: str | None, outcome: _Outcome, *, staff: bool, reissue: bool
+    target: Target,
+    school: str,
+    class_id: str | None,
+    out: Path,
+    as_: str | None,
+    outcome: _Outcome,
+    *,
+    staff: bool,
+    reissue: bool,
+    proposal: str | None,
 ) -> None:
     async with connected(target) as client:
         lots = await lots_of(client, school, class_id, as_, staff=staff)
@@ -81,7 +101,7 @@ async def _print(
                 file = out / f"{lot.name}.pdf" if in_folder else out
                 for start in range(0, len(lot.people), SLIPS_A_CALL):
                     people = tuple(lot.people[start : start + SLIPS_A_CALL])
-                    request = PrintSlips(school=school, people=people, class_id=lot.class_id, reissue=reissue)
+                    request = PrintSlips(school=school, people=people, class_id=lot.class_id, reissue=reissue, proposal=proposal)
                     await _print_file(client, request, _numbered(file, start // SLIPS_A_CALL + 1), as_, outcome)
                     progress.advance(task, len(people))
         if in_folder and not outcome.files:

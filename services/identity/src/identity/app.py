@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eventkit.access import Known
 from eventkit.service import Service, Settings
-from identity import activity, api, attempts, credentials, links, mailing, passwords, policies, printing, projections, signing_in
+from identity import activity, api, attempts, credentials, links, mailing, passwords, policies, printing, projections, reissues, signing_in
 from identity.hashing import Hashing
 
 
@@ -22,4 +22,5 @@ def build(settings: Settings) -> Service:
     signing_in.register(service, ratings, hashing)
     printing.register(service)
     mailing.register(service, forgetting, hashing)
+    reissues.register(service)
     return service

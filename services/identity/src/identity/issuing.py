@@ -16,9 +16,10 @@ from eventkit.service import happened_on
 from eventkit.store import Transaction
 from identity import codes, credentials
 from identity.credentials import Credential
-from identity.domain.account import ACCOUNTS, Issue
+from identity.domain.account import ACCOUNTS, Issue, has_live_code
 from identity.domain.gates import check_consent, check_entered
 from identity.projections import people_of, timezone
+from identity.reissues import carry_out, check_alone
 
 CODE_LIFETIME_DAYS = 90
 
@@ -46,6 +47,9 @@ def issue(
     day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
     expires_on = today + timedelta(days=CODE_LIFETIME_DAYS)
     people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
+    replaced = {person for person in people if request.reissue and has_live_code(tx.state(ACCOUNTS, person), today)}
+    if request.proposal is None:
+        check_alone(replaced)
     logins = credentials.logins_of(tx, people)
     free = iter(credentials.free_logins(tx, len(people) - len(logins)))
     issued: list[Credential] = []
@@ -66,6 +70,8 @@ def issue(
         login, digest = logins.get(person) or next(free), codes.digest(secrets, credential, code)
         issued.append(Credential(person, request.school, login, credential, digest))
         answers.append(identity.IssuedCredential(person=person, credential=credential, login=login, code=code))
+    if request.proposal is not None:
+        carry_out(tx, request.school, request.proposal, [one.person for one in issued if one.person in replaced], today)
     first = [one for one in issued if one.person not in logins]
     credentials.keep(tx, first, replaced=[one for one in issued if one.person in logins])
     return Issued(tuple(answers), expires_on)

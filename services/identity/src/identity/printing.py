@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select
 from contracts import identity, roster
 from contracts.consent import SubjectKind
 from eventkit.answering import Caller
+from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.service import Commit, Service
 from eventkit.store import Transaction
@@ -25,6 +26,7 @@ from identity import slips
 from identity.domain.gates import Person, check_consent, check_entered
 from identity.issuing import Issued, issue
 from identity.projections import guardianship_table, people_of, pupil_class_table, pupil_table, timezone
+from identity.reissues import check_alone, replaced_in
 from identity.slips import Section, Slip
 
 _TEACHER = "у классного руководителя"
@@ -63,6 +65,9 @@ def register(service: Service) -> None:
             raise Refused("slips.no-page", "There is no page yet on which codes are used.", "VEKHA_ACTIVATION_PAGE tells its address.")
         class_id = _class_printed(request, caller)
         known = await service.read(lambda connection: _known(connection, request, caller, class_id))
+        if request.reissue and request.proposal is None:  # before anybody's name is read
+            today = local_day(service.clock.now(), known.zone)
+            check_alone(await service.read(lambda connection: replaced_in(connection, known.kinds, today)))
         told = await _told(service, request.school, known, caller)
         made: list[Issued] = []
 

@@ -137,12 +137,11 @@ def decide(command: Command, account: Account) -> Sequence[Event]:
 def _issue(command: Issue, account: Account) -> Sequence[Event]:
     if command.credential == account.credential:
         return []
-    if not command.reissue:
-        if account.state in ("issued", "handed-over") and command.on <= account.expires_on:
+    if not command.reissue and has_live_code(account, command.on):
+        if account.state != "activated":
             what = "link" if account.is_link else "code"
             raise Refused("credentials.already-issued", f"There is a {what} that is valid until {account.expires_on}.", _REISSUE)
-        if account.state == "activated":
-            raise Refused("account.already-activated", "This account is in use.", _REISSUE)
+        raise Refused("account.already-activated", "This account is in use.", _REISSUE)
     events: list[Event] = []
     if account.state == "none":
         events.append(AccountProvisioned(account=command.account, person=command.person, kind=command.kind))
@@ -158,6 +157,11 @@ def _issue(command: Issue, account: Account) -> Sequence[Event]:
     if command.link:
         events.append(LinkPrepared(credential=command.credential, person=command.person))
     return events
+
+
+def has_live_code(account: Account, on: date) -> bool:
+    """Whether another code takes something away: one that can still be used, or an account in use."""
+    return account.state == "activated" or (account.state in ("issued", "handed-over") and on <= account.expires_on)
 
 
 def _hand_over(command: HandOver, account: Account) -> Sequence[Event]:
