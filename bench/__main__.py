@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import append, latency, rebuild, region, slips, startup
+from bench import append, latency, passwords, rebuild, region, slips, startup
 from bench.measuring import Figure, Scale
 from bench.report import keep, machine, table
 
@@ -20,6 +20,7 @@ BENCHES: dict[str, Callable[[Scale], list[Figure]]] = {
     "latency": latency.figures,
     "region": region.figures,
     "slips": slips.figures,
+    "passwords": passwords.figures,
     "startup": startup.figures,
 }
 

@@ -23,9 +23,12 @@ from vekha.client import Client, Target, connected
 from vekha.failures import Failure
 from vekha.folder import DataFolder
 
+ELSEWHERE = {"identity.finish-esia"}
+"""What needs somebody outside to answer is repeated where there is one (test_esia.py)."""
+
 
 def test_the_weeks_hold_every_command_that_the_contracts_declare(lived: Lived) -> None:
-    assert {made.call.name for made in lived.commands} == {call.name for call in CALLS.values() if call.command}
+    assert {made.call.name for made in lived.commands} == {call.name for call in CALLS.values() if call.command} - ELSEWHERE
 
 
 async def test_after_a_restart_every_command_sent_again_is_answered_as_before_and_records_nothing(lived: Lived, tmp_path: Path) -> None:

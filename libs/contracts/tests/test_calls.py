@@ -60,6 +60,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.people": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.person": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "roster.by-snils": {SERVICE},
     "roster.persons": {DIRECTOR, ADMINISTRATOR, SERVICE},
     "roster.with-address": {SERVICE},
     # Consents are collected by the school and withdrawn by whoever gave them
@@ -81,6 +82,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "identity.confirm-reissue": {DIRECTOR, ADMINISTRATOR},
     "identity.reissue": {DIRECTOR, ADMINISTRATOR},
     "identity.activate": EVERYBODY,
+    "identity.begin-esia": {Role.ANONYMOUS},
+    "identity.finish-esia": EVERYBODY,
     "identity.sign-in": EVERYBODY,
     "identity.change-password": EVERYBODY,
     # Links go by mail: notifier takes each once, and says what became of it

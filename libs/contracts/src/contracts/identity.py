@@ -344,6 +344,27 @@ class Activated(Reply):
     person: Identifier
 
 
+class BeginEsia(SchoolRequest):
+    """Begins to activate an account of a school by ЕСИА, the state's single sign-on."""
+
+
+class BegunEsia(Reply):
+    """`url` is where the person signs in. Whoever sends somebody there keeps `state` in that browser, and compares."""
+
+    url: str = Field(json_schema_extra={"secret": True})
+    state: str = Field(json_schema_extra={"secret": True})
+    expires_in_s: int
+
+
+class FinishEsia(Request):
+    """Activates the account of whoever has signed in at ЕСИА, with the `code` and `state` that came back. A `password` of the own may be
+    chosen at the same time."""
+
+    code: Annotated[str, Field(min_length=1, max_length=2048, repr=False)]
+    state: Annotated[str, Field(min_length=1, max_length=128)]
+    password: Annotated[str | None, _PASSWORD] = None
+
+
 class SignIn(Request):
     """Signs in with the own password. `role` is one of those that the person has, such as `director:school-7`; the first one where left
     out."""
@@ -469,6 +490,10 @@ REVOKE_CREDENTIALS = command(
 )
 ACTIVATE_LINK = command("identity.activate-link", ActivateLink, Activated, tuple(Role), "Step 19: activates an account with its link")
 ACTIVATE = command("identity.activate", Activate, Activated, tuple(Role), "Step 19: activates an account with its one-time code")
+BEGIN_ESIA = query(
+    "identity.begin-esia", BeginEsia, BegunEsia, (Role.ANONYMOUS,), "Step 19: where to sign in at ЕСИА to activate an account"
+)
+FINISH_ESIA = command("identity.finish-esia", FinishEsia, Activated, tuple(Role), "Step 19: activates an account by ЕСИА")
 SIGN_IN = query("identity.sign-in", SignIn, SignedIn, tuple(Role), "A short-lived token for whoever knows login and password")
 CHANGE_PASSWORD = command("identity.change-password", ChangePassword, Done, tuple(Role), "Chooses another password, with the one before")
 ACCOUNT = query("identity.account", AccountQuery, AccountCard, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "How far an account is")

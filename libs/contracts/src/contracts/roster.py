@@ -773,6 +773,18 @@ class WithAddress(Reply):
     people: tuple[Identifier, ...]
 
 
+class SnilsQuery(SchoolRequest):
+    """Who of a school has this СНИЛС, in whatever writing."""
+
+    snils: Annotated[
+        str, Field(pattern=r"^[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{2}$", repr=False, json_schema_extra={"secret": True})
+    ]
+
+
+class FoundPeople(Reply):
+    people: tuple[Identifier, ...] = Field(description="Several where one person is entered twice, as staff and as a parent")
+
+
 class NamedPerson(Value):
     person: Identifier
     kind: Literal["staff", "pupil", "guardian"]
@@ -867,6 +879,7 @@ PERSONS = query(
 WITH_ADDRESS = query(
     "roster.with-address", PersonsQuery, WithAddress, (Role.SERVICE,), "Who of several people has an e-mail address, without saying which"
 )
+BY_SNILS = query("roster.by-snils", SnilsQuery, FoundPeople, (Role.SERVICE,), "Whose a СНИЛС is, for whoever has been shown it; journalled")
 REFERENCE_LIST = query(
     "roster.reference-list",
     ListQuery,

@@ -27,7 +27,7 @@ from eventkit.event import rfc3339
 from eventkit.keys import KeyRing
 from eventkit.provision import provision
 from eventkit.secrets import OPERATOR, Secrets
-from eventkit.service import Service, Settings
+from eventkit.service import Service, Settings, SignOn
 from eventkit.tokens import Actor, Tokens
 
 _SETTLE_TIMEOUT_S = 60.0
@@ -53,6 +53,7 @@ class Instance:
         monitors_file: str | None = None,
         activation_page: str | None = None,
         co_signature_age: int | None = None,
+        esia: SignOn | None = None,
     ) -> None:
         self.clock = clock
         self._nats_url = nats_url
@@ -72,6 +73,7 @@ class Instance:
                     monitors_file=monitors_file,
                     activation_page=activation_page,
                     co_signature_age=co_signature_age,
+                    esia=esia,
                 )
             )
             for name, build in builds.items()

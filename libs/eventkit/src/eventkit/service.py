@@ -11,6 +11,7 @@ import base64
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -58,6 +59,16 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
+class SignOn:
+    """A provider of OpenID Connect that says who somebody is, and as whom it knows us. The client's secret stands in a file."""
+
+    issuer: str
+    client_id: str
+    client_secret_file: Path
+    redirect_uri: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything in which one instance of a service differs from another."""
 
@@ -73,6 +84,7 @@ class Settings:
     monitors_file: str | None = None
     activation_page: str | None = None
     co_signature_age: int | None = None
+    esia: SignOn | None = None
 
 
 class Timer(Protocol):

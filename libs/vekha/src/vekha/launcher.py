@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ from eventkit.database import sqlite_url
 from eventkit.instance import Build, Instance
 from eventkit.log import NewerSchema
 from eventkit.provision import provision
+from eventkit.service import SignOn
 from eventkit.tasks import ended
 from vekha.failures import Failure
 from vekha.folder import DataFolder
@@ -90,6 +92,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 monitors_file=os.environ.get("VEKHA_MONITORS"),
                 activation_page=os.environ.get("VEKHA_ACTIVATION_PAGE"),
                 co_signature_age=_co_signature_age(),
+                esia=_esia(),
             )
             keeping = asyncio.create_task(_keep(broker, instance), name="broker")
             try:
@@ -110,6 +113,17 @@ def _co_signature_age() -> int | None:
     if given not in ("14", "15", "16", "17"):
         raise Failure("settings.invalid", "VEKHA_CO_SIGNATURE_AGE is an age from 14 to 17; unset, no pupil has to sign.")
     return int(given)
+
+
+def _esia() -> SignOn | None:
+    """The state's single sign-on as four variables name it, None where none does. Raises Failure `esia.settings-incomplete`."""
+    given = {name: os.environ.get(f"VEKHA_ESIA_{name}") for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET_FILE", "REDIRECT_URI")}
+    if not any(given.values()):
+        return None
+    if missing := [f"VEKHA_ESIA_{name}" for name, value in given.items() if not value]:
+        raise Failure("esia.settings-incomplete", f"ЕСИА is set up by four variables. Set {', '.join(missing)} too, or none of them.")
+    issuer, client_id, secret_file, redirect_uri = (value or "" for value in given.values())
+    return SignOn(issuer, client_id, Path(secret_file), redirect_uri)
 
 
 async def _start(instance: Instance) -> None:

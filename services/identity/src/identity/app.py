@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from eventkit.access import Known
 from eventkit.service import Service, Settings
-from identity import activity, api, attempts, credentials, links, mailing, passwords, policies, printing, projections, reissues, signing_in
+from identity import (
+    activity,
+    api,
+    attempts,
+    credentials,
+    esia,
+    links,
+    mailing,
+    passwords,
+    policies,
+    printing,
+    projections,
+    reissues,
+    signing_in,
+)
 from identity.hashing import Hashing
 
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, credentials.metadata, links.metadata, activity.metadata, passwords.metadata, attempts.metadata)
+    own = (credentials, links, activity, passwords, attempts, esia)
+    service = Service(settings, *(module.metadata for module in own))
     service.projection(projections.People())
     service.reaction(policies.BlockAccounts(service))
     ratings = policies.Ratings(service)
@@ -20,6 +35,7 @@ def build(settings: Settings) -> Service:
     api.register(service, ratings)
     hashing = Hashing()
     signing_in.register(service, ratings, hashing)
+    esia.register(service, hashing)
     printing.register(service)
     mailing.register(service, forgetting, hashing)
     reissues.register(service)

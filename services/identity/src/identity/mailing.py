@@ -75,7 +75,9 @@ def register(service: Service, forgetting: ForgetLinks, hashing: Hashing) -> Non
     @service.command_in_steps(identity.ACTIVATE_LINK)
     async def activate_link(request: identity.ActivateLink, caller: Caller, commit: Commit[identity.Activated]) -> identity.Activated:
         found = await service.read(lambda connection: links.shown(_rows(connection), service.secrets, request.token))
-        encoded = await passwords.chosen(service, hashing, request.password, unlike=(found.login,) if found.login else ())
+        encoded = await passwords.chosen(
+            hashing, request.password, needed=service.settings.production, unlike=(found.login,) if found.login else ()
+        )
 
         def work(tx: Transaction) -> identity.Activated:
             today = local_day(tx.now, timezone(tx.rows, found.school))

@@ -10,7 +10,6 @@ from datetime import date
 from sqlalchemy import Column, MetaData, Table, Text, delete, insert, select
 
 from eventkit.decider import Refused
-from eventkit.service import Service
 from eventkit.store import Transaction
 from identity.domain.account import ACCOUNTS, Account, SetPassword
 from identity.domain.password import check_password, meant_password
@@ -28,13 +27,13 @@ password_table = Table(
 )
 
 
-async def chosen(service: Service, hashing: Hashing, password: str | None, *, unlike: tuple[str, ...]) -> str | None:
+async def chosen(hashing: Hashing, password: str | None, *, needed: bool, unlike: tuple[str, ...] = ()) -> str | None:
     """The hash of the password that somebody chooses together with activating an account, None for none.
 
     It is made before the transaction, which it would hold up. Raises Refused where it is none to choose, or where one is needed.
     """
     if password is None:
-        if service.settings.production:
+        if needed:
             raise Refused("password.missing", "An account is activated together with a password of its owner's own. Choose one.")
         return None
     meant = meant_password(password)

@@ -64,7 +64,7 @@ def register(service: Service, ratings: Ratings, hashing: Hashing) -> None:
         if found is None or not right:
             raise Refused("activation.wrong", "Login or code is wrong. Type both as they are printed.")
         await succeeded(key)
-        encoded = await passwords.chosen(service, hashing, request.password, unlike=(found.login, request.code))
+        encoded = await passwords.chosen(hashing, request.password, needed=service.settings.production, unlike=(found.login, request.code))
 
         def work(tx: Transaction) -> identity.Activated:
             zone = timezone(tx.rows, found.school)

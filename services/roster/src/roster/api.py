@@ -299,6 +299,23 @@ def _register_queries(service: Service, books: Books) -> None:
 
         return await service.write(read_and_journal)
 
+    @service.query(calls.BY_SNILS)
+    async def by_snils(request: calls.SnilsQuery, caller: Caller) -> calls.FoundPeople:
+        at = rfc3339(service.clock.now())
+
+        def find_and_journal(connection: Connection) -> calls.FoundPeople:
+            require_school(connection, request.school)
+            wanted = _digits(request.snils)
+            rows = connection.execute(select(vault_table).where(vault_table.c.school == request.school).order_by(vault_table.c.person))
+            opened = ((row.person, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in rows)
+            people = tuple(person for person, details in opened if _digits(details.get("snils", "")) == wanted)
+            if people:
+                reading = {"reader": caller.origin.actor, "principal": caller.origin.principal, "at": at}
+                connection.execute(insert(journal_table), [{"person": person, **reading} for person in people])
+            return calls.FoundPeople(people=people)
+
+        return await service.write(find_and_journal)
+
     @service.query(calls.PERSONS)
     async def persons(request: calls.PersonsQuery, caller: Caller) -> calls.Persons:
         class_id = _class_in_reach(caller.actor, request.school)
@@ -334,6 +351,10 @@ def _within_reach(request: calls.PersonsQuery, class_id: str | None) -> Select[A
     if class_id is not None:
         wanted = wanted.where(or_(*(vault_table.c.person.in_(people) for people in _people_of_class(request.school, class_id))))
     return wanted
+
+
+def _digits(text: str) -> str:
+    return "".join(symbol for symbol in text if symbol.isdecimal())
 
 
 def _class_in_reach(actor: Actor, school: str) -> str | None:

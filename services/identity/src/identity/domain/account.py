@@ -64,6 +64,11 @@ class Activate:
 
 
 @dataclass(frozen=True, slots=True)
+class ActivateByEsia:
+    """The state's single sign-on has said who somebody is."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetPassword:
     """The owner has chosen a password: a new one each time, even if it is the same."""
 
@@ -95,7 +100,7 @@ class Revoke:
     reason: RevocationReason
 
 
-Command = Issue | HandOver | Activate | SetPassword | Block | Dispatch | Return | Revoke
+Command = Issue | HandOver | Activate | ActivateByEsia | SetPassword | Block | Dispatch | Return | Revoke
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,8 @@ def decide(command: Command, account: Account) -> Sequence[Event]:
             return _hand_over(command, account)
         case Activate():
             return _activate(command, account)
+        case ActivateByEsia():
+            return _activate_by_esia(account)
         case SetPassword():
             return _set_password(account)
         case Block(reason):
@@ -223,6 +230,17 @@ def _revoke(reason: RevocationReason, account: Account) -> Sequence[Event]:
 
 def _revoked(account: Account, reason: RevocationReason) -> CredentialsRevoked:
     return CredentialsRevoked(credential=account.credential or "", person=account.person, reason=reason)
+
+
+def _activate_by_esia(account: Account) -> Sequence[Event]:
+    """Step 19, without a code. There must be something issued all the same (18→19): it says that the school has let this person in."""
+    if account.state == "blocked":
+        raise _blocked()
+    if account.state == "activated":
+        raise Refused("account.already-activated", "This account is in use. Sign in to it.")
+    if account.credential is None or account.state == "provisioned":
+        raise Refused("credentials.not-issued", "The school has not issued you anything yet. Ask the school to.")
+    return [AccountActivated(account=account.account, person=account.person, method="esia")]
 
 
 def _set_password(account: Account) -> Sequence[Event]:
