@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 from contracts import identity, roster
 from contracts.call import Role
 from contracts.identity import Activated, MailedLinks, TakenLink
-from contracts.roster import ClassDeclared
+from contracts.roster import ClassDeclared, Position
 from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.database import sqlite_url
@@ -211,6 +211,19 @@ async def test_a_link_takes_a_slips_place_and_a_slip_a_links(town: Town) -> None
     assert await refusal(follow(town, taken.link)) == "activation.replaced"
     await hand_over(town, "p-mother")
     assert (await activate(town, again.login, again.code)).person == "p-mother"
+
+
+async def test_links_to_many_who_have_something_already_are_wanted_by_two_people(town: Town) -> None:
+    many = tuple(f"p-director-{number}" for number in range(6))
+    await town.says(*(hired(person, Position.DIRECTOR) for person in many))
+    await issue(town, *many)
+    assert await refusal(mail(town, *many, reissue=True)) == "reissue.needs-second"
+    proposing = identity.ProposeReissue(school="school-7", people=many)
+    proposal = (await town.system.call(identity.PROPOSE_REISSUE, proposing, as_=ADMINISTRATOR)).proposal
+    confirming = identity.ConfirmReissue(school="school-7", proposal=proposal)
+    await town.system.call(identity.CONFIRM_REISSUE, confirming, as_=Actor(Role.DIRECTOR, "school-7", "school-7"))
+    assert (await mail(town, *many, reissue=True, proposal=proposal)).prepared == many
+    assert await refusal(mail(town, *many, reissue=True, proposal=proposal)) == "reissue.not-proposed"
 
 
 async def test_a_link_that_was_replaced_revoked_or_whose_owner_was_blocked_is_nobodys_to_mail(town: Town) -> None:

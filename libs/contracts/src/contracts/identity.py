@@ -223,6 +223,7 @@ class MailLinks(Act):
 
     people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
     reissue: bool = False
+    proposal: Identifier | None = None
 
 
 class MailedLinks(Reply):
@@ -266,6 +267,9 @@ class RevokeCredentials(Act):
 class RevokedCredentials(Reply):
     revoked: int
     refused: dict[str, str] = Field(description="The refusal's code by person, for those who have nothing to be taken back")
+
+
+_PASSWORD = Field(max_length=512, repr=False, json_schema_extra={"secret": True})
 
 
 class ActivateLink(Request):
@@ -321,7 +325,6 @@ class ReissueCard(Reply):
 
 
 Login = Annotated[str, Field(min_length=1, max_length=64)]
-_PASSWORD = Field(max_length=512, repr=False, json_schema_extra={"secret": True})
 Password = Annotated[str, _PASSWORD]
 """A password as it is typed."""
 

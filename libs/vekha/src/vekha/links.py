@@ -41,6 +41,7 @@ def links() -> None:
 @click.option("--staff", is_flag=True, help="The staff. Without --class, --staff and --person: everybody.")
 @click.option("--person", "people", type=ID, metavar="ID", multiple=True, help="One person; may be given several times.")
 @click.option("--reissue", is_flag=True, help="Also to those who have a code or a link, which is then no longer valid.")
+@click.option("--proposal", type=ID, metavar="ID", help="With --reissue of many: the proposal that somebody else has confirmed.")
 @as_option
 @target_options
 @json_option
@@ -51,6 +52,7 @@ def send(
     staff: bool,
     people: tuple[str, ...],
     reissue: bool,
+    proposal: str | None,
     acting_as: str | None,
     as_json: bool,
 ) -> int:
@@ -61,8 +63,10 @@ def send(
     """
     if (class_id is not None) + staff + bool(people) > 1:
         raise click.UsageError("Either --class, --staff or --person.")
+    if proposal is not None and not reissue:
+        raise click.UsageError("--proposal goes with --reissue.")
     outcome = _Outcome()
-    run(_send(target, school, class_id, people, acting_as, outcome, staff=staff, reissue=reissue))
+    run(_send(target, school, class_id, people, acting_as, outcome, staff=staff, reissue=reissue, proposal=proposal))
     if as_json:
         told = {"prepared": outcome.done, "refused": outcome.refused, "expires_on": outcome.expires_on, "command_ids": outcome.command_ids}
         output.print_json(told)
@@ -86,6 +90,7 @@ async def _send(
     *,
     staff: bool,
     reissue: bool,
+    proposal: str | None,
 ) -> None:
     async with connected(target) as client:
         if not people:
@@ -93,7 +98,7 @@ async def _send(
         with output.progress() as progress:
             task = progress.add_task("links", total=len(people))
             for some in _parts(people):
-                request = MailLinks(school=school, people=some, reissue=reissue)
+                request = MailLinks(school=school, people=some, reissue=reissue, proposal=proposal)
                 answer = await client.ask(MAIL_LINKS, request, as_=as_, up_to_date=True)
                 outcome.done += answer.reply.prepared
                 outcome.refused |= answer.reply.refused

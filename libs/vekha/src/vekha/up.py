@@ -45,7 +45,8 @@ def up(data: Path, port: int | None, manual_clock: datetime | None) -> None:
     Prints one JSON line on stdout when ready, and logs JSON lines on stderr. Mail is sent where VEKHA_SMTP_URL (smtp://host:port) and
     VEKHA_MAIL_FROM are set; VEKHA_MONITORS names a file with the addresses of the ministry and the municipalities, a line each
     (`ministry ADDRESS`, `municipality:CODE ADDRESS`). VEKHA_ESIA_ISSUER, VEKHA_ESIA_CLIENT_ID, VEKHA_ESIA_CLIENT_SECRET_FILE and
-    VEKHA_ESIA_REDIRECT_URI, all of them, connect it to ЕСИА by OpenID Connect. VEKHA_PRODUCTION=1 refuses manual clocks and acting in somebody else's role.
+    VEKHA_ESIA_REDIRECT_URI, all of them, connect it to ЕСИА by OpenID Connect. VEKHA_PRODUCTION=1 refuses manual clocks, acting in
+    somebody else's role, and activating an account without a password of the own.
     """
     gc.set_threshold(*_LOOKS_FOR_GARBAGE_AFTER)
     telemetry.set_up()

@@ -27,10 +27,11 @@ from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from identity import codes, credentials
 from identity.credentials import Credential, credential_table
-from identity.domain.account import ACCOUNTS, Issue
+from identity.domain.account import ACCOUNTS, Issue, has_live_code
 from identity.domain.gates import check_consent, check_entered
 from identity.issuing import new_id
 from identity.projections import Rows, people_of, timezone
+from identity.reissues import carry_out, check_alone
 
 LINK_LIFETIME_DAYS = 30
 TO_BE_TAKEN_WITHIN = timedelta(hours=24)
@@ -83,6 +84,9 @@ def prepare(tx: Transaction, secrets: Secrets, caller: Caller, request: identity
     day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
     expires_on, until = today + timedelta(days=LINK_LIFETIME_DAYS), tx.now + TO_BE_TAKEN_WITHIN
     people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
+    replaced = {person for person in people if request.reissue and has_live_code(tx.state(ACCOUNTS, person), today)}
+    if request.proposal is None:
+        check_alone(replaced)
     logins = credentials.logins_of(tx, people)
     free = iter(credentials.free_logins(tx, len(people) - len(logins)))
     issued: list[Credential] = []
@@ -107,6 +111,8 @@ def prepare(tx: Transaction, secrets: Secrets, caller: Caller, request: identity
         tx.write(insert(link_table).values(**of, digest=digest, until_s=_epoch_s(forgotten)))
         tx.write(insert(link_to_mail_table).values(**of, sealed=_seal(secrets, credential, secret), until_s=_epoch_s(until)))
         issued.append(Credential(person, request.school, logins.get(person) or next(free), credential, digest))
+    if request.proposal is not None:
+        carry_out(tx, request.school, request.proposal, [one.person for one in issued if one.person in replaced], today)
     first = [one for one in issued if one.person not in logins]
     credentials.keep(tx, first, replaced=[one for one in issued if one.person in logins])
     prepared = tuple(one.person for one in issued)
