@@ -153,6 +153,7 @@ class InvalidationReason(StrEnum):
     NOT_SEPARATE = "not-separate"
     FORGED = "forged"
     WRONG_PERSON = "wrong-person"
+    RECORDED_BY_MISTAKE = "recorded-by-mistake"
 
 
 @event("consent.consent-invalidated.v1")
@@ -251,6 +252,19 @@ class Invalidate(SchoolRequest):
 
     consent_id: Identifier
     reason: InvalidationReason
+
+
+class InvalidateDecisions(SchoolRequest):
+    """A list of decisions that never were valid, at most 200, e.g. those that an import recorded which is rolled back."""
+
+    consent_ids: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
+    reason: InvalidationReason
+
+
+class DecisionsInvalidated(Reply):
+    """How many of the list are invalidated now and were not before."""
+
+    invalidated: int
 
 
 class Invalidated(Reply):
@@ -356,6 +370,13 @@ RECEIPT = query(
     ConsentReceipt,
     {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.GUARDIAN: Scope.SELF_AND_CHILDREN, Role.PUPIL: Scope.SELF, Role.STAFF: Scope.SELF},
     "The receipt of a decision, for whom it is about and the representative",
+)
+INVALIDATE_DECISIONS = command(
+    "consent.invalidate-decisions",
+    InvalidateDecisions,
+    DecisionsInvalidated,
+    (Role.SERVICE,),
+    "Records that a list of decisions never was valid",
 )
 STATUS = query(
     "consent.status", StatusQuery, ConsentStatus, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "The decisions on one subject"

@@ -48,6 +48,7 @@ class AnnulmentReason(StrEnum):
     WRONG_PERSON = "wrong-person"
     WRONG_DAY = "wrong-day"
     DUPLICATE = "duplicate"
+    IMPORT_ROLLED_BACK = "import-rolled-back"
 
 
 class Annulment(Event):

@@ -87,7 +87,7 @@ class PasswordSet(Event):
 class AccountBlocked(Event):
     account: Identifier
     person: Identifier
-    reason: Literal["consent-withdrawn", "left", "dismissed", "consent-expired", "consent-invalidated", "consent-refused"]
+    reason: Literal["consent-withdrawn", "left", "dismissed", "consent-expired", "consent-invalidated", "consent-refused", "never-entered"]
 
 
 @event("identity.credentials-dispatched.v1")

@@ -226,6 +226,24 @@ class RosterImportCompleted(Event):
     rejected: int
 
 
+@event("roster.import-rolled-back.v1")
+class ImportRolledBack(Event):
+    """What an import had entered never was true: each entry of it is annulled in its own stream, before this event.
+
+    How many pupils, guardians, staff and classes are gone; how many, known before, were put back as they were; how many were left, since
+    something rests on them; and how many decisions were invalidated.
+    """
+
+    import_id: Identifier
+    pupils: int
+    guardians: int
+    staff: int
+    classes: int
+    put_back: int
+    left: int
+    decisions: int
+
+
 @event("roster.workplaces-declared.v1")
 class WorkplacesDeclared(Event):
     """How many workplaces there are for teachers, and how many of them are connected to the internet (step 5)."""
@@ -720,6 +738,59 @@ class ExportedPart(Reply):
     content: str = Field(description="base64")
 
 
+class RollBackImport(SchoolRequest):
+    """Takes an import back: whom it entered was never there, whom it changed is as before. Said again, it tells how far that is."""
+
+    import_id: Identifier = Field(description="The import's job (`roster.imports`)")
+
+
+class LeftBehind(Value):
+    """Whom or what a roll-back left as it is, and why: something that is no part of the import rests on it."""
+
+    kind: Literal["pupil", "guardian", "staff", "class", "decision"]
+    id: Identifier
+    code: str
+    text: str
+
+
+class RollBackStatus(Reply):
+    """How far a roll-back is, counted in people and classes; `left` is cut at 200, `left_total` is not."""
+
+    import_id: Identifier
+    state: Literal["running", "done", "failed"]
+    done: int
+    total: int
+    pupils: int
+    guardians: int
+    staff: int
+    classes: int
+    put_back: int
+    decisions: int
+    left: tuple[LeftBehind, ...]
+    left_total: int
+    error_code: str | None = None
+    error_text: str | None = None
+
+
+class ImportsQuery(SchoolRequest):
+    pass
+
+
+class ImportCard(Value):
+    import_id: Identifier
+    day: date
+    state: Literal["running", "done", "failed", "rolling-back", "rolled-back"]
+    created: int
+    updated: int
+    rejected: int
+
+
+class ImportCards(Reply):
+    """The imports of which something is kept still, the newest first. Previews are none."""
+
+    imports: tuple[ImportCard, ...]
+
+
 class PeopleQuery(SchoolRequest):
     """Ids, never names, of people in a school, by kind and, for pupils and their guardians, by class."""
 
@@ -857,6 +928,10 @@ EXPORT = query(
     "Makes a file of the roster, such as imports read; journalled",
 )
 EXPORT_PART = query("roster.export-part", ExportPart, ExportedPart, _SCHOOL_OFFICE, "One part of an exported file")
+ROLL_BACK_IMPORT = query(
+    "roster.roll-back-import", RollBackImport, RollBackStatus, _SCHOOL_OFFICE, "Takes an import back as if it had never been: a job"
+)
+IMPORTS = query("roster.imports", ImportsQuery, ImportCards, _SCHOOL_OFFICE, "A school's imports, the newest first")
 PEOPLE = query(
     "roster.people",
     PeopleQuery,

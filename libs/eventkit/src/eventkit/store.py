@@ -164,6 +164,44 @@ class Transaction:
         self._unit.streams[stream] = _Cached(version, decider.fold(recorded.event() for recorded in told if recorded is not found))
         return found
 
+    def told(self, decider: Decider[Any, Any], identifier: str) -> list[Recorded]:
+        """The events of a stream that stand, as they are recorded: those of this very command are not yet."""
+        return standing(log.history(self._session.connection(), decider.stream(identifier)))
+
+    def take_back(
+        self,
+        decider: Decider[Any, Any],
+        identifier: str,
+        wrong: Callable[[Recorded], bool],
+        annulment: type[Annulment],
+        reason: AnnulmentReason,
+    ) -> list[Recorded]:
+        """Annuls together all events of a stream that stand and are `wrong`, the newest first, and answers them in that order.
+
+        Raises Refused `entry.rested-on` where one that is not wrong rests on one of them; then none is annulled. Raises Conflict where the
+        stream has just been written to, and ValueError where the annulment is another service's.
+        """
+        stream = decider.stream(identifier)
+        history = log.history(self._session.connection(), stream)
+        if history and self._stream(decider, stream).version != history[-1].version:
+            raise Conflict(f"{stream} has just been written to")
+        told = standing(history)
+        taken = [recorded for recorded in reversed(told) if wrong(recorded)]
+        if (resting := first_resting(decider, told, wrong)) is not None:
+            raise Refused("entry.rested-on", f"{resting.type} at {resting.position} rests on it: undo that one first.")
+        if not taken:
+            return []
+        version = history[-1].version
+        for recorded in taken:
+            version += 1
+            event = annulment(event=recorded.id, position=recorded.position, event_type=recorded.type, reason=reason)
+            self._check_own([event])
+            day = date.fromisoformat(recorded.happenedon)
+            self._unit.drafts.append(Draft(event, stream, version, recorded.school, day, self.origin))
+        left = [recorded.event() for recorded in told if not wrong(recorded)]
+        self._unit.streams[stream] = _Cached(version, decider.fold(left))
+        return taken
+
     def entry(self, position: int) -> Recorded | None:
         """The event at a position of this service's log."""
         rows = log.read(self._session.connection(), position - 1, 1)
@@ -193,6 +231,19 @@ class Transaction:
             cached = _Cached(events[-1].version if events else 0, decider.fold(recorded.event() for recorded in standing(events)))
         self._unit.streams[stream] = cached
         return cached
+
+
+def first_resting(decider: Decider[Any, Any], told: Sequence[Recorded], wrong: Callable[[Recorded], bool]) -> Recorded | None:
+    """Of a stream's standing events one that is not wrong and rests on an earlier one that is; None where those can be annulled."""
+    gone: list[Event] = []
+    for recorded in told:
+        if wrong(recorded):
+            gone.append(recorded.event())
+        elif gone:
+            later = recorded.event()
+            if any(decider.rests_on(later, earlier) for earlier in gone):
+                return recorded
+    return None
 
 
 class Store:

@@ -55,12 +55,18 @@ def register(service: Service) -> None:
     @service.command(consent.INVALIDATE)
     def invalidate(request: consent.Invalidate, tx: Transaction, caller: Caller) -> consent.Invalidated:
         timezone(tx.rows, request.school)
-        subject = registry.subject_of(tx, request.school, request.consent_id)
-        of_decision = next(one.decided_on for one in tx.state(CONSENTS, subject) if one.decided.consent_id == request.consent_id)
-        command = Invalidate(request.consent_id, request.reason)
-        if tx.decide(CONSENTS, subject, command, school=request.school, happened_on=of_decision):
-            registry.release_number(tx, request.school, request.consent_id)
+        subject, _ = _invalidate(tx, request.school, request.consent_id, request.reason)
         return consent.Invalidated(consent_id=request.consent_id, subject=subject)
+
+    @service.command(consent.INVALIDATE_DECISIONS)
+    def invalidate_decisions(request: consent.InvalidateDecisions, tx: Transaction, caller: Caller) -> consent.DecisionsInvalidated:
+        timezone(tx.rows, request.school)
+        done = [_invalidate(tx, request.school, consent_id, request.reason) for consent_id in dict.fromkeys(request.consent_ids)]
+        if request.reason is consent.InvalidationReason.RECORDED_BY_MISTAKE:
+            for subject in sorted({subject for subject, _ in done}):
+                if all(one.state == "invalidated" for one in tx.state(CONSENTS, subject)):
+                    registry.release_seats(tx, subject)
+        return consent.DecisionsInvalidated(invalidated=sum(is_new for _, is_new in done))
 
     @service.query(consent.STATUS)
     async def status(request: consent.StatusQuery, caller: Caller) -> consent.ConsentStatus:
@@ -78,6 +84,16 @@ def _check_represented(tx: Transaction, caller: Caller, consent_id: str, subject
     if not (represents(tx.rows, guardian, subject) and isinstance(decided, ConsentGranted) and decided.capacity is _REPRESENTED):
         text = "A legal representative takes back what was said for a pupil under 18. From 18 on, the pupil does."
         raise Refused("consent.not-represented", text, "The school's administrator records a withdrawal on paper.")
+
+
+def _invalidate(tx: Transaction, school: str, consent_id: str, reason: consent.InvalidationReason) -> tuple[str, bool]:
+    """Whose decision it was, and whether this is news of it. Raises Refused `consent.unknown`."""
+    subject = registry.subject_of(tx, school, consent_id)
+    of_decision = next(one.decided_on for one in tx.state(CONSENTS, subject) if one.decided.consent_id == consent_id)
+    is_new = bool(tx.decide(CONSENTS, subject, Invalidate(consent_id, reason), school=school, happened_on=of_decision))
+    if is_new:
+        registry.release_number(tx, school, consent_id)
+    return subject, is_new
 
 
 def _status(connection: Connection, request: consent.StatusQuery) -> consent.ConsentStatus:

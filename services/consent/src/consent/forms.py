@@ -124,7 +124,9 @@ _SIGNS = {"# ": "title", "## ": "heading", "- ": "item", "[ ] ": "box"}
 def _of_class(rows: Rows, request: consent.FormsOf, class_id: str, on: date) -> list[Form]:
     if not rows(select(class_table.c.class_id).where(class_table.c.school == request.school, class_table.c.class_id == class_id)):
         raise Refused("class.unknown", f"There is no class {class_id} in this school.")
-    pupils = next((row.pupils for row in rows(select(headcount_table.c.pupils).where(headcount_table.c.class_id == class_id))), 0)
+    said = headcount_table.c
+    declared = rows(select(said.pupils).where(said.class_id == class_id).order_by(said.position.desc()).limit(1))
+    pupils = next((row.pupils for row in declared), 0)
     if not pupils:
         raise Refused("class.no-headcount", f"Nobody has said how many pupils {class_id} has. Declare its headcount first.")
     holders = [holder for holder in SeatHolder if holder in request.holders]

@@ -5,11 +5,27 @@ It follows roster and, for the ends, consent itself: the clock asks for them (DO
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Boolean, Column, CompoundSelect, Connection, Date, Executable, Integer, MetaData, Row, Table, Text, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    CompoundSelect,
+    Connection,
+    Date,
+    Executable,
+    Integer,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+)
 
 from contracts.consent import SubjectKind
 from eventkit.changes import Changes
@@ -36,7 +52,14 @@ person_table = Table(
 
 pupil_class_table = Table("pupil_class", metadata, Column("pupil", Text, primary_key=True), Column("class_id", Text, nullable=False))
 
-headcount_table = Table("headcount", metadata, Column("class_id", Text, primary_key=True), Column("pupils", Integer, nullable=False))
+headcount_table = Table(
+    "headcount",
+    metadata,
+    Column("class_id", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("pupils", Integer, nullable=False),
+)
+"""Each headcount that was declared; the one at roster's last position holds."""
 
 guardianship_table = Table(
     "guardianship",
@@ -45,6 +68,24 @@ guardianship_table = Table(
     Column("pupil", Text, primary_key=True),
     Column("legal_representative", Boolean, nullable=False),
 )
+
+assignment_table = Table(
+    "assignment",
+    metadata,
+    Column("pupil", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("class_id", Text),
+)
+link_table = Table(
+    "link",
+    metadata,
+    Column("pupil", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("guardian", Text, nullable=False, index=True),
+    Column("legal_representative", Boolean),
+)
+"""What was said of pupils' classes and guardians, and at which of roster's positions: where one turns out never to have been true, the
+newest of the others holds. Who has left is in no class; whether a guardian represents is not said of who was unlinked."""
 
 end_table = Table(
     "end",
@@ -74,24 +115,31 @@ class People:
                 case "roster.class-declared.v1":
                     changes.put(class_table, class_id=fact["class_id"], school=event.school)
                 case "roster.class-headcount-declared.v1":
-                    changes.put(headcount_table, class_id=fact["class_id"], pupils=fact["pupils"])
+                    changes.put(headcount_table, class_id=fact["class_id"], position=event.position, pupils=fact["pupils"])
                 case "roster.class-closed.v1":
                     changes.drop(class_table, class_id=fact["class_id"])
                 case "roster.staff-hired.v1":
                     changes.put(person_table, school=event.school, person=fact["person"], kind=SubjectKind.STAFF)
                 case "roster.pupil-enrolled.v1":
                     changes.put(person_table, school=event.school, person=fact["person"], kind=SubjectKind.PUPIL)
-                    changes.put(pupil_class_table, pupil=fact["person"], class_id=fact["seat"]["class_id"])
+                    _assign(changes, event, fact["person"], fact["seat"]["class_id"])
                 case "roster.pupil-assigned-to-class.v1":
-                    changes.put(pupil_class_table, pupil=fact["pupil"], class_id=fact["class_id"])
+                    _assign(changes, event, fact["pupil"], fact["class_id"])
                 case "roster.pupil-left.v1":
                     changes.drop(pupil_class_table, pupil=fact["person"])
+                    changes.put(assignment_table, pupil=fact["person"], position=event.position, class_id=None)
                 case "roster.guardian-linked.v1":
                     changes.put(person_table, school=event.school, person=fact["guardian"], kind=SubjectKind.GUARDIAN)
                     link = {"guardian": fact["guardian"], "pupil": fact["pupil"]}
                     changes.put(guardianship_table, **link, legal_representative=fact["legal_representative"])
+                    _say_link(changes, event, fact, fact["legal_representative"])
                 case "roster.guardian-unlinked.v1":
                     changes.drop(guardianship_table, guardian=fact["guardian"], pupil=fact["pupil"])
+                    _say_link(changes, event, fact, None)
+                case "roster.entry-annulled.v1":
+                    changes.write(connection)
+                    changes = Changes()
+                    _annul(connection, event, fact)
                 case "consent.consent-granted.v2" | "consent.consent-refused.v1":
                     if fact["supersedes"] is not None:
                         changes.drop(end_table, consent_id=fact["supersedes"])
@@ -103,6 +151,60 @@ class People:
                 case _:
                     pass
         changes.write(connection)
+
+
+def _assign(changes: Changes, event: Recorded, pupil: str, class_id: str) -> None:
+    changes.put(pupil_class_table, pupil=pupil, class_id=class_id)
+    changes.put(assignment_table, pupil=pupil, position=event.position, class_id=class_id)
+
+
+def _say_link(changes: Changes, event: Recorded, fact: Mapping[str, Any], legal_representative: bool | None) -> None:
+    link = {"pupil": fact["pupil"], "position": event.position, "guardian": fact["guardian"]}
+    changes.put(link_table, **link, legal_representative=legal_representative)
+
+
+def _annul(connection: Connection, event: Recorded, fact: Mapping[str, Any]) -> None:
+    """What the record said at a position never was true."""
+    subject, person = event.stream.partition("-")[2].rpartition(".")[2], person_table.c
+    match fact["event_type"]:
+        case "roster.class-declared.v1":
+            connection.execute(delete(class_table).where(class_table.c.class_id == subject))
+        case "roster.class-headcount-declared.v1":
+            said = headcount_table.c
+            connection.execute(delete(headcount_table).where(said.class_id == subject, said.position == fact["position"]))
+        case "roster.staff-hired.v1":
+            connection.execute(delete(person_table).where(person.person == subject, person.kind == SubjectKind.STAFF))
+        case "roster.pupil-enrolled.v1":
+            connection.execute(delete(person_table).where(person.person == subject, person.kind == SubjectKind.PUPIL))
+            _unassign(connection, subject, fact["position"])
+        case "roster.pupil-assigned-to-class.v1":
+            _unassign(connection, subject, fact["position"])
+        case "roster.guardian-linked.v1":
+            _unlink(connection, subject, fact["position"])
+        case _:
+            pass
+
+
+def _unassign(connection: Connection, pupil: str, position: int) -> None:
+    assigned = assignment_table.c
+    connection.execute(delete(assignment_table).where(assigned.pupil == pupil, assigned.position == position))
+    connection.execute(delete(pupil_class_table).where(pupil_class_table.c.pupil == pupil))
+    newest = select(assigned.class_id).where(assigned.pupil == pupil).order_by(assigned.position.desc()).limit(1)
+    if (class_id := connection.execute(newest).scalar()) is not None:
+        connection.execute(insert(pupil_class_table).values(pupil=pupil, class_id=class_id))
+
+
+def _unlink(connection: Connection, pupil: str, position: int) -> None:
+    link, pair = link_table.c, guardianship_table.c
+    guardian = connection.execute(select(link.guardian).where(link.pupil == pupil, link.position == position)).scalar()
+    connection.execute(delete(link_table).where(link.pupil == pupil, link.position == position))
+    connection.execute(delete(guardianship_table).where(pair.pupil == pupil, pair.guardian == guardian))
+    of_pair = select(link.legal_representative).where(link.pupil == pupil, link.guardian == guardian)
+    if (represents := connection.execute(of_pair.order_by(link.position.desc()).limit(1)).scalar()) is not None:
+        connection.execute(insert(guardianship_table).values(pupil=pupil, guardian=guardian, legal_representative=represents))
+    if connection.execute(select(link.pupil).where(link.guardian == guardian).limit(1)).first() is None:
+        person = person_table.c
+        connection.execute(delete(person_table).where(person.person == guardian, person.kind == SubjectKind.GUARDIAN))
 
 
 def timezone(rows: Rows, school: str) -> str:

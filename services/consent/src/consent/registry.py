@@ -89,6 +89,11 @@ def release_number(tx: Transaction, school: str, consent_id: str) -> None:
     tx.write(delete(number_table).where(number_table.c.school == school, number_table.c.consent_id == consent_id))
 
 
+def release_seats(tx: Transaction, subject: str) -> None:
+    """The seats of somebody of whom nothing was ever validly decided: whoever is decided on there next is somebody else."""
+    tx.write(delete(seat_table).where(seat_table.c.subject == subject))
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     consent_id: str

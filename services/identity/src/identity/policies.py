@@ -17,7 +17,7 @@ from identity import activity
 from identity.domain.account import ACCOUNTS, Block, BlockReason
 from identity.domain.gates import has_ground
 from identity.domain.rating import RATINGS, Rate
-from identity.projections import people_of, school_table, timezone
+from identity.projections import annulled_person, entered_somebody, people_of, school_table, timezone
 
 rated_table = Table(
     "rated",
@@ -39,6 +39,7 @@ _REASONS: dict[str, BlockReason] = {
     "consent.consent-invalidated.v1": "consent-invalidated",
     "roster.pupil-left.v1": "left",
     "roster.staff-dismissed.v1": "dismissed",
+    "roster.entry-annulled.v1": "never-entered",
 }
 
 
@@ -53,6 +54,8 @@ class BlockAccounts:
         self._service = service
 
     async def react(self, event: Recorded) -> None:
+        if event.type == "roster.entry-annulled.v1" and not entered_somebody(event):
+            return
         # Once the gates know of it, every account issued before is in the record and none is issued after.
         await self._service.caught_up({event.service: event.position})
         because_of = Origin(event.actor, event.commandid, event.correlationid)
@@ -71,9 +74,14 @@ def block(tx: Transaction, event: Recorded) -> None:
         known = people_of(tx.rows, event.school, [person])[person]
         if known.consent == "granted" or (reason != "consent-withdrawn" and has_ground(known)):
             return
+    elif reason == "never-entered":
+        found = annulled_person(tx.rows, event)
+        if found is None or people_of(tx.rows, event.school, [found])[found].kind is not None:
+            return
+        person = found
     else:
         person = fact["person"]
-    if reason == "consent-invalidated":  # its day is the decision's; the account was in use until today
+    if reason in ("consent-invalidated", "never-entered"):  # its day is that of what never was; the account was in use until today
         day = local_day(tx.now, timezone(tx.rows, event.school))
     tx.decide(ACCOUNTS, person, Block(reason), school=event.school, happened_on=day)
 

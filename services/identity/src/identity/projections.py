@@ -3,11 +3,27 @@ what an activity rating counts. It follows roster, consent, and identity's own s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, Executable, Integer, MetaData, Row, Table, Text, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    Executable,
+    Integer,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from contracts.roster import Position
 from eventkit.changes import Changes
@@ -81,6 +97,28 @@ guardianship_table = Table(
     Column("legal_basis", Boolean, nullable=False),
 )
 
+assignment_table = Table(
+    "assignment",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("pupil", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("class_id", Text),
+    Column("annulled", Boolean, nullable=False),
+)
+link_table = Table(
+    "link",
+    metadata,
+    Column("school", Text, primary_key=True),
+    Column("pupil", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("guardian", Text, nullable=False),
+    Column("legal_basis", Boolean),
+    Column("annulled", Boolean, nullable=False),
+)
+"""What was said of pupils' classes and guardians, and at which of roster's positions: where one turns out never to have been true, the
+newest of the others holds. Without a class the pupil is assigned to none, without a legal basis (said or not) the two are unlinked."""
+
 consent_table = Table(
     "consent",
     metadata,
@@ -138,20 +176,28 @@ class People:
                     changes.drop(coordinator_table, school=here, person=_person_of(event))
                 case "roster.entry-annulled.v1" if fact["event_type"] == "roster.coordinator-relieved.v1":
                     changes.put(coordinator_table, school=here, person=_person_of(event))
+                case "roster.entry-annulled.v1":
+                    changes.write(connection)
+                    changes = Changes()
+                    _annul(connection, event, fact)
                 case "identity.entry-annulled.v1":  # of a hand-over, on which nothing rested
                     changes.put(account_table, school=here, person=_person_of(event), state="issued", received_on=None)
                 case "roster.pupil-enrolled.v1":
                     changes.put(pupil_table, school=here, person=fact["person"], legal_basis=fact["legal_basis"] is not None)
                     changes.drop(pupil_class_table, school=here, pupil=fact["person"])  # a seat on a list is no assignment yet
+                    _say_class(changes, event, fact["person"], None)
                 case "roster.pupil-assigned-to-class.v1":
                     changes.put(pupil_class_table, school=here, pupil=fact["pupil"], class_id=fact["class_id"])
+                    _say_class(changes, event, fact["pupil"], fact["class_id"])
                 case "roster.pupil-left.v1":
                     changes.drop(pupil_table, school=here, person=fact["person"])
                 case "roster.guardian-linked.v1":
                     link = {"school": here, "pupil": fact["pupil"], "guardian": fact["guardian"]}
                     changes.put(guardianship_table, **link, legal_basis=fact["legal_basis"] is not None)
+                    _say_link(changes, event, fact, legal_basis=fact["legal_basis"] is not None)
                 case "roster.guardian-unlinked.v1":
                     changes.drop(guardianship_table, school=here, pupil=fact["pupil"], guardian=fact["guardian"])
+                    _say_link(changes, event, fact, legal_basis=None)
                 case "roster.guardian-absence-recorded.v1":
                     changes.put(no_guardian_table, school=here, pupil=fact["pupil"])
                 case _ if type_name in _DECISIONS:
@@ -185,6 +231,78 @@ _ACCOUNTS = {
     "identity.account-activated.v1": "activated",
     "identity.account-blocked.v1": "blocked",
 }
+
+
+def _say_class(changes: Changes, event: Recorded, pupil: str, class_id: str | None) -> None:
+    here = {"school": event.school, "pupil": pupil, "position": event.position}
+    changes.put(assignment_table, **here, class_id=class_id, annulled=False)
+
+
+def _say_link(changes: Changes, event: Recorded, fact: Mapping[str, Any], *, legal_basis: bool | None) -> None:
+    here = {"school": event.school, "pupil": fact["pupil"], "position": event.position}
+    changes.put(link_table, **here, guardian=fact["guardian"], legal_basis=legal_basis, annulled=False)
+
+
+def _annul(connection: Connection, event: Recorded, fact: Mapping[str, Any]) -> None:
+    """What roster's record said at a position never was true."""
+    here, subject = event.school, _person_of(event)
+    match fact["event_type"]:
+        case "roster.class-declared.v1":
+            connection.execute(delete(class_table).where(class_table.c.class_id == subject))
+        case "roster.staff-hired.v1":
+            staff = staff_table.c
+            connection.execute(delete(staff_table).where(staff.school == here, staff.person == subject))
+        case "roster.pupil-enrolled.v1":
+            pupil = pupil_table.c
+            connection.execute(delete(pupil_table).where(pupil.school == here, pupil.person == subject))
+            _unassign(connection, here, subject, fact["position"])
+        case "roster.pupil-assigned-to-class.v1":
+            _unassign(connection, here, subject, fact["position"])
+        case "roster.guardian-linked.v1":
+            _unlink(connection, here, subject, fact["position"])
+        case _:
+            pass
+
+
+def _unassign(connection: Connection, school: str, pupil: str, position: int) -> None:
+    said, current = assignment_table.c, pupil_class_table.c
+    of_pupil = (said.school == school) & (said.pupil == pupil)
+    connection.execute(update(assignment_table).where(of_pupil, said.position == position).values(annulled=True))
+    connection.execute(delete(pupil_class_table).where(current.school == school, current.pupil == pupil))
+    newest = select(said.class_id).where(of_pupil, said.annulled.is_(False)).order_by(said.position.desc()).limit(1)
+    if (class_id := connection.execute(newest).scalar()) is not None:
+        connection.execute(insert(pupil_class_table).values(school=school, pupil=pupil, class_id=class_id))
+
+
+def _unlink(connection: Connection, school: str, pupil: str, position: int) -> None:
+    said, current = link_table.c, guardianship_table.c
+    of_pupil = (said.school == school) & (said.pupil == pupil)
+    connection.execute(update(link_table).where(of_pupil, said.position == position).values(annulled=True))
+    guardian = connection.execute(select(said.guardian).where(of_pupil, said.position == position)).scalar()
+    pair = {"school": school, "pupil": pupil, "guardian": guardian}
+    connection.execute(delete(guardianship_table).where(current.school == school, current.pupil == pupil, current.guardian == guardian))
+    of_pair = select(said.legal_basis).where(of_pupil, said.guardian == guardian, said.annulled.is_(False))
+    if (legal_basis := connection.execute(of_pair.order_by(said.position.desc()).limit(1)).scalar()) is not None:
+        connection.execute(insert(guardianship_table).values(**pair, legal_basis=legal_basis))
+
+
+def entered_somebody(event: Recorded) -> bool:
+    """Whether what an annulment of roster's annuls had entered somebody."""
+    return event.facts()[1]["event_type"] in ("roster.staff-hired.v1", "roster.pupil-enrolled.v1", "roster.guardian-linked.v1")
+
+
+def annulled_person(rows: Rows, event: Recorded) -> str | None:
+    """Whom an annulled entry of roster had entered; None where it had entered nobody."""
+    _, fact = event.facts()
+    match fact["event_type"]:
+        case "roster.staff-hired.v1" | "roster.pupil-enrolled.v1":
+            return _person_of(event)
+        case "roster.guardian-linked.v1":
+            said = link_table.c
+            here = (said.school == event.school) & (said.pupil == _person_of(event)) & (said.position == fact["position"])
+            return next((row.guardian for row in rows(select(said.guardian).where(here))), None)
+        case _:
+            return None
 
 
 def _person_of(event: Recorded) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from eventkit.service import Service, Settings
 from roster import api, exporting, tables, vault
 from roster.book import Books
-from roster.importing import job, jobs, uploads
+from roster.importing import job, jobs, rolling_back, traces, uploads
 from roster.projections import Consents
 
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, tables.metadata, vault.metadata, uploads.metadata, job.metadata, exporting.metadata)
+    importing = uploads.metadata, job.metadata, traces.metadata, rolling_back.metadata
+    service = Service(settings, tables.metadata, vault.metadata, *importing, exporting.metadata)
     books = Books(settings.secrets)
     service.projection(Consents())
     api.register(service, books)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets as randomness
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
@@ -17,10 +18,11 @@ from sqlalchemy import delete, func, insert, select
 
 from contracts.call import AnnulEntry
 from contracts.consent import SubjectKind
-from contracts.event import Event
-from contracts.roster import Seat, SeatHolder
+from contracts.event import AnnulmentReason, Event
+from contracts.roster import EntryAnnulled, Seat, SeatHolder
 from eventkit.annulment import Annulling
 from eventkit.decider import Decider, Refused
+from eventkit.event import Recorded
 from eventkit.secrets import Secrets
 from eventkit.service import happened_on
 from eventkit.store import Transaction
@@ -101,6 +103,20 @@ class Digests:
         if made is None:
             made = self._made[purpose, text] = self._secrets.mac(purpose, f"{self._school}/{text}".encode())
         return made
+
+
+@dataclass
+class Trail:
+    """What one act has decided on and changed, so that an import of many acts can be rolled back.
+
+    `streams` are kind and id, e.g. of a pupil; `entered` are people who were not there before; `before` are the details, as they were, of
+    those whose details have changed; `numbers` are the digests, by person, of consent numbers that were new.
+    """
+
+    streams: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    entered: set[str] = field(default_factory=set[str])
+    before: dict[str, Details] = field(default_factory=dict[str, Details])
+    numbers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
 
 class Pages:
@@ -325,6 +341,7 @@ class Book(Pages):
         super().__init__(tx.rows, school, vault, digests)
         self.day = day
         self.touched = Touched()
+        self.trail = Trail()
         self._tx = tx
 
     def write(self) -> None:
@@ -341,6 +358,8 @@ class Book(Pages):
         events = self._tx.decide(decider, self._stream_id(identifier), command, school=self.school, happened_on=self.day)
         for event in events:
             self.touched.by(event)
+        if events:
+            self.trail.streams.add((decider.name, identifier))
         return events
 
     def annul(self, annulling: Annulling, request: AnnulEntry) -> Event | None:
@@ -352,6 +371,19 @@ class Book(Pages):
         self.touched.by(event)
         return event
 
+    def told(self, decider: Decider[Any, Any], identifier: str) -> list[Recorded]:
+        """What stands of a stream."""
+        return self._tx.told(decider, self._stream_id(identifier))
+
+    def take_back(self, decider: Decider[Any, Any], identifier: str, wrong: Callable[[Recorded], bool]) -> list[Event]:
+        """Annuls what an import had wrongly entered of a stream and answers it. Raises Refused `entry.rested-on`."""
+        reason = AnnulmentReason.IMPORT_ROLLED_BACK
+        found = self._tx.take_back(decider, self._stream_id(identifier), wrong, EntryAnnulled, reason)
+        events = [recorded.event() for recorded in found]
+        for event in events:
+            self.touched.by(event)
+        return events
+
     def _stream_id(self, identifier: str) -> str:
         # The school is part of it, so that an id of another school's is simply not there. Without an id it is the school's own.
         return f"{self.school}.{identifier}" if identifier else self.school
@@ -362,6 +394,7 @@ class Book(Pages):
             self.people.put(person=person, active=True)
             self.change_details(person, details)
             return
+        self.trail.entered.add(person)
         self.people.put(person=person, school=self.school, kind=kind, active=True)
         sealed = self._vault.seal(person, details)
         self._sealed.put(person=person, school=self.school, kind=kind, key=sealed.key, sealed=sealed.sealed)
@@ -387,6 +420,7 @@ class Book(Pages):
         fields = changed_fields(old, details)
         if fields:
             new = {**old, **details}
+            self.trail.before.setdefault(person, old)
             self._sealed.put(person=person, sealed=self._vault.seal(person, new, before).sealed)
             self._remember_likeness(person, row["kind"], new)
             self.decide(DETAILS, person, Change(person, fields))
@@ -403,12 +437,56 @@ class Book(Pages):
             self._tx.write(delete(export_id_table).where(here))
             self._tx.write(insert(export_id_table), {"school": self.school, "digest": digest, "stands_for": stands_for})
 
-    def mark_recorded(self, number: str) -> None:
-        self._numbers.put(digest=self._digests.consent_number(number))
+    def put_back(self, person: str, details: Details) -> None:
+        """Has the vault hold of a person what it held before."""
+        row = self._sealed.get(person)
+        if row is None:
+            return
+        before = Sealed(row["key"], row["sealed"])
+        self._forget_likeness(person, self._vault.open(person, before))
+        self._sealed.put(person=person, sealed=self._vault.seal(person, details, before).sealed)
+        self._remember_likeness(person, row["kind"], details)
+
+    def forget(self, person: str) -> None:
+        """Destroys all that is kept of somebody who never was here: details and key, external ids, the seat."""
+        row = self.people.get(person)
+        if row is not None and row["seat_number"] is not None:
+            self._seats.drop(row["listed_in"], row["seat_number"])
+        self._forget_likeness(person, self.details(person) or {})
+        for link in self.guardianships.all(person):
+            self.guardianships.drop(person, link["guardian"])
+        self._sealed.drop(person)
+        self.people.drop(person)
+        self._tx.write(delete(external_id_table).where(external_id_table.c.person == person))
+
+    def forget_class(self, class_id: str) -> None:
+        """There never was this class, and no id of an export stands for it."""
+        self.classes.drop(class_id)
+        self._tx.write(delete(export_id_table).where(export_id_table.c.school == self.school, export_id_table.c.stands_for == class_id))
+
+    def mark_recorded(self, number: str, person: str | None) -> None:
+        """The consent of this number is recorded, and it is this person's."""
+        digest = self._digests.consent_number(number)
+        if person is not None and self._numbers.get(digest) is None:
+            self.trail.numbers.setdefault(person, []).append(digest)
+        self._numbers.put(digest=digest)
+
+    def forget_numbers(self, digests: Iterable[str]) -> None:
+        """The consents of these numbers never were recorded."""
+        for digest in digests:
+            self._numbers.drop(digest)
 
     def take_seat(self, person: str, seat: Seat) -> None:
         self._seats.put(class_id=seat.class_id, number=seat.number, person=person)
         self.people.put(person=person, listed_in=seat.class_id, seat_number=seat.number)
+
+    def return_to(self, person: str, seat: Seat) -> None:
+        """Has a pupil sit where the pupil sat before; the seat taken since is free."""
+        row = self.people.get(person)
+        if row is not None and (row["listed_in"], row["seat_number"]) != (seat.class_id, seat.number):
+            if row["seat_number"] is not None:
+                self._seats.drop(row["listed_in"], row["seat_number"])
+            self.take_seat(person, seat)
 
     def new_person(self) -> str:
         """The id of somebody of whom nothing is known yet."""
@@ -425,6 +503,10 @@ class Book(Pages):
         self.classes.put(
             class_id=class_id, school=self.school, grade=grade, letter=letter, academic_year=academic_year, closed=False, revision=0
         )
+
+    def _forget_likeness(self, person: str, details: Details) -> None:
+        if (likeness := self.likeness(details)) is not None:
+            self._likenesses.drop(likeness, person)
 
     def _remember_likeness(self, person: str, kind: str, details: Details) -> None:
         if kind == SubjectKind.PUPIL and (likeness := self.likeness(details)) is not None:

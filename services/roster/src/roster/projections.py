@@ -28,7 +28,9 @@ consent_table = Table(
     Column("class_id", Text),
     Column("seat_number", Integer),
     Column("seat_holder", Text),
+    Column("import_id", Text, index=True),
 )
+"""`import_id` is that of the import whose consent columns said so; empty for every other decision."""
 Index("consent_seat", consent_table.c.class_id, consent_table.c.seat_number)
 
 _END = update(consent_table).where(consent_table.c.consent_id == bindparam("ended")).values(state=bindparam("new_state"))
@@ -50,7 +52,7 @@ class Consents:
             match name:
                 case "consent.consent-granted.v2" | "consent.consent-refused.v1":
                     state = "granted" if name == "consent.consent-granted.v2" else "refused"
-                    decided[fact["consent_id"]] = _row(event.school, state, fact)
+                    decided[fact["consent_id"]] = _row(event, state, fact)
                     if fact["supersedes"] is not None:
                         ended[fact["supersedes"]] = "superseded"
                 case "consent.consent-withdrawn.v1" | "consent.consent-expired.v1" | "consent.consent-invalidated.v1":
@@ -64,17 +66,19 @@ class Consents:
             connection.execute(_END, [{"ended": consent_id, "new_state": state} for consent_id, state in ended.items()])
 
 
-def _row(school: str, state: str, fact: Mapping[str, Any]) -> dict[str, Any]:
+def _row(event: Recorded, state: str, fact: Mapping[str, Any]) -> dict[str, Any]:
     seat: Mapping[str, Any] = fact["seat"] or {}
+    by_import = event.commandid.startswith("i-")
     return {
         "consent_id": fact["consent_id"],
-        "school": school,
+        "school": event.school,
         "subject": fact["subject"],
         "kind": fact["subject_kind"],
         "state": state,
         "class_id": seat.get("class_id"),
         "seat_number": seat.get("number"),
         "seat_holder": seat.get("holder"),
+        "import_id": event.commandid.partition(".")[0] if by_import else None,
     }
 
 

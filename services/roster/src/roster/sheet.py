@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Executable, Table, bindparam, insert, select, update
+from sqlalchemy import Executable, Table, bindparam, delete, insert, select, update
 
 from eventkit.store import Transaction
 
@@ -25,6 +25,7 @@ class Sheet:
         self._rows: dict[str, dict[tuple[Any, ...], Row]] = {}
         self._stored: set[tuple[Any, ...]] = set()
         self._changed: dict[tuple[Any, ...], None] = {}
+        self._dropped: dict[tuple[Any, ...], None] = {}
 
     def expect(self, firsts: Iterable[str]) -> None:
         """Reads the rows of these first values at once, so that asking for them costs nothing later."""
@@ -61,13 +62,27 @@ class Sheet:
         self._rows[key[0]][key] = {**before, **values}
         self._changed[key] = None
 
+    def drop(self, *key: Any) -> None:
+        """There is no such row from now on."""
+        if self.get(*key) is None:
+            return
+        del self._rows[key[0]][key]
+        self._changed.pop(key, None)
+        if key in self._stored:
+            self._dropped[key] = None
+
     def write(self, tx: Transaction) -> None:
-        """Writes what was put since, with one statement for the new rows and one for the changed ones."""
+        """Writes what was put or dropped since, with one statement each for the rows gone, the new ones and the changed ones."""
+        this = [column == bindparam(f"the_{column.name}") for column in self._table.primary_key.columns]
+        names = [f"the_{name}" for name in self._key]
+        if self._dropped:
+            tx.write(delete(self._table).where(*this), [dict(zip(names, key, strict=True)) for key in self._dropped])
+            self._stored -= self._dropped.keys()
+            self._dropped.clear()
         rows = [(key, self._rows[key[0]][key]) for key in self._changed]
         if new := [row for key, row in rows if key not in self._stored]:
             tx.write(insert(self._table), new)
         if changed := [{**row, **{f"the_{name}": row[name] for name in self._key}} for key, row in rows if key in self._stored]:
-            this = [column == bindparam(f"the_{column.name}") for column in self._table.primary_key.columns]
             tx.write(update(self._table).where(*this), changed)
         self._stored |= self._changed.keys()
         self._changed.clear()

@@ -74,7 +74,7 @@ external_id_table = Table(
     "external_id",
     metadata,
     Column("digest", Text, primary_key=True),
-    Column("person", Text, nullable=False),
+    Column("person", Text, nullable=False, index=True),
 )
 """The digest is of school, kind and external id: in a school it stands for one person of a kind."""
 

@@ -44,7 +44,7 @@ COUNTING: Final[dict[str, frozenset[str]]] = {
     "lists-filled": frozenset({"reference-list-filled", "reference-list-cleared"}),
     "classes-created": frozenset({"class-declared", "class-created", "class-closed"}),
     "families-decided": frozenset({*_OF_SEATS, "guardian-linked", "guardian-unlinked"}),
-    "families-entered": frozenset({*_OF_SEATS, "guardian-absence-recorded", "guardian-linked", "guardian-unlinked"}),
+    "families-entered": frozenset({*_OF_SEATS, "guardian-absence-recorded", "guardian-linked", "guardian-unlinked", "import-rolled-back"}),
     "pupils-assigned": frozenset({*_OF_SEATS, "class-created", "pupil-assigned-to-class", "academic-year-rolled-over"}),
     "timetables-published": frozenset({"class-created", "class-closed", "timetable-published", "timetable-withdrawn"}),
     "consultations-held": frozenset({"class-created", "class-closed", "consultation-held"}),

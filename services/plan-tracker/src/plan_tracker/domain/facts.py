@@ -79,6 +79,7 @@ _FOLDS: dict[str, tuple[str, _Fold]] = {
     "roster.verification-lapsed.v1": ("check", lambda e: (e["class_id"],)),
     "roster.data-issue-opened.v1": ("check", lambda e: (e["class_id"], e["issue"], e["blocking"])),
     "roster.data-issue-resolved.v1": ("check", lambda e: (e["class_id"], e["issue"])),
+    "roster.import-rolled-back.v1": ("import", lambda e: (e["import_id"],)),
     "roster.entry-annulled.v1": (ANNULLED, lambda e: ("", e["position"])),
     "consent.consent-granted.v2": ("subject", _decision),
     "consent.consent-refused.v1": ("subject", _decision),

@@ -90,6 +90,7 @@ class Join:
             ("roster", "timetable"): self._take_timetable,
             ("roster", "check"): self._take_check,
             ("roster", "year"): self._take_nothing,
+            ("roster", "import"): self._take_nothing,
             ("identity", "person"): self._take_credentials,
             ("identity", "rating"): self._take_ratings,
             ("notifier", "person"): self._take_bounces,

@@ -1,12 +1,13 @@
-"""Two facts that need no rule but that they are said once: a person's details changed, an import was completed."""
+"""Facts that need hardly a rule but that they are said once: a person's details changed, an import was completed, and rolled back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from contracts.event import Event
-from contracts.roster import PersonDetailsChanged, RosterImportCompleted
+from contracts.roster import ImportRolledBack, PersonDetailsChanged, RosterImportCompleted
 from eventkit.decider import Decider
 
 
@@ -36,12 +37,33 @@ class Complete:
     completed: RosterImportCompleted
 
 
-def _complete(command: Complete, done: bool) -> Sequence[Event]:
-    return [] if done else [command.completed]
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """What became of the people and classes of an import that never should have been."""
+
+    rolled_back: ImportRolledBack
 
 
-def _done(done: bool, event: Event) -> bool:
-    return done or isinstance(event, RosterImportCompleted)
+ImportState = Literal["begun", "completed", "rolled-back"]
 
 
-IMPORT: Decider[Complete, bool] = Decider("import", False, _complete, _done)
+def _of_import(command: Complete | RollBack, state: ImportState) -> Sequence[Event]:
+    """An import that failed on its way was never completed, and is rolled back as far as it came."""
+    match command:
+        case Complete(completed):
+            return [completed] if state == "begun" else []
+        case RollBack(rolled_back):
+            return [] if state == "rolled-back" else [rolled_back]
+
+
+def _has_become(state: ImportState, event: Event) -> ImportState:
+    match event:
+        case RosterImportCompleted():
+            return "completed"
+        case ImportRolledBack():
+            return "rolled-back"
+        case _:
+            return state
+
+
+IMPORT: Decider[Complete | RollBack, ImportState] = Decider("import", "begun", _of_import, _has_become)

@@ -73,13 +73,14 @@ class _Troubles:
 
 @dataclass(frozen=True, slots=True)
 class Entering:
-    """Makes the pieces of work of one job. `done` is told, within each, how many rows it has finished."""
+    """Makes the pieces of work of one job. `done` is told, within each, how many rows it has finished, and `keep` what they touched."""
 
     books: Books
     school: str
     day: date
     legal_basis: LegalBasis | None
     done: Callable[[Transaction, int], None]
+    keep: Callable[[Transaction, Book], None]
 
     def classes(self, rows: Sequence[PlannedClass]) -> Work:
         """Declares and creates classes (step 12) and says how many pupils they have."""
@@ -151,7 +152,7 @@ class Entering:
         def enter(book: Book, row: PlannedStaff, troubles: _Troubles) -> None:
             outcome = outcomes.get((row.place, 0))
             if row.consent is not None and outcome is not None and not troubles.outcome(outcome):
-                book.mark_recorded(row.consent.number)
+                book.mark_recorded(row.consent.number, outcome.subject)
 
         return self._work(rows, enter, expect=expect, counted=False)
 
@@ -181,7 +182,7 @@ class Entering:
                 if row.person is not None:
                     book.change_details(person, row.details)
                 if row.consent is not None:
-                    book.mark_recorded(row.consent.number)
+                    book.mark_recorded(row.consent.number, person)
                 for guardian in row.guardians:
                     outcome = outcomes.get((row.place, guardian.number))
                     if not troubles.outcome(outcome, guardian.number):
@@ -206,7 +207,7 @@ class Entering:
     def _guardian(self, book: Book, pupil: str, guardian: PlannedGuardian, outcome: DecisionOutcome | None) -> None:
         # A brother's or sister's row may have entered the guardian meanwhile; then the own consent recorded there counts.
         known = guardian.person or book.by_external_id(SubjectKind.GUARDIAN, guardian.external_id)
-        acts.link_guardian(
+        linked = acts.link_guardian(
             book,
             pupil=pupil,
             relation=guardian.relation,
@@ -220,7 +221,7 @@ class Entering:
         if known is not None:
             book.change_details(known, guardian.details)
         if guardian.consent is not None:
-            book.mark_recorded(guardian.consent.number)
+            book.mark_recorded(guardian.consent.number, linked)
 
     def _work(
         self,
@@ -238,6 +239,7 @@ class Entering:
             for index, row in enumerate(rows):
                 enter(book, row, _Troubles(index, troubles))
             book.write()
+            self.keep(tx, book)
             if counted:
                 self.done(tx, len(rows))
             return troubles

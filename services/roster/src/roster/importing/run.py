@@ -16,17 +16,16 @@ from sqlalchemy import Connection, delete, select, update
 from contracts.consent import RECORD_DECISIONS, Decision, DecisionOutcome, RecordDecisions, SubjectKind
 from contracts.operations import HEAD, Nothing
 from contracts.roster import ImportStatus, RejectedCell, RosterImportCompleted, Seat
-from eventkit.calls import CallFailed
-from eventkit.decider import Refused
 from eventkit.service import Service
-from eventkit.store import Conflict, Transaction
-from roster.book import Books, Pages
+from eventkit.store import Transaction
+from roster.book import Book, Books, Pages
 from roster.domain.facts import IMPORT, Complete
 from roster.entered import read_entered
 from roster.files import Finding, Known, Place, holds_changes_only, read_roster, write_rejected
-from roster.importing import uploads
+from roster.importing import traces, uploads
 from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, seat_lists, seats_of
 from roster.importing.entering import ROWS_PER_COMMAND, Entering, Work, findings
+from roster.importing.insisting import insist
 from roster.importing.job import Job, job_table
 from roster.importing.plan import Plan, PlannedRow, PlannedStaff
 from roster.importing.planning import plan_import
@@ -36,8 +35,6 @@ from roster.vault import Box
 _DECISIONS_A_CALL = 200
 _TOLD_CELLS = 200
 _REJECTED_FILE_BYTES = 240_000  # an answer stays well under the bus's limit, base64 included
-_FIRST_DELAY_S = 0.05
-_LONGEST_DELAY_S = 30.0
 
 R = TypeVar("R", bound=PlannedRow)
 T = TypeVar("T")
@@ -104,7 +101,7 @@ class Run:
 
     async def _enter(self, plan: Plan) -> list[Finding]:
         """Classes, staff, class teachers, then the decisions of the consent columns, then the pupils and their guardians."""
-        entering = Entering(self._books, self._job.school, self._job.day, plan.legal_basis, self._progress)
+        entering = Entering(self._books, self._job.school, self._job.day, plan.legal_basis, self._progress, self._keep_trail)
         found = await self._in_parts(plan, "classes", plan.classes, entering.classes)
         if plan.export_ids:
             await self._insist(lambda: self._service.carry_out(self._job.caller, entering.export_ids(plan.export_ids), part="export-ids"))
@@ -143,6 +140,9 @@ class Run:
 
     def _progress(self, tx: Transaction, rows: int) -> None:
         tx.write(update(job_table).where(job_table.c.job == self._job.job).values(done_rows=job_table.c.done_rows + rows))
+
+    def _keep_trail(self, tx: Transaction, book: Book) -> None:
+        traces.keep(tx, book, self._job.school, self._job.job, self._box)
 
     # ---- consent ------------------------------------------------------------------------------------------------------
 
@@ -232,24 +232,7 @@ class Run:
         )
 
     async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Tries until it is done or the domain says no: a service that is away comes back, and nothing is done twice."""
-        delay_s = _FIRST_DELAY_S
-        while True:
-            try:
-                return await attempt()
-            except Refused as refused:
-                if refused.code != "reader.not-caught-up":
-                    raise
-                why = refused.code
-            except CallFailed as failed:
-                if failed.kind == "invalid":
-                    raise
-                why = failed.code
-            except Conflict:
-                why = "stream.conflict"
-            _log.info("import.waits", job=self._job.job, reason=why)
-            await asyncio.sleep(delay_s)
-            delay_s = min(_LONGEST_DELAY_S, delay_s * 2)
+        return await insist(self._job.job, attempt)
 
 
 def _entered(pages: Pages, staff: Sequence[PlannedStaff]) -> list[tuple[PlannedStaff, str]]:

@@ -1,0 +1,41 @@
+"""A step of a job that waits for somebody else: tried until it is done or the domain says no, and done once however often it was tried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from eventkit.calls import CallFailed
+from eventkit.decider import Refused
+from eventkit.store import Conflict
+
+_FIRST_DELAY_S = 0.05
+_LONGEST_DELAY_S = 30.0
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+async def insist(job: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Tries until it is done or the domain says no: a service that is away comes back, and nothing is done twice."""
+    delay_s = _FIRST_DELAY_S
+    while True:
+        try:
+            return await attempt()
+        except Refused as refused:
+            if refused.code != "reader.not-caught-up":
+                raise
+            why = refused.code
+        except CallFailed as failed:
+            if failed.kind == "invalid":
+                raise
+            why = failed.code
+        except Conflict:
+            why = "stream.conflict"
+        _log.info("import.waits", job=job, reason=why)
+        await asyncio.sleep(delay_s)
+        delay_s = min(_LONGEST_DELAY_S, delay_s * 2)
