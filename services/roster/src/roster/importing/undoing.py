@@ -73,6 +73,12 @@ class Undoing:
         told = self._book.told(decider, identifier) if told is None else told
         return first_resting(decider, told, self._wrong) is not None
 
+    def _edited_since(self, person: str, *, entered: bool) -> bool:
+        """Whether the details were changed after the import: of whom it entered, by whatever else changed them at all."""
+        if entered:
+            return any(not self._wrong(recorded) for recorded in self._book.told(DETAILS, person))
+        return self._rested_on(DETAILS, person)
+
     # ---- people -------------------------------------------------------------------------------------------------------
 
     def _pupil(self, trace: Trace) -> str:
@@ -80,11 +86,11 @@ class Undoing:
         told = book.told(PUPIL, person)
         if self._rested_on(PUPIL, person, told):
             return "pupil.acted-on-since"
-        if self._rested_on(DETAILS, person):
+        if self._edited_since(person, entered=trace.entered):
             return "person.edited-since"
         links = [event for recorded in told if self._wrong(recorded) and isinstance(event := recorded.event(), GuardianLinked)]
         # Without the link nobody would be left whom the guardian is one of.
-        if any(self._entered(link.guardian) and self._rested_on(DETAILS, link.guardian) for link in links):
+        if any(self._entered(link.guardian) and self._edited_since(link.guardian, entered=True) for link in links):
             return "guardian.edited-since"
         book.touched.by_leaving(book.people.get(person))
         book.take_back(PUPIL, person, self._wrong)
@@ -124,7 +130,7 @@ class Undoing:
             return "staff.acted-on-since"
         if trace.entered and self._is_there(select(class_table.c.class_id).where(class_table.c.teacher == person)):
             return "staff.teaches"
-        if self._rested_on(DETAILS, person):
+        if self._edited_since(person, entered=trace.entered):
             return "person.edited-since"
         book.take_back(STAFF, person, self._wrong)
         if not trace.entered:
@@ -133,7 +139,7 @@ class Undoing:
 
     def _details(self, trace: Trace) -> str:
         """Of who has no other facts, or none any more."""
-        if self._rested_on(DETAILS, trace.subject):
+        if self._edited_since(trace.subject, entered=trace.entered):
             return "person.edited-since"
         if trace.entered:
             self._book.take_back(DETAILS, trace.subject, self._wrong)
