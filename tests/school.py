@@ -178,6 +178,8 @@ async def weeks(school: School) -> None:
     refusing, refusal = refusals[-1]
     unsigned = consent.Invalidate(school=SCHOOL, consent_id=refusal, reason=InvalidationReason.NOT_SIGNED)
     await school.act(consent.INVALIDATE, unsigned, _DIRECTOR)
+    mistaken = consent.InvalidateDecisions(school=SCHOOL, consent_ids=(refusal,), reason=InvalidationReason.RECORDED_BY_MISTAKE)
+    await school.act(consent.INVALIDATE_DECISIONS, mistaken)  # which never was valid anyhow
     await school.act(consent.RECORD_DECISION, refusing.model_copy(update={"happened_on": date(2015, 8, 24)}), _ADMINISTRATOR)
     codes = await issue(school, [*school.staff, *(one for pupil in school.pupils for one in (pupil.person, pupil.guardian))])
     codes |= await issue(school, [second.person], reissue=True)

@@ -56,6 +56,9 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.import-status": {ADMINISTRATOR},
     "roster.export": {DIRECTOR, ADMINISTRATOR},
     "roster.export-part": {DIRECTOR, ADMINISTRATOR},
+    # Taking an import back, and finding its id, the office does
+    "roster.roll-back-import": {DIRECTOR, ADMINISTRATOR},
+    "roster.imports": {DIRECTOR, ADMINISTRATOR},
     # Ids are for whoever works with them, names for the office and for services that act for somebody
     "roster.people": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
@@ -72,6 +75,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "consent.withdraw": {ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
     # What never was valid the office says
     "consent.invalidate": {DIRECTOR, ADMINISTRATOR},
+    "consent.invalidate-decisions": {SERVICE},
     "consent.status": {DIRECTOR, ADMINISTRATOR, SERVICE},
     # Accounts: whoever holds a code needs no role
     "identity.issue-credentials": {ADMINISTRATOR, CLASS_TEACHER},

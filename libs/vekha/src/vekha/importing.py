@@ -1,4 +1,5 @@
-"""`vekha import`: hands a roster file to the school's roster, follows the job, and brings the rejected rows back as a file."""
+"""`vekha import`: hands a roster file to the school's roster, follows the job, and brings the rejected rows back as a file; lists a
+school's imports, and rolls one back."""
 
 from __future__ import annotations
 
@@ -14,7 +15,22 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from contracts.roster import IMPORT, IMPORT_STATUS, UPLOAD, ImportedTable, ImportJob, ImportRoster, ImportStatus, LegalBasis, UploadPart
+from contracts.roster import (
+    IMPORT,
+    IMPORT_STATUS,
+    IMPORTS,
+    ROLL_BACK_IMPORT,
+    UPLOAD,
+    ImportedTable,
+    ImportJob,
+    ImportRoster,
+    ImportsQuery,
+    ImportStatus,
+    LegalBasis,
+    RollBackImport,
+    RollBackStatus,
+    UploadPart,
+)
 from vekha import output
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
@@ -25,6 +41,7 @@ _PART_BYTES = 256 * 1024
 _MAX_PARTS = 512
 _FIRST_PAUSE_S = 0.02  # a small file is entered in a moment
 _LONGEST_PAUSE_S = 0.2
+_FILE = "file"
 
 
 def _legal_basis(_context: click.Context, _parameter: click.Parameter, value: str | None) -> LegalBasis | None:
@@ -37,7 +54,21 @@ def _legal_basis(_context: click.Context, _parameter: click.Parameter, value: st
         raise click.BadParameter("CODE:REF, e.g. law:273-FZ; codes are law, contract, court-order and guardianship-authority") from None
 
 
-@click.command("import")
+class _Imports(click.Group):
+    """Whatever is none of its commands is a file to import."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in self.get_help_option_names(ctx):
+            args = [_FILE, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("import", cls=_Imports, no_args_is_help=False)
+def import_roster() -> None:
+    """Import roster files, list a school's imports, and roll one back. `vekha import PATH` is short for `vekha import file PATH`."""
+
+
+@import_roster.command(_FILE)
 @click.argument("path", type=click.Path(path_type=Path, readable=False))
 @click.option("--school", type=ID, metavar="ID", required=True)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
@@ -45,7 +76,7 @@ def _legal_basis(_context: click.Context, _parameter: click.Parameter, value: st
 @as_option
 @target_options
 @json_option
-def import_roster(
+def import_file(
     target: Target, path: Path, school: str, dry_run: bool, legal_basis: LegalBasis | None, acting_as: str | None, as_json: bool
 ) -> int:
     """Import pupils, staff or classes from our xlsx or csv template, a folder or zip of such csv files, or a OneRoster 1.1 or 1.2 export.
@@ -106,6 +137,78 @@ async def _import(
     else:
         _tell(status, rejected_file, dry_run=dry_run)
     return Exit.INVALID if status.rejected or status.rejected_rows else Exit.OK
+
+
+@import_roster.command("list")
+@click.option("--school", type=ID, metavar="ID", required=True)
+@as_option
+@target_options
+@json_option
+def list_imports(target: Target, school: str, acting_as: str | None, as_json: bool) -> int:
+    """List a school's imports of the last 30 days, the newest first, with the ids by which they are rolled back."""
+    return run(_list(target, school, acting_as, as_json=as_json))
+
+
+async def _list(target: Target, school: str, acting_as: str | None, *, as_json: bool) -> int:
+    async with connected(target) as client:
+        cards = (await client.ask(IMPORTS, ImportsQuery(school=school), as_=acting_as)).reply
+    if as_json:
+        output.print_json(cards.model_dump(mode="json"))
+        return Exit.OK
+    for card in cards.imports:
+        click.echo(
+            f"{card.import_id}  {card.day}  {card.state:12}  {card.created} created, {card.updated} updated, {card.rejected} rejected"
+        )
+    if not cards.imports:
+        output.remark("There are no imports of the last 30 days.")
+    return Exit.OK
+
+
+@import_roster.command("roll-back")
+@click.argument("import_id", type=ID, metavar="IMPORT_ID")
+@click.option("--school", type=ID, metavar="ID", required=True)
+@as_option
+@target_options
+@json_option
+def roll_back(target: Target, import_id: str, school: str, acting_as: str | None, as_json: bool) -> int:
+    """Take an import back as if it had never been: whom it entered is gone, whom it changed is as before.
+
+    Whom something else rests on since, a move to another class, say, is left whole, and listed with the reason.
+    """
+    return run(_roll_back(target, import_id, school, acting_as, as_json=as_json))
+
+
+async def _roll_back(target: Target, import_id: str, school: str, acting_as: str | None, *, as_json: bool) -> int:
+    request = RollBackImport(school=school, import_id=import_id)
+    async with connected(target) as client:
+        with output.progress() as progress:
+            task = progress.add_task(import_id, total=None)
+            status = (await client.ask(ROLL_BACK_IMPORT, request, as_=acting_as, timeout_s=60.0)).reply
+            pause_s = _FIRST_PAUSE_S
+            while status.state == "running":
+                progress.update(task, completed=status.done, total=status.total or None)
+                await asyncio.sleep(pause_s)
+                pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.2)
+                status = (await client.ask(ROLL_BACK_IMPORT, request, as_=acting_as, timeout_s=60.0)).reply
+    if status.state == "failed":
+        raise Failure(status.error_code or "rollback.failed", status.error_text or f"The roll-back of {import_id} failed.")
+    if as_json:
+        output.print_json(status.model_dump(mode="json"))
+    else:
+        _tell_rolled_back(status)
+    return Exit.OK
+
+
+def _tell_rolled_back(status: RollBackStatus) -> None:
+    for one in status.left:
+        click.echo(f"{one.kind} {one.id} is left: {one.code}: {one.text}")
+    if status.left_total > len(status.left):
+        output.remark(f"{status.left_total - len(status.left)} more are left.")
+    gone = {"pupils": status.pupils, "guardians": status.guardians, "staff": status.staff, "classes": status.classes}
+    words = ", ".join(f"{number} {what}" for what, number in gone.items())
+    click.echo(
+        f"Gone: {words}. Put back as before: {status.put_back}. Decisions invalidated: {status.decisions}. Left: {status.left_total}."
+    )
 
 
 def read(path: Path) -> tuple[str, bytes]:
