@@ -216,8 +216,10 @@ def check_stopped(data: Path, scratch: Path) -> None:
         assert record.projected(data, service) == record.rebuilt(projection, logs, scratch / f"rebuilt-{service}.db"), service
     facts = {service: [(event, *event.facts()) for event in record.events(messages)] for service, messages in logs.items()}
 
-    entered = {fact["person"] for _, type_name, fact in facts["roster"] if type_name in _ENTERED}
-    entered |= {fact["guardian"] for _, type_name, fact in facts["roster"] if type_name == "roster.guardian-linked.v1"}
+    annulled = {fact["event"] for _, type_name, fact in facts["roster"] if type_name == "roster.entry-annulled.v1"}
+    of_roster = [(type_name, fact) for event, type_name, fact in facts["roster"] if event.id not in annulled]
+    entered = {fact["person"] for type_name, fact in of_roster if type_name in _ENTERED}
+    entered |= {fact["guardian"] for type_name, fact in of_roster if type_name == "roster.guardian-linked.v1"}
     assert _column(data, "roster", "SELECT person FROM vault") == Counter(entered)
     decided = [fact["consent_id"] for _, type_name, fact in facts["consent"] if type_name in _DECIDED]
     assert _column(data, "consent", "SELECT consent_id FROM consent") == Counter(decided)
