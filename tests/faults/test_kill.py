@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -16,7 +17,7 @@ from random import Random
 import pytest
 
 from contracts import operations, roster
-from contracts.roster import RosterImportCompleted
+from contracts.roster import EntryAnnulled, RosterImportCompleted
 from roster.files import read_roster
 from tests import record
 from tests.conftest import Lived
@@ -125,6 +126,47 @@ async def test_an_import_that_was_cut_off_twice_enters_everybody_once(tmp_path: 
     completed = [event for event in record.events(record.logs(data)["roster"]) if event.type == RosterImportCompleted.type]
     assert len(completed) == 2
     check_stopped(data, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_roll_back_that_was_cut_off_twice_leaves_nobody_and_the_file_can_be_imported_again(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    data = tmp_path / "data"
+    with running(data, "--manual-clock", "2015-08-24T10:00:00+03:00") as up:
+        async with _client(data) as client:
+            await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
+            await _finished(client, await _begin_import(client, "school-classes.xlsx"))
+            job = await _begin_import(client, "school-pupils.xlsx")
+            entered = await _finished(client, job)
+            await _roll_back(client, job)
+            await _killed_after(up, random.uniform(0.0, 1.5))
+    _until(lambda: _processes(data) == [])
+    with running(data) as up:
+        await _killed_after(up, random.uniform(0.0, 1.5))
+    _until(lambda: _processes(data) == [])
+    with running(data) as up:
+        async with _client(data) as client:
+            status = await _roll_back(client, job)
+            while status.state == "running":
+                await asyncio.sleep(0.1)
+                status = await _roll_back(client, job)
+            assert (status.state, status.pupils, status.left_total, status.done) == ("done", entered.created, 0, status.total)
+            school = (await client.ask(roster.SCHOOL, roster.SchoolQuery(school=SCHOOL))).reply
+            assert (school.pupils, school.guardians) == (0, 0)
+            again = await _finished(client, await _begin_import(client, "school-pupils.xlsx"))
+            assert (again.state, again.created, again.rejected) == ("done", entered.created, ())
+            await check_running(client, data)
+        assert up.end() == 0
+    told = Counter(event.type for event in record.events(record.logs(data)["roster"]))
+    assert (told["roster.import-rolled-back.v1"], told["roster.pupil-enrolled.v1"]) == (1, 2 * entered.created)
+    annulled = [event.facts()[1]["event"] for event in record.events(record.logs(data)["roster"]) if event.type == EntryAnnulled.type]
+    assert len(annulled) == len(set(annulled))
+    check_stopped(data, tmp_path)
+
+
+async def _roll_back(client: Client, job: str) -> roster.RollBackStatus:
+    """Begins it, or tells how far it is."""
+    return (await client.ask(roster.ROLL_BACK_IMPORT, roster.RollBackImport(school=SCHOOL, import_id=job))).reply
 
 
 async def _check_the_next_start(data: Path, load: Load, scratch: Path, vekha: Vekha) -> None:
