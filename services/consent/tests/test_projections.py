@@ -22,10 +22,11 @@ from contracts.consent import (
     SubjectKind,
     Terms,
 )
-from contracts.event import Event
+from contracts.event import AnnulmentReason, Event
 from contracts.roster import (
     ClassClosed,
     ClassDeclared,
+    EntryAnnulled,
     GuardianLinked,
     GuardianUnlinked,
     Position,
@@ -155,6 +156,27 @@ def test_any_interleaving_in_any_batches_ends_in_the_same_rows(roster: list[Even
     cuts = sorted(data.draw(st.lists(st.integers(0, len(merged)), max_size=4)))
     batches = [merged[start:end] for start, end in zip([0, *cuts], [*cuts, len(merged)], strict=True)]
     assert after(batches) == after(one_by_one)
+
+
+@given(roster=st.lists(of_roster, max_size=25), data=st.data())
+def test_what_is_annulled_leaves_the_rows_of_a_record_in_which_it_never_was(roster: list[Event], data: st.DataObject):
+    told = recorded(roster)
+    wrong = [
+        one.position
+        for one, event in zip(told, roster, strict=True)
+        if isinstance(event, PupilAssignedToClass | GuardianLinked) and data.draw(st.booleans())
+    ]
+    annulments = [annulment(told[position - 1], len(told) + nth) for nth, position in enumerate(reversed(wrong), 1)]
+    assert after([told, annulments]) == after([[one for one in told if one.position not in wrong]])
+
+
+def annulment(wrong: Recorded, position: int) -> Recorded:
+    """As roster records it, in the stream of the pupil."""
+    event = EntryAnnulled(event=wrong.id, position=wrong.position, event_type=wrong.type, reason=AnnulmentReason.IMPORT_ROLLED_BACK)
+    stream = f"pupil-school-7.{wrong.facts()[1]['pupil']}"
+    draft = Draft(event, stream, position, "school-7", DAY, Origin("operator", "c", "c"))
+    at = "2015-08-17T06:00:00.000000Z"
+    return decode(stamp(draft, service="roster", position=position, event_id=f"e-{position}", recorded_at=at))
 
 
 def test_only_what_still_stands_has_an_end():

@@ -20,13 +20,14 @@ from contracts.consent import (
     SubjectKind,
     Terms,
 )
-from contracts.event import Event
+from contracts.event import AnnulmentReason, Event
 from contracts.identity import AccountActivated, AccountBlocked, Channel, CredentialsHandedOver, CredentialsIssued
 from contracts.roster import (
     ClassClosed,
     ClassDeclared,
     CoordinatorAppointed,
     CoordinatorRelieved,
+    EntryAnnulled,
     GuardianAbsenceRecorded,
     GuardianLinked,
     GuardianUnlinked,
@@ -195,6 +196,29 @@ def test_any_interleaving_in_any_batches_ends_in_the_same_rows(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(merged)), max_size=4)))
     batches = [merged[start:end] for start, end in zip([0, *cuts], [*cuts, len(merged)], strict=True)]
     assert after(batches) == after(one_by_one)
+
+
+@given(roster=st.lists(of_roster, max_size=25), data=st.data())
+def test_what_is_annulled_leaves_everybody_as_if_it_had_never_been_said(roster: list[Event], data: st.DataObject):
+    told = recorded("roster", roster)
+    wrong = [
+        one.position
+        for one, event in zip(told, roster, strict=True)
+        if isinstance(event, PupilAssignedToClass | GuardianLinked) and data.draw(st.booleans())
+    ]
+    annulments = [annulment(told[position - 1], len(told) + nth) for nth, position in enumerate(reversed(wrong), 1)]
+    _, with_annulments = after([told, annulments])
+    _, without = after([[one for one in told if one.position not in wrong]])
+    assert with_annulments == without
+
+
+def annulment(wrong: Recorded, position: int) -> Recorded:
+    """As roster records it, in the stream of the pupil."""
+    event = EntryAnnulled(event=wrong.id, position=wrong.position, event_type=wrong.type, reason=AnnulmentReason.IMPORT_ROLLED_BACK)
+    stream = f"pupil-school-7.{wrong.facts()[1]['pupil']}"
+    draft = Draft(event, stream, position, "school-7", DAY, Origin("operator", "c-1", "c-1"))
+    at = "2015-08-17T06:00:00.000000Z"
+    return decode(stamp(draft, service="roster", position=position, event_id=f"roster-{position}", recorded_at=at))
 
 
 @given(roster=st.lists(of_roster, max_size=25))

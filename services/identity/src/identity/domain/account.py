@@ -28,7 +28,9 @@ from contracts.identity import (
 )
 from eventkit.decider import Decider, Refused
 
-BlockReason = Literal["consent-withdrawn", "consent-refused", "consent-expired", "consent-invalidated", "left", "dismissed", "never-entered"]
+BlockReason = Literal[
+    "consent-withdrawn", "consent-refused", "consent-expired", "consent-invalidated", "left", "dismissed", "never-entered"
+]
 
 
 @dataclass(frozen=True, slots=True)
