@@ -60,6 +60,7 @@ from contracts.roster import (
     GuardianAbsenceRecorded,
     GuardianLinked,
     GuardianUnlinked,
+    ImportRolledBack,
     IssueKind,
     LegalBasis,
     LessonTime,
@@ -487,6 +488,24 @@ def test_a_reason_for_having_no_guardian_ends_when_somebody_is_linked_after_all(
     school.happened(aug(21), linked("p1", "f"))
     school.happened(aug(24), unlinked("p1", "f"))
     assert school.states(14, aug(20), aug(21), aug(24)) == ["done", "done", "reopened"]
+
+
+def test_step_14_is_undone_on_every_day_when_the_import_that_entered_a_family_is_rolled_back_and_done_again_by_the_next(
+    school: School,
+) -> None:
+    a_class(school, aug(19), pupils=1)
+    a_family(school, aug(20), "p1", 1)
+    entries = [one for one in school.logs.events["roster"] if one.type.endswith(("pupil-enrolled.v1", "guardian-linked.v1"))]
+    assert school.states(14, aug(20), aug(24)) == ["done", "done"]
+    for entry in reversed(entries):
+        reason = AnnulmentReason.IMPORT_ROLLED_BACK
+        school.happened(aug(20), EntryAnnulled(event=entry.id, position=entry.position, event_type=entry.type, reason=reason))
+    counts = {"pupils": 1, "guardians": 1, "staff": 0, "classes": 0, "put_back": 0, "left": 0, "decisions": 0}
+    school.happened(aug(24), ImportRolledBack(import_id="i-1", **counts))
+    assert school.states(14, aug(20), aug(24)) == ["not_started", "not_started"]
+    assert (school.count(14, aug(24)), school.step(14, aug(24)).first_completed_on) == ((0, 1), None)
+    school.happened(aug(26), enrolled("p1", "1a", 1), linked("p1", "p1-m"))
+    assert school.states(14, aug(24), aug(26)) == ["not_started", "done"]
 
 
 def test_step_14_is_undone_by_an_arrival_and_done_again_when_that_pupil_is_entered(school: School) -> None:
