@@ -143,6 +143,8 @@ async def test_every_projection_equals_its_rebuild_after_a_roll_back(tmp_path: P
         later = (await here.imported(zip_of(classes=[klass("Б", "2")], pupils=[moved, {**child(4), "Класс": "5Б", **parent(1)}]))).job
         await here.rolled_back(later)
         live = await here.rows()
+        teacher = (await here.ask(roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).classes[0].teacher
+        assert teacher is not None
         await here.rolled_back(job)
         await here.imported(zip_of(**WHOLE))
         assert await here.rows() == live

@@ -858,6 +858,32 @@ async def test_annulling_twice_records_once_and_what_came_later_is_annulled_firs
     assert [event.type.split(".")[1] for event in await told(store)] == ["class-headcount-declared"] * 2 + ["entry-annulled"] * 2
 
 
+def taking_back(*wrong: str, class_id: str = "7a") -> Work:
+    def work(tx: Transaction) -> int | None:
+        tx.take_back(HEADCOUNT, class_id, lambda recorded: recorded.id in wrong, EntryAnnulled, AnnulmentReason.IMPORT_ROLLED_BACK)
+        return tx.state(HEADCOUNT, class_id)
+
+    return work
+
+
+async def test_what_is_taken_back_together_is_annulled_the_newest_first_and_once(store: Store) -> None:
+    await send(store, count("7a", 20, 25, 30))
+    _, second, third = await told(store)
+    assert (await send(store, taking_back(second.id, third.id))).reply == 20
+    assert (await send(store, taking_back(second.id, third.id))).reply == 20
+    annulled = [event.facts()[1]["event"] for event in await told(store) if event.type == EntryAnnulled.type]
+    assert annulled == [third.id, second.id]
+    assert (await send(store, taking_back("nobody", class_id="8b"))).reply is None
+    assert (await send(store, count("7a", 30))).position == 6
+
+
+async def test_nothing_is_taken_back_where_what_stays_rests_on_some_of_it(store: Store) -> None:
+    await send(store, count("7a", 20, 25, 30))
+    first, second, _ = await told(store)
+    assert await outcome(send(store, taking_back(first.id, second.id))) == "entry.rested-on"
+    assert len(await told(store)) == 3
+
+
 async def test_an_annulment_cannot_be_annulled(store: Store) -> None:
     await send(store, count("7a", 20))
     await send(store, annulling((await told(store))[-1].id))

@@ -202,7 +202,8 @@ def _unlink(connection: Connection, pupil: str, position: int) -> None:
     of_pair = select(link.legal_representative).where(link.pupil == pupil, link.guardian == guardian)
     if (represents := connection.execute(of_pair.order_by(link.position.desc()).limit(1)).scalar()) is not None:
         connection.execute(insert(guardianship_table).values(pupil=pupil, guardian=guardian, legal_representative=represents))
-    if connection.execute(select(link.pupil).where(link.guardian == guardian).limit(1)).first() is None:
+    ever_linked = select(link.pupil).where(link.guardian == guardian, link.legal_representative.is_not(None))
+    if connection.execute(ever_linked.limit(1)).first() is None:
         person = person_table.c
         connection.execute(delete(person_table).where(person.person == guardian, person.kind == SubjectKind.GUARDIAN))
 

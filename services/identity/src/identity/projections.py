@@ -97,6 +97,13 @@ guardianship_table = Table(
     Column("legal_basis", Boolean, nullable=False),
 )
 
+teaching_table = Table(
+    "teaching",
+    metadata,
+    Column("class_id", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("person", Text, nullable=False),
+)
 assignment_table = Table(
     "assignment",
     metadata,
@@ -116,8 +123,9 @@ link_table = Table(
     Column("legal_basis", Boolean),
     Column("annulled", Boolean, nullable=False),
 )
-"""What was said of pupils' classes and guardians, and at which of roster's positions: where one turns out never to have been true, the
-newest of the others holds. Without a class the pupil is assigned to none, without a legal basis (said or not) the two are unlinked."""
+"""What was said of class teachers, of pupils' classes and guardians, and at which of roster's positions: where one turns out never to have
+been true, the newest of the others holds. Without a class the pupil is assigned to none, without a legal basis (said or not) the two are
+unlinked."""
 
 consent_table = Table(
     "consent",
@@ -163,6 +171,7 @@ class People:
                     changes.drop(class_teacher_table, class_id=fact["class_id"])
                 case "roster.class-teacher-assigned.v1":
                     changes.put(class_teacher_table, class_id=fact["class_id"], school=here, person=fact["person"])
+                    changes.put(teaching_table, class_id=fact["class_id"], position=event.position, person=fact["person"])
                 case "roster.staff-hired.v1":
                     changes.put(staff_table, school=here, person=fact["person"], position=fact["position"])
                 case "roster.staff-dismissed.v1":
@@ -249,6 +258,8 @@ def _annul(connection: Connection, event: Recorded, fact: Mapping[str, Any]) -> 
     match fact["event_type"]:
         case "roster.class-declared.v1":
             connection.execute(delete(class_table).where(class_table.c.class_id == subject))
+        case "roster.class-teacher-assigned.v1":
+            _take_class_from_teacher(connection, here, subject, fact["position"])
         case "roster.staff-hired.v1":
             staff = staff_table.c
             connection.execute(delete(staff_table).where(staff.school == here, staff.person == subject))
@@ -262,6 +273,15 @@ def _annul(connection: Connection, event: Recorded, fact: Mapping[str, Any]) -> 
             _unlink(connection, here, subject, fact["position"])
         case _:
             pass
+
+
+def _take_class_from_teacher(connection: Connection, school: str, class_id: str, position: int) -> None:
+    said = teaching_table.c
+    connection.execute(delete(teaching_table).where(said.class_id == class_id, said.position == position))
+    connection.execute(delete(class_teacher_table).where(class_teacher_table.c.class_id == class_id))
+    newest = select(said.person).where(said.class_id == class_id).order_by(said.position.desc()).limit(1)
+    if (person := connection.execute(newest).scalar()) is not None:
+        connection.execute(insert(class_teacher_table).values(class_id=class_id, school=school, person=person))
 
 
 def _unassign(connection: Connection, school: str, pupil: str, position: int) -> None:
