@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -39,7 +40,7 @@ class Here:
         self.data = data
 
     async def ask(self, call: Call[Q, P], request: Q, as_: str | None = None) -> P:
-        return (await self.client.ask(call, request, as_=as_, up_to_date=True)).reply
+        return (await self.client.ask(call, request, as_=as_, up_to_date=True, timeout_s=30.0)).reply
 
     async def imported(self, content: bytes, name: str = "school.zip") -> ImportStatus:
         status = await hand_in(self.client, SCHOOL, name, content, on_progress=lambda done, total: None)
@@ -50,6 +51,7 @@ class Here:
         request = roster.RollBackImport(school=SCHOOL, import_id=job)
         status = await self.ask(roster.ROLL_BACK_IMPORT, request, ADMINISTRATOR)
         while status.state == "running":
+            await asyncio.sleep(0.05)
             status = await self.ask(roster.ROLL_BACK_IMPORT, request, ADMINISTRATOR)
         assert status.state == "done"
         return status
