@@ -278,7 +278,7 @@ class ActivateLink(Request):
     `password` is as in `Activate`.
     """
 
-    token: Annotated[str, Field(min_length=1, max_length=200, repr=False, json_schema_extra={"secret": True})]
+    token: Annotated[str, Field(min_length=1, max_length=200, repr=False)]
     password: Annotated[str | None, _PASSWORD] = None
 
 
