@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts import EVENTS
+
 ROOT = Path(__file__).parent.parent
 PROJECTS = sorted([*ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml")])
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -40,3 +42,17 @@ def test_every_line_of_the_lock_is_pinned_and_hashed():
     for requirement in requirements:
         assert re.match(r"[a-z0-9-]+==\S+", requirement), requirement
         assert "--hash=sha256:" in requirement, requirement
+
+
+def test_no_program_waits_for_an_event_in_a_version_that_is_read_as_a_newer_one():
+    """Whoever reads an event gets its newest version: a name of an older one in a reader's code would never be met."""
+    older = {name for name in EVENTS if newest_version(name) != name}
+    assert older
+    for path in (*ROOT.glob("services/*/src/**/*.py"), *ROOT.glob("libs/*/src/**/*.py"), *ROOT.glob("bench/*.py")):
+        if path.parent.name != "contracts":
+            assert {name for name in older if f'"{name}"' in path.read_text(encoding="utf-8")} == set(), path
+
+
+def newest_version(name: str) -> str:
+    event = name.rpartition(".v")[0]
+    return max((known for known in EVENTS if known.rpartition(".v")[0] == event), key=lambda known: int(known.rpartition(".v")[2]))
