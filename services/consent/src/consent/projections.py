@@ -69,15 +69,15 @@ guardianship_table = Table(
     Column("legal_representative", Boolean, nullable=False),
 )
 
-assignment_table = Table(
-    "assignment",
+class_history_table = Table(
+    "class_history",
     metadata,
     Column("pupil", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("class_id", Text),
 )
-link_table = Table(
-    "link",
+guardian_history_table = Table(
+    "guardian_history",
     metadata,
     Column("pupil", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
@@ -127,7 +127,7 @@ class People:
                     _assign(changes, event, fact["pupil"], fact["class_id"])
                 case "roster.pupil-left.v1":
                     changes.drop(pupil_class_table, pupil=fact["person"])
-                    changes.put(assignment_table, pupil=fact["person"], position=event.position, class_id=None)
+                    changes.put(class_history_table, pupil=fact["person"], position=event.position, class_id=None)
                 case "roster.guardian-linked.v1":
                     changes.put(person_table, school=event.school, person=fact["guardian"], kind=SubjectKind.GUARDIAN)
                     link = {"guardian": fact["guardian"], "pupil": fact["pupil"]}
@@ -155,12 +155,12 @@ class People:
 
 def _assign(changes: Changes, event: Recorded, pupil: str, class_id: str) -> None:
     changes.put(pupil_class_table, pupil=pupil, class_id=class_id)
-    changes.put(assignment_table, pupil=pupil, position=event.position, class_id=class_id)
+    changes.put(class_history_table, pupil=pupil, position=event.position, class_id=class_id)
 
 
 def _say_link(changes: Changes, event: Recorded, fact: Mapping[str, Any], legal_representative: bool | None) -> None:
     link = {"pupil": fact["pupil"], "position": event.position, "guardian": fact["guardian"]}
-    changes.put(link_table, **link, legal_representative=legal_representative)
+    changes.put(guardian_history_table, **link, legal_representative=legal_representative)
 
 
 def _annul(connection: Connection, event: Recorded, fact: Mapping[str, Any]) -> None:
@@ -186,8 +186,8 @@ def _annul(connection: Connection, event: Recorded, fact: Mapping[str, Any]) -> 
 
 
 def _unassign(connection: Connection, pupil: str, position: int) -> None:
-    assigned = assignment_table.c
-    connection.execute(delete(assignment_table).where(assigned.pupil == pupil, assigned.position == position))
+    assigned = class_history_table.c
+    connection.execute(delete(class_history_table).where(assigned.pupil == pupil, assigned.position == position))
     connection.execute(delete(pupil_class_table).where(pupil_class_table.c.pupil == pupil))
     newest = select(assigned.class_id).where(assigned.pupil == pupil).order_by(assigned.position.desc()).limit(1)
     if (class_id := connection.execute(newest).scalar()) is not None:
@@ -195,9 +195,9 @@ def _unassign(connection: Connection, pupil: str, position: int) -> None:
 
 
 def _unlink(connection: Connection, pupil: str, position: int) -> None:
-    link, pair = link_table.c, guardianship_table.c
+    link, pair = guardian_history_table.c, guardianship_table.c
     guardian = connection.execute(select(link.guardian).where(link.pupil == pupil, link.position == position)).scalar()
-    connection.execute(delete(link_table).where(link.pupil == pupil, link.position == position))
+    connection.execute(delete(guardian_history_table).where(link.pupil == pupil, link.position == position))
     connection.execute(delete(guardianship_table).where(pair.pupil == pupil, pair.guardian == guardian))
     of_pair = select(link.legal_representative).where(link.pupil == pupil, link.guardian == guardian)
     if (represents := connection.execute(of_pair.order_by(link.position.desc()).limit(1)).scalar()) is not None:

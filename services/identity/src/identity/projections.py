@@ -97,15 +97,15 @@ guardianship_table = Table(
     Column("legal_basis", Boolean, nullable=False),
 )
 
-teaching_table = Table(
-    "teaching",
+teacher_history_table = Table(
+    "teacher_history",
     metadata,
     Column("class_id", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("person", Text, nullable=False),
 )
-assignment_table = Table(
-    "assignment",
+class_history_table = Table(
+    "class_history",
     metadata,
     Column("school", Text, primary_key=True),
     Column("pupil", Text, primary_key=True),
@@ -113,8 +113,8 @@ assignment_table = Table(
     Column("class_id", Text),
     Column("annulled", Boolean, nullable=False),
 )
-link_table = Table(
-    "link",
+guardian_history_table = Table(
+    "guardian_history",
     metadata,
     Column("school", Text, primary_key=True),
     Column("pupil", Text, primary_key=True),
@@ -171,7 +171,7 @@ class People:
                     changes.drop(class_teacher_table, class_id=fact["class_id"])
                 case "roster.class-teacher-assigned.v1":
                     changes.put(class_teacher_table, class_id=fact["class_id"], school=here, person=fact["person"])
-                    changes.put(teaching_table, class_id=fact["class_id"], position=event.position, person=fact["person"])
+                    changes.put(teacher_history_table, class_id=fact["class_id"], position=event.position, person=fact["person"])
                 case "roster.staff-hired.v1":
                     changes.put(staff_table, school=here, person=fact["person"], position=fact["position"])
                 case "roster.staff-dismissed.v1":
@@ -244,12 +244,12 @@ _ACCOUNTS = {
 
 def _say_class(changes: Changes, event: Recorded, pupil: str, class_id: str | None) -> None:
     here = {"school": event.school, "pupil": pupil, "position": event.position}
-    changes.put(assignment_table, **here, class_id=class_id, annulled=False)
+    changes.put(class_history_table, **here, class_id=class_id, annulled=False)
 
 
 def _say_link(changes: Changes, event: Recorded, fact: Mapping[str, Any], *, legal_basis: bool | None) -> None:
     here = {"school": event.school, "pupil": fact["pupil"], "position": event.position}
-    changes.put(link_table, **here, guardian=fact["guardian"], legal_basis=legal_basis, annulled=False)
+    changes.put(guardian_history_table, **here, guardian=fact["guardian"], legal_basis=legal_basis, annulled=False)
 
 
 def _annul(connection: Connection, event: Recorded, fact: Mapping[str, Any]) -> None:
@@ -276,8 +276,8 @@ def _annul(connection: Connection, event: Recorded, fact: Mapping[str, Any]) -> 
 
 
 def _take_class_from_teacher(connection: Connection, school: str, class_id: str, position: int) -> None:
-    said = teaching_table.c
-    connection.execute(delete(teaching_table).where(said.class_id == class_id, said.position == position))
+    said = teacher_history_table.c
+    connection.execute(delete(teacher_history_table).where(said.class_id == class_id, said.position == position))
     connection.execute(delete(class_teacher_table).where(class_teacher_table.c.class_id == class_id))
     newest = select(said.person).where(said.class_id == class_id).order_by(said.position.desc()).limit(1)
     if (person := connection.execute(newest).scalar()) is not None:
@@ -285,9 +285,9 @@ def _take_class_from_teacher(connection: Connection, school: str, class_id: str,
 
 
 def _unassign(connection: Connection, school: str, pupil: str, position: int) -> None:
-    said, current = assignment_table.c, pupil_class_table.c
+    said, current = class_history_table.c, pupil_class_table.c
     of_pupil = (said.school == school) & (said.pupil == pupil)
-    connection.execute(update(assignment_table).where(of_pupil, said.position == position).values(annulled=True))
+    connection.execute(update(class_history_table).where(of_pupil, said.position == position).values(annulled=True))
     connection.execute(delete(pupil_class_table).where(current.school == school, current.pupil == pupil))
     newest = select(said.class_id).where(of_pupil, said.annulled.is_(False)).order_by(said.position.desc()).limit(1)
     if (class_id := connection.execute(newest).scalar()) is not None:
@@ -295,9 +295,9 @@ def _unassign(connection: Connection, school: str, pupil: str, position: int) ->
 
 
 def _unlink(connection: Connection, school: str, pupil: str, position: int) -> None:
-    said, current = link_table.c, guardianship_table.c
+    said, current = guardian_history_table.c, guardianship_table.c
     of_pupil = (said.school == school) & (said.pupil == pupil)
-    connection.execute(update(link_table).where(of_pupil, said.position == position).values(annulled=True))
+    connection.execute(update(guardian_history_table).where(of_pupil, said.position == position).values(annulled=True))
     guardian = connection.execute(select(said.guardian).where(of_pupil, said.position == position)).scalar()
     pair = {"school": school, "pupil": pupil, "guardian": guardian}
     connection.execute(delete(guardianship_table).where(current.school == school, current.pupil == pupil, current.guardian == guardian))
@@ -318,7 +318,7 @@ def annulled_person(rows: Rows, event: Recorded) -> str | None:
         case "roster.staff-hired.v1" | "roster.pupil-enrolled.v1":
             return _person_of(event)
         case "roster.guardian-linked.v1":
-            said = link_table.c
+            said = guardian_history_table.c
             here = (said.school == event.school) & (said.pupil == _person_of(event)) & (said.position == fact["position"])
             return next((row.guardian for row in rows(select(said.guardian).where(here))), None)
         case _:
