@@ -13,8 +13,8 @@ SUITE = .venv/bin/pytest -m $@ || test $$? -eq 5
 demo: $(READY)        # a real school walks through its plan
 	@.venv/bin/vekha demo
 
-test: $(READY)        # the fast suites of every library and service
-	@.venv/bin/pytest -m "not slow and not faults and not containers"
+test: $(READY)        # the fast suites of every library and service, in two processes with servers of their own
+	@.venv/bin/pytest -n 2 --dist loadfile -m "not slow and not faults and not containers"
 
 check: $(READY)       # style, format, types, who may import whom
 	.venv/bin/ruff check
