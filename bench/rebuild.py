@@ -221,7 +221,7 @@ async def _read_with_faststream(broker: EmbeddedBroker, bus: Client, count: int)
         if taken >= count:
             done.set()
 
-    security = SASLPlaintext(username=broker.credential.user, password=broker.credential.password, use_ssl=False)
+    security = SASLPlaintext(username=broker.credential.user, password=broker.credential.password.get_secret_value(), use_ssl=False)
     faststream = NatsBroker(broker.url, security=security, logger=None)
     subscriber = faststream.subscriber(
         f"evt.{READ_STREAM.lower()}.>",

@@ -77,7 +77,7 @@ async def test_only_the_holder_of_the_secret_gets_in(tmp_path: Path) -> None:
 
 async def test_the_secret_stands_on_no_command_line_and_in_no_file_that_others_can_read(tmp_path: Path) -> None:
     async with make_broker(tmp_path) as broker:
-        password = broker.credential.password
+        password = broker.credential.password.get_secret_value()
         assert password not in Path(f"/proc/{broker.pid}/cmdline").read_text()
         assert password not in repr(broker.credential)
         holders = [file for file in (tmp_path / "nats-run").iterdir() if password.encode() in file.read_bytes()]

@@ -147,7 +147,7 @@ def test_a_damaged_database_stops_the_start(vekha: Vekha, stopped: Path, copy_of
     assert (refused.code, refused.error["code"]) == (1, "database.unreadable")
 
 
-def test_secrets_that_are_open_to_others_are_named_by_doctor_and_at_the_start(
+def test_secrets_that_are_open_to_others_are_named_by_doctor_and_stop_the_start(
     vekha: Vekha, stopped: Path, copy_of: Callable[[Path], Path]
 ) -> None:
     data = copy_of(stopped)
@@ -157,9 +157,10 @@ def test_secrets_that_are_open_to_others_are_named_by_doctor_and_at_the_start(
     assert (examined.code, [check["check"] for check in found]) == (1, ["secrets"])
     assert "master.key" in found[0]["text"]
     assert "signing" not in found[0]["text"]
-    with running(data) as up:
-        named = [line for line in up.log.read_text().splitlines() if "secret.open-to-others" in line]
-    assert len(named) == 1
+    refused = vekha("up", "--data", data, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "secret.exposed")
+    assert "master.key" in refused.error["text"]
+    assert refused.error["hint"] == f"Type: chmod -R go= {data / 'secrets'}"
 
 
 def test_what_this_user_may_not_read_is_neither_damaged_nor_wrong_usage(stopped: Path, copy_of: Callable[[Path], Path]) -> None:

@@ -13,6 +13,7 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from contracts import plan, roster
@@ -667,17 +668,28 @@ async def test_a_row_that_is_older_than_the_record_is_not_sent_again(tmp_path: P
 @pytest.mark.parametrize("url", ["secret.org", "http://secret.org", "smtp://u:secret@", "smtp://secret.org:port", "smtp://[secret"])
 def test_a_mail_server_that_is_no_address_is_refused_at_the_start_without_saying_it(url: str) -> None:
     with pytest.raises(Refused) as refused:
-        MailServer.configured(url, "vekha@example.org")
+        MailServer.configured(url, SecretStr("p"), "vekha@example.org")
     assert refused.value.code == "mail.url-invalid"
     assert "secret" not in refused.value.text
 
 
 def test_a_mail_server_without_an_address_to_send_from_is_refused_at_the_start() -> None:
     with pytest.raises(Refused) as refused:
-        MailServer.configured("smtp://mail.example.org", None)
+        MailServer.configured("smtp://mail.example.org", None, None)
     assert refused.value.code == "mail.sender-missing"
 
 
-def test_credentials_may_hold_any_sign() -> None:
-    server = MailServer.configured("smtp://vekha%40example.org:p%40ss%2Fword@mail.example.org", "vekha@example.org")
-    assert (server.host, server.port, server.username, server.password) == ("mail.example.org", 587, "vekha@example.org", "p@ss/word")
+def test_a_user_may_hold_any_sign_and_the_password_is_shown_nowhere() -> None:
+    server = MailServer.configured("smtp://vekha%40example.org@mail.example.org", SecretStr("p@ss/word"), "vekha@example.org")
+    assert (server.host, server.port, server.username) == ("mail.example.org", 587, "vekha@example.org")
+    assert server.password is not None
+    assert server.password.get_secret_value() == "p@ss/word"
+    assert "p@ss" not in f"{server} {server!r}"
+
+
+def test_a_password_in_the_address_is_refused_and_so_is_a_user_without_one() -> None:
+    for url, code in (("smtp://u:secret@mail.example.org", "mail.password-in-url"), ("smtp://u@mail.example.org", "mail.password-missing")):
+        with pytest.raises(Refused) as refused:
+            MailServer.configured(url, None, "vekha@example.org")
+        assert refused.value.code == code
+        assert "secret@" not in refused.value.text

@@ -80,7 +80,7 @@ NAMING: Mapping[str, str] = {
 class Request(BaseModel):
     """What a caller asks. Unknown fields are refused, so that a misspelt one is never silently ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class SchoolRequest(Request):

@@ -32,7 +32,7 @@ _TYPE = re.compile(r"(roster|consent|identity|plan|notifier)\.([a-z0-9]+(?:-[a-z
 class Value(BaseModel):
     """An immutable value that admits no unknown field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Event(Value):

@@ -22,10 +22,12 @@ import subprocess
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from pydantic import SecretStr
 
 from eventkit.child import tied_to_us
 
@@ -69,7 +71,7 @@ class SecretUnusable(BrokerError):
 class Credential:
     """What a client of the server shows: a user's name and the password that its secret file holds."""
 
-    password: str = field(repr=False)
+    password: SecretStr
     user: str = USER
 
     @classmethod
@@ -80,7 +82,7 @@ class Credential:
             raise SecretUnusable(f"{secret_file} cannot be read: {error}. Put the file back from its backup.") from error
         if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", password):
             raise SecretUnusable(f"{secret_file} must hold one line of 16 to 128 letters, digits, '-' and '_'.")
-        return cls(password)
+        return cls(SecretStr(password))
 
 
 class EmbeddedBroker:
@@ -196,7 +198,7 @@ class EmbeddedBroker:
 listen: "127.0.0.1:{-1 if self.port is None else self.port}"
 server_name: "embedded"
 max_payload: {MAX_PAYLOAD_BYTES}
-authorization {{ user: {_quoted(self.credential.user)}, password: {_quoted(self.credential.password)} }}
+authorization {{ user: {_quoted(self.credential.user)}, password: {_quoted(self.credential.password.get_secret_value())} }}
 jetstream {{ store_dir: {_quoted(self.store_dir)} }}
 pid_file: {_quoted(self.run_dir / "nats-server.pid")}
 ports_file_dir: {_quoted(self.run_dir)}

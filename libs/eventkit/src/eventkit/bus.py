@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -22,7 +23,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from eventkit.broker import Credential
-from eventkit.jetstream import disconnect
+from eventkit.jetstream import disconnect, told
 from eventkit.tasks import ended
 
 _MAX_CALLS_AT_ONCE = 256  # well beyond the append queue's batches, so that a batch can fill while another commits
@@ -31,6 +32,11 @@ _LEAVE_TIMEOUT_S = 2
 _LAST_CALLS_S = 0.02  # calls that the broker had already routed to us may still come after it has confirmed that we left
 
 _log = structlog.get_logger(__name__)
+
+# FastStream prints by itself, with a handler of its own; through the root's it says no more than the others.
+_faststream = logging.getLogger("faststream")
+_faststream.handlers.clear()
+_faststream.propagate = True
 
 AnswerCall = Callable[[str, bytes], Awaitable[bytes]]
 """From a call's name (`roster.open-school`) and the bytes of its request to the bytes of its answer; never raises."""
@@ -46,7 +52,7 @@ class CallServer:
         self._room = asyncio.Semaphore(_MAX_CALLS_AT_ONCE)
         self._broker = NatsBroker(
             url,
-            security=SASLPlaintext(username=credential.user, password=credential.password, use_ssl=False),
+            security=SASLPlaintext(username=credential.user, password=credential.password.get_secret_value(), use_ssl=False),
             name=f"{service}-calls",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
@@ -101,14 +107,14 @@ class CallServer:
         try:
             await request.respond(answer)
         except errors.Error as error:
-            _log.warning("call.unanswered", call=request.subject, error=str(error) or type(error).__name__)
+            _log.warning("call.unanswered", call=request.subject, **told(error))
 
     def _done(self, call: asyncio.Task[None]) -> None:
         self._under_way.discard(call)
         self._room.release()
 
     async def _troubled(self, error: Exception) -> None:
-        _log.warning("bus.connection-trouble", error=str(error) or type(error).__name__)
+        _log.warning("bus.connection-trouble", **told(error))
 
 
 async def _verbatim(message: NatsMessage) -> NatsMessage:

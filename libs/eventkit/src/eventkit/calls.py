@@ -41,6 +41,9 @@ class CallRequest(msgspec.Struct, omit_defaults=True):
     traceparent: str | None = None
     after: dict[str, int] | None = None
 
+    def __repr__(self) -> str:  # neither body nor token
+        return f"CallRequest(command_id={self.command_id!r})"
+
 
 class CallError(msgspec.Struct):
     """A refusal or failure on the wire. `kind`: the domain says no, somebody else was first, the body is wrong, or trouble."""
@@ -60,6 +63,9 @@ class CallReply(msgspec.Struct, omit_defaults=True):
     at: dict[str, int] | None = None
     command_id: str | None = None
     error: CallError | None = None
+
+    def __repr__(self) -> str:  # a reply may hold codes and names
+        return f"CallReply(command_id={self.command_id!r}, error={self.error!r})"
 
 
 class CallFailed(Exception):

@@ -12,7 +12,8 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from nats.aio.client import Client
-from sqlalchemy.engine import URL
+from pydantic import SecretStr
+from sqlalchemy.engine import URL, make_url
 
 from contracts import operations
 from contracts.call import Role
@@ -49,6 +50,7 @@ class Instance:
         database_url: Callable[[str], str | URL],
         production: bool = False,
         smtp_url: str | None = None,
+        smtp_password: SecretStr | None = None,
         mail_from: str | None = None,
         monitors_file: str | None = None,
         activation_page: str | None = None,
@@ -62,13 +64,14 @@ class Instance:
             name: build(
                 Settings(
                     name=name,
-                    database_url=database_url(name),
+                    database_url=make_url(database_url(name)),
                     nats_url=nats_url,
                     nats_credential=nats_credential,
                     secrets=secrets,
                     clock=clock,
                     production=production,
                     smtp_url=smtp_url,
+                    smtp_password=smtp_password,
                     mail_from=mail_from,
                     monitors_file=monitors_file,
                     activation_page=activation_page,

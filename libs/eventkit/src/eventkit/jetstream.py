@@ -83,13 +83,13 @@ async def connect(url: str, credential: Credential, *, name: str, closed: Callab
     """A connection that comes back by itself for as long as it takes. `closed` is called if it ever ends; nothing works after that."""
 
     async def troubled(error: Exception) -> None:
-        _log.warning("bus.connection-trouble", connection=name, error=str(error) or type(error).__name__)
+        _log.warning("bus.connection-trouble", connection=name, **told(error))
 
     nc = _Connection()
     await nc.connect(
         url,
         user=credential.user,
-        password=credential.password,
+        password=credential.password.get_secret_value(),
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=cast("int", 0.25),  # seconds; the annotation says int, the client only ever sleeps for it
@@ -106,6 +106,12 @@ async def disconnect(nc: Client) -> None:
         await nc.close()
     except (errors.Error, OSError):  # it was down, with something left to send
         return
+
+
+def told(error: Exception) -> dict[str, str]:
+    """What a log may say of an error that the client or the server words: its type, and a code where there is one."""
+    code = error.code if isinstance(error, BusError) else "permissions.violation" if "permissions violation" in str(error).lower() else None
+    return {"error": type(error).__name__} | ({} if code is None else {"code": code})
 
 
 class JetStream:
@@ -340,10 +346,10 @@ class BusReader:
                     pause_s = 0.0
                 if pull.jumped_to is not None:
                     await self._explain_jump(after + 1, pull.jumped_to)
-                reason = pull.lost or "messages were lost on their way"
+                reason = pull.lost or "messages-lost"
                 _log.warning("bus.reading-again", stream=self.stream, durable=self.durable, after=after, reason=reason)
             except (BusUnavailable, errors.Error) as error:
-                _log.warning("bus.reading-again", stream=self.stream, durable=self.durable, after=after, reason=str(error))
+                _log.warning("bus.reading-again", stream=self.stream, durable=self.durable, after=after, **told(error))
             finally:
                 await pull.close()
             pause_s = min(1.0, pause_s * 2 or 0.02)
@@ -417,9 +423,9 @@ class _Pull:
                 silent_s = 0.0 if self._heard else silent_s + limit_s
                 self._heard = False
                 if silent_s > 2 * self._heartbeat_s + 1.0:
-                    self.lost = "no heartbeat"
+                    self.lost = "no-heartbeat"
             if _broken_since(self._reconnects, self._nc):
-                self.lost = self.lost or "connection broken"
+                self.lost = self.lost or "connection-broken"
 
     async def _take(self) -> list[BusMessage]:
         batch, self._buffer = self._buffer[: self._size], self._buffer[self._size :]
@@ -464,7 +470,7 @@ class _Pull:
             self._outstanding -= int(headers.get("Nats-Pending-Messages", self._size))
             await self._ask_for_more()
         else:
-            self.lost = f"{status} {words}".strip()
+            self.lost = "-".join(["status", status or "none", *words.lower().split()])
             self._woken.set()
 
 

@@ -16,7 +16,7 @@ import structlog
 from nats.aio.client import Client
 
 from eventkit.faults import reach
-from eventkit.jetstream import BusError, BusMessage, JetStream, PipelinedPublisher
+from eventkit.jetstream import BusError, BusMessage, JetStream, PipelinedPublisher, told
 from eventkit.telemetry import trouble
 
 _READ_LIMIT = 1000  # positions taken from the log at a time
@@ -190,7 +190,7 @@ class Relay:
     def _wait_because(self, error: Exception) -> None:
         self.state = RelayState.WAITING
         if str(error) != self.trouble:
-            known = {"error": str(error)} if isinstance(error, BusError) else trouble(error)
+            known = told(error) if isinstance(error, BusError) else trouble(error)
             _log.warning("relay.waiting", service=self.service, stream=self.stream, **known)
         self.trouble = str(error)
 

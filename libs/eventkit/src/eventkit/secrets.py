@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from pydantic import SecretBytes
 
 from contracts.event import SERVICES
 
@@ -42,8 +43,8 @@ class Secrets:
         missing = [name for name in _names() if not (folder / name).is_file()]
         if missing:
             raise SecretMissing(f"{folder} lacks {', '.join(missing)}. Put the file back from where the instance's secrets are kept.")
-        self._master = _key(folder / _MASTER)
-        self._keys: dict[str, bytes] = {}
+        self._master = SecretBytes(_key(folder / _MASTER))
+        self._keys: dict[str, SecretBytes] = {}
 
     @classmethod
     def make(cls, folder: Path) -> Secrets:
@@ -59,8 +60,8 @@ class Secrets:
         """A key of 32 bytes for one purpose, always the same one in this instance."""
         if purpose not in self._keys:
             derivation = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=f"vekha/{purpose}".encode())
-            self._keys[purpose] = derivation.derive(self._master)
-        return self._keys[purpose]
+            self._keys[purpose] = SecretBytes(derivation.derive(self._master.get_secret_value()))
+        return self._keys[purpose].get_secret_value()
 
     def mac(self, purpose: str, data: bytes) -> str:
         """HMAC-SHA256 in hex under the purpose's key: tells equal from different, and nothing to who lacks the key."""

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import structlog
 from nats.aio.client import Client
+from pydantic import SecretStr
 from sqlalchemy import Connection, MetaData, select
 from sqlalchemy.engine import URL
 
@@ -73,13 +74,14 @@ class Settings:
     """Everything in which one instance of a service differs from another."""
 
     name: str
-    database_url: str | URL
+    database_url: URL
     nats_url: str
     nats_credential: Credential
     secrets: Secrets
     clock: Clock
     production: bool = False
     smtp_url: str | None = None
+    smtp_password: SecretStr | None = None
     mail_from: str | None = None
     monitors_file: str | None = None
     activation_page: str | None = None

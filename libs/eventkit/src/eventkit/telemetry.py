@@ -1,7 +1,8 @@
 """Logs and traces, set up once a process: structlog to stderr as JSON lines, OpenTelemetry with W3C trace context.
 
 A trace runs from a call through the event it recorded (its `traceparent`) to the projections that took it in. Neither
-logs nor spans hold bodies: ids, codes, counts and positions only (DESIGN 2.7).
+logs nor spans hold bodies: ids, codes, counts and positions only, by an allow-list (`redaction`; DESIGN 2.7). What libraries log comes out
+in the same lines, as who spoke and where.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from structlog.typing import EventDict, WrappedLogger
 
 from eventkit.decider import Refused
+from eventkit.redaction import allowed
 
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("vekha")
+_libraries = structlog.get_logger("libraries")
 
 
 def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None) -> None:
@@ -34,14 +38,17 @@ def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None)
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_texts,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever stderr is then: the one of now may be closed by then
         cache_logger_on_first_use=False,
     )
-    # The libraries' own loggers say what they have to say in warnings; their info lines may quote subjects of calls.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    # The libraries say what they have to say in warnings.
+    logging.root.setLevel(logging.WARNING)
+    if not any(isinstance(handler, _Libraries) for handler in logging.root.handlers):
+        logging.root.addHandler(_Libraries())
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = TracerProvider(resource=Resource.create({"service.name": "vekha"}))
@@ -51,16 +58,16 @@ def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None)
 
 
 @contextmanager
-def span(name: str, *, kind: SpanKind = SpanKind.INTERNAL, parent: str | None = None, **attributes: str | int) -> Generator[Span]:
+def span(name: str, *, kind: SpanKind = SpanKind.INTERNAL, parent: str | None = None, **attributes: str | int) -> Generator[None]:
     """A span, below `parent` (a traceparent) where one is given, else below the current one."""
     context = _propagator.extract({"traceparent": parent}) if parent else None
     with _tracer.start_as_current_span(
-        name, context=context, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+        name, context=context, kind=kind, attributes=allowed(attributes), record_exception=False, set_status_on_exception=False
     ) as current:
         try:
-            yield current
+            yield
         except Refused as refused:
-            current.set_attribute("refused", refused.code)
+            current.set_attributes(allowed({"refused": refused.code}))
             raise
         except Exception as error:
             # The type alone. OpenTelemetry by itself would record the text, too, which may quote a body.
@@ -82,3 +89,19 @@ def trouble(error: BaseException) -> dict[str, Any]:
     """
     frames = traceback.extract_tb(error.__traceback__)
     return {"error": type(error).__name__, "at": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]}
+
+
+def _without_texts(_logger: WrappedLogger, _method: str, said: EventDict) -> EventDict:
+    if said.pop("exc_info", None) and (error := sys.exc_info()[1]) is not None:
+        said.update(trouble(error))
+    return allowed(said)
+
+
+class _Libraries(logging.Handler):
+    """Tells that a library had something to say, where, and of which error. Its words may quote a subject, a statement or a row."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        known = {"at": [f"{record.filename}:{record.lineno} {record.funcName}"]} if error is None else trouble(error)
+        tell = _libraries.error if record.levelno >= logging.ERROR else _libraries.warning
+        tell("library.spoke", logger=record.name, **known)

@@ -51,7 +51,7 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBr
 def nats_url(nats_server: EmbeddedBroker) -> str:
     """The shared server's address with its credential in it, for clients that take nothing else."""
     credential = nats_server.credential
-    return nats_server.url.replace("//", f"//{credential.user}:{credential.password}@")
+    return nats_server.url.replace("//", f"//{credential.user}:{credential.password.get_secret_value()}@")
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from typing import IO, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
+from pydantic import SecretStr
 
 from contracts.call import Role
 from contracts.event import SERVICES
@@ -169,6 +170,16 @@ class DataFolder:
             raise Failure("secret.missing", text) from None
         except OSError as error:
             raise not_permitted(path, error, "read") from error
+
+    def smtp_password(self) -> SecretStr | None:
+        """The password for the mail server: a line that somebody put into `smtp.password`. Raises Failure `data.not-readable`."""
+        path = self.secrets_folder / "smtp.password"
+        try:
+            return SecretStr(path.read_text().strip())
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise not_permitted(path, error if isinstance(error, OSError) else OSError(0, "not text"), "read") from error
 
     def exposed_secrets(self) -> list[Path]:
         """The secrets, or their folder, that others than their owner may open. Raises Failure `data.not-readable`."""

@@ -76,8 +76,9 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
         _make_or_check(folder, clock_at, production=production)
         check_databases(folder)
         secrets = folder.secrets()
-        for exposed in folder.exposed_secrets():
-            _log.warning("secret.open-to-others", path=str(exposed))
+        if exposed := folder.exposed_secrets():
+            text = f"Others than their owner may open {', '.join(str(path) for path in exposed)}."
+            raise Failure("secret.exposed", text, f"Type: chmod -R go= {folder.secrets_folder}")
         async with EmbeddedBroker(folder.bus, folder.run, secrets.broker_password_file, port) as broker:
             instance = Instance(
                 BUILDS,
@@ -88,6 +89,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 database_url=lambda service: _database(folder, service),
                 production=production,
                 smtp_url=os.environ.get("VEKHA_SMTP_URL"),
+                smtp_password=folder.smtp_password(),
                 mail_from=os.environ.get("VEKHA_MAIL_FROM"),
                 monitors_file=os.environ.get("VEKHA_MONITORS"),
                 activation_page=os.environ.get("VEKHA_ACTIVATION_PAGE"),

@@ -12,7 +12,8 @@ def build(settings: Settings) -> Service:
     service.projection(projections.Schools())
     wake = _stay_asleep
     if settings.smtp_url is not None:
-        sender = Sender(service, MailServer.configured(settings.smtp_url, settings.mail_from), monitors(settings.monitors_file))
+        server = MailServer.configured(settings.smtp_url, settings.smtp_password, settings.mail_from)
+        sender = Sender(service, server, monitors(settings.monitors_file))
         wake = sender.wake
         service.at_start(sender.run)
     service.timer(policies.DailyMessages(service, wake))

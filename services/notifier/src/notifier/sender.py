@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 from aiosmtplib import SMTP, SMTPDataError, SMTPRecipientRefused, SMTPResponseException
+from pydantic import SecretStr
 from sqlalchemy import Connection, Row
 
 from contracts.event import NO_SCHOOL
@@ -63,14 +64,14 @@ class MailServer:
     host: str
     port: int
     username: str | None
-    password: str | None
+    password: SecretStr | None
     sender: str
 
     @classmethod
-    def configured(cls, smtp_url: str, mail_from: str | None) -> MailServer:
-        """From `smtp://[user:password@]host[:port]` and the address that mail comes from.
+    def configured(cls, smtp_url: str, password: SecretStr | None, mail_from: str | None) -> MailServer:
+        """From `smtp://[user@]host[:port]`, the user's password and the address that mail comes from.
 
-        Raises Refused `mail.url-invalid` or `mail.sender-missing`.
+        Raises Refused `mail.url-invalid`, `mail.password-in-url`, `mail.password-missing` or `mail.sender-missing`.
         """
         try:
             url = urlsplit(smtp_url)
@@ -79,19 +80,22 @@ class MailServer:
             url, port = urlsplit(""), None
         if url.scheme != "smtp" or not url.hostname or url.path not in ("", "/"):
             # Without the text itself: it may hold a password.
-            raise Refused("mail.url-invalid", "The mail server's address is no smtp://[user:password@]host[:port].")
+            raise Refused("mail.url-invalid", "The mail server's address is no smtp://[user@]host[:port].")
+        if url.password is not None:
+            raise Refused("mail.password-in-url", "A password stands in the mail server's address: keep it in secrets/smtp.password alone.")
+        if url.username and password is None:
+            raise Refused("mail.password-missing", "The mail server's user has no password: put it into secrets/smtp.password.")
         if mail_from is None or not deliverable(mail_from):
             raise Refused("mail.sender-missing", "Say which address mail comes from, in ASCII: without it no server takes any.")
         username = unquote(url.username) if url.username else None
-        password = unquote(url.password or "") if username else None
-        return cls(url.hostname, port or (587 if username else 25), username, password, mail_from)
+        return cls(url.hostname, port or (587 if username else 25), username, password if username else None, mail_from)
 
     def connection(self) -> SMTP:
         return SMTP(
             hostname=self.host,
             port=self.port,
             username=self.username,
-            password=self.password,
+            password=None if self.password is None else self.password.get_secret_value(),
             start_tls=True if self.username else None,
             timeout=_TIMEOUT_S,
         )
