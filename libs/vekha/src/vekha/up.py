@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from eventkit import telemetry
+from eventkit.process import leave_nothing_behind
 from vekha import output
 from vekha.folder import DataFolder, moment_of
 from vekha.loop import run
@@ -42,14 +43,15 @@ def _clock_at(_context: click.Context, _parameter: click.Parameter, value: str |
 def up(data: Path, port: int | None, manual_clock: datetime | None) -> None:
     """Run everything in one process until Ctrl-C.
 
-    Prints one JSON line on stdout when ready, and logs JSON lines on stderr. Mail is sent where VEKHA_SMTP_URL (smtp://host:port) and
-    VEKHA_MAIL_FROM are set; VEKHA_MONITORS names a file with the addresses of the ministry and the municipalities, a line each
-    (`ministry ADDRESS`, `municipality:CODE ADDRESS`). VEKHA_ESIA_ISSUER, VEKHA_ESIA_CLIENT_ID, VEKHA_ESIA_CLIENT_SECRET_FILE and
-    VEKHA_ESIA_REDIRECT_URI, all of them, connect it to ЕСИА by OpenID Connect. VEKHA_PRODUCTION=1 refuses manual clocks, acting in
-    somebody else's role, and activating an account without a password of the own.
+    Prints one JSON line on stdout when ready, and logs JSON lines on stderr. Mail is sent where VEKHA_SMTP_URL (smtp://[user@]host[:port])
+    and VEKHA_MAIL_FROM are set, with the password in DATA/secrets/smtp.password; VEKHA_MONITORS names a file with the addresses of the
+    ministry and the municipalities, a line each (`ministry ADDRESS`, `municipality:CODE ADDRESS`). VEKHA_ESIA_ISSUER, VEKHA_ESIA_CLIENT_ID,
+    VEKHA_ESIA_CLIENT_SECRET_FILE and VEKHA_ESIA_REDIRECT_URI, all of them, connect it to ЕСИА by OpenID Connect. VEKHA_PRODUCTION=1 refuses
+    manual clocks, acting in somebody else's role, and activating an account without a password of the own.
     """
     gc.set_threshold(*_LOOKS_FOR_GARBAGE_AFTER)
     telemetry.set_up()
+    leave_nothing_behind()
     run(_run(DataFolder(data), port, manual_clock))
 
 

@@ -5,13 +5,14 @@ It ends with its input, so it does not outlive who started it. It says nothing b
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from typing import BinaryIO
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import VerificationError
+
+from eventkit.memory import never_dumped
 
 MEMORY_KIB = 19 * 1024
 PASSES = 2
@@ -43,10 +44,7 @@ def work(lines: BinaryIO, answers: BinaryIO) -> None:
 
 
 def main() -> int:
-    with contextlib.suppress(ImportError, ValueError, OSError):  # there is no such limit everywhere
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    never_dumped()
     try:
         work(sys.stdin.buffer, sys.stdout.buffer)
     except Exception:  # noqa: BLE001 -- a traceback could quote what was asked
