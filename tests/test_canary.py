@@ -1,9 +1,10 @@
 """No personal data in anything that is stored or passed on but roster's vault (DESIGN 2.7), looked for in all that a real import leaves.
 
-The sample school's files are imported through a running `vekha up`, codes are issued and used, calls are refused and go wrong. Then every
-name, birth date, e-mail, telephone number, СНИЛС, external id, consent number and code is looked for in the logs, in what the commands
-printed, in the bus, in the databases and in the run folder. What looks alike counts as the same: letters escaped in JSON, a date in either
-order, digits however they are grouped.
+The sample school's files are imported through a running `vekha up`, codes are issued and used, calls are refused and go wrong, threads and
+in the end the process die at their work. Then every name, birth date, date that tells one, e-mail, telephone number, СНИЛС, external id,
+consent number and code, and every secret of the instance, is looked for in the logs, the traces, in what the commands printed, in the bus,
+in the databases and in the run folder. What looks alike counts as the same: letters escaped in JSON, a date in any order, digits however
+they are grouped. A new kind of secret is one line where it is made: `result.personal.add_secrets(kind, values)`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import io
 import json
 import re
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from itertools import pairwise
 from pathlib import Path
@@ -32,25 +36,29 @@ import pytest
 from pypdf import PdfReader
 
 from contracts import SERVICES
+from eventkit.redaction import allowed
 from notifier.testing import PostOffice, post_office
 from plan_tracker.domain.plan import load_plan
 from roster.files import GuardianRow, PupilRow, StaffRow, read_roster
 from tests import record
+from tests.witnessed import ABORTS, BREAKS
 from vekha.main import main
 from vekha.story import samples
-from vekha.testing import Outcome, Up, running
+from vekha.testing import BINARY, Outcome, Up, running
+from workdays.russia import russian_calendar
 
 SCHOOL = "school-7"
 FILES = ("school-staff.xlsx", "school-pupils.xlsx", "school-pupils-late.xlsx", "school-newcomer.csv", "school-pupils-broken.csv")
 MAIL_FROM = "vekha@example.org"
-PLACES = ("logs", "outputs", "bus", "databases", "run folder", "metadata of slips", "metadata of consents")
+PLACES = ("logs", "traces", "outputs", "bus", "databases", "run folder", "metadata of slips", "metadata of consents")
 
 # ---- what is looked for, and how ----------------------------------------------------------------------------------------------
 
 _ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _WORD = re.compile(r"[\u0400-\u04ff]{3,}")  # shorter ones come about by chance in what is sealed
-_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_WRITTEN_DATE = re.compile(r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})")
+_ISO_DATE = re.compile(r"([0-9]{4})[-/.]([0-9]{2})[-/.]([0-9]{2})")
+_WRITTEN_DATE = re.compile(r"(?<![0-9])([0-9]{2})[-/.]([0-9]{2})[-/.]([0-9]{4})")  # in a database ISO dates stand side by side
+_SHORT_DATE = re.compile(r"(?<![0-9A-Za-z-])([0-9]{8})(?![0-9A-Za-z-])")
 _BEFORE_AT, _AFTER_AT = re.compile(r"[\w.+-]+$"), re.compile(r"[\w-]+\.[\w.-]+")
 _DIGITS = re.compile(r"[0-9][0-9 ()-]{8,18}[0-9]")
 _ID = re.compile(r"[УР][0-9]{4}(?![0-9])")
@@ -59,13 +67,17 @@ _CONSENT = re.compile(r"С-[0-9]{4}-[0-9]{4}")
 _CODE = re.compile(r"(?<![A-Z0-9])[A-Z2-9]{4}-?[A-Z2-9]{4}-?[A-Z2-9]{4}(?![A-Z0-9])")
 _TOKEN = re.compile(r"https://portal\.example/activate#(\S+)")
 _PHONE_DIGITS, _SNILS_DIGITS = 10, 11
+_DAY = timedelta(days=1)
+_SCHOOL_LIFE_ENDS = date(2016, 8, 31)
 
 
 def traces(text: str) -> set[str]:
     """Everything in a text that has the form of something personal, in one way of writing."""
     text = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text)
     found = {word.casefold() for word in _WORD.findall(text)}
-    found |= {*_ISO_DATE.findall(text), *(f"{year}-{month}-{day}" for day, month, year in _WRITTEN_DATE.findall(text))}
+    found |= {"-".join(parts) for parts in _ISO_DATE.findall(text)} | {"-".join(reversed(parts)) for parts in _WRITTEN_DATE.findall(text)}
+    for run in _SHORT_DATE.findall(text):
+        found |= {f"{run[:4]}-{run[4:6]}-{run[6:]}", f"{run[4:]}-{run[2:4]}-{run[:2]}"}
     for before, after in pairwise(text.split("@")):
         if (name := _BEFORE_AT.search(before[-64:])) and (host := _AFTER_AT.match(after[:64])):
             found.add(f"{name[0]}@{host[0]}".casefold())
@@ -82,8 +94,9 @@ class Personal:
     """What is personal in the files, in the writing of `traces`, and what it is."""
 
     known: dict[str, str] = field(default_factory=dict[str, str])
-    tokens: dict[str, str] = field(default_factory=dict[str, str])
-    """Tokens of links in each of the writings in which one could stand somewhere, and whose they are."""
+    secrets: dict[str, str] = field(default_factory=dict[str, str])
+    """Secrets of any form in each of the writings in which one could stand somewhere, and what they are."""
+    born_on: set[date] = field(default_factory=set[date])
 
     def add(self, row: PupilRow | GuardianRow | StaffRow) -> None:
         for name in (row.last_name, row.first_name, row.patronymic):
@@ -97,6 +110,7 @@ class Personal:
             self._know("external id", traces(row.external_id or ""))
         if isinstance(row, PupilRow):
             self._know("birth date", {row.born_on.isoformat()})
+            self.born_on.add(row.born_on)
             for guardian in row.guardians:
                 self.add(guardian)
         elif row.phone:
@@ -115,7 +129,22 @@ class Personal:
         for token in tokens:
             secret = token.rpartition(".")[2]
             packed = (base64.b64encode(b"-" * before + secret.encode())[4:-4].decode() for before in range(3))
-            self.tokens |= dict.fromkeys((secret, *packed), "link")
+            self.add_secrets("link", (secret, *packed))
+
+    def add_secrets(self, kind: str, values: Iterable[str]) -> None:
+        """Secrets of any form, which are found as they are: passwords, tokens, keys."""
+        self.secrets |= dict.fromkeys(values, kind)
+
+    def add_birthdays(self) -> None:
+        """The days on which somebody comes of an age that the law knows, but for those that are told for other reasons: the ends of months,
+        those of the school's life and the machine's, and what the pinned calendars list."""
+        days = {_birthday(born, age) for born in self.born_on for age in (14, 18)}
+        for week in (5, 6):
+            calendar = russian_calendar(range(2015, 2036), week)
+            days -= {*calendar.off, *calendar.work}
+        today = datetime.now(UTC).date()
+        days = {day for day in days if day > _SCHOOL_LIFE_ENDS and (day + _DAY).day != 1 and abs(day - today) > 7 * _DAY}
+        self._know("birthday", (str(day) for day in days))
 
     def leave_out(self, told: Iterable[str]) -> None:
         """What stands in our own texts, or is the day of something that events may tell, gives nobody away."""
@@ -123,14 +152,21 @@ class Personal:
             self.known.pop(one, None)
 
     def count(self, what: str) -> int:
-        return sum(kind == what for kind in (*self.known.values(), *self.tokens.values()))
+        return sum(kind == what for kind in (*self.known.values(), *self.secrets.values()))
 
     def found_in(self, text: str) -> dict[str, str]:
-        links = {token: what for token, what in self.tokens.items() if token in text}
-        return links | {trace: self.known[trace] for trace in traces(text) & self.known.keys()}
+        secrets = {secret: kind for secret, kind in self.secrets.items() if secret in text}
+        return secrets | {trace: self.known[trace] for trace in traces(text) & self.known.keys()}
 
     def _know(self, what: str, values: Iterable[str]) -> None:
         self.known |= dict.fromkeys(values, what)
+
+
+def _birthday(born: date, age: int) -> date:
+    try:
+        return born.replace(year=born.year + age)
+    except ValueError:  # of who was born on a leap day
+        return date(born.year + age, 3, 1)
 
 
 def personal() -> Personal:
@@ -144,6 +180,7 @@ def personal() -> Personal:
     with (samples() / "school-pupils-broken.csv").open(encoding="utf-8-sig", newline="") as file:
         for cells in csv.DictReader(file, delimiter=";"):  # the rows that cannot be read are people as well
             result.add_rejected(cells)
+    result.add_birthdays()
     result.leave_out(public)
     return result
 
@@ -162,6 +199,7 @@ class Searched:
     files: list[bytes] = field(default_factory=list[bytes])
     may_show: str = ""
     mailed: str = ""
+    ends: list[int] = field(default_factory=list[int])
 
 
 class _Shell:
@@ -194,17 +232,26 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     folder = tmp_path_factory.mktemp("canary")
     files = Path(shutil.copytree(samples(), folder / "files"))
     result = Searched(folder / "data", files / "school-pupils-broken-rejected.csv", personal())
+    spans = folder / "spans"
+    witnessed = (sys.executable, str(Path(__file__).with_name("witnessed.py")), str(spans))
     with (
         _mail_server() as office,
-        running(result.data, "--manual-clock", "2015-08-17T09:00:00+03:00", environment=_mailing_to(office)) as up,
+        running(result.data, "--manual-clock", "2015-08-17T09:00:00+03:00", environment=_mailing_to(office), program=witnessed) as up,
     ):
+        for file in (result.data / "secrets").iterdir():
+            result.personal.add_secrets("the instance's secret", [file.read_text().strip()])
         shell = _Shell(up)
         _live(shell, files, office, result)
         result.texts["outputs"] = "\n".join([json.dumps(up.ready), *shell.outputs])
         assert up.end() == 0
+    result.ends.append(_die_at_work(result.data, witnessed))
     result.texts["logs"] = up.log.read_text()
+    result.texts["traces"] = spans.read_text()
     result.texts["bus"] = _text_of(result.data / "bus")
     result.texts["databases"] = "\n".join([_text_of(result.data / "db"), *(_dump(result.data, service) for service in SERVICES)])
+    (configuration,) = (result.data / "run").glob("*.conf")
+    assert configuration.stat().st_mode & 0o077 == 0
+    configuration.unlink()  # the broker's password stands there and nowhere else
     result.texts["run folder"] = _text_of(result.data / "run")
     result.files = [file.read_bytes() for file in files.iterdir() if file.name in FILES]
     return result
@@ -353,6 +400,25 @@ def _go_wrong(shell: _Shell) -> None:
     shell.call("roster.upload", part)
     shell.call("roster.import", {"school": SCHOOL, "upload": "u-1"})
 
+    staff |= {"external_id": "999", "details": details | {"last_name": BREAKS}}
+    shell.call("roster.hire-staff", staff, code=1)
+
+
+def _die_at_work(data: Path, witnessed: Sequence[str]) -> int:
+    """How the process ends that dies of itself while it has somebody's details in its memory."""
+    row = read_roster(samples() / "school-pupils.xlsx").pupils[1]
+    details = {"last_name": ABORTS, "first_name": row.first_name, "birth_date": str(row.born_on), "snils": row.snils}
+    staff = {"school": SCHOOL, "details": details, "position": "teacher", "hired_on": "2010-09-01", "external_id": "998"}
+    with running(data, program=witnessed, environment={"PYTHONFAULTHANDLER": "1"}) as up:
+        if sys.platform == "linux":
+            for pid in (up.process.pid, up.broker_pid):
+                assert re.search(r"Max core file size +0 +0 ", Path(f"/proc/{pid}/limits").read_text())
+        hiring = [str(BINARY), "call", "roster.hire-staff", json.dumps(staff), "--data", str(data)]
+        with subprocess.Popen(hiring, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as caller:
+            ended = up.process.wait(60)
+            caller.kill()
+    return ended
+
 
 def _text_of(folder: Path) -> str:
     """Every file of a folder as it lies on the disk; what is no text in it becomes signs that no word has."""
@@ -397,11 +463,42 @@ def test_the_letter_of_a_class_is_the_only_word_in_the_record(searched: Searched
             assert not re.search(r"[\u0400-\u04ff]{2}", data.decode()), (service, position)
 
 
+def test_a_process_that_dies_at_its_work_says_where_and_no_more(searched: Searched) -> None:
+    assert searched.ends == [-signal.SIGABRT]
+    logged = searched.texts["logs"]
+    assert "Fatal Python error: Aborted" in logged
+    told = [json.loads(line) for line in logged.splitlines() if line.startswith("{")]
+    accidents = {
+        line["event"]: line for line in told if line["event"] in ("call.failed", "thread.crashed", "python.warned", "library.spoke")
+    }
+    assert accidents["call.failed"]["error"] == accidents["thread.crashed"]["error"] == "RuntimeError"
+    assert accidents["python.warned"]["error"] == "UserWarning"
+    assert accidents["library.spoke"]["logger"] == "sqlalchemy.pool"
+
+
+def test_every_line_of_the_log_is_of_a_form_that_is_allowed(searched: Searched) -> None:
+    lines = searched.texts["logs"].partition("Fatal Python error")[0].splitlines()
+    told = [json.loads(line) for line in lines]
+    assert len(told) > 5
+    for line in told:
+        assert allowed(line) == line
+        assert not any(str(value).startswith("<") for value in line.values()), line
+
+
+def test_no_number_in_the_record_is_a_birth_date_counted_in_days_or_seconds(searched: Searched) -> None:
+    days = {(born - date(1970, 1, 1)).days for born in searched.personal.born_on}
+    counted = days | {day * 86_400 for day in days} | {day * 86_400_000 for day in days}
+    for service, messages in record.logs(searched.data).items():
+        for event in record.events(messages):
+            numbers = {int(number) for number in re.findall(r"(?<![0-9A-Za-z.-])[0-9]{4,13}(?![0-9A-Za-z.-])", json.dumps(event.facts()))}
+            assert not numbers & counted, (service, event.type)
+
+
 def test_no_consent_ends_on_a_day_that_tells_a_birthday(searched: Searched) -> None:
     facts = [event.facts()[1] for event in record.events(record.logs(searched.data)["consent"])]
     ends = [date.fromisoformat(fact["valid_until"]) for fact in facts if fact.get("valid_until")]
     assert len(ends) > 500
-    assert {(end + timedelta(days=1)).day for end in ends} == {1}
+    assert {(end + _DAY).day for end in ends} == {1}
 
 
 # ---- the search itself --------------------------------------------------------------------------------------------------------
@@ -410,6 +507,8 @@ def test_no_consent_ends_on_a_day_that_tells_a_birthday(searched: Searched) -> N
 def test_there_is_enough_to_look_for(searched: Searched) -> None:
     assert searched.personal.count("name") > 500
     assert searched.personal.count("birth date") > 400
+    assert searched.personal.count("birthday") > 400
+    assert searched.personal.count("the instance's secret") == len(list((searched.data / "secrets").iterdir()))
     assert searched.personal.count("e-mail") > 500
     assert searched.personal.count("telephone number") > 500
     assert searched.personal.count("СНИЛС") > 500
@@ -436,6 +535,10 @@ def _ways_to_leak() -> Iterator[tuple[str, str]]:
     yield "the first name alone", f"hired {row.first_name}."
     yield "a date in ISO", f'"born_on":"{row.born_on}"'
     yield "a date as it is written by hand", f"{row.born_on:%d.%m.%Y}"
+    yield "a date with strokes", f"{row.born_on:%d/%m/%Y}"
+    yield "a date without signs", f"on {row.born_on:%Y%m%d},"
+    yield "a date without signs, the day first", f"on {row.born_on:%d%m%Y},"
+    yield "the day of coming of age", f'"ends":"{_birthday(row.born_on, 18)}"'
     yield "an e-mail", f"<{row.email}>"
     yield "an insurance number in groups", f"{row.snils[:3]}-{row.snils[3:6]}-{row.snils[6:9]} {row.snils[9:]}" if row.snils else ""
     yield "a telephone number in groups", f"8 ({(guardian.phone or '')[2:5]}) {(guardian.phone or '')[5:8]}-{(guardian.phone or '')[8:]}"
@@ -463,3 +566,9 @@ def test_the_search_finds_a_link_however_it_is_written() -> None:
     for before in range(3):
         text = "x" * before + "https://portal.example/activate#k-1.Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4 once"
         assert looking.found_in(base64.b64encode(text.encode()).decode())
+
+
+def test_the_search_finds_a_secret_of_any_form() -> None:
+    looking = Personal()
+    looking.add_secrets("password", ["правда-42!"])
+    assert looking.found_in('{"typed":"правда-42!"}') == {"правда-42!": "password"}

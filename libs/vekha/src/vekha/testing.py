@@ -57,10 +57,12 @@ def run_binary(*arguments: str | Path, stdin: str = "", cwd: Path | None = None,
 class Up:
     """A `vekha up` of our own. `ready` is the line that it printed; its log lies beside the data folder."""
 
-    def __init__(self, data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *arguments: str, environment: Mapping[str, str] | None = None, program: Sequence[str] = (str(BINARY),)
+    ) -> None:
         self.data = data
         self.log = data.with_name(f"{data.name}.log")
-        command = [str(BINARY), "up", "--data", str(data), *arguments]
+        command = [*program, "up", "--data", str(data), *arguments]
         with self.log.open("ab") as log:
             variables = {**os.environ, **(environment or {})}
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True, env=variables)
@@ -85,9 +87,11 @@ class Up:
 
 
 @contextmanager
-def running(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Generator[Up]:
+def running(
+    data: Path, *arguments: str, environment: Mapping[str, str] | None = None, program: Sequence[str] = (str(BINARY),)
+) -> Generator[Up]:
     """`vekha up` on a data folder, ended at the end of the block if it still runs."""
-    up = Up(data, *arguments, environment=environment)
+    up = Up(data, *arguments, environment=environment, program=program)
     try:
         yield up
     finally:
