@@ -29,7 +29,7 @@ _TEXTS: Mapping[str, re.Pattern[str]] = {
     **dict.fromkeys(("actor", "behind", "consent", "incident", "job", "message", "school", "whom"), _ID),
 }
 _NUMBERS = frozenset(
-    ("after", "attempts", "bytes", "created", "exit_code", "failures", "first", "had", "last", "lost_from", "position", "rejected")
+    ("after", "attempts", "bytes", "created", "exit_code", "failures", "first", "had", "last", "left", "lost_from", "position", "rejected")
 ) | {"status", "why"}
 KEYS = frozenset({*_TEXTS, *_NUMBERS})
 """Every key that may be told."""
