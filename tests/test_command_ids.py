@@ -153,7 +153,7 @@ def _changed(request: Request) -> Request | None:
             return request.model_copy(update={"token": f"{request.token}x"})
         case roster.OpenSchool():
             return request.model_copy(update={"name": "Другая школа"})
-        case consent.Invalidate():
+        case consent.Invalidate() | consent.InvalidateDecisions():
             return request.model_copy(update={"reason": InvalidationReason.FORGED})
         case AnnulEntry():
             return request.model_copy(update={"reason": AnnulmentReason.DUPLICATE})
