@@ -66,6 +66,9 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.by-snils": {SERVICE},
     "roster.persons": {DIRECTOR, ADMINISTRATOR, SERVICE},
     "roster.with-address": {SERVICE},
+    # What is held on somebody, and who has read it, is told to the office and to whom it is about
+    "roster.journal": {DIRECTOR, ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
+    "roster.dossier": {DIRECTOR, ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
     # Consents are collected by the school and withdrawn by whoever gave them
     "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
@@ -133,7 +136,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "plan.people-due": {SERVICE},
     "instance.clock": EVERYBODY,
     # What every service answers about itself
-    **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "recognize", "health")},
+    **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "recognize", "health", "held")},
     **{f"{service}.{verb}": set[Role]() for service in SERVICES for verb in ("parked", "retry-parked", "rotate-key")},
 }
 
@@ -149,6 +152,9 @@ HOW_FAR: dict[str, dict[Role, Scope]] = {
     "identity.mail-links": {CLASS_TEACHER: Scope.OWN_CLASS},
     "identity.propose-reissue": {CLASS_TEACHER: Scope.OWN_CLASS},
     "roster.people": {CLASS_TEACHER: Scope.OWN_CLASS},
+    # What is held on somebody
+    "roster.journal": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},
+    "roster.dossier": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},
     # A family's decision is the family's to take back
     "consent.receipt": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},
     "consent.withdraw": {STAFF: Scope.SELF, PUPIL: Scope.SELF, GUARDIAN: Scope.SELF_AND_CHILDREN},

@@ -34,7 +34,7 @@ from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
 from roster.app import build
-from roster.vault import journal_table
+from roster.journal import journal_table
 
 DAY = date(2015, 8, 17)
 LAW = LegalBasis(code="law", reference="273-FZ")
@@ -452,6 +452,21 @@ async def test_details_are_told_and_the_reader_is_journalled(town: Town):
     assert [(entry.person, entry.reader, entry.principal, entry.at[:10]) for entry in entries] == [
         (pupil, "administrator:school-7", "operator", "2015-08-17")
     ]
+
+
+async def test_a_dossier_holds_what_roster_holds_and_says_which_services_did_not_answer(town: Town):
+    pupil = await town.enrolled(await town.declared())
+    mother = await town.linked(pupil)
+    told = await town.act(roster.DOSSIER, Actor(Role.GUARDIAN, mother, "school-7"), person=pupil)
+    assert (told.kind, told.details) == ("pupil", MASHA)
+    assert {(record.service, record.what) for record in told.records} >= {("roster", "place"), ("roster", "guardianship")}
+    assert {"identity", "plan", "notifier"} <= set(told.unheard)
+    assert [(one.reader, one.call) for one in told.readings] == [(f"guardian:{mother}", "roster.dossier")]
+    assert await town.refusal(roster.DOSSIER, Actor(Role.GUARDIAN, "p-stranger", "school-7"), person=pupil) == "access.other-person"
+    assert await town.refusal(roster.DOSSIER, Actor(Role.PUPIL, mother, "school-7"), person=pupil) == "access.other-person"
+    assert await town.refusal(roster.JOURNAL, administrator("school-8"), person=pupil) == "access.other-school"
+    await town.act(roster.UNLINK_GUARDIAN, pupil=pupil, guardian=mother)
+    assert await town.refusal(roster.JOURNAL, Actor(Role.GUARDIAN, mother, "school-7"), person=pupil) == "access.other-person"
 
 
 async def test_nobody_else_reads_details(town: Town):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.call import Call, Reply, Request, Role, command, query
+from contracts.call import Call, Reply, Request, Role, SchoolRequest, command, query
 from contracts.event import SERVICES, Event, Identifier, Sha256, Value, event
 
 Moment = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z$", description="UTC")]
@@ -150,6 +150,23 @@ class KeyRotated(Reply):
     before_until: Moment
 
 
+class HeldQuery(SchoolRequest):
+    """What a service holds on a person of a school, for that person's dossier."""
+
+    person: Identifier
+
+
+class HeldRecord(Value):
+    """One thing that is held on a person: of which kind, and its fields as they are kept. Never a secret, nor a digest of one."""
+
+    what: Identifier
+    fields: dict[str, str | int | bool | None]
+
+
+class Held(Reply):
+    records: tuple[HeldRecord, ...]
+
+
 class ClockReply(Reply):
     kind: Literal["real", "manual"]
     now: str
@@ -172,6 +189,7 @@ HEALTH: dict[str, Call[Nothing, Health]] = {}
 PARKED: dict[str, Call[Nothing, Parked]] = {}
 RETRY_PARKED: dict[str, Call[RetryParked, Retried]] = {}
 ROTATE_KEY: dict[str, Call[Nothing, KeyRotated]] = {}
+HELD: dict[str, Call[HeldQuery, Held]] = {}
 for _service in SERVICES:
     HEAD[_service] = query(f"{_service}.head", Nothing, Head, (Role.SERVICE,), "Where the service's log ends")
     READ_LOG[_service] = query(f"{_service}.read-log", ReadLog, LogRun, (Role.SERVICE,), "A run of the service's log, verbatim")
@@ -181,6 +199,7 @@ for _service in SERVICES:
     HEALTH[_service] = query(f"{_service}.health", Nothing, Health, (Role.SERVICE,), "How the service is")
     PARKED[_service] = query(f"{_service}.parked", Nothing, Parked, (), "Events that the service's readers have parked")
     RETRY_PARKED[_service] = query(f"{_service}.retry-parked", RetryParked, Retried, (), "Tries parked events again, in order")
+    HELD[_service] = query(f"{_service}.held", HeldQuery, Held, (Role.SERVICE,), "What the service holds on a person, for the dossier")
     ROTATE_KEY[_service] = command(f"{_service}.rotate-key", Nothing, KeyRotated, (), "Makes the service sign with a new key from now on")
 
 CLOCK = query("instance.clock", Nothing, ClockReply, tuple(Role), "The instance's time")

@@ -870,6 +870,51 @@ class Persons(Reply):
     persons: tuple[NamedPerson, ...]
 
 
+class JournalQuery(SchoolRequest):
+    """Who has read a person's details, newest first; `before` goes on below an entry of the page before."""
+
+    person: Identifier
+    before: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class Reading(Value):
+    """`reader` is on whose behalf the details were read, `principal` who carried that out where it was somebody else."""
+
+    number: int
+    reader: str
+    principal: str | None
+    call: str
+    at: str
+
+
+class Journal(Reply):
+    person: Identifier
+    readings: tuple[Reading, ...]
+
+
+class DossierRecord(Value):
+    """One thing that a service holds on a person."""
+
+    service: str
+    what: Identifier
+    fields: dict[str, str | int | bool | None]
+
+
+class Dossier(Reply):
+    """All that is held on a person, in every service; without those in `unheard`, which did not answer: ask again then.
+
+    `details` is empty where the vault holds nothing on the person any more.
+    """
+
+    person: Identifier
+    kind: Literal["staff", "pupil", "guardian"] | None
+    details: PersonName | None
+    records: tuple[DossierRecord, ...]
+    readings: tuple[Reading, ...] = Field(description="The journal's newest 500 entries; roster.journal tells the others")
+    unheard: tuple[str, ...] = ()
+
+
 OPEN_SCHOOL = command("roster.open-school", OpenSchool, SchoolReply, (), "Opens a school")
 SCHOOL = query("roster.school", SchoolQuery, SchoolCard, (*_SCHOOL_OFFICE, Role.SERVICE), "A school with its counts")
 HIRE_STAFF = command("roster.hire-staff", HireStaff, Person, _SCHOOL_OFFICE, "Enters a member of staff")
@@ -964,3 +1009,14 @@ REFERENCE_LIST = query(
 )
 TIMETABLE = query("roster.timetable", TimetableQuery, Timetable, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "A class's timetable")
 ISSUES = query("roster.issues", IssuesQuery, Issues, (*_SCHOOL_OFFICE, Role.SERVICE), "What is wrong with classes' data")
+
+_ABOUT_ONESELF = {
+    Role.DIRECTOR: Scope.OWN_SCHOOL,
+    Role.ADMINISTRATOR: Scope.OWN_SCHOOL,
+    Role.STAFF: Scope.SELF,
+    Role.PUPIL: Scope.SELF,
+    Role.GUARDIAN: Scope.SELF_AND_CHILDREN,
+}
+
+JOURNAL = query("roster.journal", JournalQuery, Journal, _ABOUT_ONESELF, "Who has read a person's details")
+DOSSIER = query("roster.dossier", PersonQuery, Dossier, _ABOUT_ONESELF, "All that is held on a person; journalled with the reader")

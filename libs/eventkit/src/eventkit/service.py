@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -100,6 +100,8 @@ class Timer(Protocol):
 CommandHandler = Callable[[Q, Transaction, Caller], P]
 QueryHandler = Callable[[Q, Caller], Awaitable[P]]
 Commit = Callable[[Callable[[Transaction], P]], Awaitable[Carried[P]]]
+Holding = Callable[[Connection, str, str], Iterable[operations.HeldRecord]]
+"""What a service holds on a person, by school and id."""
 StepsHandler = Callable[[Q, Caller, Commit[P]], Awaitable[P]]
 
 
@@ -145,6 +147,7 @@ class Service:
         self._contradicted: str | None = None  # what the bus stream, or a reader, holds against the log
         self._own_tokens: dict[tuple[str, str | None], tuple[str, float]] = {}
         self._rotating = asyncio.Lock()
+        self._holdings: list[Holding] = []
         self._answer_operations()
 
     # ---- what a service is made of ------------------------------------------------------------------------------------
@@ -239,6 +242,10 @@ class Service:
     def knows(self, known: Known) -> None:
         """Says what the service knows of who belongs where: narrow scopes are held against it."""
         self.answering.known = known
+
+    def holds(self, what: Holding) -> None:
+        """Says what the service holds on a person, for that person's dossier. Several things are said one by one."""
+        self._holdings.append(what)
 
     # ---- running ------------------------------------------------------------------------------------------------------
 
@@ -491,6 +498,15 @@ class Service:
         self.query(operations.READ_LOG[self.name])(read_log)
         self.query(operations.RECOGNIZE[self.name])(recognize)
         self.query(operations.HEALTH[self.name])(health)
+
+        async def held(request: operations.HeldQuery, caller: Caller) -> operations.Held:
+            def gather(connection: Connection) -> operations.Held:
+                found = (record for what in self._holdings for record in what(connection, request.school, request.person))
+                return operations.Held(records=tuple(found))
+
+            return await self.read(gather)
+
+        self.query(operations.HELD[self.name])(held)
         self.query(operations.PARKED[self.name])(parked)
         self.query(operations.RETRY_PARKED[self.name])(retry)
         self.command_in_steps(operations.ROTATE_KEY[self.name])(self._rotate_key)

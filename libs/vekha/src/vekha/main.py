@@ -23,6 +23,8 @@ _COMMANDS = {
     "consent": "vekha.consents:consent",
     "slips": "vekha.slips:slips",
     "links": "vekha.links:links",
+    "dossier": "vekha.dossier:dossier",
+    "journal": "vekha.dossier:journal",
     "plan": "vekha.plan:plan",
     "clock": "vekha.clock:clock",
     "keys": "vekha.keys:keys",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consent import api, forms, policies, projections, receipt, registry, requests
+from consent import api, forms, held, policies, projections, receipt, registry, requests
 from eventkit.access import Known
 from eventkit.service import Service, Settings
 
@@ -12,6 +12,7 @@ def build(settings: Settings) -> Service:
     service.projection(projections.People())
     service.timer(policies.Expiry(service))
     service.knows(Known(people_of_class=registry.people_of_class, children=projections.children, subjects=registry.subjects))
+    service.holds(held.decisions)
     api.register(service)
     requests.register(service)
     forms.register(service)

@@ -10,6 +10,7 @@ from identity import (
     attempts,
     credentials,
     esia,
+    held,
     links,
     mailing,
     passwords,
@@ -32,6 +33,8 @@ def build(settings: Settings) -> Service:
     forgetting = links.ForgetLinks(service)
     service.timer(forgetting)
     service.knows(Known(people_of_class=projections.people_of_class))
+    service.holds(held.account)
+    service.holds(held.active_days)
     api.register(service, ratings)
     hashing = Hashing()
     signing_in.register(service, ratings, hashing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventkit.service import Service, Settings
-from notifier import api, links, outbox, policies, projections
+from notifier import api, held, links, outbox, policies, projections
 from notifier.sender import MailServer, Sender, monitors
 
 
@@ -19,6 +19,7 @@ def build(settings: Settings) -> Service:
     service.timer(policies.DailyMessages(service, wake))
     service.reaction(links.QueueLinks(service, wake))
     service.reaction(links.TellIdentity(service))
+    service.holds(held.messages)
     api.register(service)
     return service
 

@@ -2,7 +2,7 @@
 
 from eventkit.access import Known
 from eventkit.service import Service, Settings
-from plan_tracker import ahead, api, policies, queries
+from plan_tracker import ahead, api, held, policies, queries
 from plan_tracker.boards import Boards
 from plan_tracker.projections import BoardProjection, municipality
 
@@ -13,6 +13,7 @@ def build(settings: Settings) -> Service:
     service.projection(BoardProjection())
     service.timer(policies.Announcements(service, boards))
     service.knows(Known(municipality=municipality))
+    service.holds(held.documents)
     api.register(service)
     queries.register(service, boards)
     ahead.register(service, boards)

@@ -19,7 +19,7 @@ from eventkit.event import rfc3339
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
-from roster import acts
+from roster import acts, journal
 from roster.book import Book, Books
 from roster.domain.school import SCHOOL, Open
 from roster.revisions import class_of_pupil
@@ -34,7 +34,7 @@ from roster.tables import (
     school_table,
     timetable_table,
 )
-from roster.vault import Sealed, journal_table, vault_table
+from roster.vault import Sealed, vault_table
 
 A = TypeVar("A", bound=calls.Act)
 P = TypeVar("P", bound=Reply)
@@ -292,8 +292,7 @@ def _register_queries(service: Service, books: Books) -> None:
             if row is None:
                 raise Refused("person.unknown", f"There is no person {request.person} in {request.school}.")
             details = books.vault.open(request.person, Sealed(row.key, row.sealed))
-            entry = {"person": request.person, "reader": caller.origin.actor, "principal": caller.origin.principal, "at": at}
-            connection.execute(insert(journal_table), entry)
+            journal.note(connection, calls.PERSON, caller, request.school, [request.person], at)
             shown = {field: value for field, value in details.items() if field in calls.PersonName.model_fields}
             return calls.PersonCard(person=request.person, kind=row.kind, details=calls.PersonName.model_validate(shown))
 
@@ -325,9 +324,7 @@ def _register_queries(service: Service, books: Books) -> None:
             require_school(connection, request.school)
             wanted = connection.execute(_within_reach(request, class_id))
             found = [_named(row, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in wanted]
-            if found:
-                reading = {"reader": caller.origin.actor, "principal": caller.origin.principal, "at": at}
-                connection.execute(insert(journal_table), [{"person": one.person, **reading} for one in found])
+            journal.note(connection, calls.PERSONS, caller, request.school, [one.person for one in found], at)
             return calls.Persons(persons=tuple(found))
 
         return await service.write(read_and_journal)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Column, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -27,17 +27,6 @@ vault_table = Table(
     Column("key", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
-
-journal_table = Table(
-    "journal",
-    metadata,
-    Column("number", Integer, primary_key=True),
-    Column("person", Text, nullable=False, index=True),
-    Column("reader", Text, nullable=False),
-    Column("principal", Text),
-    Column("at", Text, nullable=False),
-)
-"""Who read whose details and when: an entry for each answer of roster.person."""
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
