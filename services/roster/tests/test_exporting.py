@@ -42,7 +42,7 @@ from roster.files import (
     write_roster,
 )
 from roster.files.cells import guarded, plain, tidy
-from roster.vault import journal_table
+from roster.journal import journal_table
 
 BUILDS = {"roster": build, "consent": build_consent}
 SAMPLES = Path(__file__).parents[1] / "samples"

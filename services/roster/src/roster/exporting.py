@@ -17,6 +17,7 @@ from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.event import rfc3339
 from eventkit.service import Service
+from roster import journal
 from roster.book import Books, new_id
 from roster.entered import Entered, counted, read_entered
 from roster.files import (
@@ -25,7 +26,7 @@ from roster.files import (
 )
 from roster.importing.expiry import Expiry
 from roster.tables import require_school
-from roster.vault import Box, journal_table
+from roster.vault import Box
 
 LIFETIME = timedelta(hours=1)
 PART_BYTES = 256 * 1024
@@ -64,9 +65,7 @@ class Exports:
 
         def read_and_journal(connection: Connection) -> Entered:
             found = read_entered(connection, self._books, request.school, now)
-            reading = {"reader": caller.origin.actor, "principal": caller.origin.principal, "at": rfc3339(now)}
-            if found.people:
-                connection.execute(insert(journal_table), [{"person": person, **reading} for person in found.people])
+            journal.note(connection, calls.EXPORT, caller, request.school, found.people, rfc3339(now))
             return found
 
         found = await self._service.write(read_and_journal)
