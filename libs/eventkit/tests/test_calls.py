@@ -295,7 +295,9 @@ issued = Decider[str, bool](
 async def test_a_repeated_command_does_not_tell_a_secret_again_and_none_is_kept(tmp_path: Path) -> None:
     def identity(settings: Settings) -> Service:
         service = Service(settings)
-        service.knows(Known(people_of_class=lambda rows, school, class_id, people: people))
+        service.knows(
+            Known(people_of_class=lambda rows, school, class_id, people: people, teaches=lambda rows, school, class_id, person: True)
+        )
 
         @service.command(ISSUE_CREDENTIALS)
         def issue(request: IssueCredentials, transaction: Transaction, caller: Caller) -> CredentialsIssuedReply:

@@ -33,6 +33,8 @@ class Known:
 
     people_of_class: Callable[[Rows, str, str, Collection[str]], Collection[str]] | None = None
     """Of these people of a school, those who are a class's pupils or their guardians."""
+    teaches: Callable[[Rows, str, str, str], bool] | None = None
+    """Whether a member of a school's staff is the teacher of a class now."""
     children: Callable[[Rows, str, str, Collection[str]], Collection[str]] | None = None
     """Of these people of a school, those who are a guardian's linked children."""
     subjects: Callable[[Rows, str, Collection[str]], Mapping[str, str]] | None = None
@@ -44,6 +46,7 @@ class Known:
         """Raises ValueError where a scope of this call cannot be held against what it names."""
         scopes, named = set(call.scopes.values()), named_by(call.request)
         needed = {
+            "teaches": Scope.OWN_CLASS in scopes,
             "people_of_class": Scope.OWN_CLASS in scopes and bool({"person", "consent"} & named),
             "children": Scope.SELF_AND_CHILDREN in scopes and bool({"person", "consent"} & named),
             "subjects": bool({*_OF_ONE_PERSON, Scope.OWN_CLASS} & scopes) and "consent" in named,
@@ -121,12 +124,19 @@ class Reach:
         consents = self._named.get("consent", set())
         subjects = dict(self._known.subjects(rows, school, consents)) if consents and self._known.subjects is not None else {}
         people = self._named.get("person", set()) | set(subjects.values())
+        if self._scope is Scope.OWN_CLASS and not self._teaches(rows, school, own):
+            return set()
         inside = {own}
         if self._scope is Scope.OWN_CLASS and people and self._known.people_of_class is not None:
             inside |= set(self._known.people_of_class(rows, school, own, people))
         if self._scope is Scope.SELF_AND_CHILDREN and people - inside and self._known.children is not None:
             inside |= set(self._known.children(rows, school, own, people))
         return inside | {consent for consent in consents if subjects.get(consent) in inside}
+
+    def _teaches(self, rows: Rows, school: str, class_id: str) -> bool:
+        """Whether who had signed in is the class's teacher still; an operator who tries the role out is taken for whoever is."""
+        role, _, person = (self._actor.principal or "").partition(":")
+        return role != Role.STAFF or self._known.teaches is None or self._known.teaches(rows, school, class_id, person)
 
     def _refusal(self) -> Refused:
         if self._scope is Scope.OWN_CLASS:

@@ -11,7 +11,11 @@ def build(settings: Settings) -> Service:
     service = Service(settings, registry.metadata)
     service.projection(projections.People())
     service.timer(policies.Expiry(service))
-    service.knows(Known(people_of_class=registry.people_of_class, children=projections.children, subjects=registry.subjects))
+    service.knows(
+        Known(
+            teaches=projections.teaches, people_of_class=registry.people_of_class, children=projections.children, subjects=registry.subjects
+        )
+    )
     service.holds(held.decisions)
     api.register(service)
     requests.register(service)

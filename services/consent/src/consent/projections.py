@@ -41,6 +41,11 @@ school_table = Table("school", metadata, Column("school", Text, primary_key=True
 
 class_table = Table("class", metadata, Column("class_id", Text, primary_key=True), Column("school", Text, nullable=False))
 
+teacher_table = Table("teacher", metadata, Column("class_id", Text, primary_key=True), Column("person", Text, nullable=False))
+
+dismissed_table = Table("dismissed", metadata, Column("school", Text, primary_key=True), Column("person", Text, primary_key=True))
+"""Who has left the staff: a decision on such a person may still be recorded, by such a person none."""
+
 person_table = Table(
     "person",
     metadata,
@@ -118,8 +123,14 @@ class People:
                     changes.put(headcount_table, class_id=fact["class_id"], position=event.position, pupils=fact["pupils"])
                 case "roster.class-closed.v1":
                     changes.drop(class_table, class_id=fact["class_id"])
+                    changes.drop(teacher_table, class_id=fact["class_id"])
+                case "roster.class-teacher-assigned.v1":
+                    changes.put(teacher_table, class_id=fact["class_id"], person=fact["person"])
+                case "roster.staff-dismissed.v1":
+                    changes.put(dismissed_table, school=event.school, person=fact["person"])
                 case "roster.staff-hired.v1":
                     changes.put(person_table, school=event.school, person=fact["person"], kind=SubjectKind.STAFF)
+                    changes.drop(dismissed_table, school=event.school, person=fact["person"])
                 case "roster.pupil-enrolled.v1":
                     changes.put(person_table, school=event.school, person=fact["person"], kind=SubjectKind.PUPIL)
                     _assign(changes, event, fact["person"], fact["seat"]["class_id"])
@@ -252,6 +263,13 @@ def entered_in_class(class_id: str, people: Collection[str]) -> CompoundSelect[A
         .where(pupil_class_table.c.class_id == class_id, guardianship_table.c.guardian.in_(people))
     )
     return pupils.union(guardians)
+
+
+def teaches(rows: Rows, school: str, class_id: str, person: str) -> bool:
+    """Whether a member of a school's staff is the teacher of a class now."""
+    left = select(dismissed_table.c.person).where(dismissed_table.c.school == school)
+    of_class = (teacher_table.c.class_id == class_id) & (teacher_table.c.person == person)
+    return bool(rows(select(teacher_table).where(of_class, teacher_table.c.person.not_in(left))))
 
 
 def children(rows: Rows, school: str, guardian: str, people: Collection[str]) -> set[str]:

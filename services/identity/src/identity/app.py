@@ -32,7 +32,7 @@ def build(settings: Settings) -> Service:
     service.timer(ratings)
     forgetting = links.ForgetLinks(service)
     service.timer(forgetting)
-    service.knows(Known(people_of_class=projections.people_of_class))
+    service.knows(Known(people_of_class=projections.people_of_class, teaches=projections.teaches))
     service.holds(held.account)
     service.holds(held.active_days)
     api.register(service, ratings)

@@ -365,6 +365,14 @@ def people_of(rows: Rows, school: str, people: Collection[str]) -> dict[str, Per
     return found
 
 
+def teaches(rows: Rows, school: str, class_id: str, person: str) -> bool:
+    """Whether a member of a school's staff is the teacher of a class now."""
+    teacher, staff = class_teacher_table.c, staff_table.c
+    employed = (staff.school == teacher.school) & (staff.person == teacher.person)
+    found = select(teacher.person).join(staff_table, employed)
+    return bool(rows(found.where(teacher.class_id == class_id, teacher.school == school, teacher.person == person)))
+
+
 def people_of_class(rows: Rows, school: str, class_id: str, people: Collection[str]) -> set[str]:
     """Those of the people who are a class's pupils or their guardians."""
     return {one for one, known in people_of(rows, school, people).items() if is_of_class(known, class_id)}

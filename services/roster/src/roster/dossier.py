@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
@@ -11,7 +10,6 @@ from contracts import operations
 from contracts.event import SERVICES
 from contracts.operations import HeldRecord
 from contracts.roster import DOSSIER, JOURNAL, Dossier, DossierRecord, Journal, JournalQuery, PersonName, PersonQuery
-from eventkit.access import Rows
 from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.decider import Refused
@@ -19,7 +17,7 @@ from eventkit.event import rfc3339
 from eventkit.service import Service
 from roster import journal
 from roster.journal import journal_table
-from roster.tables import guardianship_table, person_table, require_school
+from roster.tables import person_table, require_school
 from roster.vault import Sealed, Vault, vault_table
 
 _READINGS = 500
@@ -82,10 +80,3 @@ def _require_known(connection: Connection, school: str, person: str) -> None:
     noted = select(journal_table.c.person).where(journal_table.c.person == person, journal_table.c.school == school)
     if connection.execute(entered).first() is None and connection.execute(noted.limit(1)).first() is None:
         raise Refused("person.unknown", f"There is no person {person} in {school}.")
-
-
-def children(rows: Rows, school: str, guardian: str, people: Collection[str]) -> set[str]:
-    """Those of the people who are a guardian's children at a school, as they are linked now."""
-    link = guardianship_table.c
-    linked = select(link.pupil).where(link.school == school, link.guardian == guardian, link.linked, link.pupil.in_(people))
-    return {row.pupil for row in rows(linked)}
