@@ -308,9 +308,7 @@ def _register_queries(service: Service, books: Books) -> None:
             rows = connection.execute(select(vault_table).where(vault_table.c.school == request.school).order_by(vault_table.c.person))
             opened = ((row.person, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in rows)
             people = tuple(person for person, details in opened if _digits(details.get("snils", "")) == wanted)
-            if people:
-                reading = {"reader": caller.origin.actor, "principal": caller.origin.principal, "at": at}
-                connection.execute(insert(journal_table), [{"person": person, **reading} for person in people])
+            journal.note(connection, calls.BY_SNILS, caller, request.school, people, at)
             return calls.FoundPeople(people=people)
 
         return await service.write(find_and_journal)
