@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -33,6 +33,7 @@ from vekha.launcher import BUILDS
 
 START = date(2015, 8, 17)
 _YEAR = "2015/2016"
+_NAME = PersonName(last_name="П", first_name="П")
 _OFFICE = (Role.DIRECTOR, Role.ADMINISTRATOR)
 _STEPS_OF_PEOPLE = {1, 2, 7, 8, 13, 14, 15, 18, 19}
 _LEAST_TOLD = 5
@@ -124,24 +125,24 @@ class World:
     async def build(self, shape: Shape) -> None:
         number = next(_numbers)
         made = School(f"school-{number}", f"town-{number}")
-        name, here = made.school, {"school": made.school}
+        name = made.school
         office, head = administrator(name), director(name)
-        await self.act(roster.OPEN_SCHOOL, roster.OpenSchool(**here, name="Школа", municipality=made.municipality))
-        await self.act(plan.ADOPT_PLAN, plan.AdoptPlan(**here, start=START), head)
+        await self.act(roster.OPEN_SCHOOL, roster.OpenSchool(school=made.school, name="Школа", municipality=made.municipality))
+        await self.act(plan.ADOPT_PLAN, plan.AdoptPlan(school=made.school, start=START), head)
         for position in (Position.DIRECTOR, Position.ADMINISTRATOR, *[Position.TEACHER] * 4):
-            hiring = roster.HireStaff(**here, details=PersonName(last_name="И", first_name="И"), position=position, hired_on=START)
+            hiring = roster.HireStaff(school=name, details=_NAME, position=position, hired_on=START)
             made.staff.append((await self.system.call(roster.HIRE_STAFF, hiring, as_=office)).person)
         for grade, teacher, former in ((7, 2, 4), (8, 3, 5)):
-            declaring = roster.DeclareClass(**here, grade=grade, letter="А", academic_year=_YEAR)
+            declaring = roster.DeclareClass(school=made.school, grade=grade, letter="А", academic_year=_YEAR)
             class_id = (await self.system.call(roster.DECLARE_CLASS, declaring, as_=head)).class_id
-            await self.system.call(roster.CREATE_CLASS, roster.CreateClass(**here, class_id=class_id), as_=office)
-            await self.system.call(roster.DECLARE_HEADCOUNT, roster.DeclareHeadcount(**here, class_id=class_id, pupils=7), as_=head)
+            await self.system.call(roster.CREATE_CLASS, roster.CreateClass(school=made.school, class_id=class_id), as_=office)
+            await self.system.call(roster.DECLARE_HEADCOUNT, roster.DeclareHeadcount(school=name, class_id=class_id, pupils=7), as_=head)
             for person in (made.staff[former], made.staff[teacher]):
-                assigning = roster.AssignClassTeacher(**here, class_id=class_id, person=person)
+                assigning = roster.AssignClassTeacher(school=made.school, class_id=class_id, person=person)
                 await self.system.call(roster.ASSIGN_CLASS_TEACHER, assigning, as_=head)
             made.classes.append(class_id)
             made.teachers[class_id], made.former_teachers[class_id] = made.staff[teacher], made.staff[former]
-        await self.system.call(roster.DISMISS_STAFF, roster.StaffAct(**here, person=made.staff[5]), as_=head)
+        await self.system.call(roster.DISMISS_STAFF, roster.StaffAct(school=made.school, person=made.staff[5]), as_=head)
         decisions = [Decision(granted=True, person=person, subject_kind=SubjectKind.STAFF) for person in made.staff[:4]]
         await self.system.settled()
         await self._decide(made, decisions)
@@ -151,7 +152,7 @@ class World:
         people = [*made.staff[:4], *(child.person for child in made.children if child.class_id and child.is_entered)]
         people += sorted(made.guardians)
         await self.system.settled()
-        await self.system.call(identity.ISSUE_CREDENTIALS, identity.IssueCredentials(**here, people=tuple(people)), as_=office)
+        await self.system.call(identity.ISSUE_CREDENTIALS, identity.IssueCredentials(school=made.school, people=tuple(people)), as_=office)
         await self.system.settled()
         self.schools.append(made)
 
@@ -164,7 +165,7 @@ class World:
         return told
 
     async def _enter(self, made: School, at: int, seat: int, fate: str) -> None:
-        here, office, class_id = {"school": made.school}, administrator(made.school), made.classes[at]
+        office, class_id = administrator(made.school), made.classes[at]
         holders = (SeatHolder.PUPIL, SubjectKind.PUPIL), (SeatHolder.GUARDIAN_1, SubjectKind.GUARDIAN)
         seats = [
             Decision(granted=True, seat=Seat(class_id=class_id, number=seat, holder=holder), subject_kind=kind) for holder, kind in holders
@@ -173,28 +174,31 @@ class World:
         if fate == "seated":  # decided for, and not entered by name yet
             made.children.append(Child(subject, class_id, {guardian}, is_entered=False))
             return
-        naming = PersonName(last_name="П", first_name="П")
-        enrolling = roster.EnrolPupil(**here, details=naming, class_id=class_id, consent_id=pupils, enrolled_on=START)
+        enrolling = roster.EnrolPupil(school=made.school, details=_NAME, class_id=class_id, consent_id=pupils, enrolled_on=START)
         pupil = (await self.system.call(roster.ENROL_PUPIL, enrolling, as_=office)).person
         siblings = [child for child in made.children if fate == "sibling" and child.is_entered and child.class_id]
         before = next((one for child in reversed(siblings) for one in child.guardians), None)
         if before is not None:
             made.seated.append((class_id, guardian))  # who had decided for this seat was never entered by name
-        linking = {"details": naming, "consent_id": guardians} if before is None else {"guardian": before, "consent_id": None}
-        request = roster.LinkGuardian.model_validate({**here, "pupil": pupil, "relation": Relation.MOTHER, **linking})
+        linking = {"details": _NAME, "consent_id": guardians} if before is None else {"guardian": before, "consent_id": None}
+        request = roster.LinkGuardian.model_validate({"school": made.school, "pupil": pupil, "relation": Relation.MOTHER, **linking})
         guardian = (await self.system.call(roster.LINK_GUARDIAN, request, as_=office)).person
         child = Child(pupil, class_id, {guardian}, ever_linked={guardian})
         made.children.append(child)
-        await self.system.call(roster.ASSIGN_PUPIL, roster.AssignPupil(**here, pupil=pupil, class_id=class_id), as_=office)
+        await self.system.call(roster.ASSIGN_PUPIL, roster.AssignPupil(school=made.school, pupil=pupil, class_id=class_id), as_=office)
         if fate == "moves":
             child.class_id = made.classes[1 - at]
-            await self.system.call(roster.ASSIGN_PUPIL, roster.AssignPupil(**here, pupil=pupil, class_id=child.class_id), as_=office)
+            await self.system.call(
+                roster.ASSIGN_PUPIL, roster.AssignPupil(school=made.school, pupil=pupil, class_id=child.class_id), as_=office
+            )
         if fate == "leaves":
             child.class_id = None
-            await self.system.call(roster.PUPIL_LEFT, roster.PupilAct(**here, pupil=pupil), as_=office)
+            await self.system.call(roster.PUPIL_LEFT, roster.PupilAct(school=made.school, pupil=pupil), as_=office)
         if fate == "unlinked":
             child.guardians = set()
-            await self.system.call(roster.UNLINK_GUARDIAN, roster.UnlinkGuardian(**here, pupil=pupil, guardian=guardian), as_=office)
+            await self.system.call(
+                roster.UNLINK_GUARDIAN, roster.UnlinkGuardian(school=made.school, pupil=pupil, guardian=guardian), as_=office
+            )
 
 
 def _actors(schools: list[School]) -> Iterator[Acting]:
@@ -244,26 +248,27 @@ async def _ask(system: System, call: Call[Any, Any], request: Mapping[str, Any],
     return Answer("", json.loads(bytes(answer.reply)))
 
 
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a JSON value is made of, each part under its name; in a list under none."""
+    if isinstance(value, dict):
+        yield from cast("dict[str, Any]", value).items()
+    elif isinstance(value, list):
+        yield from (("", part) for part in cast("list[Any]", value))
+
+
 def _names(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """What a body names, as pairs of kind and id."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _names(part, key)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _names(part, name)
-    elif isinstance(value, str) and name in NAMING:
+    for key, part in _parts(value):
+        yield from _names(part, key or name)
+    if isinstance(value, str) and name in NAMING:
         yield NAMING[name], value
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from (key, *_texts(part))
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
-    elif isinstance(value, str):
+    for key, part in _parts(value):
+        yield key
+        yield from _texts(part)
+    if isinstance(value, str):
         yield value
 
 
@@ -315,7 +320,8 @@ def _codes_of(reply: Any, outside: set[str]) -> Iterator[str]:
     """How a list that answers for each has answered for those out of reach: a code each, or nothing where it was done."""
     refused = reply.get("refused")
     if isinstance(refused, dict):
-        yield from (refused.get(person, "") for person in outside if person.startswith("p-"))
+        codes = cast("dict[str, str]", refused)
+        yield from (codes.get(person, "") for person in outside if person.startswith("p-"))
     for one in reply.get("credentials", ()):
         if one["person"] in outside:
             yield one["refused"] or ""
@@ -337,7 +343,7 @@ class _Choosing:
         return self.random.choice(self.own[kind] if from_own else self.pools[kind])
 
 
-async def _every_call(world: World, actors: list[Acting], draw: st.DataObject) -> None:
+async def _every_call(world: World, actors: list[Acting], random: Random) -> None:
     system = world.system
     every_person = {person for made in world.schools for person in made.people}
     pools = {
@@ -348,7 +354,6 @@ async def _every_call(world: World, actors: list[Acting], draw: st.DataObject) -
     }
     heads = {name: await service.store.head() for name, service in system.instance.services.items()}
     for acting in actors:
-        random = draw.draw(st.randoms(use_true_random=False))
         mine = acting.school or world.schools[0]
         own = {"school": [mine.school], "person": sorted(mine.people), "class": mine.classes, "consent": sorted(mine.consents)}
         choosing = _Choosing(random, own, pools)
@@ -372,7 +377,8 @@ async def _every_call(world: World, actors: list[Acting], draw: st.DataObject) -
 
 async def _check_recorded(world: World, heads: Mapping[str, int], every_person: set[str]) -> None:
     """Whatever was recorded meanwhile is about the actor's own school, and names nobody out of reach."""
-    by_actor = {str(acting.actor): acting for acting in _actors(world.schools)}
+    # A class's teacher of now goes before the former one.
+    by_actor = {str(acting.actor): acting for acting in reversed(list(_actors(world.schools)))}
     for name, service in world.system.instance.services.items():
         for _, _, data in await service.store.read(heads[name], 10_000):
             event = decode(data)
@@ -380,7 +386,12 @@ async def _check_recorded(world: World, heads: Mapping[str, int], every_person: 
             if acting is None or acting.school is None:
                 continue
             assert event.school == acting.school.school, event
-            assert set(_texts(json.loads(bytes(event.data)))) & every_person <= acting.acts_for | acting.is_told_of, event
+            assert set(_texts(json.loads(bytes(event.data)))) & every_person <= acting.acts_for | acting.is_told_of, (
+                event.type,
+                event.actor,
+                bytes(event.data),
+                acting,
+            )
 
 
 async def _check_small_groups(world: World) -> None:
@@ -417,15 +428,22 @@ def system(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.timeout(600)  # an instance lives through hundreds of calls for each example
-@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None, phases=[Phase.generate])
-@given(shapes=st.tuples(_SHAPE, _SHAPE), draw=st.data())
+@settings(
+    max_examples=2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+)
+@given(shapes=st.tuples(_SHAPE, _SHAPE), seed=st.integers(0, 2**32))
 def test_nobody_gets_a_row_or_does_an_act_outside_the_own_scope(
-    runner: asyncio.Runner, system: System, shapes: tuple[Shape, Shape], draw: st.DataObject
+    runner: asyncio.Runner, system: System, shapes: tuple[Shape, Shape], seed: int
 ) -> None:
     async def live() -> None:
         world = World(system)
         for shape in shapes:
             await world.build(shape)
-        await _every_call(world, list(_actors(world.schools)), draw)
+        await _every_call(world, list(_actors(world.schools)), Random(seed))
 
     runner.run(live())

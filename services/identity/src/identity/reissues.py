@@ -20,7 +20,7 @@ from eventkit.store import Transaction
 from eventkit.tokens import Actor
 from identity.domain.account import ACCOUNTS, has_live_code
 from identity.domain.reissue import ALONE, REISSUES, VALID_DAYS, CarryOut, Confirm, Propose
-from identity.projections import timezone
+from identity.projections import people_of, timezone
 
 _PROPOSAL_BYTES = 10
 
@@ -30,6 +30,8 @@ def register(service: Service) -> None:
     def propose(request: identity.ProposeReissue, tx: Transaction, caller: Caller) -> identity.ProposedReissue:
         today = local_day(tx.now, timezone(tx.rows, request.school))
         proposal, people = f"r-{randomness.token_hex(_PROPOSAL_BYTES)}", tuple(dict.fromkeys(request.people))
+        if any(known.kind is None for known in people_of(tx.rows, request.school, people).values()):
+            raise Refused("person.unknown", "Somebody among these people is not at this school. Look at their ids (roster.people).")
         command = Propose(proposal, people, signer(caller.actor), today + timedelta(days=VALID_DAYS))
         tx.decide(REISSUES, _stream(request.school, proposal), command, school=request.school, happened_on=today)
         return identity.ProposedReissue(proposal=proposal, expires_on=command.expires_on)
