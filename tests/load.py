@@ -17,7 +17,7 @@ from contracts import consent, identity, operations, plan, roster
 from contracts.call import Call, Request
 from contracts.consent import ConsentGranted, Decision, SubjectKind
 from contracts.identity import AccountProvisioned, CredentialsIssued
-from contracts.notifier import MessageQueued
+from contracts.notifier import LinkQueued, MessageQueued
 from contracts.plan import DeadlineApproaching, ImplementationOrderRegistered, StepBecameOverdue, StepCompleted, StepReopened
 from contracts.roster import PersonName, Position, Seat, SeatHolder, StaffHired
 from eventkit.answering import kept
@@ -210,7 +210,10 @@ async def check_running(client: Client, data: Path) -> None:
 
 
 def check_stopped(data: Path, scratch: Path) -> None:
-    """Projections equal a rebuild, each service's own tables agree with its events, and nothing was announced or queued twice."""
+    """Projections equal a rebuild, each service's own tables agree with its events, and nothing was announced or queued twice.
+
+    Of whom a service says that it destroyed the data, its own tables hold nothing any more.
+    """
     logs = record.logs(data)
     for service, projection in record.PROJECTIONS.items():
         assert record.projected(data, service) == record.rebuilt(projection, logs, scratch / f"rebuilt-{service}.db"), service
@@ -220,12 +223,18 @@ def check_stopped(data: Path, scratch: Path) -> None:
     of_roster = [(type_name, fact) for event, type_name, fact in facts["roster"] if event.id not in annulled]
     entered = {fact["person"] for type_name, fact in of_roster if type_name in _ENTERED}
     entered |= {fact["guardian"] for type_name, fact in of_roster if type_name == "roster.guardian-linked.v1"}
-    assert _column(data, "roster", "SELECT person FROM vault") == Counter(entered)
+    erased = {
+        service: {fact["person"] for _, type_name, fact in told if type_name == f"{service}.personal-data-erased.v1"}
+        for service, told in facts.items()
+    }
+    assert _column(data, "roster", "SELECT person FROM vault") == Counter(entered - erased["roster"])
     decided = [fact["consent_id"] for _, type_name, fact in facts["consent"] if type_name in _DECIDED]
     assert _column(data, "consent", "SELECT consent_id FROM consent") == Counter(decided)
     newest = {fact["person"]: fact["credential"] for _, type_name, fact in facts["identity"] if type_name == CredentialsIssued.type}
-    assert _column(data, "identity", "SELECT credential FROM credential") == Counter(newest.values())
-    queued = [fact["message"] for _, type_name, fact in facts["notifier"] if type_name == MessageQueued.type]
+    kept = [credential for person, credential in newest.items() if person not in erased["identity"]]
+    assert _column(data, "identity", "SELECT credential FROM credential") == Counter(kept)
+    to = [fact for _, type_name, fact in facts["notifier"] if type_name in (MessageQueued.type, LinkQueued.type)]
+    queued = [fact["message"] for fact in to if fact["recipient"] not in erased["notifier"]]
     assert _column(data, "notifier", "SELECT message FROM outbox") == Counter(queued)
 
     messages = [(event.school, fact) for event, type_name, fact in facts["notifier"] if type_name == MessageQueued.type]

@@ -12,9 +12,10 @@ from datetime import date
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
-from contracts import consent, identity, notifier, operations, plan, roster
+from contracts import consent, erasure, identity, notifier, operations, plan, roster
 from contracts.call import AnnulEntry, Call, Reply, Request
 from contracts.consent import Decision, InvalidationReason, SubjectKind
+from contracts.erasure import ErasureGround
 from contracts.event import AnnulmentReason
 from contracts.roster import (
     Done,
@@ -257,6 +258,8 @@ async def weeks(school: School) -> None:
     await _school_year(school)
     for rotating in operations.ROTATE_KEY.values():
         await school.act(rotating, operations.Nothing())
+    court = erasure.OrderErasure(school=SCHOOL, person=leaving.person, ground=ErasureGround.COURT_ORDER, reference="2-1/2015")
+    await school.act(erasure.ORDER_ERASURE, court, _DIRECTOR)
     await _until(school, END)
 
 

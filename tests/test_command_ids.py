@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from contracts import consent, identity, notifier, operations, plan, roster
+from contracts import consent, erasure, identity, notifier, operations, plan, roster
 from contracts.call import CALLS, AnnulEntry, Request
 from contracts.consent import Decision, InvalidationReason, SubjectKind
 from contracts.event import AnnulmentReason
@@ -155,6 +155,8 @@ def _changed(request: Request) -> Request | None:
             return request.model_copy(update={"name": "Другая школа"})
         case consent.Invalidate() | consent.InvalidateDecisions():
             return request.model_copy(update={"reason": InvalidationReason.FORGED})
+        case erasure.OrderErasure():
+            return request.model_copy(update={"reference": "2-2/2015"})
         case AnnulEntry():
             return request.model_copy(update={"reason": AnnulmentReason.DUPLICATE})
         case plan.AdoptPlan():

@@ -80,6 +80,10 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "consent.invalidate": {DIRECTOR, ADMINISTRATOR},
     "consent.invalidate-decisions": {SERVICE},
     "consent.status": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    # The director orders that somebody is forgotten at once; the office can prove it
+    "consent.order-erasure": {DIRECTOR},
+    "consent.erasure": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "consent.act-of-destruction": {DIRECTOR, ADMINISTRATOR},
     # Accounts: whoever holds a code needs no role
     "identity.issue-credentials": {ADMINISTRATOR, CLASS_TEACHER},
     "identity.print-slips": {ADMINISTRATOR, CLASS_TEACHER},

@@ -1,7 +1,21 @@
 """The published language of Vekha: every event and every call, one module a service, each declared once for both ends."""
 
-from contracts import consent, identity, notifier, operations, plan, roster
+from contracts import consent, erasure, identity, notifier, operations, plan, roster
 from contracts.call import CALLS, Call
 from contracts.event import EVENTS, SERVICES, Envelope, Event
 
-__all__ = ["CALLS", "EVENTS", "SERVICES", "Call", "Envelope", "Event", "consent", "identity", "notifier", "operations", "plan", "roster"]
+__all__ = [
+    "CALLS",
+    "EVENTS",
+    "SERVICES",
+    "Call",
+    "Envelope",
+    "Event",
+    "consent",
+    "erasure",
+    "identity",
+    "notifier",
+    "operations",
+    "plan",
+    "roster",
+]

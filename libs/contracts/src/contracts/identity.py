@@ -87,7 +87,9 @@ class PasswordSet(Event):
 class AccountBlocked(Event):
     account: Identifier
     person: Identifier
-    reason: Literal["consent-withdrawn", "left", "dismissed", "consent-expired", "consent-invalidated", "consent-refused", "never-entered"]
+    reason: Literal[
+        "consent-withdrawn", "left", "dismissed", "consent-expired", "consent-invalidated", "consent-refused", "never-entered", "erased"
+    ]
 
 
 @event("identity.credentials-dispatched.v1")

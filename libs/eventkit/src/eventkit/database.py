@@ -4,6 +4,9 @@ SQLite runs in WAL mode with `synchronous=FULL`, and every writing transaction b
 process, so that writers queue here instead of failing there. PostgreSQL keeps its defaults; nothing turns
 `synchronous_commit` off. What a projection derives from the logs is no promise: on SQLite its commits do not wait for
 the disk.
+
+What is deleted is gone from the file: SQLite writes zeros over it, and `scrub` empties its write-ahead log. PostgreSQL leaves that to
+VACUUM and to how long its archives are kept.
 """
 
 from __future__ import annotations
@@ -18,12 +21,18 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func,
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateSchema
 
 from eventkit import log
 
 _BUSY_TIMEOUT_S = 30
+_SCRUB_TIMEOUT_MS = 2_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
 _CREATION_LOCK = int.from_bytes(b"vekha")  # any number will do that nobody else locks in a database of ours
+
+
+class StillRead(RuntimeError):
+    """The write-ahead log cannot be emptied now."""
 
 
 class Database:
@@ -100,6 +109,19 @@ class Database:
                 driver.rollback()  # after a commit that failed, too: the connection is kept
                 raise
 
+    def scrub(self) -> None:
+        """Leaves nothing in the file of what was deleted before. Raises StillRead while somebody reads an older state of it."""
+        if not self.is_sqlite:
+            return
+        with self._write_lock, self._beginning_nothing.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_SCRUB_TIMEOUT_MS}")
+            try:
+                is_busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_S * 1000}")
+        if is_busy:
+            raise StillRead(f"{self.service}'s database is being read: what was deleted is still in its write-ahead log")
+
     def close(self) -> None:
         if self._kept is not None:
             self._kept.close()
@@ -107,6 +129,36 @@ class Database:
         self._writing.dispose()
         self._beginning_nothing.dispose()
         self._deriving.dispose()
+
+
+class Apart(Database):
+    """A service's tables that backups keep apart from all others, and for a short time: keys without which a backup tells nothing.
+
+    They are the tables of one schema: on PostgreSQL a schema of the service's database, on SQLite a file in a folder of that name,
+    beside the folder of the databases.
+    """
+
+    def __init__(self, beside: str | URL, service: str, schema: str, tables: MetaData) -> None:
+        url = make_url(beside)
+        self._schema = schema
+        if url.get_backend_name() == "sqlite":
+            path = Path(url.database or "")
+            folder = (path.parent.parent if path.parent.name == "db" else path.parent) / schema
+            folder.mkdir(mode=0o700, exist_ok=True)
+            url = sqlite_url(folder / path.name)
+        super().__init__(url, service, tables)
+        if self.is_sqlite:  # a file has no schemas
+            flat: dict[str | None, str | None] = {schema: None}
+            self._reading = self._reading.execution_options(schema_translate_map=flat)
+            self._writing = self._writing.execution_options(schema_translate_map=flat)
+
+    def create(self) -> None:
+        with self.writing() as connection:
+            if not self.is_sqlite:
+                connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
+                connection.execute(CreateSchema(self._schema, if_not_exists=True))
+            for tables in self._tables:
+                tables.create_all(connection)
 
 
 def sqlite_url(path: Path) -> URL:
@@ -131,7 +183,7 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, sync
         driver: Any = connection
         driver.isolation_level = None
         cursor = driver.cursor()
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -28,7 +28,7 @@ from eventkit.event import rfc3339
 from eventkit.keys import KeyRing
 from eventkit.provision import provision
 from eventkit.secrets import OPERATOR, Secrets
-from eventkit.service import Service, Settings, SignOn
+from eventkit.service import LEFT_TERM_DAYS, Service, Settings, SignOn
 from eventkit.tokens import Actor, Tokens
 
 _SETTLE_TIMEOUT_S = 60.0
@@ -56,6 +56,7 @@ class Instance:
         activation_page: str | None = None,
         co_signature_age: int | None = None,
         esia: SignOn | None = None,
+        left_term_days: int = LEFT_TERM_DAYS,
     ) -> None:
         self.clock = clock
         self._nats_url = nats_url
@@ -77,6 +78,7 @@ class Instance:
                     activation_page=activation_page,
                     co_signature_age=co_signature_age,
                     esia=esia,
+                    left_term_days=left_term_days,
                 )
             )
             for name, build in builds.items()

@@ -300,6 +300,16 @@ def history(connection: Connection, stream: str, after: int = 0) -> list[Recorde
     return [decode(data) for (data,) in _run(connection, _SELECT_HISTORY, (stream, after))]
 
 
+def of_streams(connection: Connection, prefix: str) -> Iterator[bytes]:
+    """The events of all streams whose names begin with a prefix, in order."""
+    streams = log_table.c.stream
+    wanted = select(log_table.c.bytes).where(streams.startswith(prefix, autoescape=True))
+    if connection.dialect.name == "sqlite":  # there the index of streams is in the order of their bytes
+        wanted = wanted.where(streams >= prefix, streams < prefix[:-1] + chr(ord(prefix[-1]) + 1))
+    for (data,) in connection.execute(wanted.order_by(log_table.c.position)):
+        yield bytes(data)
+
+
 def read(connection: Connection, after: int, limit: int) -> list[tuple[int, str, bytes]]:
     """Position, bus subject and bytes of the events after a position, in order, at most `limit`."""
     found = connection.execute(

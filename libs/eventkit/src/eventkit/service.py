@@ -47,6 +47,9 @@ from eventkit.tokens import Actor, Tokens
 
 _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
 _OWN_TOKEN_LIFETIME_S = 300
+LEFT_TERM_DAYS = 30
+"""How long the data of who has left are kept: 152-ФЗ ст. 21 ч. 4, unless another law or a contract says how long."""
+
 _KEYS_POLL_S = 30.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
@@ -87,6 +90,7 @@ class Settings:
     activation_page: str | None = None
     co_signature_age: int | None = None
     esia: SignOn | None = None
+    left_term_days: int = LEFT_TERM_DAYS
 
 
 class Timer(Protocol):
@@ -138,6 +142,8 @@ class Service:
         self.runners: list[ProjectionRunner] = []
         self._projections: list[Projection] = []
         self.workers: list[ReactionWorker] = []
+        self._at_end: list[Callable[[], None]] = []
+        self._before_answering: list[Callable[[], None]] = []
         self._at_start: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._at_stop: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.answering = Answering(settings.name, self.tokens, before=self.caught_up)
@@ -234,6 +240,14 @@ class Service:
         """Runs once the last call is answered: to end what the handlers had begun."""
         self._at_stop.append(task)
 
+    def before_answering(self, task: Callable[[], None]) -> None:
+        """Is done to the database whenever it is opened, before anything else happens with it."""
+        self._before_answering.append(task)
+
+    def at_end(self, task: Callable[[], None]) -> None:
+        """Is done when the service has stopped."""
+        self._at_end.append(task)
+
     @property
     def durables(self) -> list[tuple[str, str]]:
         """The durable consumers, as pairs of bus stream and name, that must be provisioned for this service's readers."""
@@ -259,6 +273,8 @@ class Service:
                 self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection)
                 checkpointed.create()
             self._end_rotation()
+            for task in self._before_answering:
+                task()
 
         await asyncio.to_thread(create)
         self._is_prepared = True
@@ -318,6 +334,8 @@ class Service:
         self._running = None
         self.runners.clear()
         self.database.close()
+        for task in self._at_end:
+            task()
 
     @property
     def relay(self) -> Relay:

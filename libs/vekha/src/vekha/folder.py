@@ -4,6 +4,7 @@
     DATA/clock           where a manual clock stands
     DATA/secrets/        keys and the operator's token, for their owner alone
     DATA/db/             one database a service: the record
+    DATA/keys/           the keys of people's details: no backup of DATA/db holds them, and their own are kept for a short time
     DATA/bus/            the broker's streams, which could be refilled from the record
     DATA/run/            what exists while the instance runs: a lock, the endpoint that clients look up, the broker's log
 
@@ -43,7 +44,7 @@ DEFAULT = ".vekha"
 
 # What a first start that was cut off may have left, and the mark of `vekha demo`.
 _BEING_MADE = "instance.json.new"
-_FIRST_TO_BE_MADE = {"run", "secrets", "secrets.new", "db", "clock", "clock.new", _BEING_MADE, "demo"}
+_FIRST_TO_BE_MADE = {"run", "secrets", "secrets.new", "db", "keys", "clock", "clock.new", _BEING_MADE, "demo"}
 _LOCK_PATIENCE_S = 0.5  # somebody who only looks whether the lock is held holds it for a moment
 
 
@@ -79,6 +80,11 @@ class DataFolder:
     @property
     def run(self) -> Path:
         return self.root / "run"
+
+    @property
+    def keys(self) -> Path:
+        """The database of the keys of people's details."""
+        return self.root / "keys" / "roster.db"
 
     def database(self, service: str) -> Path:
         return self.root / "db" / f"{service}.db"
@@ -139,7 +145,7 @@ class DataFolder:
             being_made = self.root / _BEING_MADE
             _keep(being_made, msgspec.json.encode(about) + b"\n")
             # What a first start that was cut off has left is of no use to anybody: no instance has run on it.
-            for leftover in (self.secrets_folder, self.root / "secrets.new", self.database("").parent):
+            for leftover in (self.secrets_folder, self.root / "secrets.new", self.database("").parent, self.keys.parent):
                 shutil.rmtree(leftover, ignore_errors=True)
             secrets = Secrets.make(self.root / "secrets.new")
             token = Tokens(OPERATOR, secrets.signing_key(OPERATOR), secrets.public_keys(), RealClock())
@@ -150,6 +156,8 @@ class DataFolder:
                 database = Database(sqlite_url(self.database(service)), service)
                 database.create()
                 database.close()
+            self.keys.parent.mkdir(mode=0o700)
+            _write(self.keys, b"")  # an empty database: roster makes its table
             if clock_at is not None:
                 self._keep_time(clock_at)
             _rename(being_made, self.root / "instance.json")

@@ -31,7 +31,7 @@ from eventkit.database import sqlite_url
 from eventkit.instance import Build, Instance
 from eventkit.log import NewerSchema
 from eventkit.provision import provision
-from eventkit.service import SignOn
+from eventkit.service import LEFT_TERM_DAYS, SignOn
 from eventkit.tasks import ended
 from vekha.failures import Failure
 from vekha.folder import DataFolder
@@ -51,6 +51,7 @@ _DEATHS_WITHIN_S = 60.0
 _START_AGAIN_S = 0.5
 _PROVISION_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 60.0
+_LONGEST_TERM_DAYS = 36_525  # a hundred years
 
 _log = structlog.get_logger(__name__)
 
@@ -95,6 +96,7 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 activation_page=os.environ.get("VEKHA_ACTIVATION_PAGE"),
                 co_signature_age=_co_signature_age(),
                 esia=_esia(),
+                left_term_days=_left_term_days(),
             )
             keeping = asyncio.create_task(_keep(broker, instance), name="broker")
             try:
@@ -178,6 +180,15 @@ def _make_or_check(folder: DataFolder, clock_at: datetime | None, *, production:
         raise Failure("clock.fixed", f"{folder.root} was made with a {about.clock} clock, and that stays.", hint)
     if about.clock == "manual" and production:
         raise Failure("clock.manual-in-production", f"{folder.root} has a manual clock.", "Choose a folder that was made with a real one.")
+
+
+def _left_term_days() -> int:
+    """After how many days whoever has left is forgotten. Raises Failure `term.invalid`."""
+    given = os.environ.get("VEKHA_LEFT_TERM_DAYS", str(LEFT_TERM_DAYS))
+    if not given.isascii() or not given.isdecimal() or not 0 < int(given) <= _LONGEST_TERM_DAYS:
+        text = f"VEKHA_LEFT_TERM_DAYS is {given!r}: give a number of days from 1 to {_LONGEST_TERM_DAYS}."
+        raise Failure("term.invalid", text)
+    return int(given)
 
 
 def _database(folder: DataFolder, service: str) -> URL:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "links": "vekha.links:links",
     "dossier": "vekha.dossier:dossier",
     "journal": "vekha.dossier:journal",
+    "erasure": "vekha.erasure:erasure",
     "plan": "vekha.plan:plan",
     "clock": "vekha.clock:clock",
     "keys": "vekha.keys:keys",

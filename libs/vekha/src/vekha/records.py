@@ -75,6 +75,9 @@ def check_databases(folder: DataFolder) -> None:
         except Unreadable as unreadable:
             unreadable.hint = f"{_FROM_A_BACKUP} If there is none, this record cannot go on: begin a new one in another folder with --data."
             raise
+    if not folder.keys.exists():
+        # An empty one in its place would make everybody's details unreadable without a word.
+        raise Failure("keys.missing", f"{folder.keys} is not there.", "Put it back from where the keys' backups are kept.")
 
 
 def last_reads(folder: DataFolder) -> list[LastRead]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from consent import api, forms, held, policies, projections, receipt, registry, requests
+from consent import api, destruction, forgetting, forms, held, policies, projections, receipt, registry, requests
+from consent.grounds import Grounds
+from contracts.erasure import ConsentDataErased
 from eventkit.access import Known
+from eventkit.erasure import Forgetting, Holder
 from eventkit.service import Service, Settings
 
 
 def build(settings: Settings) -> Service:
     service = Service(settings, registry.metadata)
     service.projection(projections.People())
+    service.projection(Grounds())
     service.timer(policies.Expiry(service))
     service.knows(
         Known(
@@ -17,8 +21,13 @@ def build(settings: Settings) -> Service:
         )
     )
     service.holds(held.decisions)
+    service.reaction(forgetting.Terms(service, settings.left_term_days))
+    service.timer(forgetting.Due(service))
+    Forgetting(service, ConsentDataErased, Holder())
+    service.reaction(forgetting.Answers(service))
     api.register(service)
     requests.register(service)
     forms.register(service)
     receipt.register(service)
+    destruction.register(service)
     return service

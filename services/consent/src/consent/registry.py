@@ -17,6 +17,7 @@ from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, 
 
 from consent import templates
 from consent.domain import CONSENTS, Decide, who_decides
+from consent.erasures import ERASURES
 from consent.forms import KIND_OF_HOLDER
 from consent.projections import class_table, entered_in_class, guardianship_table, person_table, timezone
 from contracts.consent import Capacity, Decision, DecisionRecorded, SubjectKind
@@ -24,6 +25,7 @@ from contracts.roster import Seat
 from eventkit.access import Rows
 from eventkit.answering import Caller
 from eventkit.decider import Refused
+from eventkit.erasure import forgotten
 from eventkit.service import Settings, happened_on
 from eventkit.store import Transaction
 
@@ -132,7 +134,11 @@ class Registry:
         digest = self._digest(decision.number)
         if digest is not None and (known := self._numbers.get(digest)) is not None:
             return self._repeat(decision, known)
-        subject = self._subject(decision)
+        subject = self._known_subject(decision)
+        if subject is None:
+            subject = _new_id("p")
+        elif self._tx.state(ERASURES, subject).is_under_way:  # also where the seat is one that was taken along
+            raise forgotten(subject)
         consent_id = _new_id("c")
         _, capacity = who_decides(decision)
         if capacity is Capacity.LEGAL_REPRESENTATIVE:
@@ -189,10 +195,11 @@ class Registry:
             self._sit(decision.seat, known.subject)
         return DecisionRecorded(consent_id=known.consent_id, subject=known.subject, state=_state(decision), recorded_before=True)
 
-    def _subject(self, decision: Decision) -> str:
+    def _known_subject(self, decision: Decision) -> str | None:
+        """Whose decision it is; None for a seat of which nobody has decided yet."""
         if decision.person is not None:
             return decision.person
-        return (self._subjects.get(_place(decision.seat)) if decision.seat else None) or _new_id("p")
+        return self._subjects.get(_place(decision.seat)) if decision.seat else None
 
     def _keep(self, decision: Decision, known: _Known, digest: str | None, *, new: bool) -> None:
         if new:

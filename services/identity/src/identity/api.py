@@ -17,6 +17,7 @@ from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.clock import local_day
 from eventkit.decider import Refused
+from eventkit.erasure import forgotten, is_forgotten
 from eventkit.event import standing
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
@@ -24,6 +25,7 @@ from eventkit.tokens import Actor
 from identity import activity, scopes
 from identity.domain.account import ACCOUNTS, HandOver
 from identity.domain.rating import RATINGS
+from identity.erasing import ERASED
 from identity.issuing import issue
 from identity.policies import Ratings
 from identity.projections import Rows, people_of, timezone
@@ -45,6 +47,8 @@ def register(service: Service, ratings: Ratings) -> None:
         for person, known in people.items():
             receiver = request.receiver or person
             try:
+                if tx.state(ERASED, person):
+                    raise forgotten(person)
                 caller.check_reach(person)
                 if known.kind is None:
                     raise Refused("credentials.not-issued", "There is nobody under this id in this school.")
@@ -95,6 +99,8 @@ def register(service: Service, ratings: Ratings) -> None:
 def _account(connection: Connection, request: identity.AccountQuery) -> identity.AccountCard:
     rows = _rows(connection)
     timezone(rows, request.school)
+    if is_forgotten(connection, request.person):
+        raise forgotten(request.person)
     history = [one for one in standing(log.history(connection, ACCOUNTS.stream(request.person))) if one.school == request.school]
     if not history and people_of(rows, request.school, [request.person])[request.person].kind is None:
         raise Refused("person.unknown", f"There is nobody with the id {request.person} in this school.")

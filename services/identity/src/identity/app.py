@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contracts.erasure import IdentityDataErased
 from eventkit.access import Known
+from eventkit.erasure import Forgetting
 from eventkit.service import Service, Settings
 from identity import (
     activity,
     api,
     attempts,
     credentials,
+    erasing,
     esia,
     held,
     links,
@@ -22,12 +25,15 @@ from identity import (
 )
 from identity.hashing import Hashing
 
+PRIVATE = (credentials.metadata, links.metadata, activity.metadata, passwords.metadata, attempts.metadata, esia.metadata)
+"""What stands beside the log and is no fold of it."""
+
 
 def build(settings: Settings) -> Service:
-    own = (credentials, links, activity, passwords, attempts, esia)
-    service = Service(settings, *(module.metadata for module in own))
+    service = Service(settings, *PRIVATE)
     service.projection(projections.People())
     service.reaction(policies.BlockAccounts(service))
+    Forgetting(service, IdentityDataErased, erasing.Accounts(*PRIVATE))
     ratings = policies.Ratings(service)
     service.timer(ratings)
     forgetting = links.ForgetLinks(service)

@@ -11,6 +11,7 @@ from contracts import identity
 from eventkit.answering import Caller
 from eventkit.clock import local_day
 from eventkit.decider import Refused
+from eventkit.erasure import forgotten
 from eventkit.secrets import Secrets
 from eventkit.service import happened_on
 from eventkit.store import Transaction
@@ -18,6 +19,7 @@ from identity import codes, credentials
 from identity.credentials import Credential
 from identity.domain.account import ACCOUNTS, Issue, has_live_code
 from identity.domain.gates import check_consent, check_entered
+from identity.erasing import ERASED
 from identity.projections import people_of, timezone
 from identity.reissues import carry_out, check_alone
 
@@ -57,6 +59,8 @@ def issue(
     for person, known in people.items():
         credential, code = new_id("k"), codes.new_code()
         try:
+            if tx.state(ERASED, person):
+                raise forgotten(person)
             caller.check_reach(person)
             kind = check_entered(known)
             check_consent(known)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contracts.erasure import NotifierDataErased
+from eventkit.erasure import Forgetting
 from eventkit.service import Service, Settings
-from notifier import api, held, links, outbox, policies, projections
+from notifier import api, erasing, held, links, outbox, policies, projections
 from notifier.sender import MailServer, Sender, monitors
+
+PRIVATE = (outbox.metadata, policies.metadata)
+"""What stands beside the log and is no fold of it."""
 
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, outbox.metadata, policies.metadata)
+    service = Service(settings, *PRIVATE)
     service.projection(projections.Schools())
+    Forgetting(service, NotifierDataErased, erasing.Recipients(*PRIVATE))
     wake = _stay_asleep
     if settings.smtp_url is not None:
         server = MailServer.configured(settings.smtp_url, settings.smtp_password, settings.mail_from)

@@ -1,6 +1,8 @@
 """The plan tracker: built from its settings, run by whoever built it."""
 
+from contracts.erasure import PlanDataErased
 from eventkit.access import Known
+from eventkit.erasure import Forgetting, Holder
 from eventkit.service import Service, Settings
 from plan_tracker import ahead, api, held, policies, queries
 from plan_tracker.boards import Boards
@@ -11,6 +13,7 @@ def build(settings: Settings) -> Service:
     """The plan tracker, not started yet."""
     service, boards = Service(settings, policies.metadata), Boards()
     service.projection(BoardProjection())
+    Forgetting(service, PlanDataErased, Holder())  # its rows are facts about random ids
     service.timer(policies.Announcements(service, boards))
     service.knows(Known(municipality=municipality))
     service.holds(held.documents)

@@ -101,6 +101,7 @@ def dismiss(book: Book, person: str) -> None:
 
 
 def appoint_coordinator(book: Book, person: str) -> None:
+    book.require_kept(person)
     book.decide(STAFF, person, Appoint(person))
 
 
@@ -133,6 +134,7 @@ def declare_headcount(book: Book, class_id: str, pupils: int) -> None:
 
 
 def assign_class_teacher(book: Book, class_id: str, person: str) -> None:
+    book.require_kept(person)
     if book.decide(CLASS, class_id, AssignTeacher(class_id, person, book.state(STAFF, person))):
         book.classes.put(class_id=class_id, teacher=person)
 
@@ -199,7 +201,9 @@ def link_guardian(
     consent is named, the guardian's own granted one counts: the data of a guardian of two children are held on one.
     """
     consent = _named_consent(book, consent_id)
+    book.require_kept(pupil)
     if guardian is not None:
+        book.require_kept(guardian)
         if book.person(guardian, SubjectKind.GUARDIAN) is None:
             raise Refused("guardian.unknown", f"There is no guardian {guardian} in this school. Give the details of a new one instead.")
     else:
@@ -234,11 +238,13 @@ def unlink_guardian(book: Book, pupil: str, guardian: str) -> None:
 
 
 def record_no_guardian(book: Book, pupil: str, reason: NoGuardianReason) -> None:
+    book.require_kept(pupil)
     book.decide(PUPIL, pupil, RecordNoGuardian(pupil, reason))
 
 
 def assign_pupil(book: Book, pupil: str, class_id: str) -> None:
     """Assigns an entered pupil to a created class (step 15)."""
+    book.require_kept(pupil)
     if book.decide(PUPIL, pupil, Assign(pupil, class_id, book.state(CLASS, class_id))):
         book.touched.by_leaving(book.people.get(pupil))
         book.people.put(person=pupil, class_id=class_id)
@@ -375,7 +381,9 @@ def _identity(book: Book, kind: SubjectKind, consent: Consent | None, external_i
 
 
 def _require_same_name(book: Book, person: str, details: Details) -> None:
-    """Who is entered already is not entered again as somebody else, by a mistyped external id or a consent that was used before."""
+    """Who is entered already is not entered again as somebody else, by a mistyped external id or a consent that was used before; nor
+    is who was erased."""
+    book.require_kept(person)
     before = book.details(person)
     if before is not None and not same_name(before, details):
         raise Refused(

@@ -15,6 +15,7 @@ from contracts.call import AnnulEntry, Call, Reply, Role
 from contracts.consent import SubjectKind
 from eventkit.answering import Caller
 from eventkit.decider import Refused
+from eventkit.erasure import forgotten
 from eventkit.event import rfc3339
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
@@ -289,9 +290,12 @@ def _register_queries(service: Service, books: Books) -> None:
             row = connection.execute(
                 select(vault_table).where(vault_table.c.person == request.person, vault_table.c.school == request.school)
             ).first()
-            if row is None:
+            key = books.keys.of((request.person,)).get(request.person)
+            if _is_erased(connection, request.school, request.person) or (row is not None and key is None):
+                raise forgotten(request.person)
+            if row is None or key is None:
                 raise Refused("person.unknown", f"There is no person {request.person} in {request.school}.")
-            details = books.vault.open(request.person, Sealed(row.key, row.sealed))
+            details = books.vault.open(request.person, Sealed(key, row.sealed))
             journal.note(connection, calls.PERSON, caller, request.school, [request.person], at)
             shown = {field: value for field, value in details.items() if field in calls.PersonName.model_fields}
             return calls.PersonCard(person=request.person, kind=row.kind, details=calls.PersonName.model_validate(shown))
@@ -305,9 +309,8 @@ def _register_queries(service: Service, books: Books) -> None:
         def find_and_journal(connection: Connection) -> calls.FoundPeople:
             require_school(connection, request.school)
             wanted = _digits(request.snils)
-            rows = connection.execute(select(vault_table).where(vault_table.c.school == request.school).order_by(vault_table.c.person))
-            opened = ((row.person, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in rows)
-            people = tuple(person for person, details in opened if _digits(details.get("snils", "")) == wanted)
+            rows = connection.execute(select(vault_table).where(vault_table.c.school == request.school).order_by(vault_table.c.person)).all()
+            people = tuple(row.person for row, details in books.opened(rows) if _digits(details.get("snils", "")) == wanted)
             journal.note(connection, calls.BY_SNILS, caller, request.school, people, at)
             return calls.FoundPeople(people=people)
 
@@ -320,8 +323,8 @@ def _register_queries(service: Service, books: Books) -> None:
 
         def read_and_journal(connection: Connection) -> calls.Persons:
             require_school(connection, request.school)
-            wanted = connection.execute(_within_reach(request, class_id))
-            found = [_named(row, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in wanted]
+            rows = connection.execute(_within_reach(request, class_id)).all()
+            found = [_named(row, details) for row, details in books.opened(rows)]
             journal.note(connection, calls.PERSONS, caller, request.school, [one.person for one in found], at)
             return calls.Persons(persons=tuple(found))
 
@@ -334,8 +337,7 @@ def _register_queries(service: Service, books: Books) -> None:
         def look(connection: Connection) -> calls.WithAddress:
             require_school(connection, request.school)
             found = connection.execute(_within_reach(request, class_id)).all()
-            opened = ((row.person, books.vault.open(row.person, Sealed(row.key, row.sealed))) for row in found)
-            return calls.WithAddress(people=tuple(person for person, details in opened if details.get("email")))
+            return calls.WithAddress(people=tuple(row.person for row, details in books.opened(found) if details.get("email")))
 
         return await service.read(look)
 
@@ -350,6 +352,11 @@ def _within_reach(request: calls.PersonsQuery, class_id: str | None) -> Select[A
 
 def _digits(text: str) -> str:
     return "".join(symbol for symbol in text if symbol.isdecimal())
+
+
+def _is_erased(connection: Connection, school: str, person: str) -> bool:
+    people = person_table.c
+    return bool(connection.execute(select(people.erased).where(people.person == person, people.school == school)).scalar())
 
 
 def _class_in_reach(actor: Actor, school: str) -> str | None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from contracts.erasure import RosterDataErased
 from eventkit.access import Known
+from eventkit.erasure import Forgetting
 from eventkit.service import Service, Settings
 from roster import api, dossier, exporting, held, journal, reach, tables, vault
 from roster.book import Books
+from roster.erasing import People
 from roster.importing import job, jobs, rolling_back, traces, uploads
+from roster.keys import Keys
 from roster.projections import Consents
 
 
 def build(settings: Settings) -> Service:
     importing = uploads.metadata, job.metadata, traces.metadata, rolling_back.metadata
     service = Service(settings, tables.metadata, vault.metadata, journal.metadata, *importing, exporting.metadata)
-    books = Books(settings.secrets)
+    keys = Keys(settings.database_url)
+    service.before_answering(keys.create)
+    service.at_end(keys.close)
+    books = Books(settings.secrets, keys)
     service.projection(Consents())
     service.knows(Known(teaches=reach.teaches, children=reach.children))
+    Forgetting(service, RosterDataErased, People(keys))
     api.register(service, books)
     service.holds(held.place)
     service.holds(held.links)
-    dossier.register(service, books.vault)
+    dossier.register(service, books)
     jobs.Imports(service, books).register()
     exporting.Exports(service, books).register()
     return service

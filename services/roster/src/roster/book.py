@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets as randomness
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from contracts.event import AnnulmentReason, Event
 from contracts.roster import EntryAnnulled, Seat, SeatHolder
 from eventkit.annulment import Annulling
 from eventkit.decider import Decider, Refused
+from eventkit.erasure import forgotten
 from eventkit.event import Recorded
 from eventkit.secrets import Secrets
 from eventkit.service import happened_on
@@ -32,6 +33,7 @@ from roster.domain.facts import DETAILS, Change
 from roster.domain.school import SCHOOL
 from roster.files import ExportId, IdKind
 from roster.files.words import folded
+from roster.keys import Keys
 from roster.projections import consent_of, consent_table
 from roster.revisions import Touched, class_of_pupil
 from roster.sheet import Rows, Sheet
@@ -122,7 +124,7 @@ class Trail:
 class Pages:
     """What is known of one school. Each row is read once."""
 
-    def __init__(self, rows: Rows, school: str, vault: Vault, digests: Digests) -> None:
+    def __init__(self, rows: Rows, school: str, vault: Vault, keys: Keys, digests: Digests) -> None:
         self.school = school
         self.people = Sheet(rows, person_table)
         self.classes = Sheet(rows, class_table)
@@ -132,8 +134,10 @@ class Pages:
         self.issues = Sheet(rows, issue_table)
         self._rows = rows
         self._vault = vault
+        self._keys = keys
         self._digests = digests
         self._sealed = Sheet(rows, vault_table)
+        self._key_of: dict[str, bytes | None] = {}
         self._external_ids = Sheet(rows, external_id_table)
         self._likenesses = Sheet(rows, likeness_table)
         self._seats = Sheet(rows, seat_table)
@@ -151,6 +155,7 @@ class Pages:
         people = list(people)
         self.people.expect(people)
         self._sealed.expect(people)
+        self._expect_keys(people)
         self.guardianships.expect(people)
         self._expect_subjects(people)
 
@@ -186,8 +191,25 @@ class Pages:
 
     def details(self, person: str) -> dict[str, str] | None:
         """What the vault holds of a person. Raises vault.Damaged."""
+        found = self._found(person)
+        return None if found is None else self._vault.open(person, found)
+
+    def is_erased(self, person: str) -> bool:
+        """Whether a person's data were destroyed."""
+        row = self.people.get(person)
+        return row is not None and bool(row["erased"])
+
+    def _found(self, person: str) -> Sealed | None:
+        """What the vault holds of a person; what lacks its key is as good as nothing."""
         row = self._sealed.get(person)
-        return None if row is None else self._vault.open(person, Sealed(row["key"], row["sealed"]))
+        self._expect_keys((person,))
+        key = self._key_of[person]
+        return None if row is None or key is None else Sealed(key, row["sealed"])
+
+    def _expect_keys(self, people: Iterable[str]) -> None:
+        missing = [person for person in dict.fromkeys(people) if person not in self._key_of]
+        if missing:
+            self._key_of |= {**dict.fromkeys(missing), **self._keys.of(missing)}
 
     def guardians(self, pupil: str) -> list[str]:
         """Who is linked with a pupil now."""
@@ -337,19 +359,33 @@ class Pages:
 class Book(Pages):
     """One school's book, open for one act on one day. Its events are the transaction's at once, its rows with `write`."""
 
-    def __init__(self, tx: Transaction, school: str, day: date, vault: Vault, digests: Digests) -> None:
-        super().__init__(tx.rows, school, vault, digests)
+    def __init__(self, tx: Transaction, school: str, day: date, vault: Vault, keys: Keys, digests: Digests) -> None:
+        super().__init__(tx.rows, school, vault, keys, digests)
+        self._new_keys: dict[str, bytes] = {}
         self.day = day
         self.touched = Touched()
         self.trail = Trail()
         self._tx = tx
 
     def write(self) -> None:
+        self._keep_keys()
         for sheet in (self.people, self.classes, self.guardianships, self.lists, self.timetables, self.issues, self._sealed):
             sheet.write(self._tx)
         for sheet in (self._external_ids, self._likenesses, self._seats, self._numbers):
             sheet.write(self._tx)
         self.touched.raise_revisions(self._tx, lambda class_id, revision: self.decide(CHECK, class_id, Lapse(class_id, revision)))
+
+    def _keep_keys(self) -> None:
+        """Keeps the new keys before anything is committed that they open. Whoever had one already is sealed under that."""
+        if not self._new_keys:
+            return
+        for person, key in self._keys.keep(self._new_keys).items():
+            row = self._sealed.get(person)
+            if key != self._new_keys[person] and row is not None:
+                details = self._vault.open(person, Sealed(self._new_keys[person], row["sealed"]))
+                self._sealed.put(person=person, sealed=self._vault.seal(person, details, Sealed(key, b"")).sealed)
+                self._key_of[person] = key
+        self._new_keys.clear()
 
     def state(self, decider: Decider[Any, S], identifier: str) -> S:
         return self._tx.state(decider, self._stream_id(identifier))
@@ -389,33 +425,33 @@ class Book(Pages):
         return f"{self.school}.{identifier}" if identifier else self.school
 
     def enter(self, person: str, kind: SubjectKind, details: Details) -> None:
-        """Makes the rows of somebody new; lets in again who had left."""
+        """Makes the rows of somebody new; lets in again who had left. Raises Refused `person.erased`."""
         if self.person(person, kind) is not None:
             self.people.put(person=person, active=True)
             self.change_details(person, details)
             return
         self.trail.entered.add(person)
-        self.people.put(person=person, school=self.school, kind=kind, active=True)
+        self.people.put(person=person, school=self.school, kind=kind, active=True, erased=False)
         sealed = self._vault.seal(person, details)
-        self._sealed.put(person=person, school=self.school, kind=kind, key=sealed.key, sealed=sealed.sealed)
+        self._key_of[person] = self._new_keys[person] = sealed.key
+        self._sealed.put(person=person, school=self.school, kind=kind, sealed=sealed.sealed)
         self._remember_likeness(person, kind, details)
 
     def bind(self, person: str, kind: SubjectKind, external_id: str | None) -> None:
         """Finds the person under this external id from now on."""
         if external_id is not None and self.by_external_id(kind, external_id) is None:
             self._external_ids.put(digest=self._digests.external_id(kind, external_id), person=person)
-            row = self._sealed.get(person)
-            if row is not None:
-                before = Sealed(row["key"], row["sealed"])
+            before = self._found(person)
+            if before is not None:
                 details = {**self._vault.open(person, before), EXTERNAL_ID: external_id}
                 self._sealed.put(person=person, sealed=self._vault.seal(person, details, before).sealed)
 
     def change_details(self, person: str, details: Details) -> tuple[str, ...]:
         """Merges details into the vault, records which fields differ and answers them; what is blank leaves the value."""
-        row = self._sealed.get(person)
-        if row is None:
+        self.require_kept(person)
+        row, before = self._sealed.get(person), self._found(person)
+        if row is None or before is None:
             raise Refused("person.unknown", f"The vault holds nothing of {person}. Enter the person again.")
-        before = Sealed(row["key"], row["sealed"])
         old = self._vault.open(person, before)
         fields = changed_fields(old, details)
         if fields:
@@ -439,10 +475,9 @@ class Book(Pages):
 
     def put_back(self, person: str, details: Details) -> None:
         """Has the vault hold of a person what it held before."""
-        row = self._sealed.get(person)
-        if row is None:
+        row, before = self._sealed.get(person), self._found(person)
+        if row is None or before is None:
             return
-        before = Sealed(row["key"], row["sealed"])
         self._forget_likeness(person, self._vault.open(person, before))
         self._sealed.put(person=person, sealed=self._vault.seal(person, details, before).sealed)
         self._remember_likeness(person, row["kind"], details)
@@ -476,6 +511,11 @@ class Book(Pages):
         for digest in digests:
             self._numbers.drop(digest)
 
+    def require_kept(self, person: str) -> None:
+        """Raises Refused `person.erased` for somebody whose data were destroyed."""
+        if self.is_erased(person):
+            raise forgotten(person)
+
     def take_seat(self, person: str, seat: Seat) -> None:
         self._seats.put(class_id=seat.class_id, number=seat.number, person=person)
         self.people.put(person=person, listed_in=seat.class_id, seat_number=seat.number)
@@ -493,6 +533,7 @@ class Book(Pages):
         person = new_id("p")
         for sheet in (self.people, self.guardianships, self._sealed):
             sheet.expect_new(person)
+        self._key_of[person] = None
         self._of_subject[person] = []
         return person
 
@@ -526,8 +567,9 @@ def changed_fields(old: Details, new: Details) -> tuple[str, ...]:
 class Books:
     """Opens schools' books. It knows the instance's keys and no school."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, keys: Keys) -> None:
         self.vault = Vault(secrets.key("vault"))
+        self.keys = keys
         self._secrets = secrets
 
     def open(self, tx: Transaction, school: str, day: date | None = None) -> Book:
@@ -535,7 +577,14 @@ class Books:
         timezone = tx.state(SCHOOL, school).timezone
         if timezone is None:
             raise Refused("school.unknown", f"There is no school {school}.")
-        return Book(tx, school, happened_on(day, tx.now, timezone), self.vault, Digests(self._secrets, school))
+        return Book(tx, school, happened_on(day, tx.now, timezone), self.vault, self.keys, Digests(self._secrets, school))
+
+    def opened(self, rows: Sequence[Any]) -> Iterator[tuple[Any, dict[str, str]]]:
+        """Rows of the vault with the details in them; a row whose key is not there holds nothing any more."""
+        keys = self.keys.of([row.person for row in rows])
+        for row in rows:
+            if row.person in keys:
+                yield row, self.vault.open(row.person, Sealed(keys[row.person], row.sealed))
 
     def read(self, rows: Rows, school: str) -> Pages:
-        return Pages(rows, school, self.vault, Digests(self._secrets, school))
+        return Pages(rows, school, self.vault, self.keys, Digests(self._secrets, school))

@@ -16,14 +16,15 @@ from eventkit.decider import Refused
 from eventkit.event import rfc3339
 from eventkit.service import Service
 from roster import journal
+from roster.book import Books
 from roster.journal import journal_table
 from roster.tables import person_table, require_school
-from roster.vault import Sealed, Vault, vault_table
+from roster.vault import vault_table
 
 _READINGS = 500
 
 
-def register(service: Service, vault: Vault) -> None:
+def register(service: Service, books: Books) -> None:
     """Makes roster answer for what is held on a person, and for who has read it."""
 
     @service.query(JOURNAL)
@@ -45,12 +46,12 @@ def register(service: Service, vault: Vault) -> None:
             require_school(connection, request.school)
             _require_known(connection, request.school, request.person)
             kept_here = (vault_table.c.person == request.person) & (vault_table.c.school == request.school)
-            row = connection.execute(select(vault_table).where(kept_here)).first()
+            rows = connection.execute(select(vault_table).where(kept_here)).all()
             journal.note(connection, DOSSIER, caller, request.school, [request.person], at)
             readings = journal.read(connection, JournalQuery(school=request.school, person=request.person, limit=_READINGS)).readings
+            row, kept = next(books.opened(rows), (None, {}))
             if row is None:
                 return Dossier(person=request.person, kind=None, details=None, records=(), readings=readings)
-            kept = vault.open(request.person, Sealed(row.key, row.sealed))
             details = {field: value for field, value in kept.items() if field in PersonName.model_fields}
             shown = PersonName.model_validate(details)
             return Dossier(person=request.person, kind=row.kind, details=shown, records=(), readings=readings)

@@ -57,11 +57,13 @@ class _Reading:
         self._school = require_school(connection, school)
         self._today = happened_on(None, now, self._school.timezone)
         self._people: list[str] = []
-        self._sealed: dict[str, Any] = {}
+        self._sealed: dict[str, Sealed] = {}
 
     def read(self) -> Entered:
         kept = vault_table.c
-        self._sealed = {row.person: row for row in self._rows(select(vault_table).where(kept.school == self._school.school))}
+        rows = self._rows(select(vault_table).where(kept.school == self._school.school))
+        keys = self._books.keys.of([row.person for row in rows])
+        self._sealed = {row.person: Sealed(keys[row.person], row.sealed) for row in rows if row.person in keys}
         classes, uncreated = self._classes()
         staff = tuple(
             ExportedMember(**self._person(row.person), role=_ROLES.get(row.position or "", "other"), hired_on=_day(row.since))
@@ -133,8 +135,7 @@ class _Reading:
         return found
 
     def _person(self, person: str) -> dict[str, Any]:
-        row = self._sealed[person]
-        details: Details = self._books.vault.open(person, Sealed(row.key, row.sealed))
+        details: Details = self._books.vault.open(person, self._sealed[person])
         self._people.append(person)
         return {"person": person, "external_id": details.get(EXTERNAL_ID, person), "details": details}
 

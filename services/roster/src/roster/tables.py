@@ -63,8 +63,9 @@ person_table = Table(
     Column("class_id", Text),
     Column("since", Text),
     Column("position", Text),
+    Column("erased", Boolean, nullable=False, default=False),
 )
-"""`active`: works here or is a pupil; a guardian always is. Of a pupil: the seat, and the class assigned to.
+"""`active`: works here or is a pupil; a guardian always is, until `erased`. Of a pupil: the seat, and the class assigned to.
 
 `since` (ISO) is the day of hiring or enrolment as it was said last, `position` what a member of staff is employed as.
 """

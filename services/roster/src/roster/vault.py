@@ -1,7 +1,7 @@
 """The vault: the one place that holds personal data, each person's sealed with a key of that person's own (DESIGN 2.7).
 
-A person's key is wrapped by the instance's master key and stands beside the sealed details, so erasing one row makes
-one person unreadable, in every backup that lacks the row's key. A box is AES-256-GCM under a fresh random nonce, and is
+A person's key is wrapped by the instance's master key and is kept apart from the sealed details (keys.py), so destroying it makes
+one person unreadable, in every backup of them. A box is AES-256-GCM under a fresh random nonce, and is
 bound to its context: what was sealed for one person does not open as another's.
 """
 
@@ -24,7 +24,6 @@ vault_table = Table(
     Column("person", Text, primary_key=True),
     Column("school", Text, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("key", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 
@@ -60,7 +59,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What the vault's table holds of a person: the wrapped key and the details under it."""
+    """What is kept of a person: the wrapped key and the details under it."""
 
     key: bytes
     sealed: bytes

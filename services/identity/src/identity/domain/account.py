@@ -29,7 +29,7 @@ from contracts.identity import (
 from eventkit.decider import Decider, Refused
 
 BlockReason = Literal[
-    "consent-withdrawn", "consent-refused", "consent-expired", "consent-invalidated", "left", "dismissed", "never-entered"
+    "consent-withdrawn", "consent-refused", "consent-expired", "consent-invalidated", "left", "dismissed", "never-entered", "erased"
 ]
 
 

@@ -100,6 +100,8 @@ class Account(NamedTuple):
     blocked: Days
     receipts: tuple[tuple[int, int], ...]
     """From which day which day of receipt counts for the own term of step 19; 0: nothing received."""
+    erased: Days = NEVER
+    """Since the person's data were destroyed: nobody is waited for any more."""
 
     def receipt(self, day: int) -> int:
         found = 0
@@ -266,6 +268,7 @@ class _Account:
 
     def __init__(self, bounces: Iterable[Fact]) -> None:
         self._received, self._reached, self._active, self._blocked = Switch(), Switch(), Switch(), Switch()
+        self._erased = Switch()
         self._receipts: list[tuple[int, int]] = []
         self._newest: str | None = None
         self._expires = 0  # the last day of the newest credential; 0: it does not expire
@@ -297,9 +300,13 @@ class _Account:
                 self._take_back(day)
                 self._active.turn(day, False)
                 self._blocked.turn(day, True)
+            elif what == "personal-data-erased":
+                self._erased.turn(day, True)
             self._turn(day)
         self._pass_to(None)
-        return Account(self._received.days, self._reached.days, self._active.days, self._blocked.days, tuple(self._receipts))
+        return Account(
+            self._received.days, self._reached.days, self._active.days, self._blocked.days, tuple(self._receipts), self._erased.days
+        )
 
     def _give_out(self, day: int) -> None:
         if 0 < self._expires < day:

@@ -27,6 +27,7 @@ _OF_CODES = {
     "message-bounced",
     "account-activated",
     "account-blocked",
+    "personal-data-erased",
 }
 
 COUNTING: Final[dict[str, frozenset[str]]] = {

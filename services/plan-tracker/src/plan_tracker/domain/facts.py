@@ -94,6 +94,7 @@ _FOLDS: dict[str, tuple[str, _Fold]] = {
     "identity.account-blocked.v1": ("person", lambda e: (e["person"],)),
     "identity.school-activity-rated.v1": ("rating", lambda e: ("", e["score"])),
     "identity.entry-annulled.v1": (ANNULLED, lambda e: ("", e["position"])),
+    "identity.personal-data-erased.v1": ("person", lambda e: (e["person"],)),
     "notifier.message-bounced.v1": ("person", lambda e: (e["recipient"], e["message"])),
     "plan.calendar-pinned.v1": ("calendar", lambda e: (e["calendar"]["digest"], e["calendar"]["table"])),
     "plan.plan-adopted.v2": ("school", lambda e: ("", e)),

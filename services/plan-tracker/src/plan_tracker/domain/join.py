@@ -299,7 +299,10 @@ class Join:
 
     def _place_person(self, person: str) -> None:
         entitled = entered = NEVER
-        if (member := self.staff.get(person)) is not None:
+        account = self._accounts.get(person, documents.NO_ACCOUNT)
+        member = self.staff.get(person)
+        if member is not None:
+            member = member._replace(active=without(member.active, account.erased))
             decisions = self._decided_as(person, "staff")
             self.tallies["staff-decided"].put(person, measures.staff_decided(member, self._decided(decisions)))
             entitled = measures.staff_entitled(member, decisions)
@@ -315,7 +318,7 @@ class Join:
             for held in seats.values():
                 entitled = either(entitled, measures.pupil_entitled(held, pupil.basis, decisions))
             entered = either(entered, pupil.entered)
-        account = self._accounts.get(person, documents.NO_ACCOUNT)
+        entitled, entered = without(entitled, account.erased), without(entered, account.erased)
         if member is not None:
             trained = (one.face_to_face.get(person, NEVER) for one in self._sessions_with(person))
             self.tallies["access-received"].put(person, measures.access_received(member, account))

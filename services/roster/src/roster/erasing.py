@@ -1,0 +1,80 @@
+"""What roster forgets with a person: the vault's row and key, what finds the person again, and the files in which the person may stand.
+
+The seat stays the person's, as the record has it, and so does the journal: who read whose details, by random ids. An import holds whole
+files, sealed: which person stands in which of them is not known, so those of the person's school go, and are sent again where they are
+still wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from sqlalchemy import delete, or_, select, update
+
+from contracts.erasure import DataCategory
+from eventkit.erasure import Forgotten, Holder, Write, delete_rows
+from eventkit.event import moment, rfc3339
+from eventkit.store import Transaction
+from roster import exporting
+from roster.exporting import export_table
+from roster.importing import uploads
+from roster.importing.job import job_table
+from roster.importing.traces import trace_table
+from roster.importing.uploads import upload_table
+from roster.keys import Keys
+from roster.tables import class_table, external_id_table, guardianship_table, likeness_table, person_table
+from roster.vault import vault_table
+
+
+class ImportUnderWay(RuntimeError):
+    """An import of the person's school is not done yet; what it enters is destroyed after it."""
+
+
+class People(Holder):
+    """The people of the vault."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    @property
+    def apart(self) -> Sequence[DataCategory]:
+        return (DataCategory.KEY,)
+
+    def close(self, tx: Transaction, person: str, school: str, on: date) -> None:
+        running = select(job_table.c.job).where(job_table.c.school == school, job_table.c.state == "running")
+        if tx.rows(running):
+            raise ImportUnderWay
+
+    def destroy(self, write: Write, people: Sequence[Forgotten]) -> Mapping[DataCategory, int]:
+        ids = [one.person for one in people]
+        guardian, pupil = guardianship_table.c.guardian, guardianship_table.c.pupil
+        write(update(person_table).where(person_table.c.person.in_(ids)).values(erased=True, active=False, class_id=None))
+        write(update(guardianship_table).where(or_(guardian.in_(ids), pupil.in_(ids))).values(linked=False))
+        write(update(class_table).where(class_table.c.teacher.in_(ids)).values(teacher=None))
+        undoing = write(delete(trace_table).where(trace_table.c.subject.in_(ids)))  # what details an import had found before it
+        return {
+            DataCategory.DETAILS: delete_rows(write, vault_table, people) + undoing,
+            DataCategory.MATCHING_DIGESTS: sum(delete_rows(write, table, people) for table in (external_id_table, likeness_table)),
+            DataCategory.IMPORTED_FILES: sum(_destroy_files(write, school, at) for school, at in _last(people).items()),
+        }
+
+    def destroy_apart(self, people: Sequence[str]) -> None:
+        self._keys.destroy(people)
+
+
+def _last(people: Sequence[Forgotten]) -> dict[str, str]:
+    """By school, when somebody was forgotten last."""
+    last: dict[str, str] = {}
+    for one in people:
+        last[one.school] = max(one.at, last.get(one.school, ""))
+    return last
+
+
+def _destroy_files(write: Write, school: str, at: str) -> int:
+    """Destroys the files that a school had handed in or fetched by then, and what its imports kept of them."""
+    kept = {upload_table: uploads.LIFETIME, job_table: uploads.LIFETIME, export_table: exporting.LIFETIME}
+    return sum(
+        write(delete(table).where(table.c.school == school, table.c.expires_at <= rfc3339(moment(at) + lifetime)))
+        for table, lifetime in kept.items()
+    )

@@ -1,0 +1,64 @@
+"""The keys of people's details, kept apart from what they open: a backup of the vault tells nothing of whom the key was destroyed since.
+
+A key is wrapped by the instance's master key. It is made last before what it seals is committed, and destroyed last, so that nothing is
+ever sealed under a key that is not there; a key that opens nothing does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+
+from eventkit.database import Apart
+
+SCHEMA = "keys"
+
+metadata = MetaData(schema=SCHEMA)
+
+key_table = Table("person_key", metadata, Column("person", Text, primary_key=True), Column("key", LargeBinary, nullable=False))
+
+_AT_A_TIME = 500
+
+
+class Keys:
+    """People's wrapped keys, by person."""
+
+    def __init__(self, database_url: str | URL) -> None:
+        self._database = Apart(database_url, "roster", SCHEMA, metadata)
+
+    def create(self) -> None:
+        self._database.create()
+
+    def of(self, people: Collection[str]) -> dict[str, bytes]:
+        """The keys of those of the people who have one."""
+        wanted = list(people)
+        found: dict[str, bytes] = {}
+        if not wanted:
+            return found
+        with self._database.reading() as connection:
+            for start in range(0, len(wanted), _AT_A_TIME):
+                some = select(key_table).where(key_table.c.person.in_(wanted[start : start + _AT_A_TIME]))
+                found |= {row.person: bytes(row.key) for row in connection.execute(some)}
+        return found
+
+    def keep(self, new: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Keeps new keys for good; answers each person's, which is an older one where somebody had one before."""
+        with self._database.writing() as connection:
+            insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+            rows = [{"person": person, "key": key} for person, key in new.items()]
+            connection.execute(insert(key_table).on_conflict_do_nothing(), rows)
+        return self.of(new)
+
+    def destroy(self, people: Collection[str]) -> None:
+        """Destroys keys, and leaves nothing of them in the file."""
+        wanted = list(people)
+        with self._database.writing() as connection:
+            for start in range(0, len(wanted), _AT_A_TIME):
+                connection.execute(delete(key_table).where(key_table.c.person.in_(wanted[start : start + _AT_A_TIME])))
+        self._database.scrub()
+
+    def close(self) -> None:
+        self._database.close()

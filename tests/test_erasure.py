@@ -1,0 +1,427 @@
+"""Who leaves is truly forgotten while the record still verifies (DESIGN 2.7): seen from the outside, over all five services."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+from sqlalchemy import Column, MetaData, create_engine, insert, select
+
+from consent import grounds
+from consent import projections as consent_projections
+from contracts import SERVICES, consent, erasure, identity, operations, plan, roster
+from contracts.call import Call
+from contracts.consent import Decision, SubjectKind
+from contracts.erasure import DataCategory, ErasureGround, ErasureState, HeldOn
+from contracts.roster import LegalBasis, PersonName, Relation
+from eventkit import log, projection, reaction
+from eventkit.broker import Credential
+from eventkit.clock import ManualClock
+from eventkit.database import sqlite_url
+from eventkit.erasure import Erase, erased
+from eventkit.event import Origin, decode
+from eventkit.secrets import Secrets
+from eventkit.service import Settings
+from eventkit.store import Transaction
+from identity import projections as identity_projections
+from notifier import projections as notifier_projections
+from plan_tracker import projections as plan_projections
+from roster import projections as roster_projections
+from tests import record
+from tests.conftest import Lived, boards, instance
+from tests.load import check_stopped
+from tests.school import SCHOOL
+from vekha.client import Client
+from vekha.failures import Failure
+from vekha.launcher import BUILDS
+from vekha.testing import Vekha
+
+DIRECTOR = f"director:{SCHOOL}"
+ADMINISTRATOR = f"administrator:{SCHOOL}"
+CANARY = PersonName(
+    last_name="Незабудкина",
+    first_name="Аполлинария",
+    birth_date=date(2003, 4, 29),
+    email="nezabudkina@post.example",
+    phone="+79167771122",
+    snils="11223344595",
+)
+EXTERNAL_ID = "CANARY-77123"
+
+
+async def ask(client: Client, call: Call[Any, Any], request: Any, as_: str | None = None) -> Any:
+    return (await client.ask(call, request, as_=as_, up_to_date=True)).reply
+
+
+async def enter(client: Client) -> tuple[str, str]:
+    """Enters the canary on a consent of her own; answers her id and the consent's."""
+    classes = (await ask(client, roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).classes
+    seat = roster.Seat(class_id=classes[0].class_id, number=40, holder=roster.SeatHolder.PUPIL)
+    decision = Decision(granted=True, seat=seat, subject_kind=SubjectKind.PUPIL, number="Z-77123")
+    decided = await ask(client, consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=decision))
+    enrolling = roster.EnrolPupil(
+        school=SCHOOL,
+        details=CANARY,
+        class_id=classes[0].class_id,
+        consent_id=decided.consent_id,
+        enrolled_on=date(2014, 9, 1),
+        external_id=EXTERNAL_ID,
+    )
+    person = (await ask(client, roster.ENROL_PUPIL, enrolling)).person
+    absence = roster.RecordNoGuardian(school=SCHOOL, pupil=person, reason=roster.NoGuardianReason.REFUSED)
+    await ask(client, roster.RECORD_NO_GUARDIAN, absence)
+    issued = await ask(client, identity.ISSUE_CREDENTIALS, identity.IssueCredentials(school=SCHOOL, people=(person,)))
+    assert issued.credentials[0].code
+    await ask(client, identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=(person,)))
+    return person, decided.consent_id
+
+
+async def state(client: Client, person: str) -> ErasureState:
+    return await ask(client, erasure.ERASURE, erasure.ErasureQuery(school=SCHOOL, person=person))
+
+
+async def reached(client: Client, person: str, wanted: str) -> ErasureState:
+    """Waits for what the services do by themselves."""
+    async with asyncio.timeout(30):
+        while True:
+            found = await state(client, person)
+            if found.state == wanted:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def order(client: Client, person: str) -> str:
+    request = erasure.OrderErasure(school=SCHOOL, person=person, ground=ErasureGround.COURT_ORDER, reference="2-77/2015")
+    return (await ask(client, erasure.ORDER_ERASURE, request, DIRECTOR)).erasure
+
+
+async def advance(client: Client, days: int) -> None:
+    await client.ask(operations.ADVANCE_CLOCK, operations.AdvanceClock(days=days), timeout_s=60.0)
+
+
+async def refusal(client: Client, call: Call[Any, Any], request: Any, as_: str | None = None) -> str:
+    with pytest.raises(Failure) as refused:
+        await ask(client, call, request, as_)
+    return refused.value.code
+
+
+def wrapped_key(data: Path, person: str) -> bytes | None:
+    """The person's key as it lies on the disk."""
+    with closing(sqlite3.connect(f"file:{data / 'keys' / 'roster.db'}?mode=ro", uri=True)) as database:
+        found = database.execute("SELECT key FROM person_key WHERE person = ?", (person,)).fetchone()
+    return None if found is None else found[0]
+
+
+def sealed(data: Path, person: str) -> bytes | None:
+    with closing(sqlite3.connect(f"file:{data / 'db' / 'roster.db'}?mode=ro", uri=True)) as database:
+        found = database.execute("SELECT sealed FROM vault WHERE person = ?", (person,)).fetchone()
+    return None if found is None else found[0]
+
+
+def files_with(data: Path, *secrets: bytes | str) -> list[tuple[str, bytes]]:
+    """Which files of a data folder hold any of these, as they lie on the disk."""
+    wanted = [secret.encode() if isinstance(secret, str) else secret for secret in secrets]
+    files = [path for path in data.rglob("*") if path.is_file()]
+    return [(str(path.relative_to(data)), one) for path in files for one in wanted if one in path.read_bytes()]
+
+
+def traces() -> tuple[str, ...]:
+    return (CANARY.last_name, CANARY.first_name, "2003-04-29", "29.04.2003", CANARY.email, CANARY.phone, CANARY.snils, EXTERNAL_ID)
+
+
+async def test_thirty_days_after_a_withdrawal_nothing_is_left_of_the_person_and_the_record_verifies(
+    lived: Lived, tmp_path: Path, vekha: Vekha
+) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        person, consent_id = await enter(client)
+        key, box = wrapped_key(data, person), sealed(data, person)
+        assert key is not None
+        assert box is not None
+        assert files_with(data, key, box) != []
+        await ask(client, consent.WITHDRAW, consent.Withdraw(school=SCHOOL, consent_id=consent_id))
+        scheduled = await reached(client, person, "scheduled")
+        assert (scheduled.ground, scheduled.due_on, scheduled.held_on) == (ErasureGround.WITHDRAWN, date(2015, 10, 9), None)
+        await advance(client, 29)
+        assert (await state(client, person)).state == "scheduled"
+        assert sealed(data, person) == box
+        await advance(client, 1)
+        completed = await reached(client, person, "completed")
+        assert completed.ordered_on == completed.completed_on == date(2015, 10, 9)
+        destroyed = {answer.service: answer.destroyed for answer in completed.answers}
+        assert destroyed["roster"] == (DataCategory.DETAILS, DataCategory.KEY, DataCategory.MATCHING_DIGESTS)
+        assert destroyed["identity"] == (DataCategory.CREDENTIALS,)
+        assert set(destroyed) == {"roster", "consent", "identity", "plan", "notifier"}
+        asked = roster.PersonQuery(school=SCHOOL, person=person)
+        assert await refusal(client, roster.PERSON, asked) == "person.erased"
+        assert await refusal(client, identity.ACCOUNT, identity.AccountQuery(school=SCHOOL, person=person)) == "person.erased"
+        people = (await ask(client, roster.PEOPLE, roster.PeopleQuery(school=SCHOOL, kind="pupil"))).people
+        assert person not in people
+        assert (await ask(client, roster.PERSONS, roster.PersonsQuery(school=SCHOOL, people=(person,)))).persons == ()
+        assert files_with(data, key, box, *traces()) == []
+    assert files_with(data, key, box, *traces()) == []
+    verified = await asyncio.to_thread(vekha, "audit", "verify", "--data", data, "--json")
+    assert (verified.code, verified.json["findings"]) == (0, [])
+    check_stopped(data, tmp_path)  # every projection equals its rebuild
+
+
+async def test_nobody_waits_for_an_erased_person_and_past_days_count_as_they_did(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        before = await boards(client)
+        person, _ = await enter(client)
+        asked = plan.ExplainRequest(school=SCHOOL, step=19)
+        await advance(client, 1)
+        assert person in (await ask(client, plan.EXPLAIN, asked)).missing
+        waiting = await boards(client)
+        await order(client, person)
+        await reached(client, person, "completed")
+        assert person not in (await ask(client, plan.EXPLAIN, asked)).missing
+        after = await boards(client)
+        for day, board in waiting.items():
+            assert steps(after[day]) == steps(board), day
+        assert steps(before[date(2015, 8, 17)]) == steps(after[date(2015, 8, 17)])
+    check_stopped(data, tmp_path)
+
+
+def steps(board: str) -> object:
+    """A board's rows, without the positions that it was read at."""
+    return json.loads(board)["steps"]
+
+
+async def test_nobody_acts_on_an_erased_person_and_the_old_paper_brings_nobody_back(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        person, consent_id = await enter(client)
+        erased_in = await order(client, person)
+        assert await order(client, person) == erased_in  # saying it twice orders nothing twice
+        await reached(client, person, "completed")
+        class_id = (await ask(client, roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).classes[0].class_id
+        again = Decision(granted=True, person=person, subject_kind=SubjectKind.PUPIL)
+        decision = consent.RecordDecision(school=SCHOOL, decision=again)
+        assert await refusal(client, consent.RECORD_DECISION, decision) == "person.erased"
+        enrolling = roster.EnrolPupil(
+            school=SCHOOL, details=CANARY, class_id=class_id, consent_id=consent_id, enrolled_on=date(2015, 9, 1), external_id=EXTERNAL_ID
+        )
+        assert await refusal(client, roster.ENROL_PUPIL, enrolling) == "person.erased"
+        linking = roster.LinkGuardian(school=SCHOOL, pupil=person, details=CANARY, relation=Relation.MOTHER)
+        assert await refusal(client, roster.LINK_GUARDIAN, linking) == "person.erased"
+        assigning = roster.AssignPupil(school=SCHOOL, pupil=person, class_id=class_id)
+        assert await refusal(client, roster.ASSIGN_PUPIL, assigning) == "person.erased"
+        issued = await ask(client, identity.ISSUE_CREDENTIALS, identity.IssueCredentials(school=SCHOOL, people=(person,), reissue=True))
+        assert issued.credentials[0].refused == "person.erased"
+        handed = await ask(client, identity.HAND_OVER, identity.HandOver(school=SCHOOL, people=(person,)))
+        assert handed.refused == {person: "person.erased"}
+        newly = roster.EnrolPupil(
+            school=SCHOOL,
+            details=CANARY,
+            class_id=class_id,
+            legal_basis=LegalBasis(code="law", reference="273-FZ"),
+            enrolled_on=date(2015, 9, 1),
+            external_id=EXTERNAL_ID,
+        )
+        assert (await ask(client, roster.ENROL_PUPIL, newly)).person != person  # who comes back is somebody new
+
+
+async def test_a_new_consent_or_coming_back_cancels_what_was_scheduled(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        person, consent_id = await enter(client)
+        await ask(client, consent.WITHDRAW, consent.Withdraw(school=SCHOOL, consent_id=consent_id))
+        await reached(client, person, "scheduled")
+        again = Decision(granted=True, person=person, subject_kind=SubjectKind.PUPIL)
+        newer = await ask(client, consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=again))
+        assert (await state(client, person)).held_on is HeldOn.CONSENT
+        await advance(client, 31)
+        assert (await state(client, person)).state == "cancelled"
+        await ask(client, roster.PUPIL_LEFT, roster.PupilAct(school=SCHOOL, pupil=person))
+        left = await reached(client, person, "scheduled")
+        assert (left.ground, left.due_on) == (ErasureGround.LEFT, date(2015, 11, 9))
+        class_id = (await ask(client, roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).classes[0].class_id
+        back = roster.EnrolPupil(
+            school=SCHOOL, details=CANARY, class_id=class_id, consent_id=newer.consent_id, enrolled_on=date(2015, 9, 1)
+        )
+        assert (await ask(client, roster.ENROL_PUPIL, back)).person == person
+        await advance(client, 31)
+        assert (await state(client, person)).state == "cancelled"
+        card = await ask(client, roster.PERSON, roster.PersonQuery(school=SCHOOL, person=person))
+        assert card.details.last_name == CANARY.last_name
+
+
+async def test_who_has_left_and_guardians_of_nobody_any_more_are_forgotten_when_their_term_is_over(lived: Lived, tmp_path: Path) -> None:
+    """In the weeks a pupil left on 1 September, a guardian was unlinked on that day, and a teacher was dismissed on the 2nd."""
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        events = list(record.events(record.logs(lived.data)["roster"]))
+        gone = {
+            str(event.facts()[1].get("guardian") or event.facts()[1].get("person"))
+            for event in events
+            if event.type in ("roster.pupil-left.v1", "roster.guardian-unlinked.v1", "roster.staff-dismissed.v1")
+        }
+        assert len(gone) == 3
+        pupil = next(event.facts()[1]["person"] for event in events if event.type == "roster.pupil-left.v1")
+        assert (await state(client, pupil)).ground is ErasureGround.COURT_ORDER  # at the end of the weeks it was ordered
+        gone.remove(pupil)
+        for person in gone:
+            assert (await reached(client, person, "scheduled")).ground is ErasureGround.LEFT
+        links = [event.facts()[1] for event in events if event.type == "roster.guardian-linked.v1"]
+        guardians = {link["guardian"] for link in links if link["pupil"] == pupil}
+        for guardian in guardians:
+            assert (await state(client, guardian)).state == "scheduled"
+        await advance(client, 30)
+        for person in gone | guardians:
+            assert (await reached(client, person, "completed")).ground is ErasureGround.LEFT
+
+
+async def test_the_act_of_destruction_says_what_the_order_asks_for_and_its_entries_stand_in_the_logs(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        person, _ = await enter(client)
+        asked = erasure.ErasureQuery(school=SCHOOL, person=person)
+        assert await refusal(client, erasure.ACT_OF_DESTRUCTION, asked) == "erasure.not-completed"
+        erased_in = await order(client, person)
+        await reached(client, person, "completed")
+        act = await ask(client, erasure.ACT_OF_DESTRUCTION, asked, ADMINISTRATOR)
+        again = await ask(client, erasure.ACT_OF_DESTRUCTION, asked, ADMINISTRATOR)
+        assert again.entries == act.entries
+        for entry in act.entries:
+            known = operations.Recognize(reader="auditor", position=entry.position, sha256=entry.sha256)
+            assert (await ask(client, operations.RECOGNIZE[entry.service], known)).known
+            recorded = decode(base64.b64decode(entry.bytes))
+            assert (recorded.position, recorded.id, recorded.type) == (entry.position, entry.event, entry.type)
+    assert {entry.service for entry in act.entries} == {"roster", "consent", "identity", "plan", "notifier"}
+    assert [line.person for line in act.extract] == [person] * 5
+    document: Any = PdfReader(io.BytesIO(base64.b64decode(act.pdf)))
+    text = " ".join(" ".join(page.extract_text().split()) for page in document.pages)
+    of_whom = ("Школа № 7", person, erased_in, "09.09.2015", "director:school-7")
+    for said in (*of_whom, "решение суда, документ 2-77/2015", "Реестр людей школы", "СНИЛС"):
+        assert said in text, said
+    assert document.trailer["/Root"]["/MarkInfo"]["/Marked"]
+    assert CANARY.last_name not in text
+
+
+async def test_an_older_vault_with_its_keys_put_back_brings_nobody_back(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        person, _ = await enter(client)
+    key, box = wrapped_key(data, person), sealed(data, person)
+    assert key is not None
+    assert box is not None
+    backup = Path(shutil.copytree(data / "db", tmp_path / "backup"))
+    async with instance(data) as client:
+        await order(client, person)
+        await reached(client, person, "completed")
+    before = record.logs(data)
+    with closing(sqlite3.connect(data / "db" / "roster.db")) as database, database:
+        database.execute("ATTACH ? AS backup", (str(backup / "roster.db"),))
+        for table in ("vault", "external_id", "likeness", "person"):
+            database.execute(f"INSERT OR REPLACE INTO main.{table} SELECT * FROM backup.{table} WHERE person = ?", (person,))
+    with closing(sqlite3.connect(data / "db" / "identity.db")) as database, database:
+        database.execute("ATTACH ? AS backup", (str(backup / "identity.db"),))
+        database.execute("INSERT INTO main.credential SELECT * FROM backup.credential WHERE person = ?", (person,))
+    with closing(sqlite3.connect(data / "keys" / "roster.db")) as database, database:
+        database.execute("INSERT INTO person_key (person, key) VALUES (?, ?)", (person, key))
+    assert sealed(data, person) == box
+    async with instance(data) as client:
+        assert await refusal(client, roster.PERSON, roster.PersonQuery(school=SCHOOL, person=person)) == "person.erased"
+        assert files_with(data, key, box) == []
+    assert record.logs(data) == before
+
+
+async def test_a_vault_without_its_keys_tells_nobody_of_who_was_erased_since(lived: Lived, tmp_path: Path) -> None:
+    """A whole database put back from a backup, which holds no keys: its log is older, too, and knows of no erasure."""
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        person, _ = await enter(client)
+    backup = Path(shutil.copytree(data / "db", tmp_path / "backup"))
+    async with instance(data) as client:
+        await order(client, person)
+        await reached(client, person, "completed")
+    shutil.copy(backup / "roster.db", data / "db" / "roster.db")
+    assert sealed(data, person) is not None
+    async with instance(data) as client:
+        assert (await client.ask(operations.HEALTH["roster"], operations.Nothing())).reply.quarantined is not None
+        assert await refusal(client, roster.PERSON, roster.PersonQuery(school=SCHOOL, person=person)) == "person.erased"
+        assert (await client.ask(roster.PERSONS, roster.PersonsQuery(school=SCHOOL, people=(person,)))).reply.persons == ()
+
+
+# ---- every table that names people ------------------------------------------------------------------------------------------
+
+EVENTS = {
+    "roster": erasure.RosterDataErased,
+    "consent": erasure.ConsentDataErased,
+    "identity": erasure.IdentityDataErased,
+    "plan": erasure.PlanDataErased,
+    "notifier": erasure.NotifierDataErased,
+}
+DERIVED = {
+    "roster": [roster_projections.metadata],
+    "consent": [consent_projections.metadata, grounds.metadata],
+    "identity": [identity_projections.metadata],
+    "plan": [plan_projections.metadata],
+    "notifier": [notifier_projections.metadata],
+}
+NAMING = {"person", "recipient", "pupil", "guardian", "subject", "teacher", "receiver"}
+KEPT = {
+    "roster.person": "which ids the school knows, and that they are erased",
+    "roster.seat": "a number on a list is one pupil's for ever",
+    "roster.guardianship": "which ids were linked, as the log says; none is any more",
+    "roster.journal": "who read whose details, and when: the answer to whoever asks about that later",
+    "consent.consent": "whose consent is whose, as the log says",
+    "consent.seat": "a seat is its subject's for ever",
+}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_of_every_private_table_that_names_people_nothing_is_left_or_it_is_said_why(tmp_path: Path, name: str) -> None:
+    secrets = Secrets.make(tmp_path / "secrets")
+    settings = Settings(
+        name=name,
+        database_url=sqlite_url(tmp_path / f"{name}.db"),
+        nats_url="nats://127.0.0.1:1",
+        nats_credential=Credential.read(secrets.broker_password_file),
+        secrets=secrets,
+        clock=ManualClock(datetime(2015, 8, 17, tzinfo=UTC)),
+    )
+    service = BUILDS[name](settings)
+    await service.prepare()
+    service.store.start()
+
+    def work(tx: Transaction) -> None:
+        tx.decide(erased(EVENTS[name]), "p-gone", Erase("p-gone", "e-1", ()), school=SCHOOL, happened_on=date(2015, 8, 17))
+
+    await service.store.carry_out(work, Origin("operator", "told", "told"))
+    await service.stop()
+    derived = {table for one in (*DERIVED[name], log.metadata, projection.metadata, reaction.metadata) for table in one.tables}
+    engine = create_engine(sqlite_url(tmp_path / f"{name}.db"))
+    found = MetaData()
+    found.reflect(engine)
+    named = [table for table in found.sorted_tables if table.name not in derived and NAMING & set(table.c.keys())]
+    with engine.begin() as connection:
+        for table in named:
+            connection.execute(insert(table).values({column.name: _filled(column) for column in table.c}))
+    engine.dispose()
+    started = BUILDS[name](settings)
+    await started.prepare()
+    await started.stop()
+    with engine.begin() as connection:
+        left = {f"{name}.{table.name}" for table in named for row in connection.execute(select(table)) if "p-gone" in row}
+    engine.dispose()
+    assert left == {kept for kept in KEPT if kept.startswith(f"{name}.")}
+
+
+def _filled(column: Column[Any]) -> Any:
+    if column.name in NAMING:
+        return "p-gone"
+    values: dict[type, Any] = {str: "x", int: 1, bytes: b"x", bool: True, date: date(2015, 8, 17)}
+    return values[column.type.python_type]
