@@ -309,7 +309,9 @@ def _register_queries(service: Service, books: Books) -> None:
         def find_and_journal(connection: Connection) -> calls.FoundPeople:
             require_school(connection, request.school)
             wanted = _digits(request.snils)
-            rows = connection.execute(select(vault_table).where(vault_table.c.school == request.school).order_by(vault_table.c.person)).all()
+            rows = connection.execute(
+                select(vault_table).where(vault_table.c.school == request.school).order_by(vault_table.c.person)
+            ).all()
             people = tuple(row.person for row, details in books.opened(rows) if _digits(details.get("snils", "")) == wanted)
             journal.note(connection, calls.BY_SNILS, caller, request.school, people, at)
             return calls.FoundPeople(people=people)

@@ -49,9 +49,10 @@ def register(service: Service, books: Books) -> None:
             rows = connection.execute(select(vault_table).where(kept_here)).all()
             journal.note(connection, DOSSIER, caller, request.school, [request.person], at)
             readings = journal.read(connection, JournalQuery(school=request.school, person=request.person, limit=_READINGS)).readings
-            row, kept = next(books.opened(rows), (None, {}))
-            if row is None:
+            opened = list(books.opened(rows))
+            if not opened:
                 return Dossier(person=request.person, kind=None, details=None, records=(), readings=readings)
+            [(row, kept)] = opened
             details = {field: value for field, value in kept.items() if field in PersonName.model_fields}
             shown = PersonName.model_validate(details)
             return Dossier(person=request.person, kind=row.kind, details=shown, records=(), readings=readings)
