@@ -357,12 +357,17 @@ def _print_consents(shell: _Shell, staff: list[str], pupil: str, result: Searche
     shell.call("consent.receipt", {"school": SCHOOL, "subject": pupil})  # ids, codes and digests alone
 
 
+def _links_sent(shell: _Shell) -> int:
+    messages = shell.call("notifier.outbox", {"school": SCHOOL, "limit": 500})["messages"]
+    return sum(row["template"] == "activation-link" and row["state"] != "queued" for row in messages)
+
+
 def _mail_links(shell: _Shell, office: PostOffice, result: Searched) -> None:
     """Links that are read from the mails, and used; each stands in one mail, to one person."""
     guardians = shell.call("roster.people", {"school": SCHOOL, "kind": "guardian"})["people"][:40]
     sent = shell.type("links", "send", "--school", SCHOOL, "--json", *(f"--person={person}" for person in guardians)).json
     assert len(sent["prepared"]) > 10
-    while any(row["state"] == "queued" for row in shell.call("notifier.outbox", {"school": SCHOOL, "limit": 500})["messages"]):
+    while _links_sent(shell) < len(sent["prepared"]):
         time.sleep(0.1)
     mails = [(recipients, str(_body(content))) for recipients, content in office.mails]
     result.mailed = "\n".join(body for _, body in mails)

@@ -611,7 +611,10 @@ async def test_with_credentials_nothing_is_sent_over_a_connection_that_is_not_en
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "FIRST_DELAY_S", 0.01)
-    async with post_office() as office, town(tmp_path, sending_to(f"smtp://vekha:secret@127.0.0.1:{office.port}")) as here:
+    async with (
+        post_office() as office,
+        town(tmp_path, sending_to(f"smtp://vekha@127.0.0.1:{office.port}", password=SecretStr("secret"))) as here,
+    ):
         await here.tell(APPROACHING)
         await asyncio.sleep(0.1)
         assert await here.states() == ["queued"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from pydantic import SecretStr
 
 from eventkit.instance import Build
 from notifier.app import build
@@ -58,7 +59,13 @@ async def post_office(port: int = 0) -> AsyncGenerator[PostOffice]:
         server.close()
 
 
-def sending_to(url: str, monitors_file: Path | None = None) -> Build:
+def sending_to(url: str, monitors_file: Path | None = None, password: SecretStr | None = None) -> Build:
     return lambda settings: build(
-        replace(settings, smtp_url=url, mail_from="vekha@example.org", monitors_file=monitors_file and str(monitors_file))
+        replace(
+            settings,
+            smtp_url=url,
+            smtp_password=password,
+            mail_from="vekha@example.org",
+            monitors_file=monitors_file and str(monitors_file),
+        )
     )
