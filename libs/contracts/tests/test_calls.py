@@ -108,7 +108,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "identity.note-activity": {SERVICE},
     "identity.activity": {DIRECTOR, ADMINISTRATOR},
     "identity.annul": {ADMINISTRATOR},
-    "identity.token": {SERVICE},
+    "identity.token": set(),
     # The plan: the director answers for it, the ministry may start it, municipality and ministry see states and counts
     "plan.adopt-plan": {DIRECTOR, MINISTRY},
     "plan.adopt-revision": {DIRECTOR, MINISTRY},

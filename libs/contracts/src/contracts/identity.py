@@ -513,4 +513,4 @@ ACTIVITY = query(
     "identity.activity", ActivityQuery, ActivityRatings, (Role.DIRECTOR, Role.ADMINISTRATOR), "Step 21: a school's last activity ratings"
 )
 ANNUL = command("identity.annul", AnnulEntry, Done, (Role.ADMINISTRATOR,), "Annuls a hand-over that was recorded by mistake")
-TOKEN = query("identity.token", TokenRequest, Token, (Role.SERVICE,), "A short-lived token to act in a role")
+TOKEN = query("identity.token", TokenRequest, Token, (), "A short-lived token to act in a role, for the operator of an embedded instance")

@@ -7,7 +7,7 @@ of whom it was destroyed; at each start it is destroyed again. Rows are deleted 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeAlias
@@ -63,6 +63,12 @@ def forgotten(person: str) -> Refused:
 def is_forgotten(connection: Connection, person: str) -> bool:
     """Whether this service's log says that it destroyed a person's data."""
     return bool(log.history(connection, f"{_STREAMS}-{person}"))
+
+
+def without_forgotten(connection: Connection, people: Collection[str]) -> list[str]:
+    """Those of the people whose data this service has not destroyed, in order."""
+    erased_streams = log.streams_among(connection, [f"{_STREAMS}-{person}" for person in people])
+    return sorted(person for person in people if f"{_STREAMS}-{person}" not in erased_streams)
 
 
 class Holder:

@@ -80,6 +80,7 @@ command_table = Table(
     sqlite_with_rowid=False,
 )
 
+_NAMES_A_QUERY = 500
 _EPOCH = "1970-01-01T00:00:00.000000Z"
 
 
@@ -308,6 +309,14 @@ def of_streams(connection: Connection, prefix: str) -> Iterator[bytes]:
         wanted = wanted.where(streams >= prefix, streams < prefix[:-1] + chr(ord(prefix[-1]) + 1))
     for (data,) in connection.execute(wanted.order_by(log_table.c.position)):
         yield bytes(data)
+
+
+def streams_among(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Those of the names that are streams in which something stands."""
+    streams, found = log_table.c.stream, set[str]()
+    for first in range(0, len(names), _NAMES_A_QUERY):
+        found |= {*connection.execute(select(streams).where(streams.in_(names[first : first + _NAMES_A_QUERY])).distinct()).scalars()}
+    return found
 
 
 def read(connection: Connection, after: int, limit: int) -> list[tuple[int, str, bytes]]:

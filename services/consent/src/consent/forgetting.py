@@ -20,6 +20,7 @@ from consent.grounds import Ground, due_by, ground_of, guardians_of, held_again,
 from consent.projections import Rows, timezone, timezones
 from contracts.erasure import DataCategory, ErasureGround, PersonalDataErased, ServiceName
 from contracts.event import EVENTS, SERVICES
+from contracts.operations import HEAD, Nothing
 from eventkit.clock import Patience, local_day, start_of_day
 from eventkit.event import Origin, Recorded, encode
 from eventkit.service import Service
@@ -54,7 +55,9 @@ class Terms:
         self._left_term_days = left_term_days
 
     async def react(self, event: Recorded) -> None:
-        await self._service.caught_up({event.service: event.position})
+        # Whether there is another ground may stand in either record: all that they say by now is read first.
+        roster = (await self._service.calls.call(HEAD["roster"], Nothing())).reply.position
+        await self._service.caught_up({"roster": roster, "consent": await self._service.store.head()})
         caller = self._service.as_itself(event.id, because_of=_origin(event), causation_id=event.id)
         await self._service.carry_out(caller, lambda tx: self._schedule(tx, event), part="erasure-term")
 

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from sqlalchemy import Column, Connection, Date, MetaData, Table, Text, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from eventkit.erasure import without_forgotten
 from identity.domain.rating import DAYS_NEEDED, Groups, Register, Standing, groups
 from identity.projections import Rows, account_table, class_table, guardianship_table, people_of, pupil_table, staff_table
 
@@ -30,7 +31,8 @@ activity_table = Table(
 
 def note(connection: Connection, school: str, day: date, people: Collection[str]) -> int:
     """Notes that people were active on a day, once however often it is said. Answers how many of them the school knows."""
-    known = sorted(person for person, found in people_of(_rows(connection), school, people).items() if found.kind is not None)
+    here = without_forgotten(connection, people)
+    known = [person for person, found in people_of(_rows(connection), school, here).items() if found.kind is not None]
     if known:
         insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
         rows = [{"school": school, "day": day, "person": person} for person in known]

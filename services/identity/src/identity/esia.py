@@ -22,6 +22,7 @@ from eventkit.service import Commit, Service
 from eventkit.store import Transaction
 from identity import passwords
 from identity.domain.account import ACCOUNTS, ActivateByEsia
+from identity.domain.password import check_password, meant_password
 from identity.hashing import Hashing
 from identity.openid import Provider
 from identity.projections import timezone
@@ -62,6 +63,8 @@ def register(service: Service, hashing: Hashing) -> None:
     @service.command_in_steps(identity.FINISH_ESIA)
     async def finish(request: identity.FinishEsia, caller: Caller, commit: Commit[identity.Activated]) -> identity.Activated:
         esia, kept = set_up(), _kept(service.secrets, request.state)
+        if request.password is not None:  # before the flow is used up
+            check_password(meant_password(request.password))
         school = await service.write(lambda connection: _end(connection, kept, service.clock.now()))
         if school is None:
             raise Refused("esia.stale", "This sign-in at ЕСИА was used before, or has taken too long. Begin anew.")

@@ -21,6 +21,7 @@ from eventkit import log
 from eventkit.answering import Caller
 from eventkit.clock import local_day, start_of_day
 from eventkit.decider import Refused
+from eventkit.erasure import forgotten
 from eventkit.event import standing
 from eventkit.secrets import Secrets
 from eventkit.service import Service, happened_on
@@ -29,6 +30,7 @@ from identity import codes, credentials
 from identity.credentials import Credential, credential_table
 from identity.domain.account import ACCOUNTS, Issue, has_live_code
 from identity.domain.gates import check_consent, check_entered
+from identity.erasing import ERASED
 from identity.issuing import new_id
 from identity.projections import Rows, people_of, timezone
 from identity.reissues import carry_out, check_alone
@@ -95,6 +97,8 @@ def prepare(tx: Transaction, secrets: Secrets, caller: Caller, request: identity
         credential, secret = new_id("k"), randomness.token_urlsafe(_SECRET_BYTES)
         try:
             caller.check_reach(person)
+            if tx.state(ERASED, person):
+                raise forgotten(person)
             kind = check_entered(known)
             check_consent(known)
             if person not in with_address:
@@ -106,9 +110,9 @@ def prepare(tx: Transaction, secrets: Secrets, caller: Caller, request: identity
             continue
         of = {"credential": credential, "person": person, "school": request.school}
         digest = _digest(secrets, credential, secret)
-        forgotten = start_of_day(expires_on, zone) + KNOWN_AFTERWARDS
+        known_until = start_of_day(expires_on, zone) + KNOWN_AFTERWARDS
         tx.write(delete(link_to_mail_table).where(link_to_mail_table.c.person == person))
-        tx.write(insert(link_table).values(**of, digest=digest, until_s=_epoch_s(forgotten)))
+        tx.write(insert(link_table).values(**of, digest=digest, until_s=_epoch_s(known_until)))
         tx.write(insert(link_to_mail_table).values(**of, sealed=_seal(secrets, credential, secret), until_s=_epoch_s(until)))
         issued.append(Credential(person, request.school, logins.get(person) or next(free), credential, digest))
     if request.proposal is not None:

@@ -63,7 +63,6 @@ def register(service: Service, ratings: Ratings, hashing: Hashing) -> None:
         right = codes.same(shown, found.digest if found else _NO_DIGEST)
         if found is None or not right:
             raise Refused("activation.wrong", "Login or code is wrong. Type both as they are printed.")
-        await succeeded(key)
         encoded = await passwords.chosen(hashing, request.password, needed=service.settings.production, unlike=(found.login, request.code))
 
         def work(tx: Transaction) -> identity.Activated:
@@ -75,7 +74,9 @@ def register(service: Service, ratings: Ratings, hashing: Hashing) -> None:
                 passwords.keep(tx, found.person, encoded, school=found.school, today=today)
             return identity.Activated(account=tx.state(ACCOUNTS, found.person).account, person=found.person)
 
-        return (await commit(work)).reply
+        activated = (await commit(work)).reply
+        await succeeded(key)  # not before: whoever holds a code that opens nothing any more would try passwords without delays
+        return activated
 
     async def signed_in(login: str, password: str) -> tuple[Credential, _Known]:
         """Whose login and password these are. Raises Refused `sign-in.wrong`, whatever of it is wrong."""

@@ -162,6 +162,8 @@ class Sender:
         now = asyncio.get_running_loop().time()
         found = await self._service.read(lambda connection: waiting(connection, _AT_A_TIME))
         self._rests = {row.message: self._rests[row.message] for row in found if self._rests.get(row.message, now) > now}
+        still = {row.message for row in found}
+        self._links = {message: taken for message, taken in self._links.items() if message in still}
         messages = [row for row in found if row.message not in self._rests]
         if messages and self._service.store.quarantine is None:
             async with self._server.connection() as smtp:

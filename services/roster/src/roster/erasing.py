@@ -20,6 +20,7 @@ from roster import exporting
 from roster.exporting import export_table
 from roster.importing import uploads
 from roster.importing.job import job_table
+from roster.importing.rolling_back import rollback_table
 from roster.importing.traces import trace_table
 from roster.importing.uploads import upload_table
 from roster.keys import Keys
@@ -28,7 +29,7 @@ from roster.vault import vault_table
 
 
 class ImportUnderWay(RuntimeError):
-    """An import of the person's school is not done yet; what it enters is destroyed after it."""
+    """An import of the person's school, or a roll-back of one, is not done yet; what it enters or puts back is destroyed after it."""
 
 
 class People(Holder):
@@ -43,7 +44,8 @@ class People(Holder):
 
     def close(self, tx: Transaction, person: str, school: str, on: date) -> None:
         running = select(job_table.c.job).where(job_table.c.school == school, job_table.c.state == "running")
-        if tx.rows(running):
+        rolling_back = select(rollback_table.c.job).where(rollback_table.c.school == school, rollback_table.c.state == "running")
+        if tx.rows(running) or tx.rows(rolling_back):
             raise ImportUnderWay
 
     def destroy(self, write: Write, people: Sequence[Forgotten]) -> Mapping[DataCategory, int]:

@@ -15,6 +15,7 @@ from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, Table
 from contracts import roster as calls
 from eventkit.answering import Caller
 from eventkit.decider import Refused
+from eventkit.erasure import without_forgotten
 from eventkit.event import rfc3339
 from eventkit.service import Service
 from roster import journal
@@ -71,7 +72,13 @@ class Exports:
         found = await self._service.write(read_and_journal)
         file = await asyncio.to_thread(write_roster, found.roster, request.format, found.today)
         export = new_id("x")
-        parts = await self._service.write(lambda connection: self._keep(connection, request.school, export, file, now))
+
+        def keep(connection: Connection) -> int:
+            if len(without_forgotten(connection, found.people)) < len(found.people):
+                raise Refused("export.outdated", "Somebody's data were destroyed while the file was made. Export again.")
+            return self._keep(connection, request.school, export, file, now)
+
+        parts = await self._service.write(keep)
         self._expiry.expects(now + LIFETIME)
         roster = found.roster
         guardians = {guardian.person: len(pupil.guardians) for pupil in roster.pupils for guardian in pupil.guardians}
