@@ -1,7 +1,9 @@
 """Rolling an import back: nothing of it stays, what it changed is as before, and whom something else rests on is left whole."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,14 @@ async def test_a_whole_school_that_was_imported_is_gone_and_so_are_its_decisions
     assert [event.reason for event in invalidated] == ["recorded-by-mistake"] * 6
     told = await school.events(roster.ImportRolledBack)
     assert [(event.import_id, event.pupils, event.left, event.decisions) for event in told] == [(job, 3, 0, 6)]
+
+
+async def test_the_keys_of_whom_an_import_had_entered_are_destroyed(school: School, tmp_path: Path):
+    job = (await school.imported(zip_of(**WHOLE))).job
+    with closing(sqlite3.connect(next(tmp_path.rglob("keys/roster.db")))) as keys:
+        assert keys.execute("SELECT count(*) FROM person_key").fetchone() == (7,)
+        await school.rolled_back(job)
+        assert keys.execute("SELECT count(*) FROM person_key").fetchone() == (0,)
 
 
 async def test_an_annulment_stands_on_the_day_of_what_it_annuls(school: School):

@@ -483,7 +483,7 @@ class Book(Pages):
         self._remember_likeness(person, row["kind"], details)
 
     def forget(self, person: str) -> None:
-        """Destroys all that is kept of somebody who never was here: details and key, external ids, the seat."""
+        """Destroys the rows of somebody who never was here: details, external ids, the seat. The key goes once that is committed."""
         row = self.people.get(person)
         if row is not None and row["seat_number"] is not None:
             self._seats.drop(row["listed_in"], row["seat_number"])

@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 
 from eventkit.calls import CallFailed
+from eventkit.database import StillRead
 from eventkit.decider import Refused
 from eventkit.store import Conflict
 
@@ -36,6 +37,8 @@ async def insist(job: str, attempt: Callable[[], Awaitable[T]]) -> T:
             why = failed.code
         except Conflict:
             why = "stream.conflict"
+        except StillRead:
+            why = "database.still-read"
         _log.info("import.waits", job=job, reason=why)
         await asyncio.sleep(delay_s)
         delay_s = min(_LONGEST_DELAY_S, delay_s * 2)

@@ -231,6 +231,7 @@ class _Run:
         for kind in _ORDER:
             while subjects := await self._service.read(lambda connection, kind=kind: _unsettled(connection, self._job, kind)):
                 await self._in_command(f"{kind}-{subjects[0]}", partial(self._undo, subjects))
+        await self._destroy_keys()
         await self._invalidate()
         await self._in_command("complete", self._complete)
 
@@ -251,6 +252,13 @@ class _Run:
         undoing = Undoing(book, tx, self._job, entered)
         settle(tx, self._job, [(trace.subject, undoing.undo(trace)) for trace in traces])
         book.write()
+
+    async def _destroy_keys(self) -> None:
+        """Destroys the keys of whoever is gone: after their rows, and again where this was cut off, for it is not done until then."""
+        trace = trace_table.c
+        wanted = select(trace.subject).where(trace.job == self._job, trace.outcome == GONE).order_by(trace.subject)
+        people = await self._service.read(lambda connection: connection.execute(wanted).scalars().all())
+        await insist(self._job, lambda: asyncio.to_thread(self._books.keys.destroy, people))
 
     # ---- the decisions of the consent columns ---------------------------------------------------------------------------
 
