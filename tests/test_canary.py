@@ -248,7 +248,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     result.texts["logs"] = up.log.read_text()
     result.texts["traces"] = spans.read_text()
     result.texts["bus"] = _text_of(result.data / "bus")
-    result.texts["databases"] = "\n".join([_text_of(result.data / "db"), *(_dump(result.data, service) for service in SERVICES)])
+    result.texts["databases"] = "\n".join(
+        [_text_of(result.data / "db"), _text_of(result.data / "keys"), *(_dump(result.data, service) for service in SERVICES)]
+    )
     (configuration,) = (result.data / "run").glob("*.conf")
     assert configuration.stat().st_mode & 0o077 == 0
     configuration.unlink()  # the broker's password stands there and nowhere else
