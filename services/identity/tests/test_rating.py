@@ -173,17 +173,22 @@ def test_a_score_of_exactly_seventy_is_seventy():
     given(RATINGS).when(rate((7, 10), (7, 10), (7, 10))).then(rated(70, 70, 70, 70))
 
 
-def test_the_share_of_a_group_under_five_is_not_told_and_counts_in_the_score():
-    given(RATINGS).when(rate((4, 4), (5, 5), (0, 5))).then(rated(80, None, 100, 0))
-
-
-def test_an_empty_group_is_left_out_and_the_others_share_its_points():
+def test_a_group_under_five_does_not_count_and_the_others_share_its_points():
+    given(RATINGS).when(rate((4, 4), (5, 5), (0, 5))).then(rated(60, None, 100, 0))  # 30 of 50
     given(RATINGS).when(rate((5, 10), (10, 10), (0, 0))).then(rated(68, 50, 100, None))  # (25 + 30) of 80
-    given(RATINGS).when(rate((0, 0), (3, 4), (0, 0))).then(rated(75, None, None, None))
 
 
-def test_where_nobody_could_have_been_active_nothing_is_rated():
+def test_a_group_that_alone_counts_is_rated_unless_its_share_singles_anybody_out():
+    given(RATINGS).when(rate((0, 0), (6, 12), (4, 4))).then(rated(50, None, 50, None))
+    given(RATINGS).when(rate((0, 0), (5, 5), (0, 0))).then(rated(100, None, 100, None))
+    given(RATINGS).when(rate((0, 6), (1, 4), (0, 0))).then(rated(0, 0, None, None))
+    for few in ((1, 10), (4, 12), (9, 10), (8, 12), (4, 5)):
+        given(RATINGS).when(rate(few, (3, 4), (0, 0))).then_nothing_happens()
+
+
+def test_where_no_group_counts_nothing_is_rated():
     given(RATINGS).when(rate((0, 0), (0, 0), (0, 0))).then_nothing_happens()
+    given(RATINGS).when(rate((4, 4), (3, 4), (0, 1))).then_nothing_happens()
 
 
 def test_a_week_is_rated_once_and_the_next_one_again():
@@ -207,10 +212,21 @@ def score_of(found: Groups) -> int | None:
 @for_all(found=some_groups)
 def test_a_score_lies_between_the_lowest_and_the_highest_share(found: Groups):
     score = score_of(found)
-    shares = [group.share * 100 for group in found if group.of]
-    assert (score is None) == (not shares)
-    if score is not None:
+    shares = [group.share * 100 for group in found if group.of >= 5]
+    if score is None:
+        assert len(shares) < 2
+    else:
         assert min(shares) - 1 < score <= max(shares)
+
+
+@for_all(found=some_groups, others=some_groups)
+def test_what_a_group_under_five_did_changes_nothing_that_is_told(found: Groups, others: Groups):
+    def small(group: Group) -> Group:
+        return Group(min(group.active, 4), min(group.of, 4))
+
+    for place in range(3):
+        one, another = (found._replace(**{found._fields[place]: small(group)}) for group in (found[place], others[place]))
+        assert RATINGS.decide(Rate(SUNDAY, one), None) == RATINGS.decide(Rate(SUNDAY, another), None)
 
 
 @for_all(found=some_groups)
@@ -218,7 +234,8 @@ def test_one_more_who_was_active_never_lowers_a_score(found: Groups):
     for place, group in enumerate(found):
         if group.active < group.of:
             more = found._replace(**{found._fields[place]: Group(group.active + 1, group.of)})
-            assert (score_of(more) or 0) >= (score_of(found) or 0)
+            if (before_that := score_of(found)) is not None and (score := score_of(more)) is not None:
+                assert score >= before_that
 
 
 @for_all(found=some_groups)

@@ -20,7 +20,7 @@ from eventkit.decider import Decider
 from identity.domain.gates import Person, has_ground
 
 TEACHERS_WEIGHT, FAMILIES_WEIGHT, PUPILS_WEIGHT = 50, 30, 20
-"""Points of a hundred. Where a group is empty, the others share its points in their own proportion."""
+"""Points of a hundred. Where a group does not count, the others share its points in their own proportion."""
 
 TEACHERS_DAYS, TEACHERS_ACTIVE_DAYS = 7, 3
 FAMILIES_DAYS = 14
@@ -32,8 +32,8 @@ RATED_GRADES = range(5, 12)
 TERM_DAYS = 14
 """The ten working days of step 19, counted from the day of hand-over: who has not registered by then counts as not active."""
 
-LEAST_SHOWN = 5
-"""The share of a smaller group is not told: it would speak of persons."""
+LEAST_TOLD = 5
+"""Nothing is told of fewer people, in a score no more than in a share: it would speak of persons."""
 
 DAYS_NEEDED = max(TEACHERS_DAYS, FAMILIES_DAYS, PUPILS_DAYS)
 
@@ -49,9 +49,18 @@ class Group(NamedTuple):
         return Fraction(self.active, self.of)
 
     @property
+    def counts(self) -> bool:
+        return self.of >= LEAST_TOLD
+
+    @property
+    def singles_out(self) -> bool:
+        """Whether so few were active, or so few were not, that the group's share alone speaks of persons."""
+        return any(0 < part < LEAST_TOLD for part in (self.active, self.of - self.active))
+
+    @property
     def shown(self) -> int | None:
-        """The share in percent, rounded down; None where the group is too small to tell, or empty."""
-        return None if self.of < LEAST_SHOWN else int(self.share * 100)
+        """The share in percent, rounded down; None where the group does not count."""
+        return int(self.share * 100) if self.counts else None
 
 
 class Groups(NamedTuple):
@@ -134,11 +143,16 @@ class Rate:
 
 
 def decide(command: Rate, rated: date | None) -> Sequence[Event]:
-    """A week is rated once. Where nobody could have been active, there is nothing to rate."""
+    """A week is rated once. Only a group of five or more counts; where there is none, nothing is rated.
+
+    Where one group alone counts the score is its share: then nothing is rated, either, if that singles anybody out.
+    """
     teachers, families, pupils = command.groups
     weights = ((TEACHERS_WEIGHT, teachers), (FAMILIES_WEIGHT, families), (PUPILS_WEIGHT, pupils))
-    counted = [(weight, group) for weight, group in weights if group.of]
+    counted = [(weight, group) for weight, group in weights if group.counts]
     if not counted or (rated is not None and command.week_ends <= rated):
+        return []
+    if len(counted) == 1 and counted[0][1].singles_out:
         return []
     score = sum(weight * group.share for weight, group in counted) * 100 / sum(weight for weight, _ in counted)
     return [
