@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, delete, insert
 
+from contracts import SERVICES
 from contracts.consent import STATUS, StatusQuery
 from contracts.roster import DOSSIER, JOURNAL, PEOPLE, PERSON, JournalQuery, PeopleQuery, PersonQuery
+from tests import private_tables
 from tests.conftest import Lived, instance
 from tests.school import SCHOOL
 from vekha.client import Client
 from vekha.failures import Failure
+from vekha.launcher import BUILDS
+
+TOLD_OTHERWISE = {"roster.journal": "the dossier tells the readings by themselves"}
 
 
 async def _people(client: Client, kind: str) -> list[str]:
@@ -79,3 +85,28 @@ async def test_each_reading_is_journalled_with_its_call_and_the_journal_is_for_t
             await client.ask(DOSSIER, PersonQuery(school=SCHOOL, person=pupil), as_=f"guardian:{stranger}")
         with pytest.raises(Failure, match=r"^person\.unknown"):
             await client.ask(DOSSIER, PersonQuery(school=SCHOOL, person="nobody"))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_every_private_table_that_names_people_is_told_in_a_dossier_or_it_is_said_why(tmp_path: Path, name: str) -> None:
+    settings = private_tables.settings(tmp_path, name)
+    service = BUILDS[name](settings)
+    await service.prepare()
+    engine = create_engine(settings.database_url)
+    tables = private_tables.private(engine, name)
+    untold: set[str] = set()
+    with engine.begin() as connection:
+        for table in tables:
+            connection.execute(insert(table).values(private_tables.filled(table, "p-one")))
+        told = service.held(connection, private_tables.SCHOOL, "p-one")
+        assert service.held(connection, private_tables.SCHOOL, "p-other") == ()
+        assert service.held(connection, "another-school", "p-one") == ()
+        for table in private_tables.naming_people(engine, name):
+            untouched = connection.begin_nested()
+            connection.execute(delete(table))
+            if service.held(connection, private_tables.SCHOOL, "p-one") == told:
+                untold.add(f"{name}.{table.name}")
+            untouched.rollback()
+    engine.dispose()
+    await service.stop()
+    assert untold == {table for table in TOLD_OTHERWISE if table.startswith(f"{name}.")}

@@ -9,35 +9,23 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pypdf import PdfReader
-from sqlalchemy import Column, MetaData, create_engine, insert, select
+from sqlalchemy import create_engine, insert, select
 
-from consent import grounds
-from consent import projections as consent_projections
 from contracts import SERVICES, consent, erasure, identity, operations, plan, roster
 from contracts.call import Call
 from contracts.consent import Decision, SubjectKind
 from contracts.erasure import DataCategory, ErasureGround, ErasureState, HeldOn
 from contracts.roster import LegalBasis, PersonName, Relation
-from eventkit import log, projection, reaction
-from eventkit.broker import Credential
-from eventkit.clock import ManualClock
-from eventkit.database import sqlite_url
 from eventkit.erasure import Erase, erased
 from eventkit.event import Origin, decode
-from eventkit.secrets import Secrets
-from eventkit.service import Settings
 from eventkit.store import Transaction
-from identity import projections as identity_projections
-from notifier import projections as notifier_projections
-from plan_tracker import projections as plan_projections
-from roster import projections as roster_projections
-from tests import record
+from tests import private_tables, record
 from tests.conftest import Lived, boards, instance
 from tests.load import check_stopped
 from tests.school import SCHOOL
@@ -364,14 +352,6 @@ EVENTS = {
     "plan": erasure.PlanDataErased,
     "notifier": erasure.NotifierDataErased,
 }
-DERIVED = {
-    "roster": [roster_projections.metadata],
-    "consent": [consent_projections.metadata, grounds.metadata],
-    "identity": [identity_projections.metadata],
-    "plan": [plan_projections.metadata],
-    "notifier": [notifier_projections.metadata],
-}
-NAMING = {"person", "recipient", "pupil", "guardian", "subject", "teacher", "receiver"}
 KEPT = {
     "roster.person": "which ids the school knows, and that they are erased",
     "roster.seat": "a number on a list is one pupil's for ever",
@@ -384,15 +364,7 @@ KEPT = {
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_of_every_private_table_that_names_people_nothing_is_left_or_it_is_said_why(tmp_path: Path, name: str) -> None:
-    secrets = Secrets.make(tmp_path / "secrets")
-    settings = Settings(
-        name=name,
-        database_url=sqlite_url(tmp_path / f"{name}.db"),
-        nats_url="nats://127.0.0.1:1",
-        nats_credential=Credential.read(secrets.broker_password_file),
-        secrets=secrets,
-        clock=ManualClock(datetime(2015, 8, 17, tzinfo=UTC)),
-    )
+    settings = private_tables.settings(tmp_path, name)
     service = BUILDS[name](settings)
     await service.prepare()
     service.store.start()
@@ -402,14 +374,11 @@ async def test_of_every_private_table_that_names_people_nothing_is_left_or_it_is
 
     await service.store.carry_out(work, Origin("operator", "told", "told"))
     await service.stop()
-    derived = {table for one in (*DERIVED[name], log.metadata, projection.metadata, reaction.metadata) for table in one.tables}
-    engine = create_engine(sqlite_url(tmp_path / f"{name}.db"))
-    found = MetaData()
-    found.reflect(engine)
-    named = [table for table in found.sorted_tables if table.name not in derived and NAMING & set(table.c.keys())]
+    engine = create_engine(settings.database_url)
+    named = private_tables.naming_people(engine, name)
     with engine.begin() as connection:
         for table in named:
-            connection.execute(insert(table).values({column.name: _filled(column) for column in table.c}))
+            connection.execute(insert(table).values(private_tables.filled(table, "p-gone")))
     engine.dispose()
     started = BUILDS[name](settings)
     await started.prepare()
@@ -418,10 +387,3 @@ async def test_of_every_private_table_that_names_people_nothing_is_left_or_it_is
         left = {f"{name}.{table.name}" for table in named for row in connection.execute(select(table)) if "p-gone" in row}
     engine.dispose()
     assert left == {kept for kept in KEPT if kept.startswith(f"{name}.")}
-
-
-def _filled(column: Column[Any]) -> Any:
-    if column.name in NAMING:
-        return "p-gone"
-    values: dict[type, Any] = {str: "x", int: 1, bytes: b"x", bool: True, date: date(2015, 8, 17)}
-    return values[column.type.python_type]

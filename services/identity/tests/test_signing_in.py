@@ -186,6 +186,21 @@ async def test_after_wrong_attempts_every_login_waits_alike_whether_there_is_suc
     assert await refusal(town, login, OTHER) == WRONG  # nothing of what was wrong before counts
 
 
+async def test_a_dossier_tells_the_password_and_the_attempts_and_nothing_secret_of_them(town: Town) -> None:
+    login = await opened_account(town, "p-mother", PASSWORD)
+    for _ in range(2):
+        assert await refusal(town, login, OTHER) == WRONG
+    service = town.system.instance.services["identity"]
+    held = await service.read(lambda connection: service.held(connection, "school-7", "p-mother"))
+    told = {record.what: record.fields for record in held}
+    assert told["password"] == {"since": "2015-08-17"}
+    attempts = {name: value for name, value in told["sign-in-attempts"].items() if name in ("login", "attempts")}
+    assert attempts == {"login": login, "attempts": 2}
+    (kept,) = await service.read(lambda connection: connection.execute(select(password_table.c.hash)).scalars().all())
+    assert kept not in str(held)
+    assert await service.read(lambda connection: service.held(connection, "school-7", "p-nobody")) == ()
+
+
 async def test_many_attempts_at_once_are_no_way_around_the_delay(town: Town) -> None:
     login = await opened_account(town, "p-mother", PASSWORD)
     answers = await asyncio.gather(*(refusal(town, login, f"угадываю-{number}") for number in range(20)))

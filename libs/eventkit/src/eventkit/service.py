@@ -261,6 +261,10 @@ class Service:
         """Says what the service holds on a person, for that person's dossier. Several things are said one by one."""
         self._holdings.append(what)
 
+    def held(self, connection: Connection, school: str, person: str) -> tuple[operations.HeldRecord, ...]:
+        """All that it said it holds on a person of a school."""
+        return tuple(record for what in self._holdings for record in what(connection, school, person))
+
     # ---- running ------------------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
@@ -518,11 +522,8 @@ class Service:
         self.query(operations.HEALTH[self.name])(health)
 
         async def held(request: operations.HeldQuery, caller: Caller) -> operations.Held:
-            def gather(connection: Connection) -> operations.Held:
-                found = (record for what in self._holdings for record in what(connection, request.school, request.person))
-                return operations.Held(records=tuple(found))
-
-            return await self.read(gather)
+            records = await self.read(lambda connection: self.held(connection, request.school, request.person))
+            return operations.Held(records=records)
 
         self.query(operations.HELD[self.name])(held)
         self.query(operations.PARKED[self.name])(parked)

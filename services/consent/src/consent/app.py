@@ -21,6 +21,8 @@ def build(settings: Settings) -> Service:
         )
     )
     service.holds(held.decisions)
+    service.holds(held.forms)
+    service.holds(held.registered)
     service.reaction(forgetting.Terms(service, settings.left_term_days))
     service.timer(forgetting.Due(service))
     Forgetting(service, ConsentDataErased, Holder())

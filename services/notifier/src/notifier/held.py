@@ -14,4 +14,4 @@ def messages(connection: Connection, school: str, person: str) -> Iterator[HeldR
     mine = select(outbox_table).where(outbox_table.c.school == school, outbox_table.c.recipient == person)
     for row in connection.execute(mine.order_by(outbox_table.c.number)):
         fields = {"message": row.message, "template": row.template, "day": row.day.isoformat(), "state": row.state}
-        yield HeldRecord(what="message", fields=fields)
+        yield HeldRecord(what="message", fields=fields | {"credential": row.credential})
