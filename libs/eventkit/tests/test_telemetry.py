@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -21,7 +24,7 @@ from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded, decode
-from eventkit.harness import System, running
+from eventkit.harness import System, director, running
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.telemetry import span, traceparent, trouble
@@ -119,6 +122,37 @@ async def test_one_trace_runs_from_the_call_through_the_event_to_its_projection(
     assert event.traceparent is not None
     assert event.traceparent.split("-")[1:3] == [trace, answering]
     assert dict(projected.attributes or {}) == {"source": "roster", "position": 1}
+
+
+def denials(reader: InMemoryMetricReader) -> dict[tuple[object, ...], int]:
+    """How often it was denied so far, by call, code and role."""
+    data = reader.get_metrics_data()
+    found = [metric for one in data.resource_metrics for scope in one.scope_metrics for metric in scope.metrics] if data else []
+    return {
+        tuple((point.attributes or {})[name] for name in ("call", "code", "role")): point.value
+        for metric in found
+        if metric.name == "vekha.calls.denied"
+        for point in metric.data.data_points
+        if isinstance(point, NumberDataPoint) and isinstance(point.value, int)
+    }
+
+
+async def test_what_is_denied_is_counted_by_call_code_and_role_and_what_is_not_found_is_no_denial(tmp_path: Path) -> None:
+    reader = InMemoryMetricReader()
+    metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
+    query = SchoolQuery(school="school-8")
+    async with running(tmp_path, {"roster": roster}) as system:
+        for _ in range(3):
+            with pytest.raises(Refused, match=r"^access\.other-school"):
+                await system.call(SCHOOL, query, as_=director("school-7"))
+        with pytest.raises(Refused, match=r"^access\.role"):
+            await system.call(OPEN_SCHOOL, opening("school-8"), as_=director("school-7"))
+        with pytest.raises(Refused, match=r"^school\.unknown"):
+            await system.call(SCHOOL, query)
+    assert denials(reader) == {
+        ("roster.school", "access.other-school", "director"): 3,
+        ("roster.open-school", "access.role", "director"): 1,
+    }
 
 
 async def test_two_calls_are_two_traces(tmp_path: Path, spans: InMemorySpanExporter) -> None:
