@@ -1,6 +1,8 @@
 """Accounts activated with a password of their owner's own, signed in to, and guarded against guessing: by call, on a real bus."""
 
 import asyncio
+import base64
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -184,6 +186,18 @@ async def test_after_wrong_attempts_every_login_waits_alike_whether_there_is_suc
     await town.system.until("2015-08-17T09:00:05+03:00")
     assert (await sign_in(town, login, PASSWORD)).person == "p-mother"
     assert await refusal(town, login, OTHER) == WRONG  # nothing of what was wrong before counts
+
+
+async def test_a_token_is_for_the_services_alone_that_its_role_may_call(town: Town) -> None:
+    guardian, director = await opened_account(town, "p-mother", PASSWORD), await opened_account(town, "p-director", PASSWORD)
+    services = {"consent", "identity", "instance", "roster"}
+    assert audience((await sign_in(town, guardian, PASSWORD)).token) == services
+    assert audience((await sign_in(town, director, PASSWORD)).token) == services | {"notifier", "plan"}
+
+
+def audience(token: str | None) -> set[str]:
+    claims = (token or "").split(".")[1]
+    return set(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["aud"])
 
 
 async def test_a_dossier_tells_the_password_and_the_attempts_and_nothing_secret_of_them(town: Town) -> None:

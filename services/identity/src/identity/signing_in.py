@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from contracts import identity
+from contracts import CALLS, identity
 from contracts.roster import Done
 from eventkit import log
 from eventkit.answering import Caller
@@ -103,7 +103,8 @@ def register(service: Service, ratings: Ratings, hashing: Hashing) -> None:
         actor = await service.read(lambda connection: scopes.actor(_rows(connection), role, principal=None if role == own else own))
         day = await service.write(lambda connection: _note(connection, found, service.clock.now()))
         ratings.noted(day)
-        token = service.tokens.mint(actor, lifetime_s=TOKEN_LIFETIME_S)
+        audience = {call.service for call in CALLS.values() if actor.role in call.scopes}
+        token = service.tokens.mint(actor, lifetime_s=TOKEN_LIFETIME_S, audience=audience)
         return identity.SignedIn(token=token, expires_in_s=TOKEN_LIFETIME_S, person=found.person, role=role, roles=known.roles)
 
     @service.command_in_steps(identity.CHANGE_PASSWORD)
