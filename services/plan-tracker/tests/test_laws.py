@@ -513,7 +513,10 @@ class Naive:
         def ratio(of: Sequence[Any], holds: Callable[[Any], bool]) -> tuple[int, int]:
             return sum(holds(one) for one in of), len(of)
 
-        decided = ratio(list(taken.values()), lambda holders: any(one.by_basis or "pupil" in one.state for one in holders))
+        decided = ratio(
+            list(taken.items()),
+            lambda seat: seat[0][0] in self.headcount and any(one.by_basis or "pupil" in one.state for one in seat[1]),
+        )
         deciding = ratio(list(guardians.values()), bool)
         entered = ratio(
             list(willing.values()), lambda holders: any(one.entered and (one.alone or names[id(one)] in guarded) for one in holders)

@@ -366,6 +366,18 @@ def test_step_13_counts_the_seats_of_the_headcount_before_anybody_has_a_name(sch
     assert school.step(13, aug(21)).deadline == "done_on_time"
 
 
+def test_signatures_that_are_older_than_the_headcount_do_not_complete_step_13(school: School) -> None:
+    school.happened(aug(18), declared("1a"), created("1a"))
+    school.happened(aug(19), granted("p1", at=seat("1a", 1)), granted("m", "guardian", seat("1a", 1, SeatHolder.GUARDIAN_1)))
+    school.happened(aug(19), enrolled("p1", "1a", 1), linked("p1", "m"))
+    assert [school.count(13, aug(19)), school.states(13, aug(19))] == [(1, 2), ["in_progress"]]
+    school.happened(aug(21), headcount("1a", 2))
+    assert [school.count(13, aug(21)), school.missing(13, aug(21))] == [(2, 3), ["1a/2"]]
+    assert school.step(13, aug(21)).first_completed_on is None
+    school.happened(aug(24), granted("p2", at=seat("1a", 2)))
+    assert school.states(13, aug(19), aug(21), aug(24)) == ["in_progress", "in_progress", "done"]
+
+
 def test_step_13_counts_guardians_who_decided_or_are_linked(school: School) -> None:
     a_class(school, aug(19), pupils=1)
     school.happened(

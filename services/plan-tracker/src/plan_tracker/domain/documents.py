@@ -37,6 +37,8 @@ class SchoolClass(NamedTuple):
     """From which day how many pupils; none once it is closed."""
     seats: int
     """The most pupils that were ever declared."""
+    counted: Days
+    """Somebody has said by then how many pupils it has."""
 
     def seat(self, number: int) -> Days:
         """The days on which the headcount reaches a seat."""
@@ -113,7 +115,7 @@ class Account(NamedTuple):
 
 
 NO_STAFF = Staff(NEVER, NEVER, NEVER, {})
-NO_CLASS = SchoolClass(NEVER, NEVER, NEVER, "", "", (), 0)
+NO_CLASS = SchoolClass(NEVER, NEVER, NEVER, "", "", (), 0, NEVER)
 NO_PUPIL = Pupil(NEVER, NEVER, NEVER, NEVER, {}, {}, {}, ())
 NO_DECISIONS = Decisions(NEVER, NEVER, NEVER, NEVER, False, ())
 NO_CHECK = Check(NEVER, ())
@@ -144,7 +146,7 @@ def staff(facts: Iterable[Fact]) -> Staff:
 
 
 def school_class(facts: Iterable[Fact]) -> SchoolClass:
-    declared, created, is_open = Switch(), Switch(), Switch()
+    declared, created, is_open, counted = Switch(), Switch(), Switch(), Switch()
     headcount: list[tuple[int, int]] = []
     seats, closed = 0, False
     parallel = shift = ""
@@ -158,12 +160,13 @@ def school_class(facts: Iterable[Fact]) -> SchoolClass:
         elif what == "class-headcount-declared":
             headcount.append((day, 0 if closed else values[0]))
             seats = max(seats, values[0])
+            counted.turn(day, True)
         elif what == "class-closed":
             closed = True
             declared.turn(day, False)
             headcount.append((day, 0))
         is_open.turn(day, created.on and not closed)
-    return SchoolClass(declared.days, is_open.days, created.days, parallel, shift, tuple(headcount), seats)
+    return SchoolClass(declared.days, is_open.days, created.days, parallel, shift, tuple(headcount), seats, counted.days)
 
 
 def pupil(facts: Iterable[Fact]) -> Pupil:

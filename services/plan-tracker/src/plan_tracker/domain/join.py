@@ -276,11 +276,12 @@ class Join:
         class_id, number = seat
         people = self._holders.get(seat, ())
         holders = [self._holder(person, self._seats[person].get(seat, NEVER)) for person in people]
-        free = self._classes.get(class_id, documents.NO_CLASS).seat(number)
+        of_class = self._classes.get(class_id, documents.NO_CLASS)
+        free = of_class.seat(number)
         if free:
             free = measures.vacant(free, holders, (self._gone[person].get(seat, NEVER) for person in people if person in self._gone))
         subject = f"{class_id}/{number}"
-        self.tallies["families-decided"].put(subject, measures.seat_decided(free, holders))
+        self.tallies["families-decided"].put(subject, measures.seat_decided(free, holders, of_class.counted))
         self.tallies["families-entered"].put(subject, measures.seat_entered(free, holders))
         self.tallies["pupils-assigned"].put(subject, measures.seat_assigned(free, holders))
 

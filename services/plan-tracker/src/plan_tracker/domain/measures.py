@@ -316,13 +316,16 @@ def vacant(reached: Days, holders: Sequence[Holder], gone: Iterable[Days]) -> Da
     return reached
 
 
-def seat_decided(free: Days, holders: Sequence[Holder]) -> Standing:
-    """Step 13: the seats 1…headcount and any seat above with a decision or a pupil; satisfied when decided."""
+def seat_decided(free: Days, holders: Sequence[Holder], counted_since: Days) -> Standing:
+    """Step 13: the seats 1…headcount and any seat above with a decision or a pupil; satisfied when decided.
+
+    Until somebody has said how many pupils the class has, nobody knows that all have decided: a signature may be older than the headcount.
+    """
     counted, satisfied = free, NEVER
     for holder in holders:
         counted = either(counted, holder.held)
         satisfied = either(satisfied, both(holder.held, holder.decided))
-    return Standing(counted, satisfied)
+    return Standing(counted, both(satisfied, counted_since))
 
 
 def seat_entered(free: Days, holders: Sequence[Holder]) -> Standing:
