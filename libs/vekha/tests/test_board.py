@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
-from contracts.plan import Board, DueReason, Explanation, RegionRow, StepRow
+from contracts.plan import Board, CountingEvent, DueReason, Explanation, RegionRow, StepRow
 from vekha import board
 
 DAY = date(2015, 9, 1)
@@ -22,6 +22,10 @@ def shown(what: RenderableType) -> str:
 
 
 def explained(reason: DueReason) -> str:
+    return next(line for line in shown(board.explanation(explanation(reason))).splitlines() if line.startswith("Due  "))
+
+
+def explanation(reason: DueReason) -> Explanation:
     row = StepRow(
         step=21,
         state="not_started",
@@ -37,7 +41,7 @@ def explained(reason: DueReason) -> str:
         blocked_by=(),
         suppressed=False,
     )
-    found = Explanation(
+    return Explanation(
         school="school-7",
         step=21,
         plan="mo-2015-school-portal",
@@ -62,7 +66,22 @@ def explained(reason: DueReason) -> str:
         baseline=reason,
         live=reason,
     )
-    return next(line for line in shown(board.explanation(found)).splitlines() if line.startswith("Due  "))
+
+
+def event(position: int, what: str, *, annulled: bool = False) -> CountingEvent:
+    return CountingEvent(service="roster", position=position, type=f"roster.{what}.v1", happened_on=DAY, annulled=annulled)
+
+
+def test_what_never_was_true_does_not_count_and_is_shown_apart_from_what_does() -> None:
+    events = (event(3, "pupil-enrolled", annulled=True), event(8, "entry-annulled"), event(9, "import-rolled-back"))
+    never = explanation(DueReason(due=None, rule="every week"))
+    told = shown(board.explanation(never.model_copy(update={"events": events, "events_total": 3, "annulled_total": 1}))).splitlines()
+    assert [line.strip() for line in told[-4:]] == [
+        "Counting  1 event, the newest 1:",
+        "roster 9: roster.import-rolled-back.v1, on 2015-09-01",
+        "Annulled  1 event, the newest 1:",
+        "roster 3: roster.pupil-enrolled.v1, on 2015-09-01",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -539,6 +539,7 @@ class Explanation(Reply):
     missing_total: int
     events: tuple[CountingEvent, ...]
     events_total: int
+    annulled_total: int = Field(default=0, description="How many of the events never were true; as many more say so")
     baseline: DueReason
     live: DueReason
     timeline: tuple[TimelineEntry, ...]

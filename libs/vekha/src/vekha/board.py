@@ -15,6 +15,7 @@ from contracts.plan import (
     AdoptPlan,
     BaselineReply,
     Board,
+    CountingEvent,
     Difference,
     DueReason,
     Explanation,
@@ -39,6 +40,7 @@ _DEADLINES = {
 }
 _MOST_IDS = 10
 _MOST_EVENTS = 5
+_ANNULMENT = ".entry-annulled.v1"
 _TITLE = "title"
 _HIDDEN = "hidden"  # from those who see no people, where a few could be told apart by the count (DESIGN 3)
 _WIDE = 110  # columns of a terminal that has room for everything
@@ -89,17 +91,21 @@ def explanation(found: Explanation) -> Group:
         lines.append(Text(f"Missing   {found.missing_total}{who}"))
     if found.warnings:
         lines.append(Text(f"Better    after step {', '.join(map(str, found.warnings))}, not done yet"))
-    if found.events:
-        shown = found.events[-_MOST_EVENTS:]
-        lines.append(Text(f"Counting  {_counted(found.events_total, 'event')}, the newest {len(shown)}:"))
-        lines += [
-            Text(
-                f"          {event.service} {event.position}: {event.type}, on {event.happened_on}{', annulled' if event.annulled else ''}",
-                style="strike" if event.annulled else "",
-            )
-            for event in shown
-        ]
+    struck = [event for event in found.events if event.annulled]
+    counting = [event for event in found.events if not event.annulled and not event.type.endswith(_ANNULMENT)]
+    lines += _newest("Counting", counting, found.events_total - 2 * found.annulled_total)
+    lines += _newest("Annulled", struck, found.annulled_total)
     return Group(*lines)
+
+
+def _newest(what: str, events: Sequence[CountingEvent], total: int) -> list[Text]:
+    """How many there are, and the newest of them."""
+    shown = events[-_MOST_EVENTS:]
+    if not shown:
+        return []
+    lines = [Text(f"{what:<10}{_counted(total, 'event')}, the newest {len(shown)}:")]
+    style = "strike" if shown[0].annulled else ""
+    return lines + [Text(f"          {one.service} {one.position}: {one.type}, on {one.happened_on}", style=style) for one in shown]
 
 
 def difference(found: Difference) -> Group:

@@ -154,6 +154,7 @@ def explanation(look: Look, school: str, n: int, day: date, actor: Actor, known:
             for one in events[-_LISTED:]
         ),
         events_total=len(events),
+        annulled_total=sum(one.annulled for one in events),
         baseline=_reason(progress, frozen._replace(day=adoption.baseline.get(n))),
         live=_reason(progress, board.live(day)[n]),
         timeline=tuple(TimelineEntry(day=date.fromordinal(at), change=change) for at, change in progress.changes(n, day)),
