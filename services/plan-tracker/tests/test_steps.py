@@ -1326,6 +1326,22 @@ def test_a_waived_step_holds_nobody_up_until_the_waiver_is_revoked_and_may_be_do
     assert all(step not in school.step(later, aug(18)).blocked_by for later in following)
 
 
+def test_a_step_with_several_to_do_is_in_progress_while_some_are_done(school: School) -> None:
+    school.happened(aug(17), hired("anna"), hired("boris"), CoordinatorAppointed(person="anna"), CoordinatorAppointed(person="boris"))
+    school.happened(aug(17), *A_CLASS, declared("1b"), ClassCreated(class_id="1b", shift=2))
+    school.happened(aug(18), attended("t1", "anna", "face-to-face"), bells(1))
+    school.happened(aug(19), attended("t1", "boris", "face-to-face"), bells(2))
+    for step in (7, 10):
+        assert school.states(step, aug(17), aug(18), aug(19)) == ["not_started", "in_progress", "done"]
+        assert school.count(step, aug(18)) == (1, 2)
+
+
+def test_step_20_is_waived_in_any_week(school: School) -> None:
+    school.happened(aug(18), StepWaived(step=20, reason=ExceptionReason.NOT_APPLICABLE))
+    school.happened(aug(20), WaiverRevoked(step=20))
+    assert school.states(20, aug(17), aug(18), aug(19), aug(20)) == ["not_started", "waived", "waived", "not_started"]
+
+
 # What never was true.
 
 
