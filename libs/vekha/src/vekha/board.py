@@ -99,12 +99,12 @@ def explanation(found: Explanation) -> Group:
 
 
 def _newest(what: str, events: Sequence[CountingEvent], total: int) -> list[Text]:
-    """How many there are, and the newest of them."""
-    shown = events[-_MOST_EVENTS:]
-    if not shown:
+    """How many there are, and the newest of those that the answer lists."""
+    if not total:
         return []
-    lines = [Text(f"{what:<10}{_counted(total, 'event')}, the newest {len(shown)}:")]
-    style = "strike" if shown[0].annulled else ""
+    shown = events[-_MOST_EVENTS:]
+    lines = [Text(f"{what:<10}{_counted(total, 'event')}{f', the newest {len(shown)}:' if shown else ''}")]
+    style = "strike" if shown and shown[0].annulled else ""
     return lines + [Text(f"          {one.service} {one.position}: {one.type}, on {one.happened_on}", style=style) for one in shown]
 
 
