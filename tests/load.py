@@ -215,8 +215,9 @@ def check_stopped(data: Path, scratch: Path) -> None:
     Of whom a service says that it destroyed the data, its own tables hold nothing any more.
     """
     logs = record.logs(data)
-    for service, projection in record.PROJECTIONS.items():
-        assert record.projected(data, service) == record.rebuilt(projection, logs, scratch / f"rebuilt-{service}.db"), service
+    for service, projection in record.PROJECTIONS:
+        anew = record.rebuilt(projection, logs, scratch / f"rebuilt-{service}-{projection.name}.db")
+        assert record.projected(data, service, projection) == anew, (service, projection.name)
     facts = {service: [(event, *event.facts()) for event in record.events(messages)] for service, messages in logs.items()}
 
     annulled = {fact["event"] for _, type_name, fact in facts["roster"] if type_name == "roster.entry-annulled.v1"}

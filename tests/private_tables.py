@@ -8,29 +8,17 @@ from typing import Any
 
 from sqlalchemy import Engine, MetaData, Table
 
-from consent import grounds
-from consent import projections as consent_projections
 from eventkit import log, projection, reaction
 from eventkit.broker import Credential
 from eventkit.clock import ManualClock
 from eventkit.database import sqlite_url
 from eventkit.secrets import Secrets
 from eventkit.service import Settings
-from identity import projections as identity_projections
-from notifier import projections as notifier_projections
-from plan_tracker import projections as plan_projections
-from roster import projections as roster_projections
+from tests import record
 
 SCHOOL = "x"
 """The school of every row that is filled in."""
 
-_DERIVED = {
-    "roster": [roster_projections.metadata],
-    "consent": [consent_projections.metadata, grounds.metadata],
-    "identity": [identity_projections.metadata],
-    "plan": [plan_projections.metadata],
-    "notifier": [notifier_projections.metadata],
-}
 _NAMING = {"person", "recipient", "pupil", "guardian", "subject", "teacher", "receiver"}
 
 
@@ -49,7 +37,8 @@ def settings(folder: Path, name: str) -> Settings:
 
 def private(engine: Engine, name: str) -> list[Table]:
     """What is no fold of a log."""
-    derived = {table for one in (*_DERIVED[name], log.metadata, projection.metadata, reaction.metadata) for table in one.tables}
+    folds = [one.tables for service, one in record.PROJECTIONS if service == name]
+    derived = {table for one in (*folds, log.metadata, projection.metadata, reaction.metadata) for table in one.tables}
     found = MetaData()
     found.reflect(engine)
     return [table for table in found.sorted_tables if table.name not in derived]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nats.aio.client import Client as Nats
 from sqlalchemy import Connection, select
 
+import consent.grounds
 import consent.projections
 import identity.projections
 import notifier.projections
@@ -31,14 +32,15 @@ Messages = dict[str, list[BusMessage]]
 Rows = dict[str, list[tuple[Any, ...]]]
 """Every row of a projection's tables and its checkpoint, in an order that no insertion has a say in."""
 
-PROJECTIONS: Mapping[str, Projection] = {
-    "roster": roster.projections.Consents(),
-    "consent": consent.projections.People(),
-    "identity": identity.projections.People(),
-    "plan": plan_tracker.projections.BoardProjection(),
-    "notifier": notifier.projections.Schools(),
-}
-"""The one projection that each service keeps beside the inboxes of its reactions."""
+PROJECTIONS: Sequence[tuple[str, Projection]] = (
+    ("roster", roster.projections.Consents()),
+    ("consent", consent.projections.People()),
+    ("consent", consent.grounds.Grounds()),
+    ("identity", identity.projections.People()),
+    ("plan", plan_tracker.projections.BoardProjection()),
+    ("notifier", notifier.projections.Schools()),
+)
+"""All projections that services keep beside the inboxes of their reactions, each with its service."""
 
 _BATCH = 500
 
@@ -72,10 +74,10 @@ async def stored_streams(data: Path) -> Messages:
         return await streams(opened.nc)
 
 
-def projected(data: Path, service: str) -> Rows:
+def projected(data: Path, service: str, projection: Projection) -> Rows:
     """What a service's projection holds of the logs."""
     with reading(DataFolder(data), service) as connection:
-        return rows(connection, PROJECTIONS[service])
+        return rows(connection, projection)
 
 
 def rebuilt(projection: Projection, messages: Messages, scratch: Path) -> Rows:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import identity, operations, plan, roster
+from contracts import erasure, identity, operations, plan, roster
 from contracts.call import AnnulEntry
 from contracts.event import AnnulmentReason
 from contracts.plan import EXPLAIN, STATUS, ExplainRequest, StatusRequest, StepRow
@@ -83,6 +83,17 @@ async def test_a_coordinator_who_was_never_appointed_has_no_access_without_a_dec
     refused = (await here.act(identity.ISSUE_CREDENTIALS, again, ADMINISTRATOR)).credentials[0]
     assert list(before) == [undecided]
     assert refused.refused == "consent.missing"
+
+
+async def test_data_that_were_held_on_an_office_that_never_was_are_destroyed_when_the_term_is_over(here: Here) -> None:
+    undecided = await here.missing(8)
+    await here.act(roster.APPOINT_COORDINATOR, roster.StaffAct(school=SCHOOL, person=undecided), DIRECTOR)
+    query = erasure.ErasureQuery(school=SCHOOL, person=undecided)
+    assert (await here.act(erasure.ERASURE, query, DIRECTOR)).held_on is erasure.HeldOn.OFFICE
+    await annul_last(here, roster.ANNUL, "roster", DIRECTOR)
+    await here.until("2015-08-18T12:00:00+03:00")  # every reaction is handled by then
+    found = await here.act(erasure.ERASURE, query, DIRECTOR)
+    assert (found.state, found.ground, found.held_on) == ("scheduled", erasure.ErasureGround.OFFICE_ENDED, None)
 
 
 async def test_nobody_who_was_dismissed_becomes_a_coordinator_again_by_an_annulment(here: Here) -> None:

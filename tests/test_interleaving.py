@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts import SERVICES
 from contracts.call import Role
 from eventkit.database import Database, sqlite_url
-from eventkit.projection import Checkpointed, Delivered, delivered
+from eventkit.projection import Checkpointed, Delivered, Projection, delivered
 from eventkit.tokens import Actor
 from plan_tracker.answers import explanation, school_board
 from plan_tracker.boards import Boards
 from plan_tracker.projections import BoardProjection, digest
-from tests import record
+from tests import private_tables, record
 from tests.conftest import Lived
 from tests.school import SCHOOL
 from vekha.folder import DataFolder
+from vekha.launcher import BUILDS
 from vekha.records import reading
 
 _OPERATOR = Actor(Role.OPERATOR)
@@ -85,10 +85,40 @@ def test_any_interleaving_of_the_five_logs_ends_in_the_live_board_and_its_timeli
         assert found == (digest(connection), record.rows(connection, BoardProjection()))
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_rebuild_ends_in_the_rows_of_the_live_projection(lived: Lived, tmp_path: Path, service: str) -> None:
-    rows = record.rebuilt(record.PROJECTIONS[service], record.logs(lived.data), tmp_path / "rebuilt.db")
-    assert rows == record.projected(lived.data, service)
+EACH = pytest.mark.parametrize(("service", "projection"), record.PROJECTIONS, ids=lambda one: getattr(one, "name", one))
+
+
+@EACH
+def test_a_rebuild_ends_in_the_rows_of_the_live_projection(lived: Lived, tmp_path: Path, service: str, projection: Projection) -> None:
+    rows = record.rebuilt(projection, record.logs(lived.data), tmp_path / "rebuilt.db")
+    assert rows == record.projected(lived.data, service, projection)
+
+
+@EACH
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+@given(random=st.randoms(use_true_random=False))
+def test_any_interleaving_of_its_sources_ends_in_the_rows_of_the_live_projection(
+    lived: Lived, deliveries: dict[str, list[Delivered]], scratch: Path, service: str, projection: Projection, random: Random
+) -> None:
+    file = scratch / f"{service}-{projection.name}.db"
+    file.unlink(missing_ok=True)
+    database = Database(sqlite_url(file), service)
+    try:
+        checkpointed = Checkpointed(database, projection)
+        checkpointed.create()
+        for batch in interleaved({source: deliveries[source] for source in projection.sources}, random):
+            checkpointed.apply(batch)
+        with database.reading() as connection:
+            found = record.rows(connection, projection)
+    finally:
+        database.close()
+    assert found == record.projected(lived.data, service, projection)
+
+
+def test_all_projections_of_all_services_are_compared(tmp_path: Path) -> None:
+    built = {name: build(private_tables.settings(tmp_path / name, name)) for name, build in BUILDS.items()}
+    kept = {(name, projection.name) for name, service in built.items() for projection in service.projections}
+    assert kept == {(service, projection.name) for service, projection in record.PROJECTIONS}
 
 
 def test_the_weeks_are_worth_interleaving(lived: Lived) -> None:

@@ -10,9 +10,9 @@ import pytest
 import typst
 from sqlalchemy import Connection, Table, delete, select
 
-from contracts import SERVICES, operations
+from contracts import operations
 from eventkit.database import Database, sqlite_url
-from eventkit.projection import checkpoint_table, parked_table
+from eventkit.projection import Projection, checkpoint_table, parked_table
 from eventkit.secrets import Secrets
 from identity.hashing import Hashing
 from notifier.outbox import outbox_table
@@ -22,9 +22,8 @@ from vekha.folder import DataFolder
 from vekha.records import reading
 
 
-def _forget(data: Path, service: str) -> None:
+def _forget(data: Path, service: str, projection: Projection) -> None:
     """Leaves of a service's projection not a row, nor how far it had read."""
-    projection = record.PROJECTIONS[service]
     database = Database(sqlite_url(DataFolder(data).database(service)), service)
     with database.writing() as connection:
         for table in reversed(projection.tables.sorted_tables):
@@ -47,9 +46,9 @@ async def test_a_replay_restores_every_projection_and_does_nothing_else(
 ) -> None:
     data = lived.copy(tmp_path / "data")
     shutil.rmtree(data / "bus")  # the streams too come from the logs
-    for service in SERVICES:
-        _forget(data, service)
-        assert record.projected(data, service)["checkpoint"] == []
+    for service, projection in record.PROJECTIONS:
+        _forget(data, service, projection)
+        assert record.projected(data, service, projection)["checkpoint"] == []
     done: list[str] = []
 
     def mac(_secrets: Secrets, purpose: str, data: bytes) -> str:
@@ -73,5 +72,6 @@ async def test_a_replay_restores_every_projection_and_does_nothing_else(
     assert shown == lived.boards
     assert record.logs(data) == record.logs(lived.data)  # no command, no message, nothing said anew
     assert _rows(data, "notifier", outbox_table) == _rows(lived.data, "notifier", outbox_table)
-    for service in SERVICES:
-        assert record.projected(data, service) == record.projected(lived.data, service), service
+    for service, projection in record.PROJECTIONS:
+        restored = record.projected(data, service, projection)
+        assert restored == record.projected(lived.data, service, projection), (service, projection.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import identity, operations, plan, roster
+from contracts import consent, erasure, identity, operations, plan, roster
 from contracts.call import Call
 from contracts.plan import EXPLAIN, STATUS, ExplainRequest, StatusRequest, StepRow
 from contracts.roster import ImportStatus
@@ -135,6 +135,39 @@ async def test_whoever_was_never_entered_has_no_account_any_more_and_nobody_can_
     reissue = identity.IssueCredentials(school=SCHOOL, people=tuple(people), reissue=True)
     refused = {one.refused for one in (await here.ask(identity.ISSUE_CREDENTIALS, reissue, ADMINISTRATOR)).credentials}
     assert refused == {"person.not-entered"}
+
+
+async def test_whoever_was_never_entered_is_forgotten_in_ten_days_and_who_had_decided_before_is_not(here: Here) -> None:
+    await here.imported(zip_of(classes=WHOLE["classes"]), "classes.zip")
+    [card] = (await here.ask(roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).classes
+    seat = roster.Seat(class_id=card.class_id, number=1, holder=roster.SeatHolder.PUPIL)
+    decision = consent.Decision(granted=True, seat=seat, subject_kind=consent.SubjectKind.PUPIL, number=FAMILIES[0]["Согласие №"])
+    decided = (await here.ask(consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=decision))).subject
+    job = (await here.imported(zip_of(staff=WHOLE["staff"], pupils=FAMILIES))).job
+    people = [
+        person
+        for kind in ("staff", "pupil", "guardian")
+        for person in (await here.ask(roster.PEOPLE, roster.PeopleQuery.model_validate({"school": SCHOOL, "kind": kind}))).people
+    ]
+    assert decided in people
+    await issue(Known(here.client.ask), people)
+    await here.rolled_back(job)
+
+    async def states() -> dict[str, erasure.ErasureState]:
+        asked = [await here.ask(erasure.ERASURE, erasure.ErasureQuery(school=SCHOOL, person=person)) for person in people]
+        return {state.person: state for state in asked}
+
+    await here.until("2015-08-17T10:00:00+03:00")  # every reaction is handled by then
+    for person, state in (await states()).items():
+        if person == decided:
+            assert (state.state, state.held_on) == ("none", erasure.HeldOn.CONSENT)
+        else:
+            assert (state.state, state.ground, state.due_on) == ("scheduled", erasure.ErasureGround.UNLAWFUL, date(2015, 8, 27))
+    await here.until("2015-08-27T12:00:00+03:00")
+    assert {person for person, state in (await states()).items() if state.state == "completed"} == {*people} - {decided}
+    for person in people:
+        held = (await here.ask(operations.HELD["identity"], operations.HeldQuery(school=SCHOOL, person=person))).records
+        assert {record.what for record in held} == ({"account", "credential"} if person == decided else {"account"})
 
 
 async def test_every_projection_equals_its_rebuild_after_a_roll_back(tmp_path: Path) -> None:

@@ -225,6 +225,11 @@ class Service:
             raise ValueError(f"{self.name} has two readers with the name {projection.name}")
         self._projections.append(projection)
 
+    @property
+    def projections(self) -> list[Projection]:
+        """What the service folds of logs; its reactions' inboxes are not among them."""
+        return [projection for projection in self._projections if not isinstance(projection, Inbox)]
+
     def reaction(self, reaction: Reaction) -> None:
         self.projection(Inbox(reaction))
         self.workers.append(ReactionWorker(self.database, reaction, lambda: self.store.quarantine is None))

@@ -37,7 +37,7 @@ from eventkit.event import moment, rfc3339
 from eventkit.secrets import OPERATOR, Secrets
 from vekha.failures import Failure
 
-FORMAT = 3
+FORMAT = 4
 """The version of this layout and of the tables in it; a folder of another one is refused: there is no way from one to the next yet."""
 
 DEFAULT = ".vekha"

@@ -11,13 +11,13 @@ from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Executable, Row, select
+from sqlalchemy import Connection, Executable, Row
 
 from consent import act
 from consent.act import Act
 from consent.erasures import ERASURES, Erasure, Order
 from consent.grounds import ground_of
-from consent.projections import Rows, person_table, timezone
+from consent.projections import Rows, timezone
 from contracts import erasure as calls
 from contracts.erasure import DataCategory, ErasureCompleted, ErasureGround, ErasureOrdered, ServiceName
 from contracts.operations import READ_LOG, ReadLog
@@ -37,7 +37,7 @@ def register(service: Service) -> None:
     @service.command(calls.ORDER_ERASURE)
     def order(request: calls.OrderErasure, tx: Transaction, caller: Caller) -> calls.OrderedErasure:
         zone = timezone(tx.rows, request.school)
-        _require_entered(tx.rows, request.school, request.person)
+        _require_known(tx.rows, request.school, request.person)
         command = Order(f"e-{randomness.token_hex(10)}", request.person, request.ground, request.reference)
         tx.decide(ERASURES, request.person, command, school=request.school, happened_on=local_day(tx.now, zone))
         return calls.OrderedErasure(erasure=tx.state(ERASURES, request.person).erasure)
@@ -77,9 +77,8 @@ def register(service: Service) -> None:
         )
 
 
-def _require_entered(rows: Rows, school: str, person: str) -> None:
-    table = person_table
-    if not rows(select(table.c.kind).where(table.c.school == school, table.c.person == person).limit(1)):
+def _require_known(rows: Rows, school: str, person: str) -> None:
+    if not ground_of(rows, school, person).known:
         raise Refused("person.unknown", f"There is nobody with the id {person} in this school.", "roster.people tells the ids.")
 
 
@@ -93,7 +92,7 @@ def _rows(connection: Connection) -> Rows:
 def _history(connection: Connection, request: calls.ErasureQuery) -> tuple[str, list[Recorded]]:
     """The school's time zone, and what is recorded of the person's erasures."""
     zone = timezone(_rows(connection), request.school)
-    _require_entered(_rows(connection), request.school, request.person)
+    _require_known(_rows(connection), request.school, request.person)
     return zone, log.history(connection, ERASURES.stream(request.person))
 
 

@@ -98,7 +98,7 @@ def term_days(ground: ErasureGround, left_term_days: int) -> int:
     match ground:
         case ErasureGround.LEFT:
             return left_term_days
-        case ErasureGround.INVALIDATED:
+        case ErasureGround.INVALIDATED | ErasureGround.UNLAWFUL:
             return UNLAWFUL_TERM_DAYS
         case _:
             return WITHDRAWN_TERM_DAYS

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Executable, Row
 
 from consent.erasures import ERASURES, Answer, Cancel, Fall, Schedule, due_on
-from consent.grounds import Ground, due_by, ground_of, guardians_of, held_again, next_due
+from consent.grounds import Ground, due_by, entered_by, ground_of, guardians_of, held_again, next_due
 from consent.projections import Rows, timezone, timezones
 from contracts.erasure import DataCategory, ErasureGround, PersonalDataErased, ServiceName
 from contracts.event import EVENTS, SERVICES
@@ -36,7 +36,14 @@ _LOST: Mapping[str, ErasureGround] = {
     "roster.staff-dismissed.v1": ErasureGround.LEFT,
     "roster.pupil-left.v1": ErasureGround.LEFT,
     "roster.guardian-unlinked.v1": ErasureGround.LEFT,
+    "roster.entry-annulled.v1": ErasureGround.UNLAWFUL,
 }
+
+_NEVER_WAS = frozenset({"consent.consent-invalidated.v1", "roster.entry-annulled.v1"})
+
+_GIVES_A_GROUND = frozenset(
+    {"roster.staff-hired.v1", "roster.pupil-enrolled.v1", "roster.guardian-linked.v1", "roster.coordinator-appointed.v1"}
+)
 
 _SERVICE = TypeAdapter[ServiceName](ServiceName)
 
@@ -55,6 +62,8 @@ class Terms:
         self._left_term_days = left_term_days
 
     async def react(self, event: Recorded) -> None:
+        if event.type == "roster.entry-annulled.v1" and event.facts()[1]["event_type"] not in _GIVES_A_GROUND:
+            return
         # Whether there is another ground may stand in either record: all that they say by now is read first.
         roster = (await self._service.calls.call(HEAD["roster"], Nothing())).reply.position
         await self._service.caught_up({"roster": roster, "consent": await self._service.store.head()})
@@ -63,36 +72,41 @@ class Terms:
 
     def _schedule(self, tx: Transaction, event: Recorded) -> None:
         type_name, fact = event.facts()
-        lost = _LOST[type_name]
+        people, lost = _concerned(tx.rows, fact, type_name)
         if lost is ErasureGround.REFUSED and fact["supersedes"] is None:
             return  # nobody had consented: whoever is entered is so on something else
-        zone = timezone(tx.rows, event.school)
-        day = date.fromisoformat(event.happenedon)
-        if lost is ErasureGround.INVALIDATED:  # its day is the decision's; that it never was valid is known since today
-            day = local_day(tx.now, zone)
-        for person in _concerned(tx.rows, fact, type_name):
+        today = local_day(tx.now, timezone(tx.rows, event.school))
+        # The day of what never was true is the day on which it was said; that it never was is known since today.
+        day = today if type_name in _NEVER_WAS else date.fromisoformat(event.happenedon)
+        for person in people:
             found = ground_of(tx.rows, event.school, person)
             ground = _ground(found, lost)
             if ground is None:
                 continue
             erasure = f"e-{sha256(f'{event.id}/{person}'.encode()).hexdigest()[:20]}"
             command = Schedule(erasure, person, ground, due_on(ground, day, self._left_term_days))
-            tx.decide(ERASURES, person, command, school=event.school, happened_on=local_day(tx.now, zone))
+            tx.decide(ERASURES, person, command, school=event.school, happened_on=today)
 
 
-def _concerned(rows: Rows, fact: Mapping[str, Any], type_name: str) -> list[str]:
-    """Who may have lost the ground: a pupil who leaves takes along the guardians who have no other child here."""
-    if type_name == "roster.pupil-left.v1":
-        return [fact["person"], *guardians_of(rows, fact["person"])]
-    return [fact.get("subject") or fact.get("guardian") or fact["person"]]
+def _concerned(rows: Rows, fact: Mapping[str, Any], type_name: str) -> tuple[list[str], ErasureGround]:
+    """Who may have lost which ground: a pupil who leaves takes along the guardians who have no other child here."""
+    lost = _LOST[type_name]
+    match type_name:
+        case "roster.pupil-left.v1":
+            return [fact["person"], *guardians_of(rows, fact["person"])], lost
+        case "roster.entry-annulled.v1":
+            of_office = fact["event_type"] == "roster.coordinator-appointed.v1"
+            return entered_by(rows, fact["position"]), ErasureGround.OFFICE_ENDED if of_office else lost
+        case _:
+            return [fact.get("subject") or fact.get("guardian") or fact["person"]], lost
 
 
 def _ground(found: Ground, lost: ErasureGround) -> ErasureGround | None:
     """Why the data are to be destroyed; None where they may be held on, or there are none."""
-    if not found.entered or found.holds is not None:
+    if not found.known or found.holds is not None:
         return None
-    if not found.here:
-        return ErasureGround.LEFT if lost is not ErasureGround.WITHDRAWN else lost
+    if not found.here and lost is not ErasureGround.WITHDRAWN:
+        return ErasureGround.LEFT if found.entered else ErasureGround.UNLAWFUL
     return None if lost is ErasureGround.LEFT else lost
 
 
