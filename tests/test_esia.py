@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import threading
@@ -18,12 +19,14 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
+from sqlalchemy.engine import URL
 
 from consent import app as consent_app
 from contracts import identity, roster
 from contracts.identity import BeginEsia, BegunEsia, FinishEsia
 from contracts.roster import HireStaff, OpenSchool, PersonName, Position
 from eventkit.clock import ManualClock
+from eventkit.database import sqlite_url
 from eventkit.decider import Refused
 from eventkit.event import decode
 from eventkit.harness import System, running
@@ -192,13 +195,22 @@ class School:
 NOBODY = ("issued", "none")
 
 
+ON_BOTH = pytest.mark.parametrize("school", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-async def school(tmp_path: Path, setup: SignOn, clock: list[ManualClock]) -> AsyncIterator[School]:
+async def school(request: pytest.FixtureRequest, tmp_path: Path, setup: SignOn, clock: list[ManualClock]) -> AsyncIterator[School]:
+    is_sqlite = getattr(request, "param", "sqlite") == "sqlite"
+    postgres: str | None = None if is_sqlite else request.getfixturevalue("fresh_postgres")
+
     def connected(settings: Settings) -> Service:
         return identity_app.build(replace(settings, esia=setup))
 
+    def database_url(service: str) -> str | URL:
+        return postgres if postgres and service == "identity" else sqlite_url(tmp_path / "db" / f"{service}.db")
+
     builds = {"roster": roster_app.build, "consent": consent_app.build, "identity": connected}
-    async with running(tmp_path, builds) as system:
+    async with running(tmp_path, builds, database_url=database_url) as system:
         clock.append(system.clock)
         await system.call(roster.OPEN_SCHOOL, OpenSchool(school="school-7", name="Школа № 7", municipality="m-1"))
         director = await _hired(system, Position.DIRECTOR, "11223344595")
@@ -227,6 +239,7 @@ async def test_who_signs_in_at_esia_activates_the_account_that_the_school_made_f
     assert await school.finish(code, state, command_id="once") == activated
 
 
+@ON_BOTH
 async def test_a_password_of_the_own_may_be_chosen_at_the_same_time(school: School) -> None:
     issuing = identity.IssueCredentials(school="school-7", people=(school.director,), reissue=True)
     (slip,) = (await school.system.call(identity.ISSUE_CREDENTIALS, issuing)).credentials
@@ -278,12 +291,21 @@ async def test_when_the_provider_changes_its_keys_the_new_one_is_fetched(school:
     assert (await school.finish(*await school.signed_in())).person == school.director
 
 
+@ON_BOTH
 async def test_code_and_state_are_used_once(school: School) -> None:
     code, state = await school.signed_in()
     await school.finish(code, state)
     assert await school.refusal(code, state) == "esia.stale"
     _, another = await school.signed_in()
     assert await school.refusal(code, another) == "esia.invalid-answer"
+
+
+@ON_BOTH
+async def test_of_two_who_bring_the_same_state_at_once_one_is_let_in(school: School) -> None:
+    code, state = await school.signed_in()
+    answers = await asyncio.gather(*(school.finish(code, state) for _ in range(4)), return_exceptions=True)
+    assert [one.person for one in answers if isinstance(one, identity.Activated)] == [school.director]
+    assert [one.code for one in answers if isinstance(one, Refused)] == ["esia.stale"] * 3
 
 
 async def test_a_code_of_another_flow_fails_on_its_verifier(school: School) -> None:
@@ -293,6 +315,7 @@ async def test_a_code_of_another_flow_fails_on_its_verifier(school: School) -> N
     assert await school.states() == NOBODY
 
 
+@ON_BOTH
 async def test_a_state_that_nobody_was_given_or_that_is_too_old_is_refused(school: School) -> None:
     code, state = await school.signed_in()
     assert await school.refusal(code, "x" * 43) == "esia.stale"

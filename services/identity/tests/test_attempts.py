@@ -1,6 +1,7 @@
 """Growing delays between attempts with one login, by the instance's clock."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from identity import attempts
 NOW = datetime(2015, 9, 1, 9, tzinfo=UTC)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(sqlite_url(tmp_path / "identity.db"), "identity", attempts.metadata)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = sqlite_url(tmp_path / "identity.db") if request.param == "sqlite" else request.getfixturevalue("fresh_postgres")
+    database = Database(url, "identity", attempts.metadata)
     database.create()
     yield database
     database.close()
@@ -42,7 +44,7 @@ def test_who_guesses_day_and_night_makes_ten_guesses_an_hour(database: Database)
     guesses, now = 0, NOW
     while now < NOW + timedelta(hours=24):
         guesses += attempt(database, now) is None
-        now += timedelta(seconds=5)
+        now += timedelta(seconds=60)
     assert 240 <= guesses <= 252
 
 
@@ -70,6 +72,24 @@ def test_an_attempt_that_nobody_could_look_at_does_not_count(database: Database)
         assert attempt(database, NOW) is None
         with database.writing() as connection:
             attempts.give_back(connection, "one", NOW)
+
+
+def test_of_many_attempts_at_once_five_are_looked_at(database: Database) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: attempt(database, NOW), range(32)))
+    assert answers.count(None) == 5
+
+
+def test_attempts_and_right_passwords_with_one_login_at_once_do_not_meet_an_error(database: Database) -> None:
+    def sign_in(number: int) -> None:
+        for _ in range(20):
+            attempt(database, NOW)
+            if number % 2:
+                with database.writing() as connection:
+                    attempts.forget(connection, "one")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(sign_in, range(8))) == [None] * 8
 
 
 def test_what_was_typed_is_forgotten_after_a_day(database: Database) -> None:

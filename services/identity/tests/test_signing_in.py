@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.engine import URL
 
 from contracts import identity
 from contracts.call import Role
@@ -24,6 +25,7 @@ from contracts.roster import (
     PupilLeft,
     StaffDismissed,
 )
+from eventkit.database import sqlite_url
 from eventkit.decider import Refused
 from eventkit.event import encode
 from eventkit.harness import running
@@ -63,25 +65,32 @@ def hashing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return hashing
 
 
+BUILDS = {"roster": Service, "consent": Service, "identity": app.build}
+
+
 @pytest.fixture
 async def town(tmp_path: Path, hashing: Hashing) -> AsyncIterator[Town]:
-    """school-7 with a pupil p-child of class 5a, the guardian p-mother, a director, and p-teacher, who teaches 5a."""
-    async with running(tmp_path, {"roster": Service, "consent": Service, "identity": app.build}) as system:
+    async with running(tmp_path, BUILDS) as system:
         town = Town(system)
-        await town.says(
-            opened("school-7"),
-            ClassDeclared(class_id="5a", grade=5, letter="А", academic_year="2015/2016"),
-            hired("p-director", Position.DIRECTOR),
-            hired("p-teacher"),
-            ClassTeacherAssigned(class_id="5a", person="p-teacher"),
-            enrolled("p-child"),
-            assigned("p-child"),
-            linked("p-child", "p-mother"),
-            granted("p-child"),
-            granted("p-mother"),
-            granted("p-teacher"),
-        )
+        await fill(town)
         yield town
+
+
+async def fill(town: Town) -> None:
+    """school-7 with a pupil p-child of class 5a, the guardian p-mother, a director, and p-teacher, who teaches 5a."""
+    await town.says(
+        opened("school-7"),
+        ClassDeclared(class_id="5a", grade=5, letter="А", academic_year="2015/2016"),
+        hired("p-director", Position.DIRECTOR),
+        hired("p-teacher"),
+        ClassTeacherAssigned(class_id="5a", person="p-teacher"),
+        enrolled("p-child"),
+        assigned("p-child"),
+        linked("p-child", "p-mother"),
+        granted("p-child"),
+        granted("p-mother"),
+        granted("p-teacher"),
+    )
 
 
 async def refusal(town: Town, login: str, password: str, **more: Any) -> tuple[str, str, str | None]:
@@ -338,3 +347,24 @@ async def test_when_too_many_sign_in_at_once_some_are_told_so_and_their_attempt_
     await asyncio.gather(stopped, return_exceptions=True)
     for _ in range(6):
         assert (await sign_in(town, login, PASSWORD)).person == "p-mother"
+
+
+async def test_passwords_are_chosen_shown_guessed_at_and_changed_on_postgresql_too(
+    tmp_path: Path, fresh_postgres: str, hashing: Hashing
+) -> None:
+    def database_url(service: str) -> str | URL:
+        return fresh_postgres if service == "identity" else sqlite_url(tmp_path / "db" / f"{service}.db")
+
+    async with running(tmp_path, BUILDS, database_url=database_url) as system:
+        town = Town(system)
+        await fill(town)
+        login = await opened_account(town, "p-mother", PASSWORD)
+        answers = await asyncio.gather(*(refusal(town, login, OTHER) for _ in range(12)))
+        assert sorted(code for code, _, _ in answers) == ["attempt.too-early"] * 7 + ["sign-in.wrong"] * 5
+        await system.until("2015-08-17T09:00:05+03:00")
+        assert (await sign_in(town, login, PASSWORD)).person == "p-mother"
+        await change(town, login, PASSWORD, OTHER, command_id="once")
+        assert await refusal(town, login, PASSWORD) == WRONG
+        assert (await sign_in(town, login, OTHER)).person == "p-mother"
+        await issue(town, "p-mother", reissue=True)
+        assert await refusal(town, login, OTHER) == WRONG

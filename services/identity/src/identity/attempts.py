@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, Update, delete, select, update
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, Update, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from eventkit.decider import Refused
@@ -45,8 +45,10 @@ def begin(connection: Connection, login: str, now: datetime) -> None:
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     at = rfc3339(now)
     connection.execute(delete(attempt_table).where(attempt_table.c.at < rfc3339(now - KEPT)))
-    connection.execute(insert(attempt_table).values(login=login, attempts=0, not_before=at, at=at).on_conflict_do_nothing())
-    row = connection.execute(select(attempt_table).where(attempt_table.c.login == login).with_for_update()).one()
+    # One statement finds or makes the row and locks it: between two of them another's right password could take it away.
+    counted = insert(attempt_table).values(login=login, attempts=0, not_before=at, at=at)
+    locked = counted.on_conflict_do_update(index_elements=["login"], set_={"login": login}).returning(attempt_table)
+    row = connection.execute(locked).one()
     wait_s = (moment(row.not_before) - now).total_seconds()
     if wait_s > 0:
         raise Refused("attempt.too-early", f"There were several wrong attempts with this login. Try again in {_in_words(wait_s)}.")

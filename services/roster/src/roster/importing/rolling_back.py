@@ -39,6 +39,7 @@ from eventkit import log
 from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.event import Origin, rfc3339
+from eventkit.faults import reach
 from eventkit.service import Service, happened_on
 from eventkit.store import Quarantined, Transaction
 from eventkit.telemetry import trouble
@@ -258,7 +259,9 @@ class _Run:
         trace = trace_table.c
         wanted = select(trace.subject).where(trace.job == self._job, trace.outcome == GONE).order_by(trace.subject)
         people = await self._service.read(lambda connection: connection.execute(wanted).scalars().all())
+        reach("rollback.after-rows")
         await insist(self._job, lambda: asyncio.to_thread(self._books.keys.destroy, people))
+        reach("rollback.after-keys")
 
     # ---- the decisions of the consent columns ---------------------------------------------------------------------------
 
