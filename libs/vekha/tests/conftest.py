@@ -60,7 +60,7 @@ def open_school(ask: Vekha) -> Callable[[str], str]:
     """Opens a school in the shared instance and answers its id."""
 
     def run(school: str) -> str:
-        body = json.dumps({"school": school, "name": "Школа", "municipality": "mytishchi"})
+        body = json.dumps({"school": school, "name": "Школа № 7", "municipality": "mytishchi"})
         assert ask("call", "roster.open-school", body).code == 0
         return school
 

@@ -136,3 +136,20 @@ def test_an_unknown_school_or_a_wrong_role_imports_nothing(ask: Vekha, school: s
     basis = ask("import", tmp_path / "classes.csv", "--school", school, "--legal-basis", "whim:7")
     assert basis.code == 2
     assert ask("call", "roster.classes", f'{{"school": "{school}"}}').json["reply"]["classes"] == []
+
+
+def test_an_export_under_another_name_is_imported_once_its_org_is_confirmed(ask: Vekha, school: str, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(samples() / "oneroster-1.1", folder)
+    orgs = folder / "orgs.csv"
+    orgs.write_text(orgs.read_text("utf-8").replace("Школа № 7", "МБОУ СОШ № 7").replace("org-school", "org 7"), "utf-8")
+    for name in ("classes", "users", "enrollments"):
+        file = folder / f"{name}.csv"
+        file.write_text(file.read_text("utf-8").replace("org-school", "org 7"), "utf-8")
+    basis = ("--legal-basis", "law:273-FZ")
+    refused = ask("import", folder, "--school", school, *basis, "--dry-run")
+    assert (refused.code, refused.error["code"]) == (3, "file.school-unconfirmed")
+    assert "`--org 'org 7'`" in refused.error["text"]
+    confirmed = ask("import", folder, "--school", school, *basis, "--org", "org 7")
+    assert (confirmed.code, confirmed.json["created"]) == (0, 32)
+    assert ask("import", folder, "--school", school, *basis).json["unchanged"] == 32

@@ -35,20 +35,21 @@ _uploads = itertools.count(1)
 
 @dataclass
 class School:
-    """school-7, into which a whole export was imported, and the changes that follow."""
+    """A school, into which a whole export was imported, and the changes that follow."""
 
     system: System
     version: str
+    school: str = "school-7"
 
     async def call(self, call: Call[Any, Any], **body: Any) -> Any:
-        request = call.request.model_validate({"school": "school-7", **body})
-        role = administrator if administrator("school-7").role in call.allowed else director
-        return await self.system.call(call, request, as_=role("school-7"))
+        request = call.request.model_validate({"school": self.school, **body})
+        role = administrator if administrator(self.school).role in call.allowed else director
+        return await self.system.call(call, request, as_=role(self.school))
 
-    async def ended(self, content: bytes) -> ImportStatus:
+    async def ended(self, content: bytes, org: str | None = None) -> ImportStatus:
         upload, text = f"u-{next(_uploads)}", base64.b64encode(content).decode()
         await self.call(roster.UPLOAD, upload=upload, part=1, parts=1, file_name="export.zip", content=text)
-        status = await self.call(roster.IMPORT, upload=upload, legal_basis=LAW)
+        status = await self.call(roster.IMPORT, upload=upload, legal_basis=LAW, org=org)
         while status.state == "running":
             await asyncio.sleep(0.01)
             status = await self.call(roster.IMPORT_STATUS, job=status.job)
@@ -110,7 +111,7 @@ def outcome(status: ImportStatus) -> tuple[int, int, int, int, int]:
 async def opened(system: System, version: str = "1.1", school: str = "school-7") -> School:
     await system.call(roster.OPEN_SCHOOL, roster.OpenSchool(school=school, name="Школа № 7", municipality="dubna"))
     await system.settled()
-    return School(system, version)
+    return School(system, version, school)
 
 
 @pytest.fixture(params=["1.1", "1.2"])
@@ -316,3 +317,72 @@ async def test_an_export_that_names_another_school_of_the_instance_is_refused_th
         await opened(system, school="school-8")
         status = await school.ended(bulk("1.1", orgs=("school,7,", "school,school-8,")))
         assert (status.state, status.error_code) == ("failed", "file.other-school")
+
+
+async def test_the_first_export_under_another_name_is_entered_once_somebody_says_which_org_the_school_is(tmp_path: Path):
+    async with running(tmp_path, BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system)
+        content = bulk("1.1", orgs=("Школа № 7", "МБОУ «СОШ № 17»"))
+        status = await school.ended(content)
+        assert (status.state, status.error_code) == ("failed", "file.school-unconfirmed")
+        assert status.error_text is not None
+        assert all(told in status.error_text for told in ("МБОУ «СОШ № 17»", "«Школа № 7»", "`--org org-school`"))
+        assert (await school.people("pupil"), await school.people("staff")) == (set(), set())
+        status = await school.ended(content, org="org-8")
+        assert (status.error_code, "org-school" in (status.error_text or "")) == ("file.school-unknown", True)
+        assert outcome(await school.ended(content, org="org-school")) == (32, 0, 0, 0, 0)
+        assert outcome(await school.ended(content)) == (0, 0, 32, 0, 0)  # from now on its id tells
+
+
+@pytest.mark.parametrize("name", ["школа №7", " «Школа № 7» "])
+async def test_a_school_may_write_its_name_with_other_signs(tmp_path: Path, name: str):
+    async with running(tmp_path, BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system)
+        assert outcome(await school.ended(bulk("1.1", orgs=("Школа № 7", name)))) == (32, 0, 0, 0, 0)
+
+
+async def test_a_school_that_has_changed_its_program_says_so_once(school: School):
+    others = dict.fromkeys(("orgs", "classes", "users", "enrollments", "roles"), ("org-school", "org-8"))
+    content = bulk(school.version, **others)
+    assert (await school.ended(content)).error_code == "file.other-school"
+    assert outcome(await school.ended(content, org="org-8")) == (0, 0, 32, 0, 0)
+    assert outcome(await school.ended(content)) == (0, 0, 32, 0, 0)
+    assert outcome(await school.ended(bulk(school.version))) == (0, 0, 32, 0, 0)
+
+
+async def test_our_own_export_does_not_stand_in_the_way_of_the_schools_real_one(tmp_path: Path):
+    async with running(tmp_path, BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system)
+        assert outcome(await school.ended(bulk("1.1"))) == (32, 0, 0, 0, 0)
+        made = await school.call(roster.EXPORT, format="oneroster-1.1")
+        parts = [await school.call(roster.EXPORT_PART, export=made.export, part=part) for part in range(1, made.parts + 1)]
+        ours = b"".join(base64.b64decode(part.content) for part in parts)
+    async with running(tmp_path / "anew", BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system)
+        assert outcome(await school.ended(ours)) == (32, 0, 0, 0, 0)
+        status = await school.ended(delta("1.1", users=[{**user(school, PUPIL), "status": "active"}]))
+        assert status.error_code == "file.oneroster-delta"
+        assert outcome(await school.ended(bulk("1.1")))[4] == 0
+        assert outcome(await school.changed(users=[{**user(school, PUPIL), "phone": ""}]))[4] == 0
+
+
+async def test_of_several_schools_in_an_export_one_is_confirmed_and_known_from_then_on(tmp_path: Path):
+    async with running(tmp_path, BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system)
+        content = bulk("1.1", orgs=("org-school,", "org-8,,,Школа № 8,school,8,org-district\r\norg-school,"))
+        status = await school.ended(content)
+        assert status.error_code == "file.school-unknown"
+        assert all(told in (status.error_text or "") for told in ("sourcedId org-8", "sourcedId org-school", "--org"))
+        assert outcome(await school.ended(content, org="org-school")) == (32, 0, 0, 0, 0)
+        assert outcome(await school.ended(content)) == (0, 0, 32, 0, 0)
+
+
+async def test_an_org_can_be_confirmed_of_an_export_alone(school: School):
+    upload = "u-template"
+    text = base64.b64encode("Параллель;Литера;Учебный год;Заявлено учеников\n1;А;2015/2016;20\n".encode()).decode()
+    await school.call(roster.UPLOAD, upload=upload, part=1, parts=1, file_name="classes.csv", content=text)
+    status = await school.call(roster.IMPORT, upload=upload, org="org-school")
+    while status.state == "running":
+        await asyncio.sleep(0.01)
+        status = await school.call(roster.IMPORT_STATUS, job=status.job)
+    assert (status.state, status.error_code) == ("failed", "file.org-unnamed")

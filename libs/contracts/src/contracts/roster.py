@@ -660,6 +660,9 @@ class ImportRoster(Act):
     upload: Identifier
     dry_run: bool = False
     legal_basis: LegalBasis | None = Field(default=None, description="Covers rows without a consent; without it they are rejected")
+    org: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="Confirms that the org with this sourcedId in a OneRoster export is this school"
+    )
 
 
 class ImportJob(SchoolRequest):

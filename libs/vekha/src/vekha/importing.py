@@ -73,11 +73,19 @@ def import_roster() -> None:
 @click.option("--school", type=ID, metavar="ID", required=True)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @click.option("--legal-basis", metavar="CODE:REF", callback=_legal_basis, help="Another ground than consent, for rows without one.")
+@click.option("--org", metavar="SOURCED_ID", help="This org of a OneRoster export is the school, though its name is another.")
 @as_option
 @target_options
 @json_option
 def import_file(
-    target: Target, path: Path, school: str, dry_run: bool, legal_basis: LegalBasis | None, acting_as: str | None, as_json: bool
+    target: Target,
+    path: Path,
+    school: str,
+    dry_run: bool,
+    legal_basis: LegalBasis | None,
+    org: str | None,
+    acting_as: str | None,
+    as_json: bool,
 ) -> int:
     """Import pupils, staff or classes from our xlsx or csv template, a folder or zip of such csv files, or a OneRoster 1.1 or 1.2 export.
 
@@ -85,7 +93,7 @@ def import_file(
     this ends with 3.
     """
     name, content = read(path)
-    return run(_import(target, path, name, content, school, legal_basis, acting_as, dry_run=dry_run, as_json=as_json))
+    return run(_import(target, path, name, content, school, legal_basis, org, acting_as, dry_run=dry_run, as_json=as_json))
 
 
 async def _import(
@@ -95,6 +103,7 @@ async def _import(
     content: bytes,
     school: str,
     legal_basis: LegalBasis | None,
+    org: str | None,
     acting_as: str | None,
     *,
     dry_run: bool,
@@ -111,6 +120,7 @@ async def _import(
                 as_=acting_as,
                 dry_run=dry_run,
                 legal_basis=legal_basis,
+                org=org,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
             )
     rejected_file = None
@@ -235,6 +245,7 @@ async def hand_in(
     as_: str | None = None,
     dry_run: bool = False,
     legal_basis: LegalBasis | None = None,
+    org: str | None = None,
     on_progress: output.OnProgress,
 ) -> ImportStatus:
     """Uploads a file in parts, starts its import and follows it to its end. Raises Failure where nothing of it was entered."""
@@ -249,7 +260,7 @@ async def hand_in(
                 as_=as_,
                 timeout_s=30.0,
             )
-        request = ImportRoster(school=school, upload=upload, dry_run=dry_run, legal_basis=legal_basis)
+        request = ImportRoster(school=school, upload=upload, dry_run=dry_run, legal_basis=legal_basis, org=org)
         status = (await client.ask(IMPORT, request, as_=as_, timeout_s=60.0)).reply
         pause_s = _FIRST_PAUSE_S
         while status.state == "running":

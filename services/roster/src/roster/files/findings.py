@@ -34,7 +34,7 @@ class FileRefused(Exception):
     Codes: `file.unreadable`, `file.empty`, `file.too-large`, `file.cell-too-long`, `file.formulas`, `file.kind-unknown`,
     `file.column-missing`, `file.column-repeated`; of archives `file.path-outside`, `file.archive-nested`; of OneRoster
     `file.manifest-missing`, `file.manifest-malformed`, `file.oneroster-version`, `file.oneroster-delta`, `file.oneroster-incomplete`,
-    `file.repeated`, `file.school-unknown`.
+    `file.repeated`, `file.school-unknown`, `file.school-unconfirmed`, `file.other-school`; `file.org-unnamed` of what is none.
     """
 
     def __init__(self, code: str, text: str, hint: str, *, file: str, sheet: str | None = None) -> None:

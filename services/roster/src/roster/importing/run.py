@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import delete, select, update
 
 from contracts.consent import RECORD_DECISIONS, Decision, DecisionOutcome, RecordDecisions, SubjectKind
 from contracts.operations import HEAD, Nothing
@@ -20,16 +20,15 @@ from eventkit.service import Service
 from eventkit.store import Transaction
 from roster.book import Book, Books, Pages
 from roster.domain.facts import IMPORT, Complete
-from roster.entered import read_entered
-from roster.files import Finding, Known, Place, holds_changes_only, read_roster, write_rejected
+from roster.files import FileRefused, Finding, Known, Place, holds_changes_only, read_roster, write_rejected
 from roster.importing import traces, uploads
 from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, seat_lists, seats_of
 from roster.importing.entering import ROWS_PER_COMMAND, Entering, Work, findings
 from roster.importing.insisting import insist
 from roster.importing.job import Job, job_table
+from roster.importing.known import known_of
 from roster.importing.plan import Plan, PlannedRow, PlannedStaff
 from roster.importing.planning import plan_import
-from roster.tables import school_table
 from roster.vault import Box
 
 _DECISIONS_A_CALL = 200
@@ -71,8 +70,11 @@ class Run:
     async def _make_plan(self) -> Plan:
         """Reads the file and plans it, once: a job that is taken up again does what this plan says."""
         name, content = await self._upload()
-        known = await self._known(await asyncio.to_thread(holds_changes_only, content, name))
+        known = await self._known(with_roster=await asyncio.to_thread(holds_changes_only, content, name))
         file = await asyncio.to_thread(read_roster, content, name, school=self._job.school, today=self._job.day, known=known)
+        if self._job.request.org is not None and file.format != "oneroster":
+            text, hint = "It is no OneRoster export: it names no org that could be confirmed.", "Leave out --org."
+            raise FileRefused("file.org-unnamed", text, hint, file=name)
         plan = await self._look(lambda pages: plan_import(file, pages, self._job.request.legal_basis, self._job.day))
         sealed = self._box.seal(plan.model_dump_json().encode(), self._job.context)
         values = {"plan": sealed, "total_rows": plan.total_rows, "done_rows": plan.total_rows - len(plan.rows)}
@@ -81,17 +83,12 @@ class Run:
         )
         return plan
 
-    async def _known(self, with_roster: bool) -> Known:
-        """What an export is read beside: the ids of earlier ones and, where it holds changes only, the school's roster."""
-        school, now = self._job.school, self._service.clock.now()
-
-        def look(connection: Connection) -> Known:
-            pages = self._books.read(lambda query: connection.execute(query).all(), school)
-            others = connection.execute(select(school_table.c.school).where(school_table.c.school != school)).scalars().all()
-            roster = read_entered(connection, self._books, school, now).roster if with_roster else None
-            return Known(pages.export_ids(), pages.had_an_export(), frozenset(others), roster)
-
-        return await self._service.read(look)
+    async def _known(self, *, with_roster: bool) -> Known:
+        roster_at = self._service.clock.now() if with_roster else None
+        books, secrets, request = self._books, self._service.secrets, self._job.request
+        return await self._service.read(
+            lambda connection: known_of(connection, books, secrets, request.school, request.org, roster_at=roster_at)
+        )
 
     async def _upload(self) -> tuple[str, bytes]:
         request = self._job.request

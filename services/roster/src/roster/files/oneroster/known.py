@@ -25,12 +25,17 @@ class ExportId:
 class Known:
     """`stands_for` answers what an id of an earlier export stands for: the school, a year, or a class's own id. None is known of the rest.
 
-    `roster` is the school as it is entered; it is there where a file holds changes only.
+    `name` is the school's, `confirmed` the id of the org of which somebody says that it is the school. `had_an_export` tells whether any
+    export of the school was imported, `has_an_org` whether one that named it by an id of its own. `roster` is the school as it is entered;
+    it is there where a file holds changes only.
     """
 
     stands_for: Callable[[IdKind, str], str | None] = lambda _kind, _external_id: None
     had_an_export: bool = False
+    has_an_org: bool = False
     other_schools: frozenset[str] = frozenset()
+    name: str | None = None
+    confirmed: str | None = None
     roster: Exported | None = None
 
 

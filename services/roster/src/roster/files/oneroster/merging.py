@@ -20,6 +20,7 @@ from .bundle import Bundle, Record
 from .classes import day_of
 from .columns import FILES, READ
 from .known import Known
+from .orgs import other_school
 from .people import STUDENT, TRUE
 from .writing import rows_of
 
@@ -51,15 +52,19 @@ class Merged:
 
 def merge(bundle: Bundle, known: Known, school: str, today: date) -> Merged:
     """The school with the changes. Raises FileRefused where nothing is known to lay them over, or they are another school's."""
-    delta = ", ".join(f"{kind}.csv" for kind, mode in bundle.modes.items() if mode == "delta")
     if known.roster is None or not known.had_an_export:
-        raise FileRefused(
-            "file.oneroster-delta",
-            f"It holds changes only (delta): {delta}. Of this school no whole export (bulk) has been imported that they could change.",
-            "Export everything (bulk) and import that first; then changes alone can follow.",
-            file=bundle.name,
-        )
+        raise _nothing_to_change(bundle)
     return _Merging(bundle, known, known.roster, school, today).merged()
+
+
+def _nothing_to_change(bundle: Bundle) -> FileRefused:
+    delta = ", ".join(f"{kind}.csv" for kind, mode in bundle.modes.items() if mode == "delta")
+    return FileRefused(
+        "file.oneroster-delta",
+        f"It holds changes only (delta): {delta}. Of this school no whole export (bulk) has been imported that they could change.",
+        "Export everything (bulk) and import that first; then changes alone can follow.",
+        file=bundle.name,
+    )
 
 
 class _Merging:
@@ -110,7 +115,7 @@ class _Merging:
         return Record(record.place, cells, record.is_too_long)
 
     def _own_org(self, org: str) -> str:
-        return self._known.stands_for("org", org) or org
+        return self._school if org == self._known.confirmed else self._known.stands_for("org", org) or org
 
     def _own_session(self, session: str) -> str:
         year = self._known.stands_for("session", session)
@@ -121,7 +126,7 @@ class _Merging:
         for records in self._changes.values():
             orgs |= {org for record in records for column in _ORG_COLUMNS for org in record.listed(column)}
         if orgs and self._school not in orgs:
-            raise other_school(self._bundle.name)
+            raise other_school(self._bundle.name) if self._known.has_an_org else _nothing_to_change(self._bundle)
 
     # -- what is to be deleted ------------------------------------------------------------------------------------------------------------
 
@@ -216,15 +221,6 @@ class _Merging:
                 place = next((place for place in of if place is not None), named.get(record["sourcedId"]))
                 if place is not None:
                     users[index] = Record(place, record.cells, record.is_too_long)
-
-
-def other_school(file: str) -> FileRefused:
-    return FileRefused(
-        "file.other-school",
-        "It is an export of another school than this one.",
-        "Choose this school's export. If it is this school's, write this school's ID into the identifier of its org.",
-        file=file,
-    )
 
 
 def _record(kind: str, cells: Mapping[str, str]) -> Record:

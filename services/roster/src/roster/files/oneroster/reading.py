@@ -19,7 +19,8 @@ from roster.files.rows import ClassRow, GuardianRow, PupilRow, StaffRow
 from .bundle import Bundle, Record
 from .classes import TOO_LONG, Classes, Mapped, Sessions, day_of, day_text, map_classes
 from .known import ExportId, Known
-from .merging import NOWHERE, Merged, merge, other_school
+from .merging import NOWHERE, Merged, merge
+from .orgs import school_org
 from .people import FALSE, SEXES, STAFF, STUDENT, TRUE, Person, kinship, person_of
 from .titles import TITLES
 
@@ -42,7 +43,9 @@ def read_bundle(bundle: Bundle, school: str, today: date, known: Known) -> Roste
     """
     if bundle.is_delta:
         merged = merge(bundle, known, school, today)
-        return replace(_Reading(merged, school, today, known).result(), departures=tuple(merged.departures))
+        # What was confirmed is this school in the merged files already.
+        reading = _Reading(merged, school, today, replace(known, confirmed=None))
+        return replace(reading.result(), departures=tuple(merged.departures))
     return _Reading(bundle, school, today, known).result()
 
 
@@ -55,7 +58,7 @@ class _Reading:
         self._warnings = bundle.warnings
         self._counted: dict[str, tuple[list[Place], str]] = {}
         self._repeats = Repeats()
-        self._org = _org(bundle, school, known)
+        self._org = school_org(bundle.records("orgs"), bundle.file("orgs"), school, known)
         self._sessions = Sessions(bundle.records("academicSessions"))
         self._users: dict[str, Record] = {}
         self._students: dict[str, list[_Enrolment]] = {}
@@ -132,7 +135,8 @@ class _Reading:
     def _export_ids(self, class_rows: Sequence[ClassRow], classes: Classes) -> Iterable[ExportId]:
         """What later changes may refer to."""
         kept = {row.place: row for row in class_rows}
-        yield ExportId("org", self._org, self._school)
+        if self._org != self._school:  # our own files call the school by our ID, which tells nothing of what its own program calls it
+            yield ExportId("org", self._org, self._school)
         for session, year in self._sessions.years.items():
             yield ExportId("session", session, str(year))
         for key, mapped in classes.mapped.items():
@@ -490,26 +494,3 @@ class _Reading:
             rows = ", ".join(str(place.row) for place in places[:_TOLD_ROWS]) + (", …" if len(places) > _TOLD_ROWS else "")
             more = f"; it is so in {len(places)} rows: {rows}" if len(places) > 1 else ""
             yield Finding(places[0].file, None, places[0].row, None, code, hint + more)
-
-
-def _org(bundle: Bundle | Merged, school: str, known: Known) -> str:
-    """The id of the org that the school is: the only one of its type, or the one whose id or identifier is the school's.
-
-    Raises FileRefused `file.school-unknown`, or `file.other-school` where the org is none of the school's earlier exports.
-    """
-    schools = [record for record in bundle.records("orgs") if record["type"].casefold() == "school"]
-    if len(schools) > 1:
-        schools = [record for record in schools if school in (record["sourcedId"], record["identifier"])]
-    if len(schools) != 1 or not schools[0]["sourcedId"]:
-        raise FileRefused(
-            "file.school-unknown",
-            "It does not tell which org is this school.",
-            "Leave one org of the type school, or write this school's ID into the identifier of its org.",
-            file=bundle.file("orgs"),
-        )
-    org, names = schools[0]["sourcedId"], {schools[0]["sourcedId"], schools[0]["identifier"]}
-    if school not in names:
-        is_known = known.stands_for("org", org) == school
-        if names & known.other_schools or (known.had_an_export and not is_known):
-            raise other_school(bundle.file("orgs"))
-    return org
