@@ -337,6 +337,43 @@ def test_a_file_that_cannot_be_read_is_refused(content: bytes) -> None:
     assert refusal(content).code == "file.unreadable"
 
 
+def test_a_csv_file_that_is_cut_off_within_a_row_is_named_as_cut() -> None:
+    row = PUPIL | MOTHER | {"Дата рождения*": "17.05.2004"}
+    whole = csv_of(table(*(row | {"ID*": f"У{number}", "Согласие №": f"К-{number}"} for number in range(1, 6))))
+    last = whole.rindex("У5".encode())
+    for end in range(last + 1, len(whole) - 60, 7):
+        refused = refusal(whole[:end], "pupils.csv")
+        assert refused.code == "file.cut-off", end
+        assert "cut off" in refused.text
+    assert len(read_roster(whole.rstrip(), "pupils.csv").pupils) == 5
+    assert refusal(whole[: whole.index("Степень".encode()) + 3], "pupils.csv").code == "file.cut-off"
+
+
+def test_a_short_last_row_is_no_cut_where_the_line_ends_or_other_rows_are_short_too() -> None:
+    titles, first = (";".join(map(str, row)) for row in table(CLASS | {"Профиль": "физика"}))
+    second, short = first.replace(";А;", ";Б;"), "5;В;2015/2016;20"
+    assert len(read_roster(f"{titles}\n{first}\n{short}\n".encode(), "x.csv").classes) == 2
+    assert len(read_roster(f"{titles}\n{short}\n{second}\n{short.replace('В', 'Г')}".encode(), "x.csv").classes) == 3
+    assert refusal(f"{titles}\n{first}\n{short}".encode(), "x.csv").code == "file.cut-off"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (csv_of(table(PUPIL)) + '"не закрыта'.encode(), "cut off"),
+        ("ID\tФамилия".encode("utf-16"), "UTF-16"),
+        ("ID\tФамилия".encode("utf-16-be").join([b"\xfe\xff", b""]), "UTF-16"),
+        (b"\n<html><table><tr><td>ID</td></tr></table></html>", "web page"),
+        ("\ufeff<?xml version='1.0'?><Workbook/>".encode(), "XML"),
+    ],
+    ids=["open quotation", "utf-16", "utf-16 big-endian", "html", "xml"],
+)
+def test_a_refusal_names_what_the_file_is(content: bytes, told: str) -> None:
+    refused = refusal(content, "pupils.xls")
+    assert refused.code == "file.unreadable"
+    assert told in refused.text
+
+
 def test_a_damaged_sheet_inside_a_sound_archive_is_refused() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(xlsx_of({"Ученики": table(PUPIL)}))) as sound, zipfile.ZipFile(content, "w") as broken:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from .csvs import Encoding
 from .findings import Finding, Place
 from .oneroster.known import ExportId
 from .rows import ClassRow, Kind, PupilRow, StaffRow
-from .tables import Encoding
 
 Format = Literal["template", "oneroster"]
 

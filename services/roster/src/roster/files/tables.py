@@ -1,10 +1,8 @@
 """Opens what was handed in and gives its tables, row by row: sheets of a workbook, or csv files alone, in a folder or in a zip archive.
 
-Encoding and delimiter of csv are found out. Every limit is here: what comes from outside is measured before it is unpacked, so that a small
-file cannot fill the memory.
+What comes from outside is measured before it is unpacked, so that a small file cannot fill the memory.
 """
 
-import csv
 import io
 import re
 import struct
@@ -13,26 +11,19 @@ import zlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
 
 from .cells import Cell
+from .csvs import Encoding, read_csv
 from .findings import FileRefused, Finding
 from .formulas import formulas_of
-from .headers import LOOKED_AT, recognised
+from .limits import ROWS, UNPACKED_BYTES, refuse_large, refuse_long
 
-FILE_BYTES = 64 * 2**20
-UNPACKED_BYTES = 256 * 2**20
 SHARED_TEXT_BYTES = 2**30
 """A workbook keeps a text once, however many cells show it; this bounds what they take when each has its own copy."""
-ROWS = 200_000
-"""Row numbers stay below it."""
-CELL_CHARACTERS = 10_000
-
-Encoding = Literal["utf-8", "utf-8-sig", "cp1251"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +101,6 @@ def _ignored(name: str) -> Finding:
 
 def _refuse_damaged(name: str) -> NoReturn:
     raise FileRefused("file.unreadable", "It is damaged or cut off.", "Save it anew as .xlsx or .csv and hand it in again.", file=name)
-
-
-def refuse_large(size: int, name: str) -> None:
-    if size > FILE_BYTES:
-        raise FileRefused("file.too-large", f"It is larger than {FILE_BYTES // 2**20} MiB.", "Split it into several files.", file=name)
-
-
-def _refuse_long(rows: Iterable[Sequence[Cell]], *, file: str, sheet: str | None) -> Iterator[Sequence[Cell]]:
-    """The same rows, up to the first that exceeds a limit."""
-    for number, row in enumerate(rows, 1):
-        if number >= ROWS:
-            raise FileRefused("file.too-large", f"It has {ROWS:,} rows or more.", "Split it into several files.", file=file, sheet=sheet)
-        for cell in row:
-            if isinstance(cell, str) and len(cell) > CELL_CHARACTERS:
-                raise _too_long(f"A cell of row {number}", file=file, sheet=sheet)
-        yield row
-
-
-def _too_long(what: str, *, file: str, sheet: str | None = None) -> FileRefused:
-    text = f"{what} holds more than {CELL_CHARACTERS:,} characters."
-    hint = "Shorten it; in a csv file, look for a quotation mark that is never closed."
-    return FileRefused("file.cell-too-long", text, hint, file=file, sheet=sheet)
 
 
 # -- archives and workbooks ----------------------------------------------------------------------------------------------------------------
@@ -215,62 +184,14 @@ def _workbook(content: bytes, name: str, formulas: Mapping[str, Mapping[int, Col
         for sheet in workbook.sheets_metadata:
             if sheet.typ is SheetTypeEnum.WorkSheet:
                 found = workbook.get_sheet_by_name(sheet.name)
-                rows = _refuse_long(found.iter_rows(), file=name, sheet=sheet.name)
+                rows = refuse_long(found.iter_rows(), file=name, sheet=sheet.name)
                 first_column = found.start[1] if found.start is not None else 0
                 yield Table(name, sheet.name, rows, first_column=first_column, formulas=formulas.get(sheet.name, {}))
     except CalamineError:
         _refuse_damaged(name)
 
 
-# -- csv -----------------------------------------------------------------------------------------------------------------------------------
-
-
 def csv_table(content: bytes, name: str) -> Table:
     """The rows of a csv file, its encoding and its delimiter found out. Raises `FileRefused`, also while the rows are gone through."""
-    text, encoding = _decoded(content, name)
-    delimiter = _delimiter(text)
-    return Table(name, None, _refuse_long(_records(text, delimiter, name), file=name, sheet=None), encoding, delimiter)
-
-
-def _decoded(content: bytes, name: str) -> tuple[str, Encoding]:
-    hint = "Save it as .xlsx, or as .csv in UTF-8 or Windows-1251."
-    if b"\0" in content:
-        raise FileRefused("file.unreadable", "It is neither a workbook nor a csv file in UTF-8 or Windows-1251.", hint, file=name)
-    encoding: Encoding
-    for encoding in ("utf-8", "cp1251"):
-        if content.startswith(b"\xef\xbb\xbf"):
-            encoding = "utf-8-sig"
-        try:
-            return content.decode(encoding), encoding
-        except UnicodeDecodeError:
-            continue
-    raise FileRefused("file.unreadable", "Its letters are in no known encoding.", hint, file=name)
-
-
-def _delimiter(text: str) -> str:
-    """The delimiter under which the most titles of columns are recognised; the commonest of the first line if there are none."""
-    top = text[:65_536]
-
-    def titles_and_count(delimiter: str) -> tuple[int, int]:
-        try:
-            records = list(islice(csv.reader(io.StringIO(top, newline=""), delimiter=delimiter), LOOKED_AT))
-        except csv.Error:
-            return 0, 0
-        return max(map(recognised, records), default=0), top.lstrip().partition("\n")[0].count(delimiter)
-
-    return max(";,\t", key=titles_and_count)
-
-
-def _records(text: str, delimiter: str, name: str) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        yield from reader
-    except csv.Error as error:
-        if "field limit" in str(error):  # the module's own limit lies above ours
-            raise _too_long(f"A cell around line {reader.line_num}", file=name) from None
-        raise FileRefused(
-            "file.unreadable",
-            f"The quotation marks around line {reader.line_num} do not fit together.",
-            "Close each one, and double those inside a quoted cell.",
-            file=name,
-        ) from None
+    found = read_csv(content, name)
+    return Table(name, None, refuse_long(found.rows, file=name, sheet=None), found.encoding, found.delimiter)

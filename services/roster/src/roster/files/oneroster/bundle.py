@@ -9,18 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from roster.files.cells import plain
+from roster.files.csvs import Encoding
 from roster.files.findings import FileRefused, Finding, Place
 from roster.files.headers import REJECTED_ROW, REJECTED_WHY, column_named
-from roster.files.tables import (
-    UNPACKED_BYTES,
-    Encoding,
-    csv_table,
-    open_archive,
-    refuse_damaged_archive,
-    refuse_large,
-    refuse_strange_paths,
-    unpacked,
-)
+from roster.files.limits import UNPACKED_BYTES, refuse_large
+from roster.files.tables import csv_table, open_archive, refuse_damaged_archive, refuse_strange_paths, unpacked
 
 from .columns import FILES, READ, REQUIRED, STANDARD
 

@@ -11,10 +11,10 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from roster.files.csvs import Encoding
 from roster.files.exported import Exported
 from roster.files.findings import FileRefused, Finding, Place
 from roster.files.results import Departure
-from roster.files.tables import Encoding
 
 from .bundle import Bundle, Record
 from .classes import day_of

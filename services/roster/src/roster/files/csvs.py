@@ -1,0 +1,112 @@
+"""Reads csv: finds out its encoding and its delimiter, and notices where the file was cut off."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from .findings import FileRefused
+from .headers import LOOKED_AT, recognised
+from .limits import too_long
+
+Encoding = Literal["utf-8", "utf-8-sig", "cp1251"]
+
+_BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_SAVE = "Save it as .xlsx, or as .csv in UTF-8 or Windows-1251."
+_WHOLE = "Export or copy it again, whole: whatever stood behind that place is missing."
+
+
+@dataclass(frozen=True, slots=True)
+class Csv:
+    """`rows` can be gone through once, and may raise `FileRefused`."""
+
+    rows: Iterator[list[str]]
+    encoding: Encoding
+    delimiter: str
+
+
+def read_csv(content: bytes, name: str) -> Csv:
+    """Raises `FileRefused` for what is no csv."""
+    text, encoding = _decoded(content, name)
+    delimiter = _delimiter(text)
+    return Csv(_refuse_cut(_records(text, delimiter, name), text, name), encoding, delimiter)
+
+
+def _decoded(content: bytes, name: str) -> tuple[str, Encoding]:
+    if content.startswith(_UTF_16):
+        raise FileRefused("file.unreadable", "It is in UTF-16, which Excel calls «Текст Юникод».", _SAVE, file=name)
+    if b"\0" in content:
+        raise FileRefused("file.unreadable", "It is neither a workbook nor a csv file in UTF-8 or Windows-1251.", _SAVE, file=name)
+    if content[:256].lstrip(_BOM + b" \t\r\n").startswith((b"<?xml", b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML", b"<table", b"<meta")):
+        text = "It is a web page or XML, as some programs write under the name of a spreadsheet."
+        raise FileRefused("file.unreadable", text, "Open it in a spreadsheet program and save it as .xlsx.", file=name)
+    encoding: Encoding
+    for encoding in ("utf-8", "cp1251"):
+        if content.startswith(_BOM):
+            encoding = "utf-8-sig"
+        try:
+            return content.decode(encoding), encoding
+        except UnicodeDecodeError as error:
+            if _is_cut_utf_8(content, error):
+                raise FileRefused("file.cut-off", "It ends in the middle of a letter: it was cut off.", _WHOLE, file=name) from None
+    raise FileRefused("file.unreadable", "Its letters are in no known encoding.", _SAVE, file=name)
+
+
+def _is_cut_utf_8(content: bytes, error: UnicodeDecodeError) -> bool:
+    """Whether it is UTF-8 up to its last letter; what is ASCII up to there may as well be Windows-1251."""
+    return error.reason == "unexpected end of data" and not content[: error.start].isascii()
+
+
+def _delimiter(text: str) -> str:
+    """The delimiter under which the most titles of columns are recognised; the commonest of the first line if there are none."""
+    top = text[:65_536]
+
+    def titles_and_count(delimiter: str) -> tuple[int, int]:
+        try:
+            records = list(islice(csv.reader(io.StringIO(top, newline=""), delimiter=delimiter), LOOKED_AT))
+        except csv.Error:
+            return 0, 0
+        return max(map(recognised, records), default=0), top.lstrip().partition("\n")[0].count(delimiter)
+
+    return max(";,\t", key=titles_and_count)
+
+
+def _records(text: str, delimiter: str, name: str) -> Iterator[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        yield from reader
+    except csv.Error as error:
+        if "field limit" in str(error):  # the module's own limit lies above ours
+            raise too_long(f"A cell around line {reader.line_num}", file=name) from None
+        if "unexpected end of data" in str(error):
+            raise FileRefused(
+                "file.unreadable",
+                f"It ends inside a quoted cell, at line {reader.line_num}: it was cut off, or a quotation mark is never closed.",
+                "Export or copy it again, whole, or close the quotation mark.",
+                file=name,
+            ) from None
+        raise FileRefused(
+            "file.unreadable",
+            f"The quotation marks around line {reader.line_num} do not fit together.",
+            "Close each one, and double those inside a quoted cell.",
+            file=name,
+        ) from None
+
+
+def _refuse_cut(records: Iterator[list[str]], text: str, name: str) -> Iterator[list[str]]:
+    """The same rows; refuses where the last, without an end of line, has fewer cells than all of the table above it have."""
+    has_end = text.endswith(("\n", "\r"))
+    number, widest, even, before = 0, 0, True, list[str]()
+    for number, row in enumerate(records, 1):  # noqa: B007 -- the last one is told
+        if len(before) > widest:
+            widest, even = len(before), True
+        elif any(before):
+            even = even and len(before) == widest
+        before = row
+        yield row
+    if not has_end and before and even and 0 < len(before) < widest:
+        text = f"It ends in the middle of row {number}, which has {len(before)} of {widest} cells and no end of line: it was cut off."
+        raise FileRefused("file.cut-off", text, f"{_WHOLE} If it is whole, end its last line.", file=name)
