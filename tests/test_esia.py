@@ -29,7 +29,7 @@ from eventkit.clock import ManualClock
 from eventkit.database import sqlite_url
 from eventkit.decider import Refused
 from eventkit.event import decode
-from eventkit.harness import System, running
+from eventkit.harness import BEGUN, System, running
 from eventkit.service import Service, Settings, SignOn
 from identity import app as identity_app
 from identity.openid import Provider as Client
@@ -231,7 +231,7 @@ async def test_who_signs_in_at_esia_activates_the_account_that_the_school_made_f
     activated = await school.finish(code, state, command_id="once")
     assert activated.person == school.director
     assert await school.states() == ("activated", "none")
-    recorded = [decode(data) for _, _, data in await school.system.instance.services["identity"].store.read(0, 100)]
+    recorded = [decode(data) for _, _, data in await school.system.instance.services["identity"].store.read(BEGUN, 100)]
     assert recorded[-1].facts() == (
         "identity.account-activated.v1",
         {"account": activated.account, "person": school.director, "method": "esia"},

@@ -215,16 +215,17 @@ async def test_a_token_of_somebody_else_or_none_is_refused(tmp_path: Path, roste
 async def test_a_call_waits_until_its_service_has_read_as_far_as_the_caller_and_then_says_that_it_has_not(
     tmp_path: Path, roster: Roster
 ) -> None:
-    roster.slow.go.clear()
     async with started(tmp_path, roster) as system:
+        await system.settled()
+        roster.slow.go.clear()
         answer = await system.ask(OPEN_SCHOOL, opening("school-7"))
-        assert answer.at == {"roster": 1}
+        assert answer.at == {"roster": 2}
         with pytest.raises(Refused) as refused:
-            await system.ask(SCHOOL, SchoolQuery(school="school-7"), after={"roster": 1})
+            await system.ask(SCHOOL, SchoolQuery(school="school-7"), after={"roster": 2})
         assert refused.value.code == "reader.not-caught-up"
-        asking = asyncio.create_task(system.ask(SCHOOL, SchoolQuery(school="school-7"), after={"roster": 1}))
+        asking = asyncio.create_task(system.ask(SCHOOL, SchoolQuery(school="school-7"), after={"roster": 2}))
         roster.slow.go.set()
-        assert (await asking).at == {"roster": 1}
+        assert (await asking).at == {"roster": 2}
 
 
 async def test_an_answer_never_claims_positions_beyond_what_it_was_read_at(tmp_path: Path, roster: Roster) -> None:
@@ -234,8 +235,8 @@ async def test_an_answer_never_claims_positions_beyond_what_it_was_read_at(tmp_p
         at = (await system.ask(OPEN_SCHOOL, opening("school-7"))).at
         await system.settled()
         roster.answer.set()
-        assert (await asking).at == {"roster": 0}
-        assert at == {"roster": 1}
+        assert (await asking).at == {"roster": 1}
+        assert at == {"roster": 2}
 
 
 # Once and only once
@@ -250,9 +251,9 @@ async def test_a_caller_that_gives_up_knows_the_id_and_the_same_id_again_tells_w
         assert failed.value.command_id
         roster.go.set()
         answer = await calls.call(OPEN_SCHOOL, opening("school-7", "wait"), command_id=failed.value.command_id)
-        assert (answer.reply.school, answer.at, answer.command_id) == ("school-7", {"roster": 1}, failed.value.command_id)
+        assert (answer.reply.school, answer.at, answer.command_id) == ("school-7", {"roster": 2}, failed.value.command_id)
         assert roster.opened == 1
-        assert await roster.service.store.head() == 1
+        assert await roster.service.store.head() == 2
 
 
 async def test_the_order_of_the_fields_does_not_make_another_command(tmp_path: Path, roster: Roster) -> None:
@@ -277,7 +278,7 @@ async def test_a_hundred_calls_at_once_share_transactions_and_lose_nothing(tmp_p
         roster.go.set()
         answers = [await call for call in (first, *others)]
         assert {answer.reply.school for answer in answers} == {"first", *(f"school-{n}" for n in range(100))}
-        assert await roster.service.store.head() == 101
+        assert await roster.service.store.head() == 102
         # What was decided together is answered at the same position.
         assert len({answer.at["roster"] for answer in answers}) < 50
 
@@ -363,7 +364,7 @@ async def test_a_service_that_stops_answers_the_calls_under_way_and_takes_no_new
         roster.answer.set()
         roster.go.set()
         assert (await query).reply.school == "wait"
-        assert (await command).at == {"roster": 1}
+        assert (await command).at == {"roster": 2}
         await stopping
 
 
@@ -388,7 +389,7 @@ async def test_a_broker_that_goes_and_comes_back_finds_the_service_listening(tmp
         answer = await once_it_answers(system, "c-8")
         assert answer == "school-8"
         await system.settled()
-        assert roster.service.relay.position == await roster.service.store.head() == 2
+        assert roster.service.relay.position == await roster.service.store.head() == 3
 
 
 async def once_it_answers(system: System, command_id: str) -> str:
@@ -406,7 +407,7 @@ async def test_a_service_stops_even_when_the_broker_has_gone(tmp_path: Path, ros
         await roster.service.stop()
     assert threading.active_count() < 50
     async with started(tmp_path, roster) as system:
-        assert (await system.ask(OPEN_SCHOOL, opening("school-8"))).at == {"roster": 2}
+        assert (await system.ask(OPEN_SCHOOL, opening("school-8"))).at == {"roster": 3}
 
 
 async def test_what_the_stream_has_lost_is_asked_from_its_owner_by_a_call(tmp_path: Path, roster: Roster) -> None:
@@ -435,4 +436,4 @@ async def test_what_the_stream_has_lost_is_asked_from_its_owner_by_a_call(tmp_pa
     block.write_bytes(content)
     async with running(tmp_path, {"roster": roster.build, "consent": consent}) as system:
         await system.settled()
-    assert seen == [1, 2, 3, 4, 5]
+    assert seen == [1, 2, 3, 4, 5, 6]

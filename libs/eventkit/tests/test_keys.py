@@ -8,33 +8,67 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts import operations
+from contracts.event import Event
 from contracts.operations import KEY_EVENTS, Nothing
 from contracts.roster import SCHOOL, SchoolCard, SchoolQuery
 from eventkit.answering import Caller
 from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.harness import System, director, running
-from eventkit.keys import KEYS, Rotate
-from eventkit.secrets import Secrets, key_id
+from eventkit.keys import KEYS, Begin, rotation, succession, trusted
+from eventkit.secrets import Secrets, key_id, public_bytes
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.testing import given
 from eventkit.tokens import LONGEST_LIFETIME_S, Tokens
 
 NOW = datetime(2015, 8, 17, 6, tzinfo=UTC)
-FIRST, SECOND, THIRD = (Ed25519PrivateKey.generate().public_key() for _ in range(3))
+FIRST, SECOND, THIRD = (Ed25519PrivateKey.generate() for _ in range(3))
 PUBLISHED, RETIRED = KEY_EVENTS["identity"]
 DIRECTOR = director("school-7")
 
 
-def test_the_first_rotation_publishes_both_keys_and_each_later_one_the_key_that_follows() -> None:
-    first = given(KEYS).when(Rotate("identity", FIRST, SECOND, NOW)).events
-    assert [event.type.partition(".")[2] for event in first] == ["key-published.v1", "key-published.v1", "key-retired.v1"]
-    until = RETIRED(key_id=key_id(FIRST), not_after="2015-08-17T07:00:00.000000Z")
-    assert first[-1] == until
-    second = given(KEYS, *first).when(Rotate("identity", SECOND, THIRD, NOW)).events
-    assert [event.key_id for event in second if isinstance(event, PUBLISHED)] == [key_id(THIRD)]
-    given(KEYS, *first).when(Rotate("identity", FIRST, SECOND, NOW)).then_nothing_happens()
+def of(key: Ed25519PrivateKey) -> str:
+    return key_id(key.public_key())
+
+
+def rotated(old: Ed25519PrivateKey, new: Ed25519PrivateKey, *before: Event) -> list[Event]:
+    return [*before, *given(KEYS, *before).when(rotation("identity", old, new, NOW)).events]
+
+
+BEGUN = tuple(given(KEYS).when(Begin("identity", FIRST.public_key(), NOW)).events)
+
+
+def test_a_log_begins_with_a_key_and_a_rotation_publishes_the_one_that_follows() -> None:
+    assert [(event.key_id, event.follows) for event in BEGUN if isinstance(event, PUBLISHED)] == [(of(FIRST), None)]
+    given(KEYS, *BEGUN).when(Begin("identity", SECOND.public_key(), NOW)).then_nothing_happens()
+    first = rotated(FIRST, SECOND, *BEGUN)
+    assert first[-1] == RETIRED(key_id=of(FIRST), not_after="2015-08-17T07:00:00.000000Z")
+    second = rotated(SECOND, THIRD, *first)
+    keys = [(event.key_id, event.follows) for event in second if isinstance(event, PUBLISHED)]
+    assert keys == [(of(FIRST), None), (of(SECOND), of(FIRST)), (of(THIRD), of(SECOND))]
+    given(KEYS, *first).when(rotation("identity", FIRST, SECOND, NOW)).then_nothing_happens()
+
+
+def test_whoever_knows_one_key_knows_those_that_it_follows_and_that_follow_it_and_no_stranger() -> None:
+    published = [event for event in rotated(SECOND, THIRD, *rotated(FIRST, SECOND, *BEGUN)) if isinstance(event, PUBLISHED)]
+    stranger = Ed25519PrivateKey.generate()
+    said = succession("identity", public_bytes(THIRD.public_key()), public_bytes(stranger.public_key()), "2015-08-17T06:00:00.000000Z")
+    forged = published[-1].model_copy(
+        update={
+            "key_id": of(stranger),
+            "public_key": public_bytes(stranger.public_key()).hex(),
+            "follows": of(THIRD),
+            "handed_over": stranger.sign(said).hex(),
+            "taken_over": stranger.sign(said).hex(),
+        }
+    )
+    begun_anew = forged.model_copy(update={"follows": None, "handed_over": None, "taken_over": None})
+    for root in (FIRST, SECOND, THIRD):
+        for among in ([*published, forged], [begun_anew, *published]):
+            assert set(trusted("identity", among, {of(root)})) == {of(FIRST), of(SECOND), of(THIRD)}
+    assert trusted("roster", published, {of(FIRST)}).keys() == {of(FIRST)}  # sworn for another service
+    assert trusted("identity", published, set()) == {}
 
 
 def roster(settings: Settings) -> Service:
@@ -113,8 +147,7 @@ async def test_a_rotation_that_was_cut_off_after_its_record_is_ended_at_the_next
         old, made = service.secrets.signing_key("identity"), service.secrets.make_next_signing_key("identity")
 
         def work(tx: Transaction) -> None:
-            command = Rotate("identity", old.public_key(), made.public_key(), tx.now)
-            tx.decide(KEYS, "identity", command, school="_", happened_on=local_day(tx.now))
+            tx.decide(KEYS, "identity", rotation("identity", old, made, tx.now), school="_", happened_on=local_day(tx.now))
 
         await service.carry_out(service.as_itself("rotation"), work, part="cut-off")
     async with running(tmp_path, {"identity": identity, "roster": roster}) as system:

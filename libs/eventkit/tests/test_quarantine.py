@@ -119,10 +119,10 @@ async def test_a_database_from_an_older_backup_is_read_from_and_never_appended_t
             with pytest.raises(CallFailed) as failed:
                 await system.call(OPEN_SCHOOL, opening("school-3"))
             assert (failed.value.kind, failed.value.code) == ("failed", "service.quarantined")
-            assert "ends at 2, the log of roster at 1" in failed.value.text
+            assert "ends at 3, the log of roster at 2" in failed.value.text
             assert (await system.call(SCHOOL, SchoolQuery(school="school-1"))).school == "school-1"
             health = await system.call(HEALTH["roster"], Nothing())
-            assert (health.position, health.quarantined) == (1, failed.value.text)
+            assert (health.position, health.quarantined) == (2, failed.value.text)
             await system.until("2015-08-20T00:00:00+03:00")
         assert (roster.resumed, roster.reminded, roster.mailed) == (False, [], [])
 
@@ -182,17 +182,17 @@ async def test_a_log_that_ends_before_what_a_reader_has_read_is_not_appended_to_
             with pytest.raises(CallFailed) as failed:
                 await system.call(OPEN_SCHOOL, opening("school-3"))
             assert failed.value.code == "service.quarantined"
-            assert "consent-mail has read roster up to 2, and the log of roster ends at 1" in failed.value.text
+            assert "consent-mail has read roster up to 3, and the log of roster ends at 2" in failed.value.text
             assert (await system.call(SCHOOL, SchoolQuery(school="school-1"))).school == "school-1"
             (reader,) = (await system.call(HEALTH["consent"], Nothing())).readers
-            assert (reader.positions, reader.halted, reader.unrecognized) == ({"roster": 2}, ("roster",), ("roster",))
+            assert (reader.positions, reader.halted, reader.unrecognized) == ({"roster": 3}, ("roster",), ("roster",))
             await system.until("2015-08-20T00:00:00+03:00")
     shutil.copy(newer, database)
     async with running(tmp_path, builds()) as system:
-        assert (await system.ask(OPEN_SCHOOL, opening("school-3"))).at == {"roster": 3}
+        assert (await system.ask(OPEN_SCHOOL, opening("school-3"))).at == {"roster": 4}
         await system.settled()
         (reader,) = (await system.call(HEALTH["consent"], Nothing())).readers
-        assert (reader.positions, reader.halted) == ({"roster": 3}, ())
+        assert (reader.positions, reader.halted) == ({"roster": 4}, ())
 
 
 async def test_a_log_that_went_on_without_what_was_read_is_found_although_it_has_passed_its_readers(tmp_path: Path) -> None:
@@ -204,9 +204,9 @@ async def test_a_log_that_went_on_without_what_was_read_is_found_although_it_has
     async with running(tmp_path, builds()) as system:
         with pytest.raises(CallFailed) as failed:
             await system.call(OPEN_SCHOOL, opening("school-6"))
-        assert "consent-mail has read roster up to 2, and the log of roster holds another event there" in failed.value.text
+        assert "consent-mail has read roster up to 3, and the log of roster holds another event there" in failed.value.text
         (reader,) = (await system.call(HEALTH["consent"], Nothing())).readers
-        assert (reader.positions, reader.unrecognized) == ({"roster": 2}, ("roster",))
+        assert (reader.positions, reader.unrecognized) == ({"roster": 3}, ("roster",))
 
 
 @pytest.mark.parametrize("first", ["roster", "consent"])
@@ -221,7 +221,7 @@ async def test_services_apart_find_it_by_calls_whichever_starts_first(tmp_path: 
         if second == "roster":  # it has heard of it before it answers anybody
             assert roster.store.quarantine is not None
         await until(lambda: roster.store.quarantine is not None)
-        assert "consent-mail has read roster up to 2, and the log of roster ends at 1" in (roster.store.quarantine or "")
+        assert "consent-mail has read roster up to 3, and the log of roster ends at 2" in (roster.store.quarantine or "")
         await until(lambda: "roster" in consent.runners[0].checkpointed.halted)
     await disconnect(nc)
 
@@ -298,7 +298,7 @@ async def test_before_the_first_comparison_a_service_answers_reads_and_appends_n
         assert not roster.resumed
         await provision(nc, [BusStream("roster")], roster.service.durables)
         await until(lambda: roster.resumed)
-        assert (await calls.call(OPEN_SCHOOL, opening("school-1"))).at == {"roster": 1}
+        assert (await calls.call(OPEN_SCHOOL, opening("school-1"))).at == {"roster": 2}
         assert (await health_of(calls)).quarantined is None
         await until(lambda: roster.mailed == ["school-1"])
 
@@ -311,13 +311,13 @@ async def test_once_compared_a_service_appends_although_the_bus_takes_nothing_an
     await provision(nc, [BusStream("roster")], [("ROSTER", "roster-mail")])
     async with alone(tmp_path, roster, own_nats_server, secrets) as (calls, _):
         await calls.call(OPEN_SCHOOL, opening("school-1"))
-        await until(lambda: roster.service.relay.position == 1)
+        await until(lambda: roster.service.relay.position == 2)
         await JetStream(nc).ask("STREAM.DELETE.ROSTER")
         answers = [await calls.call(OPEN_SCHOOL, opening(f"school-{n}")) for n in (2, 3)]
-        assert [answer.at for answer in answers] == [{"roster": 2}, {"roster": 3}]
+        assert [answer.at for answer in answers] == [{"roster": 3}, {"roster": 4}]
         await provision(nc, [BusStream("roster")], roster.service.durables)
-        await until(lambda: roster.service.relay.position == 3)
-        assert await published(nc) == 3
+        await until(lambda: roster.service.relay.position == 4)
+        assert await published(nc) == 4
         await until(lambda: roster.mailed == ["school-1", "school-2", "school-3"])
     await disconnect(nc)
 

@@ -13,7 +13,7 @@ from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded, rfc3339
-from eventkit.harness import START, administrator, director, running
+from eventkit.harness import BEGUN, START, administrator, director, running
 from eventkit.history import History
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
@@ -77,10 +77,10 @@ async def test_a_call_is_recorded_published_and_projected_and_its_answer_names_t
     async with running(tmp_path, BUILDS) as system:
         answer = await system.ask(OPEN_SCHOOL, opening("school-7"))
         assert answer.reply.school == "school-7"
-        assert answer.at == {"roster": 1}
+        assert answer.at == {"roster": 2}
         card = await system.ask(SCHOOL, SchoolQuery(school="school-7"), after=answer.at)
         assert card.reply.school == "school-7"
-        assert card.at == {"roster": 1}
+        assert card.at == {"roster": 2}
 
 
 async def test_the_same_command_id_twice_is_one_event_and_one_answer_and_with_another_body_it_is_refused(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ async def test_the_same_command_id_twice_is_one_event_and_one_answer_and_with_an
         with pytest.raises(Refused) as refused:
             await system.ask(OPEN_SCHOOL, opening("school-8"), command_id="c-1")
         assert refused.value.code == "command.reused"
-        assert await system.instance.services["roster"].store.head() == 1
+        assert await system.instance.services["roster"].store.head() == 2
 
 
 async def test_a_command_id_is_an_id_because_it_stands_in_events_for_ever(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ async def test_a_command_id_is_an_id_because_it_stands_in_events_for_ever(tmp_pa
             with pytest.raises(CallFailed) as failed:
                 await system.call(OPEN_SCHOOL, opening("school-7"), command_id=command_id)
             assert (failed.value.kind, failed.value.code) == ("invalid", "command-id.malformed")
-        assert await system.instance.services["roster"].store.head() == 0
+        assert await system.instance.services["roster"].store.head() == BEGUN
 
 
 async def test_a_refusal_a_wrong_body_and_a_wrong_role_have_codes_and_change_nothing(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ async def test_a_refusal_a_wrong_body_and_a_wrong_role_have_codes_and_change_not
         with pytest.raises(CallFailed) as nobody:
             await calls.call_raw("consent.status", b"{}", command=False)
         assert nobody.value.kind == "unreachable"
-        assert await system.instance.services["roster"].store.head() == 0
+        assert await system.instance.services["roster"].store.head() == BEGUN
 
 
 async def test_an_unexpected_error_is_answered_at_once_with_an_incident_and_logged_without_values(
@@ -152,7 +152,7 @@ async def test_after_a_restart_everything_is_where_it_was(tmp_path: Path) -> Non
         await system.call(OPEN_SCHOOL, opening("school-7"))
     async with running(tmp_path, BUILDS) as system:
         answer = await system.ask(OPEN_SCHOOL, opening("school-8"))
-        assert answer.at == {"roster": 2}
+        assert answer.at == {"roster": 3}
         assert (await system.ask(SCHOOL, SchoolQuery(school="school-7"), after=answer.at)).reply.school == "school-7"
 
 
@@ -163,8 +163,8 @@ async def test_history_tells_what_was_known_at_a_time_and_what_a_log_says_of_one
             system.clock.move(system.clock.now() + timedelta(hours=1))
         await system.settled()
         history = History(system.instance.services["roster"].nc)
-        assert [event.position for event in await history.of_school("roster", "school-8", up_to=3)] == [2]
-        assert await history.of_school("roster", "school-8", up_to=1) == []
+        assert [event.position for event in await history.of_school("roster", "school-8", up_to=4)] == [3]
+        assert await history.of_school("roster", "school-8", up_to=2) == []
         opened = datetime.fromisoformat(START)
-        known = [await history.position_known_at("roster", rfc3339(opened + timedelta(minutes=m)), head=3) for m in (-1, 0, 30, 60, 500)]
-        assert known == [0, 1, 1, 2, 3]
+        known = [await history.position_known_at("roster", rfc3339(opened + timedelta(minutes=m)), head=4) for m in (-1, 0, 30, 60, 500)]
+        assert known == [0, 2, 2, 3, 4]

@@ -24,7 +24,7 @@ from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded, decode
-from eventkit.harness import System, director, running
+from eventkit.harness import BEGUN, System, director, running
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.telemetry import span, traceparent, trouble
@@ -92,7 +92,7 @@ def opening(name: str) -> OpenSchool:
 
 
 async def recorded(system: System) -> Recorded:
-    ((_, _, data),) = await system.instance.services["roster"].store.read(0, 10)
+    ((_, _, data),) = await system.instance.services["roster"].store.read(BEGUN, 10)
     return decode(data)
 
 
@@ -121,7 +121,7 @@ async def test_one_trace_runs_from_the_call_through_the_event_to_its_projection(
     assert ids(projected)[::2] == (trace, answering)
     assert event.traceparent is not None
     assert event.traceparent.split("-")[1:3] == [trace, answering]
-    assert dict(projected.attributes or {}) == {"source": "roster", "position": 1}
+    assert dict(projected.attributes or {}) == {"source": "roster", "position": 2}
 
 
 def denials(reader: InMemoryMetricReader) -> dict[tuple[object, ...], int]:

@@ -20,7 +20,7 @@ from vekha.folder import DataFolder
 from vekha.launcher import launched
 from vekha.testing import Vekha, running
 
-COMMANDS = 7
+RECORDED = 8
 START = "2015-08-17T09:00:00+03:00"
 
 
@@ -33,7 +33,7 @@ def record(data: Path, vekha: Vekha, letters: str) -> None:
 
 @pytest.fixture(scope="module")
 def histories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Data folders of one instance, stopped: `early` after 4 events of roster, `late` after 7, `other` after 7 with other last ones."""
+    """Data folders of one instance, stopped: `early` after 5 events of roster, `late` after 8, `other` after 8 with other last ones."""
     folder = tmp_path_factory.mktemp("histories")
     early, late, other = (folder / name for name in ("early", "late", "other"))
     asyncio.run(_live(early, "АБВ", datetime.fromisoformat(START)))
@@ -96,7 +96,7 @@ def test_a_record_that_nobody_touched_verifies_live_and_stopped(vekha: Vekha, da
     with running(data):
         assert findings(vekha, data, exit_code=0) == set()
         ended = vekha("audit", "verify", "--data", data, "--json")
-        assert ended.json["heads"]["roster"] == COMMANDS
+        assert ended.json["heads"]["roster"] == RECORDED
         assert set(ended.json["heads"]) == {"roster", "consent", "identity", "plan", "notifier"}
     assert "The record verifies." in vekha("audit", "verify", "--data", data).out
 
@@ -128,7 +128,7 @@ def test_a_removed_event_is_found(vekha: Vekha, data: Path) -> None:
     assert ("roster", 5, "missing") in findings(vekha, data)
 
 
-@pytest.mark.parametrize("position", [1, 3, COMMANDS])
+@pytest.mark.parametrize("position", [1, 3, RECORDED])
 @pytest.mark.parametrize("has_index", [True, False])
 def test_a_changed_message_of_a_stream_is_found(vekha: Vekha, data: Path, position: int, has_index: bool) -> None:
     change_message(data, position)
@@ -146,7 +146,7 @@ def test_a_stream_that_is_behind_or_gone_is_lag_and_refilled_at_the_next_start(
     shutil.rmtree(data / "bus")
     assert findings(vekha, data, exit_code=0) >= {("roster", 1, "lag")}
     shutil.copytree(histories["early"] / "bus", data / "bus")
-    assert findings(vekha, data, exit_code=0) == {("roster", 5, "lag")}
+    assert findings(vekha, data, exit_code=0) == {("roster", 6, "lag")}
     with running(data):
         assert vekha("clock", "set", START, "--data", data).code == 0
         assert findings(vekha, data, exit_code=0) == set()
@@ -154,9 +154,9 @@ def test_a_stream_that_is_behind_or_gone_is_lag_and_refilled_at_the_next_start(
 
 def test_an_older_database_is_found_and_puts_its_service_into_quarantine(vekha: Vekha, data: Path, histories: dict[str, Path]) -> None:
     shutil.copy(histories["early"] / "db" / "roster.db", data / "db" / "roster.db")
-    assert findings(vekha, data) == {("roster", 5, "stream-ahead")}
+    assert findings(vekha, data) == {("roster", 6, "stream-ahead")}
     with running(data):
-        assert findings(vekha, data) == {("roster", 5, "stream-ahead")}
+        assert findings(vekha, data) == {("roster", 6, "stream-ahead")}
         examined = vekha("doctor", "--data", data, "--json")
         assert (examined.code, examined.json["ok"]) == (1, False)
         found = [check for check in examined.json["checks"] if check["state"] == "finding"]
@@ -172,15 +172,15 @@ def test_an_older_database_is_found_by_doctor_while_the_instance_is_stopped(vekh
     examined = vekha("doctor", "--data", data, "--json")
     found = [check for check in examined.json["checks"] if check["state"] == "finding"]
     assert (examined.code, [check["check"] for check in found]) == (1, ["bus stream roster"])
-    assert f"holds {COMMANDS} messages, and the log ends at 4" in found[0]["text"]
+    assert f"holds {RECORDED} messages, and the log ends at 5" in found[0]["text"]
     shutil.rmtree(data / "bus")
     shutil.copytree(histories["other"] / "bus", data / "bus")
     shutil.copy(histories["late"] / "db" / "roster.db", data / "db" / "roster.db")
     differing = vekha("doctor", "--data", data, "--json").json["checks"]
-    assert [check["text"] for check in differing if check["state"] == "finding"] == ["It holds another event than the log at 7."]
+    assert [check["text"] for check in differing if check["state"] == "finding"] == ["It holds another event than the log at 8."]
 
 
-@pytest.mark.parametrize(("history", "position", "kind"), [("early", 5, "reader-ahead"), ("other", COMMANDS, "reader-differs")])
+@pytest.mark.parametrize(("history", "position", "kind"), [("early", 6, "reader-ahead"), ("other", RECORDED, "reader-differs")])
 def test_a_log_that_does_not_hold_what_was_read_of_it_is_found_when_the_bus_is_lost_too(
     vekha: Vekha, data: Path, histories: dict[str, Path], history: str, position: int, kind: str
 ) -> None:
@@ -190,7 +190,7 @@ def test_a_log_that_does_not_hold_what_was_read_of_it_is_found_when_the_bus_is_l
     examined = vekha("doctor", "--data", data, "--json")
     found = [check for check in examined.json["checks"] if check["state"] == "finding"]
     assert (examined.code, [check["check"] for check in found]) == (1, ["database roster"])
-    assert "plan-board up to 7" in found[0]["text"]
+    assert "plan-board up to 8" in found[0]["text"]
     with running(data):
         assert ("roster", position, kind) in findings(vekha, data)
         body = '{"school": "school-7", "grade": 2, "letter": "А", "academic_year": "2015/2016"}'
@@ -200,13 +200,13 @@ def test_a_log_that_does_not_hold_what_was_read_of_it_is_found_when_the_bus_is_l
         wrong = [check["check"] for check in live.json["checks"] if check["state"] == "finding"]
         assert (live.code, wrong) == (1, ["service roster"])
         reader = vekha("call", "plan.health", "--data", data, "--json").json["reply"]["readers"][0]
-        assert (reader["positions"]["roster"], reader["unrecognized"]) == (COMMANDS, ["roster"])
+        assert (reader["positions"]["roster"], reader["unrecognized"]) == (RECORDED, ["roster"])
 
 
 def test_another_history_on_the_bus_is_found(vekha: Vekha, data: Path, histories: dict[str, Path]) -> None:
     shutil.rmtree(data / "bus")
     shutil.copytree(histories["other"] / "bus", data / "bus")
-    assert findings(vekha, data) == {("roster", position, "stream-differs") for position in (5, 6, 7)}
+    assert findings(vekha, data) == {("roster", position, "stream-differs") for position in (6, 7, 8)}
 
 
 def test_a_damaged_or_missing_database_is_found_by_audit_and_doctor(vekha: Vekha, data: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_second_run_replaces_what_the_first_one_built(
     monkeypatch.setattr(story, "END", "2015-08-18T09:00")
     again = vekha("demo", "--data", data, "--json")
     assert again.code == 0, again.err
-    assert again.json["board"]["at"]["roster"] == 1
+    assert again.json["board"]["at"]["roster"] == 2
     assert again.json["board"]["as_of"] == "2015-08-18"
     assert again.json["explanation"]["step"] == story.RED_STEP
 

@@ -41,7 +41,7 @@ from contracts.roster import (
 from eventkit.database import sqlite_url
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import System, administrator, director, running
+from eventkit.harness import BEGUN, System, administrator, director, running
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
@@ -74,7 +74,7 @@ class Town:
 
     async def recorded(self) -> list[Recorded]:
         """All that consent has recorded."""
-        return [decode(data) for _, _, data in await self.system.instance.services["consent"].store.read(0, 1000)]
+        return [decode(data) for _, _, data in await self.system.instance.services["consent"].store.read(BEGUN, 1000)]
 
 
 @pytest.fixture

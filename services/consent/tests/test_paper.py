@@ -38,7 +38,7 @@ from contracts.roster import (
 from eventkit.answering import Caller
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import System, administrator, director, running
+from eventkit.harness import BEGUN, System, administrator, director, running
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
@@ -106,7 +106,7 @@ class Town:
         await self.system.settled()
 
     async def recorded(self) -> list[Recorded]:
-        return [decode(data) for _, _, data in await self.system.instance.services["consent"].store.read(0, 1000)]
+        return [decode(data) for _, _, data in await self.system.instance.services["consent"].store.read(BEGUN, 1000)]
 
     async def decided(self, decision: Decision) -> str:
         request = consent.RecordDecision(school="school-7", decision=decision)

@@ -426,7 +426,7 @@ async def test_an_account_is_blocked_when_its_ground_is_gone(town: Town, person:
 async def test_what_blocks_an_account_stands_in_the_blocking(town: Town):
     await issue(town, "p-mother")
     await town.says(withdrawn("p-mother"))
-    cause = decode((await town.system.instance.services["consent"].store.read(2, 1))[0][2])
+    cause = decode((await town.system.instance.services["consent"].store.read(3, 1))[0][2])
     assert (await town.recorded())[-1].causationid == cause.id
 
 

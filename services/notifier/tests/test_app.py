@@ -24,7 +24,7 @@ from eventkit.answering import Caller
 from eventkit.clock import local_day
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import START, System, director, running
+from eventkit.harness import BEGUN, START, System, director, running
 from eventkit.instance import Build
 from eventkit.projection import checkpoint_table
 from eventkit.service import Service, Settings
@@ -177,7 +177,7 @@ class Town:
             await asyncio.sleep(0.01)
 
     async def recorded(self) -> list[Recorded]:
-        return [decode(data) for _, _, data in await self.system.instance.services["notifier"].store.read(0, 1000)]
+        return [decode(data) for _, _, data in await self.system.instance.services["notifier"].store.read(BEGUN, 1000)]
 
 
 @asynccontextmanager
@@ -260,7 +260,7 @@ async def test_an_appointment_that_was_annulled_never_was_and_neither_was_a_dism
     async with town(tmp_path) as here:
         await here.say("roster", roster.CoordinatorAppointed(person="p-first"), roster.CoordinatorAppointed(person="p-second"))
         await here.say("roster", roster.CoordinatorRelieved(person="p-second"))
-        events = [decode(data) for _, _, data in await here.system.instance.services["roster"].store.read(0, 100)]
+        events = [decode(data) for _, _, data in await here.system.instance.services["roster"].store.read(BEGUN, 100)]
         for wrong in (events[-3], events[-1]):
             annulled = roster.EntryAnnulled(event=wrong.id, position=wrong.position, event_type=wrong.type, reason=AnnulmentReason.MISTYPED)
             await here.say("roster", annulled)
@@ -301,7 +301,7 @@ async def test_a_completion_that_was_taken_back_before_it_was_told_is_not_told_a
         await here.morning(date(2015, 8, 19))
         await here.announce(COMPLETED)
         await take_back(COMPLETED)
-        told = decode((await tracker.store.read(2, 1))[0][2])
+        told = decode((await tracker.store.read(3, 1))[0][2])
         await here.announce(plan.AnnouncementCorrected(corrects=told.id, step=6, revision=1, kind="step-completed", day=DAY))
         await here.morning(date(2015, 8, 20))
         assert await here.told() == [

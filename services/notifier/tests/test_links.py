@@ -20,7 +20,7 @@ from contracts.roster import Done
 from eventkit.answering import Caller
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, decode
-from eventkit.harness import System, director, running
+from eventkit.harness import BEGUN, System, director, running
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from notifier import sender
@@ -107,7 +107,7 @@ class Town:
 
     async def recorded(self) -> list[str]:
         assert self.system
-        found = await self.system.instance.services["notifier"].store.read(0, 100)
+        found = await self.system.instance.services["notifier"].store.read(BEGUN, 100)
         return [decode(data).type for _, _, data in found]
 
 

@@ -69,7 +69,7 @@ from contracts.roster import (
 )
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import START, System, administrator, director, running
+from eventkit.harness import BEGUN, START, System, administrator, director, running
 from eventkit.instance import Build
 from eventkit.service import Service
 from eventkit.store import Transaction
@@ -125,7 +125,7 @@ class Region:
         return await self.system.call(STATUS, request, as_=as_)
 
     async def recorded(self) -> list[Recorded]:
-        found = await self.system.instance.services["plan"].store.read(0, 1000)
+        found = await self.system.instance.services["plan"].store.read(BEGUN, 1000)
         events = [decode(data) for _, _, data in found]
         return [event for event in events if not event.stream.startswith("announcements-")]
 
@@ -285,7 +285,7 @@ async def test_two_boards_of_the_region_that_are_compared_are_of_the_same_plan(r
     for school in ("school-2", "school-3"):
         await region.say("roster", school=school)
         await region.adopt(school)
-    earlier = (await region.status(None, plan="mo-2016-school-meals")).at | {"plan": 2}
+    earlier = (await region.status(None, plan="mo-2016-school-meals")).at | {"plan": 3}
     found = await region.system.call(DIFF, DiffRequest(at=earlier))
     assert found.plan == "mo-2015-school-portal"
     assert [one.step for one in found.steps] == [*range(1, 22)]
@@ -626,7 +626,7 @@ async def test_the_board_has_21_rows_and_the_positions_that_it_was_read_at(regio
     await region.staff(6, 5)
     board = await region.status(as_=DIRECTOR)
     assert [row.step for row in board.steps] == list(range(1, 22))
-    assert board.at == {"roster": 9, "consent": 5, "identity": 0, "plan": 2, "notifier": 0}
+    assert board.at == {"roster": 10, "consent": 6, "identity": 1, "plan": 3, "notifier": 1}
     assert (board.school, board.as_of, board.incomplete, board.parked) == ("school-1", MONDAY, False, None)
     assert (school_row(board, 8).done, school_row(board, 8).total, school_row(board, 8).suppressed) == (5, 6, False)
 
@@ -653,7 +653,7 @@ async def test_as_of_shows_the_board_of_that_day_and_known_at_what_was_known_the
     assert [school_row(await region.status(as_of=f"2015-08-{day}"), 4).state for day in (17, 18, 21)] == ["not_started", "done", "done"]
     assert school_row(await region.status(as_of="2015-08-21"), 4).first_completed_on == date(2015, 8, 18)
     then = await region.status(known_at="2015-08-20T12:00:00")
-    assert (then.as_of, then.at["roster"]) == (date(2015, 8, 20), 5)
+    assert (then.as_of, then.at["roster"]) == (date(2015, 8, 20), 6)
     assert school_row(then, 4).first_completed_on == date(2015, 8, 19)
     assert school_row(await region.status(known_at="2015-08-20T08:59:00+03:00"), 4).state == "not_started"
     assert await region.status(known_at="2015-08-20T12:00:00", as_of="2015-08-20") == then
@@ -717,9 +717,9 @@ async def test_explaining_names_who_is_missing_the_events_that_count_and_where_t
     why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=8), as_=DIRECTOR)
     assert (why.missing, why.missing_total) == (("boris",), 1)
     assert [(event.service, event.position, event.type) for event in why.events] == [
-        ("roster", 4, "roster.staff-hired.v1"),
         ("roster", 5, "roster.staff-hired.v1"),
-        ("consent", 1, "consent.consent-refused.v1"),
+        ("roster", 6, "roster.staff-hired.v1"),
+        ("consent", 2, "consent.consent-refused.v1"),
     ]
     assert (why.row.done, why.row.total, why.row.blocked_by) == (1, 2, (6,))
     assert (why.title_en, why.events_total) == ("Collect staff consents to personal-data processing", 3)
@@ -783,14 +783,14 @@ async def test_explaining_shows_the_granted_beside_the_decided_and_what_one_bett
 async def test_an_annulled_event_is_shown_struck_with_its_annulment(region: Region) -> None:
     await region.adopt()
     await region.say("roster", hired("anna"), CoordinatorAppointed(person="anna"))
-    annulled = EntryAnnulled(event="e-1", position=5, event_type="roster.coordinator-appointed.v1", reason=AnnulmentReason.MISTYPED)
+    annulled = EntryAnnulled(event="e-1", position=6, event_type="roster.coordinator-appointed.v1", reason=AnnulmentReason.MISTYPED)
     await region.say("roster", annulled)
     why = await region.system.call(EXPLAIN, ExplainRequest(school="school-1", step=4), as_=DIRECTOR)
     assert why.row.state == "not_started"
     assert [(event.position, event.type, event.annulled) for event in why.events] == [
-        (4, "roster.staff-hired.v1", False),
-        (5, "roster.coordinator-appointed.v1", True),
-        (6, "roster.entry-annulled.v1", False),
+        (5, "roster.staff-hired.v1", False),
+        (6, "roster.coordinator-appointed.v1", True),
+        (7, "roster.entry-annulled.v1", False),
     ]
 
 

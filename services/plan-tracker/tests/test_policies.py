@@ -15,7 +15,7 @@ from contracts.event import Event
 from contracts.operations import RETRY_PARKED, RetryParked
 from eventkit.decider import Decider
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import START, System, running
+from eventkit.harness import BEGUN, START, System, running
 from eventkit.instance import Build
 from eventkit.service import Service
 from eventkit.store import Transaction
@@ -75,7 +75,7 @@ class Town:
         await self.system.until(f"{day}T{time}:00+03:00")
 
     async def recorded(self) -> list[Recorded]:
-        events = [decode(data) for _, _, data in await self.tracker.store.read(0, 1000)]
+        events = [decode(data) for _, _, data in await self.tracker.store.read(BEGUN, 1000)]
         return [event for event in events if event.stream == f"announcements-{SCHOOL}"]
 
     async def announced(self, *kinds: str) -> list[Line]:
@@ -125,7 +125,7 @@ async def test_a_week_is_announced_day_by_day(tmp_path: Path) -> None:
             ("24.08 00:00", "deadline-approaching", 2, aug(24)),
         ]
         on_bus = [recorded.position for recorded in await here.recorded()]
-        assert on_bus == [*range(3, 12)]
+        assert on_bus == [*range(4, 13)]
 
 
 async def test_what_was_done_and_undone_within_a_day_is_no_news(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from contracts.roster import LegalBasis, NoGuardianReason, PersonName, Position,
 from eventkit.database import sqlite_url
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import System, administrator, director, running
+from eventkit.harness import BEGUN, System, administrator, director, running
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
@@ -98,7 +98,7 @@ class Town:
         return set((await self.act(roster.PEOPLE, kind=kind, class_id=class_id)).people)
 
     async def recorded(self) -> list[Recorded]:
-        return [decode(data) for _, _, data in await self.system.instance.services["roster"].store.read(0, 10_000)]
+        return [decode(data) for _, _, data in await self.system.instance.services["roster"].store.read(BEGUN, 10_000)]
 
     async def events(self, kind: type[Event]) -> list[Any]:
         return [event for recorded in await self.recorded() if isinstance(event := recorded.event(), kind)]

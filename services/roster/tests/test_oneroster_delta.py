@@ -21,7 +21,7 @@ from contracts.call import CALLS, Call
 from contracts.event import Event
 from contracts.roster import ImportStatus, LegalBasis
 from eventkit.event import decode
-from eventkit.harness import System, administrator, director, running
+from eventkit.harness import BEGUN, System, administrator, director, running
 from roster.app import build
 
 BUILDS = {"roster": build, "consent": build_consent}
@@ -62,7 +62,7 @@ class School:
 
     async def events(self, kind: type[Event]) -> list[Any]:
         store = self.system.instance.services["roster"].store
-        recorded = [decode(data) for _, _, data in await store.read(0, 100_000)]
+        recorded = [decode(data) for _, _, data in await store.read(BEGUN, 100_000)]
         return [one.event() for one in recorded if one.type == kind.type]
 
     async def recorded(self) -> int:

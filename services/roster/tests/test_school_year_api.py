@@ -19,7 +19,7 @@ from eventkit.calls import CallFailed
 from eventkit.database import sqlite_url
 from eventkit.decider import Refused
 from eventkit.event import decode
-from eventkit.harness import System, administrator, director, running
+from eventkit.harness import BEGUN, System, administrator, director, running
 from eventkit.service import Service
 from eventkit.tokens import Actor
 from roster.app import build
@@ -87,7 +87,7 @@ class Office:
         return (await self.card(class_id)).revision
 
     async def events(self, kind: type[Event]) -> list[Any]:
-        recorded = [decode(data) for _, _, data in await self.system.instance.services["roster"].store.read(0, 10_000)]
+        recorded = [decode(data) for _, _, data in await self.system.instance.services["roster"].store.read(BEGUN, 10_000)]
         return [event for one in recorded if isinstance(event := one.event(), kind)]
 
 
@@ -158,7 +158,7 @@ async def test_periods_are_defined_for_each_parallel_that_is_named(office: Offic
     await office.act(roster.DEFINE_PERIODS, ADMINISTRATOR, grades=[5, 6, 5], **body)
     await office.act(roster.DEFINE_PERIODS, ADMINISTRATOR, grades=[6, 7], **body)
     assert [event.grade for event in await office.events(roster.ReportingPeriodsDefined)] == [5, 6, 7]
-    streams = [decode(data).stream for _, _, data in await office.system.instance.services["roster"].store.read(0, 100)]
+    streams = [decode(data).stream for _, _, data in await office.system.instance.services["roster"].store.read(BEGUN, 100)]
     assert streams[-1] == "parallel-school-7.2015-2016-7"
 
 
@@ -435,7 +435,7 @@ async def test_a_sign_off_lapses_on_the_day_of_the_first_change_after_it(office:
     await office.act(roster.RECORD_NO_GUARDIAN, pupil=pupil, reason=NoGuardianReason.REFUSED, happened_on=date(2015, 8, 19))
     await office.act(roster.DECLARE_HEADCOUNT, class_id=class_id, pupils=25)
     assert await office.events(roster.VerificationLapsed) == [roster.VerificationLapsed(class_id=class_id, revision=seen + 1)]
-    recorded = [decode(data) for _, _, data in await office.system.instance.services["roster"].store.read(0, 1000)]
+    recorded = [decode(data) for _, _, data in await office.system.instance.services["roster"].store.read(BEGUN, 1000)]
     assert [one.happenedon for one in recorded if one.type == "roster.verification-lapsed.v1"] == ["2015-08-19"]
     await office.act(roster.VERIFY_DATA, class_id=class_id, revision=seen + 2)
     await office.act(roster.ASSIGN_PUPIL, pupil=pupil, class_id=other)

@@ -5,27 +5,45 @@ A service records the public keys under which it signs, so that everybody verifi
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from contracts.call import Call, Reply, Request, Role, SchoolRequest, command, query
-from contracts.event import SERVICES, Event, Identifier, Sha256, Value, event
+from contracts.event import SERVICES, Event, Identifier, Sha256, Value, event, upcast
 
 Moment = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z$", description="UTC")]
 KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="The beginning of the SHA-256 of the public key's 32 bytes")]
 
 
-class KeyPublication(Event):
-    """The service signs with this Ed25519 key from a moment on; before the first of these, with the one made with the instance."""
+Signature = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$", description="Ed25519 (RFC 8032), 64 bytes in hex")]
+
+
+class KeyPublicationV1(Event):
+    """The service signs with this Ed25519 key from a moment on."""
 
     key_id: KeyId
     public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="32 bytes in hex (RFC 8032)")]
     not_before: Moment
 
 
+class KeyPublication(KeyPublicationV1):
+    """The service signs with this Ed25519 key from a moment on: its tokens, and the seals of its log.
+
+    The first key is the one made with the instance. One that follows another was handed over under the one before it and taken over under
+    itself: both have signed `vekha-key/1`, the service, both public keys and `not_before`, a line each.
+    """
+
+    follows: KeyId | None
+    handed_over: Signature | None
+    taken_over: Signature | None
+
+
 class KeyRetirement(Event):
-    """What this key has signed is believed up to a moment and no longer: by then its last token has expired."""
+    """The tokens that this key has signed are believed up to a moment and no longer: by then the last one has expired.
+
+    Of seals it has signed those of what was recorded up to that moment.
+    """
 
     key_id: KeyId
     not_after: Moment
@@ -33,6 +51,10 @@ class KeyRetirement(Event):
 
 def _key_events(service: str) -> tuple[type[KeyPublication], type[KeyRetirement]]:
     @event(f"{service}.key-published.v1")
+    class KeyPublishedV1(KeyPublicationV1):  # pyright: ignore[reportUnusedClass] -- the registry holds it
+        __doc__ = KeyPublicationV1.__doc__
+
+    @event(f"{service}.key-published.v2")
     class KeyPublished(KeyPublication):
         __doc__ = KeyPublication.__doc__
 
@@ -40,7 +62,12 @@ def _key_events(service: str) -> tuple[type[KeyPublication], type[KeyRetirement]
     class KeyRetired(KeyRetirement):
         __doc__ = KeyRetirement.__doc__
 
+    upcast(f"{service}.key-published.v1", f"{service}.key-published.v2")(_of_nobody)
     return KeyPublished, KeyRetired
+
+
+def _of_nobody(data: dict[str, Any]) -> dict[str, Any]:
+    return data | {"follows": None, "handed_over": None, "taken_over": None}
 
 
 KEY_EVENTS = {service: _key_events(service) for service in SERVICES}

@@ -23,7 +23,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateSchema
 
-from eventkit import log
+from eventkit import log, seals
 
 _BUSY_TIMEOUT_S = 30
 _SCRUB_TIMEOUT_MS = 2_000
@@ -56,6 +56,7 @@ class Database:
             if not self.is_sqlite:  # there whoever writes is alone; here two would both find a table missing, and one fail to make it
                 connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
             log.create(connection, self.service)
+            seals.create(connection)
             for tables in self._tables:
                 tables.create_all(connection)
 

@@ -23,6 +23,8 @@ P = TypeVar("P", bound=Reply)
 Q = TypeVar("Q", bound=Request)
 
 START = "2015-08-17T09:00:00+03:00"
+BEGUN = 1
+"""The position of each log's first event, its service's key: what a test records comes behind it."""
 
 
 class System:

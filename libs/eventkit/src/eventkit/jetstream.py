@@ -139,6 +139,11 @@ class JetStream:
             return None
         return _stored(stream, message)[1:]
 
+    async def last_message(self, stream: str, subject: str) -> BusMessage | None:
+        """The last message of a subject; None where there is none."""
+        message = await self._request(f"$JS.API.DIRECT.GET.{stream}", {"last_by_subj": subject})
+        return None if _status(message) == "404" else _stored(stream, message)
+
     async def first_at_or_after(self, stream: str, sequence: int) -> int | None:
         """The first sequence from here on that the stream can read; None beyond its end."""
         found = None

@@ -337,6 +337,14 @@ def read(connection: Connection, after: int, limit: int) -> list[tuple[int, str,
     return rows
 
 
+def hash_at(connection: Connection, position: int) -> bytes:
+    """The chain's hash at a position, as the log's column says."""
+    if position == 0:
+        begun = connection.execute(select(head_table.c.service, head_table.c.log_id)).one()
+        return genesis(begun.service, begun.log_id)
+    return bytes(connection.execute(select(log_table.c.hash).where(log_table.c.position == position)).scalar_one())
+
+
 def position_known_at(connection: Connection, recorded_at: str) -> int:
     """The last position whose recorded_at is not after the given moment (`rfc3339` text); 0 where there is none."""
 

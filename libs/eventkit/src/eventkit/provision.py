@@ -32,7 +32,16 @@ class BusStream:
         return f"evt.{self.service}.>"
 
 
+@dataclass(frozen=True)
+class SealStream:
+    """The bus stream of the seals that all services keep of their logs."""
+
+    name: str = "SEALS"
+    subjects: str = "seal.*.kept"
+
+
 BUS_STREAMS = tuple(BusStream(service) for service in SERVICES)
+SEALS = SealStream()
 
 
 class ProvisionedDifferently(BusError):
@@ -40,7 +49,11 @@ class ProvisionedDifferently(BusError):
 
 
 async def provision(
-    nc: Client, streams: Iterable[BusStream] = BUS_STREAMS, durables: Iterable[tuple[str, str]] = (), *, replicas: int = 1
+    nc: Client,
+    streams: Iterable[BusStream | SealStream] = (*BUS_STREAMS, SEALS),
+    durables: Iterable[tuple[str, str]] = (),
+    *,
+    replicas: int = 1,
 ) -> None:
     """Make what is missing of `streams` and of `durables` (pairs of stream and consumer name), and check what is there.
 
@@ -64,7 +77,7 @@ async def provision(
         _compare(f"Consumer {durable} of stream {stream_name}", wanted, found["config"])
 
 
-def _stream_configuration(stream: BusStream, replicas: int) -> dict[str, Any]:
+def _stream_configuration(stream: BusStream | SealStream, replicas: int) -> dict[str, Any]:
     return {
         "name": stream.name,
         "subjects": [stream.subjects],

@@ -48,9 +48,9 @@ class RelayState(StrEnum):
 
 @dataclass(frozen=True)
 class Quarantine:
-    """From `position` on the log holds less than its stream or a reader of it, or something else."""
+    """From `position` on the log holds less than its stream or a reader of it, or something else than it held."""
 
-    reason: Literal["stream-ahead", "stream-differs", "reader-ahead", "reader-differs"]
+    reason: Literal["stream-ahead", "stream-differs", "reader-ahead", "reader-differs", "log-differs"]
     position: int
     text: str
 

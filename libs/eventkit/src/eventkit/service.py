@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.client import Client
 from pydantic import SecretStr
 from sqlalchemy import Connection, MetaData, select
@@ -35,10 +36,11 @@ from eventkit.database import Database
 from eventkit.decider import Refused
 from eventkit.event import Origin, decode, rfc3339
 from eventkit.jetstream import BusMessage
-from eventkit.keys import KEYS, KeyRing, Rotate
+from eventkit.keys import KEYS, Begin, KeyRing, rotation
 from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, last_read, parked_table, sha256
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.relay import Quarantine, Relay
+from eventkit.sealing import Sealer
 from eventkit.secrets import Secrets, key_id
 from eventkit.store import Carried, CommandKey, Quarantined, Store, Transaction
 from eventkit.tasks import ended
@@ -53,6 +55,7 @@ LEFT_TERM_DAYS = 30
 _KEYS_POLL_S = 30.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
+_SEALING_TIMEOUT_S = 2.0  # at the end
 _READERS_TIMEOUT_S = 2.0  # a service that hangs cannot keep the others from appending
 
 Q = TypeVar("Q", bound=Request)
@@ -124,6 +127,7 @@ class _Running:
     nc: Client
     server: CallServer
     relay: Relay
+    sealer: Sealer
     tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
 
@@ -153,6 +157,7 @@ class Service:
         self._contradicted: str | None = None  # what the bus stream, or a reader, holds against the log
         self._own_tokens: dict[tuple[str, str | None], tuple[str, float]] = {}
         self._rotating = asyncio.Lock()
+        self._key_in_use: Ed25519PrivateKey | None = None
         self._holdings: list[Holding] = []
         self._answer_operations()
 
@@ -305,8 +310,9 @@ class Service:
         keys = KeyRing(self.tokens, nc)
         self.answering.learn_keys = keys.refresh
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
+        sealer = Sealer(self.store, nc, self._signing_key, self._quarantined)
         server = CallServer(self.settings.nats_url, self.settings.nats_credential, self.name, self.answering.answer)
-        running = self._running = _Running(nc, server, relay)
+        running = self._running = _Running(nc, server, relay, sealer)
         running.tasks.append(asyncio.create_task(relay.run(), name=f"{self.name}-relay"))
         for projection in self._projections:
             runner = ProjectionRunner(nc, self.database, projection, self._durable(projection), self._ask_owner, self._ask_whether_known)
@@ -339,6 +345,8 @@ class Service:
             await task()
         await self.store.stop()
         if running is not None:
+            if running.sealer.has_begun:
+                await self._seal_the_end(running.sealer)
             await jetstream.disconnect(running.nc)
         self._running = None
         self.runners.clear()
@@ -542,6 +550,33 @@ class Service:
         await asyncio.gather(*(self._hear_readers(service) for service in others))
         if self._contradicted is None:
             self.store.quarantine = None
+            if await self._begin_keys():
+                self._live().tasks.append(asyncio.create_task(self._live().sealer.run(), name=f"{self.name}-seals"))
+
+    async def _begin_keys(self) -> bool:
+        """Publishes the key that was made with the instance, with which a log begins. Answers whether the log knows the key in use."""
+        key = self._signing_key().public_key()
+
+        def work(tx: Transaction) -> bool:
+            tx.decide(KEYS, self.name, Begin(self.name, key, tx.now), school=NO_SCHOOL, happened_on=local_day(tx.now))
+            return key_id(key) in tx.state(KEYS, self.name)
+
+        known = (await self.store.carry_out(work, self.as_itself("first-key").origin)).reply
+        if not known:
+            _log.error("keys.unpublished", service=self.name)
+        return known
+
+    def _signing_key(self) -> Ed25519PrivateKey:
+        if self._key_in_use is None:
+            self._key_in_use = self.secrets.signing_key(self.name)
+        return self._key_in_use
+
+    async def _seal_the_end(self, sealer: Sealer) -> None:
+        try:
+            async with asyncio.timeout(_SEALING_TIMEOUT_S):
+                await sealer.finish()
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the next start seals what is left
+            _log.info("seal.left", service=self.name, **trouble(error))
 
     async def _hear_readers(self, service: str) -> None:
         """Has a service that runs tell what its readers have read of this one's log."""
@@ -593,6 +628,7 @@ class Service:
     def _committed(self) -> None:
         if self._running is not None:
             self._running.relay.wake()
+            self._running.sealer.wake()
 
     async def _quarantined(self, quarantine: Quarantine) -> None:
         self.store.quarantine = self._contradicted = quarantine.text
@@ -638,13 +674,15 @@ class Service:
     ) -> operations.KeyRotated:
         """Publishes the next key, and signs with it once everybody can read that. What is cut off is taken up at the next start."""
         async with self._rotating:
-            old = self.secrets.signing_key(self.name).public_key()
-            new = (await asyncio.to_thread(self.secrets.make_next_signing_key, self.name)).public_key()
+            old = self.secrets.signing_key(self.name)
+            new = await asyncio.to_thread(self.secrets.make_next_signing_key, self.name)
 
             def work(tx: Transaction) -> operations.KeyRotated:
-                tx.decide(KEYS, self.name, Rotate(self.name, old, new, tx.now), school=NO_SCHOOL, happened_on=local_day(tx.now))
-                until = tx.state(KEYS, self.name)[key_id(old)] or rfc3339(tx.now)
-                return operations.KeyRotated(key_id=key_id(new), before=key_id(old), before_until=until)
+                command = rotation(self.name, old, new, tx.now)
+                tx.decide(KEYS, self.name, command, school=NO_SCHOOL, happened_on=local_day(tx.now))
+                before = key_id(command.old)
+                until = tx.state(KEYS, self.name)[before] or rfc3339(tx.now)
+                return operations.KeyRotated(key_id=key_id(command.new), before=before, before_until=until)
 
             committed = await commit(work)
             await self._live().relay.published(committed.position)
@@ -654,7 +692,7 @@ class Service:
 
     def _sign_with_next_key(self) -> None:
         self.secrets.change_signing_key(self.name)
-        key = self.secrets.signing_key(self.name)
+        key = self._key_in_use = self.secrets.signing_key(self.name)
         self.tokens.learn(self.name, key.public_key())
         self.tokens.sign_with(key)
         self._own_tokens.clear()

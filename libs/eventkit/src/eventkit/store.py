@@ -300,6 +300,11 @@ class Store:
         """The last committed position, 0 for an empty log."""
         return (await asyncio.to_thread(self.read_head)).position
 
+    @property
+    def remembered_head(self) -> log.Head | None:
+        """Where the log ended after what was committed here last; None where that is not known for sure."""
+        return self._head
+
     def read_head(self) -> log.Head:
         with self.database.reading() as connection:
             return log.head(connection)

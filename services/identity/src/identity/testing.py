@@ -38,7 +38,7 @@ from contracts.roster import (
 )
 from eventkit.decider import Decider
 from eventkit.event import Origin, Recorded, decode
-from eventkit.harness import System, administrator
+from eventkit.harness import BEGUN, System, administrator
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
 
@@ -69,7 +69,7 @@ class Town:
 
     async def recorded(self) -> list[Recorded]:
         """All that identity has recorded."""
-        return [decode(data) for _, _, data in await self.system.instance.services["identity"].store.read(0, 1000)]
+        return [decode(data) for _, _, data in await self.system.instance.services["identity"].store.read(BEGUN, 1000)]
 
 
 def _record(tx: Transaction, events: Sequence[Event], school: str) -> None:

@@ -19,7 +19,7 @@ from contracts.event import Event
 from contracts.roster import ImportStatus, RollBackStatus, Seat, SeatHolder
 from eventkit.decider import Refused
 from eventkit.event import Recorded, decode
-from eventkit.harness import System, administrator
+from eventkit.harness import BEGUN, System, administrator
 
 ADMINISTRATOR = administrator("school-7")
 
@@ -95,7 +95,7 @@ class School:
         return sorted(f"{card.details.last_name} {card.details.first_name}" for card in cards)
 
     async def recorded(self, service: str = "roster") -> list[Recorded]:
-        return [decode(data) for _, _, data in await self.system.instance.services[service].store.read(0, 100_000)]
+        return [decode(data) for _, _, data in await self.system.instance.services[service].store.read(BEGUN, 100_000)]
 
     async def events(self, kind: type[Event], service: str = "roster") -> list[Any]:
         return [recorded.event() for recorded in await self.recorded(service) if recorded.type == kind.type]
