@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Executable, Row
 
 from consent.erasures import ERASURES, Answer, Cancel, Fall, Schedule, due_on
-from consent.grounds import Ground, due_by, entered_by, ground_of, guardians_of, held_again, next_due
+from consent.grounds import Ground, due_by, entered_by, ground_of, guardians_of, held_again, is_scheduled, next_due
 from consent.projections import Rows, timezone, timezones
 from contracts.erasure import DataCategory, ErasureGround, PersonalDataErased, ServiceName
 from contracts.event import EVENTS, SERVICES
@@ -64,6 +64,10 @@ class Terms:
     async def react(self, event: Recorded) -> None:
         if event.type == "roster.entry-annulled.v1" and event.facts()[1]["event_type"] not in _GIVES_A_GROUND:
             return
+        # Mostly nothing is lost: to see that, it is enough to have read the event. What goes later has an event of its own.
+        await self._service.caught_up({event.service: event.position})
+        if not await self._service.read(lambda connection: self._wanted(_rows(connection), event)):
+            return
         # Whether there is another ground may stand in either record: all that they say by now is read first.
         roster = (await self._service.calls.call(HEAD["roster"], Nothing())).reply.position
         await self._service.caught_up({"roster": roster, "consent": await self._service.store.head()})
@@ -71,21 +75,29 @@ class Terms:
         await self._service.carry_out(caller, lambda tx: self._schedule(tx, event), part="erasure-term")
 
     def _schedule(self, tx: Transaction, event: Recorded) -> None:
-        type_name, fact = event.facts()
-        people, lost = _concerned(tx.rows, fact, type_name)
-        if lost is ErasureGround.REFUSED and fact["supersedes"] is None:
-            return  # nobody had consented: whoever is entered is so on something else
         today = local_day(tx.now, timezone(tx.rows, event.school))
+        for command in self._wanted(tx.rows, event):
+            tx.decide(ERASURES, command.subject, command, school=event.school, happened_on=today)
+
+    def _wanted(self, rows: Rows, event: Recorded) -> list[Schedule]:
+        """The erasures that an event gives reason to schedule, and that are not by then."""
+        type_name, fact = event.facts()
+        people, lost = _concerned(rows, fact, type_name)
+        if lost is ErasureGround.REFUSED and fact["supersedes"] is None:
+            return []  # nobody had consented: whoever is entered is so on something else
         # The day of what never was true is the day on which it was said; that it never was is known since today.
-        day = today if type_name in _NEVER_WAS else date.fromisoformat(event.happenedon)
+        never_was = type_name in _NEVER_WAS
+        day = local_day(self._service.clock.now(), timezone(rows, event.school)) if never_was else date.fromisoformat(event.happenedon)
+        wanted: list[Schedule] = []
         for person in people:
-            found = ground_of(tx.rows, event.school, person)
-            ground = _ground(found, lost)
+            ground = _ground(ground_of(rows, event.school, person), lost)
             if ground is None:
                 continue
-            erasure = f"e-{sha256(f'{event.id}/{person}'.encode()).hexdigest()[:20]}"
-            command = Schedule(erasure, person, ground, due_on(ground, day, self._left_term_days))
-            tx.decide(ERASURES, person, command, school=event.school, happened_on=today)
+            by = due_on(ground, day, self._left_term_days)
+            if not is_scheduled(rows, person, by):
+                erasure = f"e-{sha256(f'{event.id}/{person}'.encode()).hexdigest()[:20]}"
+                wanted.append(Schedule(erasure, person, ground, by))
+        return wanted
 
 
 def _concerned(rows: Rows, fact: Mapping[str, Any], type_name: str) -> tuple[list[str], ErasureGround]:
@@ -163,9 +175,7 @@ _Looked = Sequence[tuple[Row[Any], date, Ground]]
 def _look(connection: Connection, now: datetime) -> tuple[_Looked, _Looked, datetime | None]:
     """The scheduled erasures whose day has come, in the school's time; those that are not wanted any more; when the next one is due."""
 
-    def rows(statement: Executable) -> Sequence[Row[Any]]:
-        return connection.execute(statement).all()
-
+    rows = _rows(connection)
     due: list[tuple[Row[Any], date, Ground]] = []
     held: list[tuple[Row[Any], date, Ground]] = []
     to_come: list[datetime] = []
@@ -216,3 +226,10 @@ class Answers:
 
 def _origin(event: Recorded) -> Origin:
     return Origin(event.actor, event.commandid, event.correlationid)
+
+
+def _rows(connection: Connection) -> Rows:
+    def rows(statement: Executable) -> Sequence[Row[Any]]:
+        return connection.execute(statement).all()
+
+    return rows

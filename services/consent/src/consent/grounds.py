@@ -250,6 +250,12 @@ def guardians_of(rows: Rows, pupil: str) -> list[str]:
     return [row.guardian for row in rows(select(tie_table.c.guardian).where(tie_table.c.pupil == pupil).order_by(tie_table.c.guardian))]
 
 
+def is_scheduled(rows: Rows, person: str, by: date) -> bool:
+    """Whether a person's erasure is scheduled for a day, or an earlier one."""
+    this = (erasure_table.c.person == person) & (erasure_table.c.due_on <= by)
+    return bool(rows(select(erasure_table.c.person).where(this)))
+
+
 def due_by(rows: Rows, day: date) -> Sequence[Row[Any]]:
     """The scheduled erasures that are due on a day or before it, the longest due first."""
     return rows(select(erasure_table).where(erasure_table.c.due_on <= day).order_by(erasure_table.c.due_on, erasure_table.c.person))
