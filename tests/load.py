@@ -22,6 +22,7 @@ from contracts.plan import DeadlineApproaching, ImplementationOrderRegistered, S
 from contracts.roster import PersonName, Position, Seat, SeatHolder, StaffHired
 from eventkit.answering import kept
 from eventkit.calls import Answer
+from notifier.outbox import KEPT
 from tests import record
 from tests.school import SCHOOL, digest
 from vekha.client import Client
@@ -234,7 +235,12 @@ def check_stopped(data: Path, scratch: Path) -> None:
     newest = {fact["person"]: fact["credential"] for _, type_name, fact in facts["identity"] if type_name == CredentialsIssued.type}
     kept = [credential for person, credential in newest.items() if person not in erased["identity"]]
     assert _column(data, "identity", "SELECT credential FROM credential") == Counter(kept)
-    to = [fact for _, type_name, fact in facts["notifier"] if type_name in (MessageQueued.type, LinkQueued.type)]
+    through = date.fromisoformat(max(_column(data, "notifier", "SELECT through FROM written"), default="2015-01-01"))
+    to = [
+        fact
+        for event, type_name, fact in facts["notifier"]
+        if type_name in (MessageQueued.type, LinkQueued.type) and date.fromisoformat(event.happenedon) >= through - KEPT
+    ]
     queued = [fact["message"] for fact in to if fact["recipient"] not in erased["notifier"]]
     assert _column(data, "notifier", "SELECT message FROM outbox") == Counter(queued)
 

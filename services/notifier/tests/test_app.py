@@ -18,11 +18,12 @@ from sqlalchemy import Connection
 
 from contracts import plan, roster
 from contracts.event import AnnulmentReason, Event
-from contracts.notifier import OUTBOX, OutboxQuery, OutboxRow
+from contracts.notifier import OUTBOX, REPORT_BOUNCE, OutboxQuery, OutboxRow, ReportBounce
 from contracts.operations import Nothing
 from eventkit.answering import Caller
 from eventkit.clock import local_day
 from eventkit.decider import Decider, Refused
+from eventkit.erasure import Erase
 from eventkit.event import Origin, Recorded, decode
 from eventkit.harness import BEGUN, START, System, director, running
 from eventkit.instance import Build
@@ -31,6 +32,7 @@ from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from notifier import policies, projections, sender
 from notifier.app import build
+from notifier.erasing import ERASED
 from notifier.outbox import outbox_table
 from notifier.sender import MailServer, monitors
 from notifier.testing import post_office, sending_to
@@ -128,6 +130,14 @@ class Town:
 
         await self.system.instance.services[service].store.carry_out(work, Origin("operator", "told", "told"))
         await self.system.settled()
+
+    async def erase(self, person: str) -> None:
+        """Notifier's own event, as its reaction to an order records it."""
+
+        def work(tx: Transaction) -> None:
+            tx.decide(ERASED, person, Erase(person, f"e-{person}", ()), school=SCHOOL, happened_on=DAY)
+
+        await self.system.instance.services["notifier"].store.carry_out(work, Origin("operator", "told", "told"))
 
     async def open_school(self, school: str = SCHOOL, timezone: str = "Europe/Moscow") -> None:
         await self.say(
@@ -254,6 +264,21 @@ async def test_people_are_told_of_their_own_dates_and_an_officer_in_the_same_mes
         assert ([one.step for one in coordinator.notices], len(coordinator.own), len(coordinator.classes)) == ([18], 1, 1)
         assert (rows["p-second"].notices, rows["p-second"].own, [one.people for one in rows["p-second"].classes]) == ((), (), [3])
         assert (rows["p-pupil"].own[0].due, rows["p-pupil"].classes) == (TOMORROW, ())
+
+
+async def test_whoever_was_erased_is_told_nothing_though_roster_still_says_that_they_hold_an_office(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = tuple(plan.PersonDue(step=19, person=person, due=TOMORROW, working_days=0) for person in ("p-first", "p-pupil"))
+    monkeypatch.setitem(PEOPLE_DUE, TOMORROW, plan.PeopleDue(near=near, overdue=()))
+    async with town(tmp_path) as here:
+        await here.say("roster", roster.CoordinatorAppointed(person="p-first"))
+        await here.erase("p-first")
+        await here.tell(APPROACHING)
+        assert await here.told() == [("18.08", "p-director", [("deadline-approaching", 18)]), ("18.08", "p-pupil", [])]
+        await here.erase("p-director")
+        await here.tell(approaching(18, date(2015, 8, 19)), on=date(2015, 8, 19))
+        assert [row.day for row in await here.outbox()] == [TOMORROW, TOMORROW]
 
 
 async def test_an_appointment_that_was_annulled_never_was_and_neither_was_a_dismissal(tmp_path: Path) -> None:
@@ -526,6 +551,24 @@ async def test_a_mail_server_that_there_is_after_weeks_gets_nothing_that_is_old(
         assert office.asked == 1
 
 
+async def test_ninety_days_after_its_day_a_message_leaves_the_outbox_and_stays_in_the_record(tmp_path: Path) -> None:
+    async with post_office() as office, town(tmp_path, sending_to(office.url)) as here:
+        await here.tell(APPROACHING)
+        (row,) = await here.become("accepted")
+        later = date(2015, 8, 19)
+        await here.tell(approaching(18, later), on=later)
+        await here.become("accepted", "accepted")
+        await here.morning(TOMORROW + timedelta(days=90))
+        assert await here.states() == ["accepted", "accepted"]
+        await here.morning(TOMORROW + timedelta(days=91))
+        assert [row.day for row in await here.outbox()] == [later]
+        queued = [one.facts()[1]["message"] for one in await here.recorded() if one.type == "notifier.message-queued.v2"]
+        assert row.message in queued
+        assert len(queued) == 2
+        with pytest.raises(Refused, match=r"^message\.unknown.*90 days"):
+            await here.system.call(REPORT_BOUNCE, ReportBounce(message=row.message, status=550))
+
+
 async def test_each_person_gets_a_mail_alone_and_the_outcome_is_recorded(tmp_path: Path) -> None:
     async with post_office() as office, town(tmp_path, sending_to(office.url)) as here:
         await here.say("roster", roster.CoordinatorAppointed(person="p-first"), roster.CoordinatorAppointed(person="p-second"))
@@ -586,10 +629,9 @@ async def test_a_connection_lost_after_the_text_leaves_the_message_ambiguous_and
     monkeypatch.setattr(sender, "FIRST_DELAY_S", 0.01)
     async with post_office() as office:
         async with town(tmp_path, sending_to(office.url)) as here:
-            office.aborts = True
+            office.aborts = 1  # not "until it is ambiguous": it is so before the text goes out
             await here.tell(APPROACHING)
             await here.become("ambiguous")
-            office.aborts = False
             await here.tell(COMPLETED, on=date(2015, 8, 19))
             await here.become("ambiguous", "accepted")
         async with town(tmp_path, sending_to(office.url), on=date(2015, 8, 19)) as here:

@@ -199,7 +199,7 @@ async def test_a_text_that_the_server_will_not_have_yet_goes_out_later_with_the_
 
 
 async def test_a_connection_lost_after_the_text_leaves_it_open_and_the_postmasters_report_closes_it(town: Town) -> None:
-    town.office.aborts = True
+    town.office.aborts = 1
     await town.prepares()
     await town.become("ambiguous")
     assert town.told == []

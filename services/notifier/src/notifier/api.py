@@ -15,11 +15,12 @@ from contracts.plan import NOTICES_AHEAD, NoticesAhead, NoticesAheadQuery
 from eventkit.answering import Caller
 from eventkit.clock import DEFAULT_ZONE
 from eventkit.decider import Refused
+from eventkit.erasure import without_forgotten
 from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from notifier.domain.message import MESSAGES, Return
 from notifier.domain.telling import MINISTRY_TOLD_WD, MUNICIPALITY_TOLD_WD, Announcement, Officers, current, in_school
-from notifier.outbox import contents, outbox_table, returned
+from notifier.outbox import KEPT, contents, outbox_table, returned
 from notifier.policies import MINISTRY, last_told, untold, untold_to_managers
 from notifier.projections import Rows, officers, place
 
@@ -35,7 +36,7 @@ def register(service: Service) -> None:
     def report_bounce(request: notifier.ReportBounce, tx: Transaction, caller: Caller) -> notifier.BounceReported:
         found = tx.rows(select(outbox_table).where(outbox_table.c.message == request.message))
         if not found:
-            raise Refused("message.unknown", f"No message {request.message} was sent from here.")
+            raise Refused("message.unknown", f"No message {request.message} was sent from here in the last {KEPT.days} days.")
         (row,) = found
         zone = DEFAULT_ZONE if row.school == NO_SCHOOL else place(tx.rows, row.school).timezone
         day = happened_on(request.happened_on, tx.now, zone)
@@ -60,7 +61,7 @@ def register(service: Service) -> None:
             first = last_told(now, school.timezone) + _DAY
             waiting = untold(rows, request.school, first)
             managers = untold_to_managers(rows, request.school, school.municipality, first)
-            holders = officers(rows, request.school)
+            holders: Officers = {office: without_forgotten(connection, people) for office, people in officers(rows, request.school).items()}
             return notifier.Preview(messages=_preview(first, waiting, managers, _foreseen(ahead), school.municipality, holders))
 
         return await service.read(answer)

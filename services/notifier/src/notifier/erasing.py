@@ -1,4 +1,4 @@
-"""What notifier forgets with a person: the messages to the person. Addresses it never kept."""
+"""What notifier forgets with a person: the messages to the person, and that there are any to write. Addresses it never kept."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import MetaData
 
-from contracts.erasure import DataCategory
-from eventkit.erasure import Forgotten, Holder, Write, delete_rows, tables_of_people
+from contracts.erasure import DataCategory, NotifierDataErased
+from eventkit.erasure import Forgotten, Holder, Write, delete_rows, erased, tables_of_people
+
+ERASED = erased(NotifierDataErased)
 
 
 class Recipients(Holder):

@@ -17,6 +17,7 @@ from eventkit.event import Origin, Recorded
 from eventkit.service import Service
 from eventkit.store import Transaction
 from notifier.domain.message import MESSAGES, Message, QueueLink, link_message_id
+from notifier.erasing import ERASED
 from notifier.outbox import link_queued
 from notifier.projections import place
 
@@ -41,6 +42,8 @@ class QueueLinks:
 def _queue(tx: Transaction, event: Recorded) -> None:
     _, fact = event.facts()
     person, credential = fact["person"], fact["credential"]
+    if tx.state(ERASED, person):
+        return
     day = local_day(tx.now, place(tx.rows, event.school).timezone)  # of the mail, whenever the link was issued
     message = QueueLink(link_message_id(event.school, person, credential), person, credential)
     if tx.decide(MESSAGES, message.message, message, school=event.school, happened_on=day):

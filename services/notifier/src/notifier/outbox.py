@@ -1,23 +1,45 @@
 """The outbox: every message that was queued, and how far it has come. Ids alone; text and address are made when it is sent.
 
 A row appears in the transaction of its MessageQueued. Only `queued` rows are ever sent. A row is called `ambiguous` before the text goes
-out and stays so unless the mail server says what it did: whatever dies in between, no message goes out twice.
+out and stays so unless the mail server says what it did: whatever dies in between, no message goes out twice. After `KEPT` a row goes: what
+was told whom, and what became of it, stands in the record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Column, Connection, Date, Index, Insert, Integer, MetaData, Row, Table, Text, Update, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Date,
+    Delete,
+    Index,
+    Insert,
+    Integer,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    Update,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from notifier.domain.message import Contents, Queue, QueueLink
 
 State = Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed", "expired", "lost"]
 """`unaddressed`: nobody knows an address of the recipient. `expired`: it was too old already when the sender was started. `lost`: nobody is
 told any more the link that it was to take along."""
+
+KEPT: Final = timedelta(days=90)
+"""How long after its day a message stands in the outbox, whatever became of it. No mail server tries for so long, and no return is
+reported so late."""
 
 LINK: Final = "activation-link"
 """The template of a message that takes a link to its owner: that and nothing else."""
@@ -39,6 +61,7 @@ outbox_table = Table(
     Column("attempts", Integer, nullable=False),
 )
 Index("outbox_school", outbox_table.c.school, outbox_table.c.number)
+Index("outbox_day", outbox_table.c.day)
 Index("outbox_state", outbox_table.c.state, outbox_table.c.attempts, outbox_table.c.number)
 
 _contents = TypeAdapter(Contents)
@@ -97,3 +120,8 @@ def expire(before: date) -> Update:
     """Gives up what was never sent of the days before one."""
     table = outbox_table
     return update(table).where(table.c.state == "queued", table.c.day < before).values(state="expired")
+
+
+def forget(before: date) -> Delete:
+    """Deletes the messages of the days before one."""
+    return delete(outbox_table).where(outbox_table.c.day < before)

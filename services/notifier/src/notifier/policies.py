@@ -7,7 +7,7 @@ record (a projection, a database) knows from it what was told. Sending is the se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,16 +29,19 @@ from eventkit.telemetry import trouble
 from notifier.domain.message import MESSAGES, Contents, Queue, message_id
 from notifier.domain.telling import (
     LATEST,
+    LATEST_FOR_THE_MINISTRY,
     MINISTRY_TOLD_WD,
     MUNICIPALITY_TOLD_WD,
     Announcement,
+    Officers,
     SchoolOverdue,
     counted,
     current,
     in_school,
     of_people,
 )
-from notifier.outbox import queued
+from notifier.erasing import ERASED
+from notifier.outbox import KEPT, forget, queued
 from notifier.projections import (
     Rows,
     adopted_table,
@@ -68,7 +71,6 @@ MINISTRY = "ministry"
 NOBODY_DUE = PeopleDue(near=(), overdue=())
 _DAY = timedelta(days=1)
 _MONDAY = 0
-_LATEST_FOR_THE_MINISTRY = 3 * LATEST  # its digests are weekly, and one may be missed
 
 _log = structlog.get_logger(__name__)
 
@@ -189,6 +191,8 @@ class DailyMessages:
             table = written_table
             if connection.execute(update(table).where(table.c.timezone == zone).values(through=through)).rowcount == 0:
                 connection.execute(insert(table).values(timezone=zone, through=through, begun=self._begun))
+            if zone == DEFAULT_ZONE:
+                connection.execute(forget(through - KEPT))
 
         await self._service.write(write)
         self._through[zone] = through
@@ -214,14 +218,19 @@ def tell_school(tx: Transaction, school: str, day: date, begun: int, people: Peo
         return 0
     rows = tx.rows(_pending(school, since, day))
     read_to = rows[-1].position if rows else since
-    holders = officers(tx.rows, school)
+    holders: Officers = {office: _not_erased(tx, held_by) for office, held_by in officers(tx.rows, school).items()}
     notices = in_school(current(announced(rows), day), holders)
     own, classes = of_people(people, holders, class_teachers(tx.rows, school))
-    told = list(dict.fromkeys([*notices, *classes, *own]))
+    told = _not_erased(tx, dict.fromkeys([*notices, *classes, *own]))
     for person in told:
         contents = Contents(notices.get(person, ()), own.get(person, ()), classes.get(person, ()))
         _queue(tx, school, Queue(message_id(school, person, day), person, "daily", day, read_to, contents))
     return len(told)
+
+
+def _not_erased(tx: Transaction, people: Iterable[str]) -> list[str]:
+    """Whoever was erased may hold an office still, as far as roster's record says: nobody is written to under that id any more."""
+    return [person for person in people if not tx.state(ERASED, person)]
 
 
 def tell_municipality(tx: Transaction, code: str, day: date, begun: int) -> int:
@@ -229,7 +238,7 @@ def tell_municipality(tx: Transaction, code: str, day: date, begun: int) -> int:
 
 
 def tell_ministry(tx: Transaction, day: date, begun: int) -> int:
-    return _tell_manager(tx, "ministry-digest", MINISTRY, day, begun, _overdue(MINISTRY_TOLD_WD, day - _LATEST_FOR_THE_MINISTRY))
+    return _tell_manager(tx, "ministry-digest", MINISTRY, day, begun, _overdue(MINISTRY_TOLD_WD, day - LATEST_FOR_THE_MINISTRY))
 
 
 def _tell_manager(tx: Transaction, template: Template, recipient: str, day: date, begun: int, overdue: Select[Any, Any, Any, Any]) -> int:
@@ -272,7 +281,7 @@ def untold_to_managers(rows: Rows, school: str, municipality: str, day: date) ->
     found: dict[Template, list[Announcement]] = {}
     waiting: tuple[tuple[Template, str, int, date], ...] = (
         ("municipality-digest", municipality, MUNICIPALITY_TOLD_WD, day - LATEST),
-        ("ministry-digest", MINISTRY, MINISTRY_TOLD_WD, day - _LATEST_FOR_THE_MINISTRY),
+        ("ministry-digest", MINISTRY, MINISTRY_TOLD_WD, day - LATEST_FOR_THE_MINISTRY),
     )
     for template, recipient, working_days, recorded_from in waiting:
         table = announcement_table

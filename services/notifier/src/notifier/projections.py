@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    func,
     insert,
     select,
     update,
@@ -34,7 +35,7 @@ from contracts.roster import Position
 from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.event import Recorded, moment
-from notifier.domain.telling import Announcement, Office
+from notifier.domain.telling import KEPT, Announcement, Office
 
 metadata = MetaData()
 
@@ -78,6 +79,7 @@ announcement_table = Table(
     Column("corrects", Text),
 )
 Index("announcement_school", announcement_table.c.school, announcement_table.c.position)
+Index("announcement_recorded_on", announcement_table.c.recorded_on)
 
 adopted_table = Table(
     "adopted",
@@ -144,6 +146,8 @@ class Schools:
                     _of_plan(connection, event)
                 case _:
                     _of_ourselves(connection, event)
+        if any(event.service == "plan" for event in events):
+            _forget_announcements(connection)
 
 
 def _of_roster(connection: Connection, event: Recorded) -> None:
@@ -214,6 +218,14 @@ def _of_plan(connection: Connection, event: Recorded) -> None:
             corrects=fact.get("corrects"),
         )
     )
+
+
+def _forget_announcements(connection: Connection) -> None:
+    """Deletes what is over: by the newest announcement, so that in every rebuild the same are left."""
+    recorded_on = announcement_table.c.recorded_on
+    newest = connection.execute(select(func.max(recorded_on))).scalar()
+    if newest is not None:
+        connection.execute(delete(announcement_table).where(recorded_on < newest - KEPT))
 
 
 def _of_ourselves(connection: Connection, event: Recorded) -> None:

@@ -247,7 +247,7 @@ class Sender:
         try:
             card = (await self._service.calls.call(PERSON, PersonQuery(school=row.school, person=row.recipient))).reply
         except Refused as refused:
-            if refused.code == "person.unknown":
+            if refused.code in ("person.unknown", "person.erased"):
                 return ""
             raise
         return card.details.email

@@ -17,14 +17,15 @@ from notifier.app import build
 
 @dataclass
 class PostOffice:
-    """A mail server. `answers` are given one after another for each text, then everything is taken."""
+    """A mail server. `answers` are given one after another for each text, then everything is taken; of the next `aborts` texts that are
+    taken the connection is lost before it can say so."""
 
     port: int = 0
     mails: list[tuple[list[str], bytes]] = field(default_factory=list[tuple[list[str], bytes]])
     answers: list[str] = field(default_factory=list[str])
     asked: int = 0
     unknown: set[str] = field(default_factory=set[str])
-    aborts: bool = False
+    aborts: int = 0
 
     @property
     def url(self) -> str:
@@ -44,6 +45,7 @@ class PostOffice:
             raise TypeError("the text of a mail is bytes")
         self.mails.append((list(envelope.rcpt_tos), envelope.content))
         if self.aborts and isinstance(server.transport, asyncio.Transport):
+            self.aborts -= 1
             server.transport.abort()
         return "250 OK"
 

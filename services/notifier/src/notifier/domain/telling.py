@@ -30,6 +30,12 @@ MOST_LISTED: Final = 50
 LATEST: Final = timedelta(days=7)
 """What nobody could be told for so long is told to nobody any more."""
 
+LATEST_FOR_THE_MINISTRY: Final = 3 * LATEST
+"""The same of its digests: they are weekly, and one may be missed."""
+
+KEPT: Final = LATEST_FOR_THE_MINISTRY + LATEST
+"""How long an announcement is kept once later ones have come: longer than anybody may still be told of it."""
+
 
 @dataclass(frozen=True)
 class Announcement:
