@@ -8,7 +8,7 @@ READY     := .venv/.ready
 # A suite that is still empty is no failure: pytest then exits with 5.
 SUITE = .venv/bin/pytest -m $@ || test $$? -eq 5
 
-.PHONY: demo test check lint-fix slow faults containers bench lock clean
+.PHONY: demo test check lint-fix slow faults containers bench lock clean secrets
 
 demo: $(READY)        # a real school walks through its plan
 	@.venv/bin/vekha demo
@@ -44,6 +44,11 @@ lock:                 # resolve every pyproject.toml into requirements.lock
 	UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true .venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-annotate $(PROJECTS) --group dev \
 	    $(shell sed -n 's/^name = "\(.*\)"/--no-emit-package \1/p' $(PROJECTS)) --output-file requirements.lock
+
+# Who is not root runs the containers as who they are: nobody else may read their files.
+secrets: $(READY)     # make the secrets of a deployment with containers, once, in deploy/secrets
+	@.venv/bin/vekha deploy secrets $(if $(filter 0,$(shell id -u)),--owner 10001:10001)
+	@test "$$(id -u)" = 0 || printf 'VEKHA_USER=%s:%s\n' "$$(id -u)" "$$(id -g)" >>.env
 
 clean:                # leave only what is in the repository; the demo's data folder and .vekha stay
 	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -13,9 +13,9 @@ from contracts.roster import DOSSIER, JOURNAL, PEOPLE, PERSON, JournalQuery, Peo
 from tests import private_tables
 from tests.conftest import Lived, instance
 from tests.school import SCHOOL
+from vekha.builds import BUILDS
 from vekha.client import Client
 from vekha.failures import Failure
-from vekha.launcher import BUILDS
 
 TOLD_OTHERWISE = {"roster.journal": "the dossier tells the readings by themselves"}
 

@@ -29,9 +29,9 @@ from tests import private_tables, record
 from tests.conftest import Lived, boards, instance
 from tests.load import check_stopped
 from tests.school import SCHOOL
+from vekha.builds import BUILDS
 from vekha.client import Client
 from vekha.failures import Failure
-from vekha.launcher import BUILDS
 from vekha.testing import Vekha
 
 DIRECTOR = f"director:{SCHOOL}"

@@ -28,9 +28,10 @@ from contracts.roster import HireStaff, OpenSchool, PersonName, Position
 from eventkit.clock import ManualClock
 from eventkit.database import sqlite_url
 from eventkit.decider import Refused
+from eventkit.environment import SignOn
 from eventkit.event import decode
 from eventkit.harness import BEGUN, System, running
-from eventkit.service import Service, Settings, SignOn
+from eventkit.service import Service, Settings
 from identity import app as identity_app
 from identity.openid import Provider as Client
 from identity.openid import challenge

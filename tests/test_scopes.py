@@ -29,7 +29,7 @@ from eventkit.event import decode
 from eventkit.harness import System, administrator, director, running
 from eventkit.tokens import Actor
 from tests.bodies import body
-from vekha.launcher import BUILDS
+from vekha.builds import BUILDS
 
 START = date(2015, 8, 17)
 _YEAR = "2015/2016"

@@ -25,7 +25,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from pydantic import SecretStr
 
@@ -69,20 +69,34 @@ class SecretUnusable(BrokerError):
 
 @dataclass(frozen=True)
 class Credential:
-    """What a client of the server shows: a user's name and the password that its secret file holds."""
+    """What a client of the server shows: a user's name and password, or the seed of an nkey with which it signs.
+
+    On a server where each service has an account of its own, `own_stream` is the bus stream of the account, and `inbox` the prefix under
+    which this user alone hears answers.
+    """
 
     password: SecretStr
     user: str = USER
+    is_seed: bool = False
+    own_stream: str | None = None
+    inbox: str = "_INBOX"
 
     @classmethod
-    def read(cls, secret_file: Path) -> Self:
+    def read(cls, secret_file: Path, *, own_stream: str | None = None, inbox: str = "_INBOX") -> Self:
         try:
-            password = secret_file.read_text(encoding="ascii").strip()
+            secret = secret_file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SecretUnusable(f"{secret_file} cannot be read: {error}. Put the file back from its backup.") from error
-        if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", password):
+        if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", secret):
             raise SecretUnusable(f"{secret_file} must hold one line of 16 to 128 letters, digits, '-' and '_'.")
-        return cls(SecretStr(password))
+        return cls(SecretStr(secret), is_seed=re.fullmatch(r"SU[A-Z2-7]{56}", secret) is not None, own_stream=own_stream, inbox=inbox)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What nats-py is told of it."""
+        shown = self.password.get_secret_value()
+        shows = {"nkeys_seed_str": shown} if self.is_seed else {"user": self.user, "password": shown}
+        return {**shows, "inbox_prefix": self.inbox.encode()}
 
 
 class EmbeddedBroker:

@@ -16,7 +16,7 @@ from typing import cast
 import structlog
 from faststream import AckPolicy
 from faststream.nats import NatsBroker, NatsMessage
-from faststream.security import SASLPlaintext
+from faststream.nats.security import NatsNKey, NatsSecurity, NatsUserPassword
 from nats import errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -52,7 +52,8 @@ class CallServer:
         self._room = asyncio.Semaphore(_MAX_CALLS_AT_ONCE)
         self._broker = NatsBroker(
             url,
-            security=SASLPlaintext(username=credential.user, password=credential.password.get_secret_value(), use_ssl=False),
+            security=_security(credential),
+            inbox_prefix=credential.inbox,
             name=f"{service}-calls",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
@@ -115,6 +116,11 @@ class CallServer:
 
     async def _troubled(self, error: Exception) -> None:
         _log.warning("bus.connection-trouble", **told(error))
+
+
+def _security(credential: Credential) -> NatsSecurity:
+    shown = credential.password.get_secret_value()
+    return NatsNKey.from_seed(shown) if credential.is_seed else NatsUserPassword(credential.user, shown)
 
 
 async def _verbatim(message: NatsMessage) -> NatsMessage:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -157,7 +157,8 @@ class Apart(Database):
         with self.writing() as connection:
             if not self.is_sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
-                connection.execute(CreateSchema(self._schema, if_not_exists=True))
+                if not inspect(connection).has_schema(self._schema):  # who may not make one may ask
+                    connection.execute(CreateSchema(self._schema))
             for tables in self._tables:
                 tables.create_all(connection)
 

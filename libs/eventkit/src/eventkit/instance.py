@@ -24,11 +24,12 @@ from eventkit.bus import CallServer
 from eventkit.calls import CallReply, CallRequest, Calls
 from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, start_of_day
 from eventkit.decider import Refused
+from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import rfc3339
 from eventkit.keys import KeyRing
 from eventkit.provision import provision
 from eventkit.secrets import OPERATOR, Secrets
-from eventkit.service import LEFT_TERM_DAYS, Service, Settings, SignOn
+from eventkit.service import Service, Settings
 from eventkit.tokens import Actor, Tokens
 
 _SETTLE_TIMEOUT_S = 60.0

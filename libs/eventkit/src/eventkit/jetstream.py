@@ -72,6 +72,10 @@ class StreamGap(BusError):
 
 
 class _Connection(Client):
+    """nats-py's client. `own_stream` is the bus stream of its account, on a server where each service has an account of its own."""
+
+    own_stream: str | None = None
+
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         # Every event carries the one header that it was published with. Nobody reads it there, and taking it apart is a quarter of reading.
         if headers and headers.startswith(_PUBLISHED_WITH) and headers.find(b"\r\n", len(_PUBLISHED_WITH)) == len(headers) - 4:
@@ -86,10 +90,10 @@ async def connect(url: str, credential: Credential, *, name: str, closed: Callab
         _log.warning("bus.connection-trouble", connection=name, **told(error))
 
     nc = _Connection()
+    nc.own_stream = credential.own_stream
     await nc.connect(
         url,
-        user=credential.user,
-        password=credential.password.get_secret_value(),
+        **credential.options,
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=cast("int", 0.25),  # seconds; the annotation says int, the client only ever sleeps for it
@@ -114,6 +118,18 @@ def told(error: Exception) -> dict[str, str]:
     return {"error": type(error).__name__} | ({} if code is None else {"code": code})
 
 
+def api_subject(nc: Client, verb: str) -> str:
+    """Where JetStream is asked something: `CONSUMER.INFO.<stream>.<durable>` and the like.
+
+    A stream of another account is asked as that account exports it, under `JS.<stream>.API` (`accounts`): within an account `$JS.API` is
+    its own JetStream's.
+    """
+    tokens = verb.split(".")
+    stream = tokens[3] if verb.startswith("CONSUMER.MSG.NEXT.") else tokens[2]
+    own_stream = nc.own_stream if isinstance(nc, _Connection) else None
+    return f"$JS.API.{verb}" if own_stream in (None, stream) else f"JS.{stream}.API.{verb}"
+
+
 class JetStream:
     """Questions to the JetStream API, each one round trip."""
 
@@ -123,7 +139,7 @@ class JetStream:
 
     async def ask(self, verb: str, body: object = None) -> dict[str, Any]:
         """The answer to `$JS.API.<verb>`; an error in it is raised."""
-        answer = _decode((await self._request(f"$JS.API.{verb}", body)).data)
+        answer = _decode((await self._request(api_subject(self.nc, verb), body)).data)
         if error := answer.get("error"):
             raise _as_error(verb, error)
         return answer
@@ -134,7 +150,7 @@ class JetStream:
 
     async def get_message(self, stream: str, sequence: int) -> tuple[str, bytes] | None:
         """Subject and bytes at this sequence; None if the stream holds nothing readable there."""
-        message = await self._request(f"$JS.API.DIRECT.GET.{stream}", {"seq": sequence})
+        message = await self._request(api_subject(self.nc, f"DIRECT.GET.{stream}"), {"seq": sequence})
         if _status(message) == "404":
             return None
         return _stored(stream, message)[1:]
@@ -167,7 +183,7 @@ class JetStream:
                 request: dict[str, Any] = {"seq": first, "batch": wanted, "max_bytes": MAX_REQUEST_BYTES}
                 if subject is not None:
                     request["next_by_subj"] = subject
-                await self.nc.publish(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(request), reply=inbox)
+                await self.nc.publish(api_subject(self.nc, f"DIRECT.GET.{stream}"), msgspec.json.encode(request), reply=inbox)
                 messages = await self._until_end_of_batch(stream, arrived)
                 if not messages:
                     return
@@ -379,7 +395,7 @@ class _Pull:
         self.lost = ""
         self.jumped_to: int | None = None
         self._nc = nc
-        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._next_subject = api_subject(nc, f"CONSUMER.MSG.NEXT.{stream}.{durable}")
         self._reset_verb = f"CONSUMER.RESET.{stream}.{durable}"
         self._size = size
         self._heartbeat_s = heartbeat_s

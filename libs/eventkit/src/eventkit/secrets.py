@@ -3,6 +3,9 @@
 Everything symmetric is derived from one master key, a key for each purpose; everybody who signs has an Ed25519 key of
 their own. A secret that is missing later stops the start: making a new one in silence would make what the old one
 sealed unreadable.
+
+A service in a process of its own has a folder of its own (`make_apart`): a master key that no other service has, its
+own signing key, and of the others the public ones alone. It may not write there; the key that a rotation makes stands in another folder.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import hashlib
 import hmac
 import os
 import secrets as randomness
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -38,9 +42,11 @@ class SecretMissing(RuntimeError):
 class Secrets:
     """Reads an instance's secrets from its folder; `make` makes them once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, of: str | None = None, rotated: Path | None = None) -> None:
+        """All of an instance's secrets, or those `of` one service apart. Keys of rotations stand there too, or in the folder `rotated`."""
         self.folder = folder
-        missing = [name for name in _names() if not (folder / name).is_file()]
+        self._rotated = rotated or folder
+        missing = [name for name in (_names() if of is None else _names_apart(of)) if not (folder / name).is_file()]
         if missing:
             raise SecretMissing(f"{folder} lacks {', '.join(missing)}. Put the file back from where the instance's secrets are kept.")
         self._master = SecretBytes(_key(folder / _MASTER))
@@ -55,6 +61,26 @@ class Secrets:
         for issuer in ISSUERS:
             _write(folder / _signing(issuer), _raw(Ed25519PrivateKey.generate()))
         return cls(folder)
+
+    @staticmethod
+    def make_apart(folders: Mapping[str, Path]) -> None:
+        """Makes the secrets of services apart, each in its own folder. Raises FileExistsError where there are some already.
+
+        The operator's folder holds a signing key and no master key: it seals nothing.
+        """
+        keys = {issuer: Ed25519PrivateKey.generate() for issuer in folders}
+        for issuer, folder in folders.items():
+            folder.mkdir(mode=0o700, parents=True)
+            if issuer != OPERATOR:
+                _write(folder / _MASTER, randomness.token_bytes(_KEY_BYTES))
+            _write(folder / _signing(issuer), _raw(keys[issuer]))
+            for other in folders:
+                _write(folder / _public(other), public_bytes(keys[other].public_key()))
+
+    @staticmethod
+    def key_of(folder: Path, issuer: str) -> Ed25519PrivateKey:
+        """An issuer's signing key, from a folder that holds it."""
+        return Ed25519PrivateKey.from_private_bytes(_key(folder / _signing(issuer)))
 
     def key(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, always the same one in this instance."""
@@ -72,11 +98,12 @@ class Secrets:
         return self.folder / _BROKER
 
     def signing_key(self, issuer: str) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(_key(self.folder / _signing(issuer)))
+        rotated = self._rotated / _signing(issuer)
+        return Ed25519PrivateKey.from_private_bytes(_key(rotated if rotated.is_file() else self.folder / _signing(issuer)))
 
     def next_signing_key(self, issuer: str) -> Ed25519PrivateKey | None:
         """The key that an issuer is about to sign with, where a rotation has made one."""
-        path = self.folder / _next(issuer)
+        path = self._rotated / _next(issuer)
         return Ed25519PrivateKey.from_private_bytes(_key(path)) if path.is_file() else None
 
     def make_next_signing_key(self, issuer: str) -> Ed25519PrivateKey:
@@ -84,19 +111,25 @@ class Secrets:
         if (found := self.next_signing_key(issuer)) is not None:
             return found
         key = Ed25519PrivateKey.generate()
-        unfinished = self.folder / f"{_next(issuer)}.tmp"
+        unfinished = self._rotated / f"{_next(issuer)}.tmp"
         unfinished.unlink(missing_ok=True)
         _write(unfinished, _raw(key))
-        unfinished.replace(self.folder / _next(issuer))
+        unfinished.replace(self._rotated / _next(issuer))
         return key
 
     def change_signing_key(self, issuer: str) -> None:
         """Puts the next key in the place of the one that it follows, which is gone then."""
-        (self.folder / _next(issuer)).replace(self.folder / _signing(issuer))
-        _sync(self.folder)
+        (self._rotated / _next(issuer)).replace(self._rotated / _signing(issuer))
+        _sync(self._rotated)
 
     def public_keys(self) -> dict[str, Ed25519PublicKey]:
-        return {issuer: self.signing_key(issuer).public_key() for issuer in ISSUERS}
+        """By issuer, the key that each began with, or the one that it signs with now where that is known here."""
+        return {issuer: self._public_key(issuer) for issuer in ISSUERS}
+
+    def _public_key(self, issuer: str) -> Ed25519PublicKey:
+        if (self.folder / _signing(issuer)).is_file():
+            return self.signing_key(issuer).public_key()
+        return Ed25519PublicKey.from_public_bytes(_key(self.folder / _public(issuer)))
 
 
 def public_bytes(key: Ed25519PublicKey) -> bytes:
@@ -110,6 +143,14 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 def _names() -> list[str]:
     return [_MASTER, _BROKER, *(_signing(issuer) for issuer in ISSUERS)]
+
+
+def _names_apart(service: str) -> list[str]:
+    return [_MASTER, _signing(service), *(_public(issuer) for issuer in ISSUERS)]
+
+
+def _public(issuer: str) -> str:
+    return f"signing-{issuer}.public"
 
 
 def _signing(issuer: str) -> str:

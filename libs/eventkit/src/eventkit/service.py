@@ -11,7 +11,6 @@ import base64
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -34,6 +33,7 @@ from eventkit.calls import CallFailed, CallReply, CallRequest, Calls
 from eventkit.clock import DEFAULT_ZONE, Clock, local_day
 from eventkit.database import Database
 from eventkit.decider import Refused
+from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import Origin, decode, rfc3339
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KEYS, Begin, KeyRing, rotation
@@ -49,9 +49,6 @@ from eventkit.tokens import Actor, Tokens
 
 _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
 _OWN_TOKEN_LIFETIME_S = 300
-LEFT_TERM_DAYS = 30
-"""How long the data of who has left are kept: 152-ФЗ ст. 21 ч. 4, unless another law or a contract says how long."""
-
 _KEYS_POLL_S = 30.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
@@ -63,16 +60,6 @@ P = TypeVar("P", bound=Reply)
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class SignOn:
-    """A provider of OpenID Connect that says who somebody is, and as whom it knows us. The client's secret stands in a file."""
-
-    issuer: str
-    client_id: str
-    client_secret_file: Path
-    redirect_uri: str
 
 
 @dataclass(frozen=True)
@@ -147,6 +134,7 @@ class Service:
         self._projections: list[Projection] = []
         self.workers: list[ReactionWorker] = []
         self._at_end: list[Callable[[], None]] = []
+        self._makes: list[Callable[[], None]] = []
         self._before_answering: list[Callable[[], None]] = []
         self._at_start: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._at_stop: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -250,6 +238,10 @@ class Service:
         """Runs once the last call is answered: to end what the handlers had begun."""
         self._at_stop.append(task)
 
+    def makes(self, tables: Callable[[], None]) -> None:
+        """Makes tables beside the database's, where they are missing, whenever those are made."""
+        self._makes.append(tables)
+
     def before_answering(self, task: Callable[[], None]) -> None:
         """Is done to the database whenever it is opened, before anything else happens with it."""
         self._before_answering.append(task)
@@ -277,15 +269,21 @@ class Service:
 
     # ---- running ------------------------------------------------------------------------------------------------------
 
+    def make_tables(self) -> None:
+        """Makes what tables are missing. Raises log.NewerSchema."""
+        self.database.create()
+        for projection in self._projections:
+            self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection)
+            checkpointed.create()
+        for makes in self._makes:
+            makes()
+
     async def prepare(self) -> None:
         """Opens the database and makes what is missing there; nothing runs yet. Raises log.NewerSchema."""
         self.answering.check_complete()
 
         def create() -> None:
-            self.database.create()
-            for projection in self._projections:
-                self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection)
-                checkpointed.create()
+            self.make_tables()
             self._end_rotation()
             for task in self._before_answering:
                 task()

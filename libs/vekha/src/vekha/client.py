@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from contracts.call import Call, Reply, Request
 from contracts.event import SERVICES
 from contracts.identity import TOKEN, TokenRequest
 from contracts.operations import HEAD, Nothing
-from eventkit import jetstream
+from eventkit import accounts, jetstream
 from eventkit.broker import Credential
 from eventkit.calls import Answer, CallReply, Calls
 from eventkit.decider import Refused
@@ -156,6 +156,8 @@ async def connected(target: Target) -> AsyncGenerator[Client]:
 async def bus_connection(target: Target, url: str) -> Nats:
     """A connection to the instance's broker under the data folder's credential."""
     credential = Credential.read(target.folder.secrets_folder / "broker.password")
+    if credential.is_seed:  # a server with accounts, where operators have their own
+        credential = replace(credential, own_stream=accounts.account(accounts.OPERATIONS), inbox=accounts.inbox(accounts.OPERATIONS))
     address = urlsplit(url)
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):

@@ -8,6 +8,7 @@ from typing import Any
 from eventkit.broker import BrokerError
 from eventkit.calls import CallFailed
 from eventkit.decider import Refused
+from eventkit.environment import SettingInvalid
 from eventkit.jetstream import BusError, BusUnavailable
 from eventkit.secrets import SecretMissing
 
@@ -72,6 +73,8 @@ def failure_of(error: Exception, command_id: str | None = None) -> Failure | Non
         case BusUnavailable():
             return Failure(error.code, str(error), exit_code=Exit.UNREACHABLE)
         case BrokerError() | BusError():
+            return Failure(error.code, str(error))
+        case SettingInvalid():
             return Failure(error.code, str(error))
         case SecretMissing():
             return Failure("secret.missing", str(error))

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,33 +16,21 @@ from nats import errors
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 
-import consent.app
-import identity.app
-import notifier.app
-import plan_tracker.app
-import roster.app
 from contracts.call import Call
 from contracts.operations import CLOCK, HEAD, Nothing
 from eventkit import jetstream
 from eventkit.broker import BrokerError, EmbeddedBroker, check_port
 from eventkit.calls import CallFailed
 from eventkit.database import sqlite_url
-from eventkit.instance import Build, Instance
+from eventkit.environment import chosen
+from eventkit.instance import Instance
 from eventkit.log import NewerSchema
 from eventkit.provision import provision
-from eventkit.service import LEFT_TERM_DAYS, SignOn
 from eventkit.tasks import ended
+from vekha.builds import BUILDS
 from vekha.failures import Failure
 from vekha.folder import DataFolder
 from vekha.records import check_databases
-
-BUILDS: dict[str, Build] = {
-    "roster": roster.app.build,
-    "consent": consent.app.build,
-    "identity": identity.app.build,
-    "plan": plan_tracker.app.build,
-    "notifier": notifier.app.build,
-}
 
 _THREADS = 32  # five services read and write their databases in threads, a write waiting for its turn among them
 _DEATHS_LIMIT = 3
@@ -51,7 +38,6 @@ _DEATHS_WITHIN_S = 60.0
 _START_AGAIN_S = 0.5
 _PROVISION_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 60.0
-_LONGEST_TERM_DAYS = 36_525  # a hundred years
 
 _log = structlog.get_logger(__name__)
 
@@ -88,15 +74,8 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 secrets=secrets,
                 clock=folder.clock(),
                 database_url=lambda service: _database(folder, service),
-                production=production,
-                smtp_url=os.environ.get("VEKHA_SMTP_URL"),
                 smtp_password=folder.smtp_password(),
-                mail_from=os.environ.get("VEKHA_MAIL_FROM"),
-                monitors_file=os.environ.get("VEKHA_MONITORS"),
-                activation_page=os.environ.get("VEKHA_ACTIVATION_PAGE"),
-                co_signature_age=_co_signature_age(),
-                esia=_esia(),
-                left_term_days=_left_term_days(),
+                **chosen(os.environ),
             )
             keeping = asyncio.create_task(_keep(broker, instance), name="broker")
             try:
@@ -107,27 +86,6 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
                 folder.forget_endpoint()
                 await ended([keeping])
                 await instance.stop()
-
-
-def _co_signature_age() -> int | None:
-    """From which age on pupils sign their consent beside a representative: 14 to 17, or nobody has to."""
-    given = os.environ.get("VEKHA_CO_SIGNATURE_AGE")
-    if given is None:
-        return None
-    if given not in ("14", "15", "16", "17"):
-        raise Failure("settings.invalid", "VEKHA_CO_SIGNATURE_AGE is an age from 14 to 17; unset, no pupil has to sign.")
-    return int(given)
-
-
-def _esia() -> SignOn | None:
-    """The state's single sign-on as four variables name it, None where none does. Raises Failure `esia.settings-incomplete`."""
-    given = {name: os.environ.get(f"VEKHA_ESIA_{name}") for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET_FILE", "REDIRECT_URI")}
-    if not any(given.values()):
-        return None
-    if missing := [f"VEKHA_ESIA_{name}" for name, value in given.items() if not value]:
-        raise Failure("esia.settings-incomplete", f"ЕСИА is set up by four variables. Set {', '.join(missing)} too, or none of them.")
-    issuer, client_id, secret_file, redirect_uri = (value or "" for value in given.values())
-    return SignOn(issuer, client_id, Path(secret_file), redirect_uri)
 
 
 async def _start(instance: Instance) -> None:
@@ -180,15 +138,6 @@ def _make_or_check(folder: DataFolder, clock_at: datetime | None, *, production:
         raise Failure("clock.fixed", f"{folder.root} was made with a {about.clock} clock, and that stays.", hint)
     if about.clock == "manual" and production:
         raise Failure("clock.manual-in-production", f"{folder.root} has a manual clock.", "Choose a folder that was made with a real one.")
-
-
-def _left_term_days() -> int:
-    """After how many days whoever has left is forgotten. Raises Failure `term.invalid`."""
-    given = os.environ.get("VEKHA_LEFT_TERM_DAYS", str(LEFT_TERM_DAYS))
-    if not given.isascii() or not given.isdecimal() or not 0 < int(given) <= _LONGEST_TERM_DAYS:
-        text = f"VEKHA_LEFT_TERM_DAYS is {given!r}: give a number of days from 1 to {_LONGEST_TERM_DAYS}."
-        raise Failure("term.invalid", text)
-    return int(given)
 
 
 def _database(folder: DataFolder, service: str) -> URL:

@@ -33,6 +33,7 @@ _COMMANDS = {
     "parked": "vekha.parked:parked",
     "audit": "vekha.audit:audit",
     "doctor": "vekha.doctor:doctor",
+    "deploy": "vekha.deploy:deploy",
 }
 
 _INTERRUPTED = 130

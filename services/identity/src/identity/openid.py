@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from eventkit.clock import Clock
 from eventkit.decider import Refused
-from eventkit.service import SignOn
+from eventkit.environment import SignOn
 
 _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]
 """Public-key signatures alone: neither `none`, nor a secret that both ends share."""

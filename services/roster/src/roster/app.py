@@ -18,7 +18,7 @@ def build(settings: Settings) -> Service:
     importing = uploads.metadata, job.metadata, traces.metadata, rolling_back.metadata
     service = Service(settings, tables.metadata, vault.metadata, journal.metadata, *importing, exporting.metadata)
     keys = Keys(settings.database_url)
-    service.before_answering(keys.create)
+    service.makes(keys.create)
     service.at_end(keys.close)
     books = Books(settings.secrets, keys)
     service.projection(Consents())

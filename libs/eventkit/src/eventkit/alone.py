@@ -1,0 +1,119 @@
+"""One service in a process of its own, as its container runs it: everything it needs to know stands in environment variables and files.
+
+    VEKHA_NATS_URL       nats://host:port; the seed of its nkey stands in the secrets' folder, in `nats.seed`
+    VEKHA_DATABASE_URL   postgresql+psycopg://user@host/database; the password stands there too, in `database.password`
+    VEKHA_SECRETS        the folder of its secrets (`Secrets.make_apart`), by default /run/secrets; it is only read
+    VEKHA_STATE          a folder that it may write, where the keys of rotations stand, by default /var/lib/vekha
+    VEKHA_HTTP           host:port of /livez, /readyz and /metrics, by default 127.0.0.1:8080
+
+and those of `environment`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+from pydantic import SecretStr
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from eventkit import accounts, health, telemetry
+from eventkit.broker import BrokerError, Credential
+from eventkit.clock import RealClock
+from eventkit.environment import SettingInvalid, chosen, required
+from eventkit.process import leave_nothing_behind
+from eventkit.secrets import SecretMissing, Secrets
+from eventkit.service import Service, Settings
+
+SEED = "nats.seed"
+DATABASE_PASSWORD = "database.password"  # noqa: S105 -- a file's name
+SMTP_PASSWORD = "smtp.password"  # noqa: S105 -- as above
+
+_GARBAGE_AFTER = (50_000, 20, 100)  # as `vekha up` has it
+
+_log = structlog.get_logger(__name__)
+
+
+def main(name: str, build: Callable[[Settings], Service]) -> int:
+    """Runs a service until SIGTERM; returns the exit code."""
+    gc.set_threshold(*_GARBAGE_AFTER)
+    telemetry.set_up()
+    leave_nothing_behind()
+    try:
+        asyncio.run(_run(build(settings(name, os.environ)), *_address(os.environ)))
+    except (SettingInvalid, SecretMissing, BrokerError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def settings(name: str, environment: Mapping[str, str]) -> Settings:
+    """A service's settings. Raises SettingInvalid, SecretMissing and BrokerError, each saying what to set or put back."""
+    folder = Path(environment.get("VEKHA_SECRETS") or "/run/secrets")
+    state = Path(environment.get("VEKHA_STATE") or "/var/lib/vekha")
+    credential = Credential.read(folder / SEED, own_stream=accounts.account(name), inbox=accounts.inbox(name))
+    smtp = folder / SMTP_PASSWORD
+    return Settings(
+        name=name,
+        database_url=database_url(required(environment, "VEKHA_DATABASE_URL"), folder / DATABASE_PASSWORD),
+        nats_url=required(environment, "VEKHA_NATS_URL"),
+        nats_credential=credential,
+        secrets=Secrets(folder, of=name, rotated=state),
+        clock=RealClock(),
+        smtp_password=SecretStr(smtp.read_text().strip()) if smtp.is_file() else None,
+        **chosen(environment),
+    )
+
+
+def database_url(given: str, password_file: Path) -> URL:
+    """The address with the password that its file holds."""
+    try:
+        return make_url(given).set(password=password_file.read_text().strip())
+    except ArgumentError:
+        raise SettingInvalid("settings.invalid", "VEKHA_DATABASE_URL is no address: postgresql+psycopg://user@host/database.") from None
+    except OSError as error:
+        raise SettingInvalid("settings.missing", f"{password_file} cannot be read: {error.strerror}.") from error
+
+
+def _address(environment: Mapping[str, str]) -> tuple[str, int]:
+    host, _, port = (environment.get("VEKHA_HTTP") or "127.0.0.1:8080").rpartition(":")
+    if not host or not port.isdecimal():
+        raise SettingInvalid("settings.invalid", "VEKHA_HTTP is host:port.")
+    return host, int(port)
+
+
+async def _run(service: Service, host: str, port: int) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    web = health.server(service, host, port)
+    serving: asyncio.Task[None] | None = None
+    try:
+        await service.prepare()
+        starting = asyncio.create_task(service.start())
+        told = asyncio.create_task(stopping.wait())
+        await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+            return
+        await starting
+        gc.freeze()
+        serving = asyncio.create_task(web.serve())
+        await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+        _log.info("service.stopping", service=service.name)
+    finally:
+        await service.stop()
+        if serving is not None:
+            web.should_exit = True
+            await serving

@@ -1,0 +1,164 @@
+"""How a service apart says how it is, over HTTP: to the engine that restarts it, to who balances load, and to Prometheus.
+
+`/livez`: the process works. `/readyz`: it can do its job, each thing that it needs tried just now. `/metrics`: figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from nats import errors
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from eventkit.jetstream import BusError, JetStream
+from eventkit.projection import parked_table
+from eventkit.service import Service
+
+_TRY_TIMEOUT_S = 2.0
+_LAG_LIMIT = 5_000
+"""So many events a reader, or the relay, may be behind before the service counts as not ready."""
+
+_log = structlog.get_logger(__name__)
+
+Trouble = str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How many events something has still to take in."""
+
+    reader: str
+    source: str
+    events: int
+
+
+class Health:
+    """Looks at one running service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def troubles(self) -> dict[str, str]:
+        """What keeps the service from its job, by what it needs; empty when it is ready."""
+        checks: dict[str, Callable[[], Awaitable[Trouble]]] = {
+            "record": self._appends,
+            "database": self._database_answers,
+            "jetstream": self._jetstream_answers,
+            "lag": self._keeps_up,
+        }
+        found = await asyncio.gather(*(_tried(check) for check in checks.values()))
+        return {name: trouble for name, trouble in zip(checks, found, strict=True) if trouble is not None}
+
+    async def lags(self) -> list[Lag]:
+        """How far the relay and each reader are behind, as the broker counts."""
+        service = self._service
+        lags = [Lag("relay", service.name, max(0, await service.store.head() - service.relay.position))]
+        api = JetStream(service.nc, _TRY_TIMEOUT_S)
+        for runner in service.runners:
+            durable = service.reader_name(runner.projection.name)
+            for source in runner.projection.sources:
+                found = await api.ask(f"CONSUMER.INFO.{source.upper()}.{durable}")
+                behind = found["num_pending"] + max(0, found["delivered"]["stream_seq"] - runner.positions.get(source, 0))
+                lags.append(Lag(runner.projection.name, source, behind))
+        return lags
+
+    async def _appends(self) -> Trouble:
+        return None if self._service.store.quarantine is None else "quarantined"
+
+    async def _database_answers(self) -> Trouble:
+        await self._service.read(lambda connection: connection.execute(text("SELECT 1")).one())
+        return None
+
+    async def _jetstream_answers(self) -> Trouble:
+        await JetStream(self._service.nc, _TRY_TIMEOUT_S).last_sequence(self._service.name.upper())
+        return None
+
+    async def _keeps_up(self) -> Trouble:
+        behind = [lag for lag in await self.lags() if lag.events > _LAG_LIMIT]
+        return ", ".join(f"{lag.reader} is {lag.events} events behind {lag.source}" for lag in behind) or None
+
+
+async def _tried(check: Callable[[], Awaitable[Trouble]]) -> Trouble:
+    try:
+        async with asyncio.timeout(_TRY_TIMEOUT_S):
+            return await check()
+    except (TimeoutError, BusError, errors.Error, SQLAlchemyError, OSError) as error:
+        return error.code if isinstance(error, BusError) else type(error).__name__
+
+
+class Figures:
+    """What Prometheus scrapes of one service."""
+
+    def __init__(self, service: Service, health: Health) -> None:
+        self._service = service
+        self._health = health
+        self._registry = CollectorRegistry()
+        self._ready = self._gauge("vekha_ready", "Whether the service can do its job")
+        self._quarantined = self._gauge("vekha_quarantined", "Whether the service refuses to append")
+        self._head = self._gauge("vekha_log_position", "The position of the last event in the service's log")
+        self._relay_lag = self._gauge("vekha_relay_lag_events", "Events in the log that the bus does not hold yet")
+        self._reader_lag = self._gauge("vekha_reader_lag_events", "Events on the bus that a reader is behind", "reader", "source")
+        self._parked = self._gauge("vekha_parked_events", "Events that readers have put aside")
+        self._seen_at = self._gauge("vekha_looked_at_seconds", "When these figures were last taken, in seconds since 1970")
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(name, about, labels, registry=self._registry)
+
+    async def text(self) -> bytes:
+        service = self._service
+        self._ready.set(0 if await self._health.troubles() else 1)
+        self._quarantined.set(0 if service.store.quarantine is None else 1)
+        self._head.set(await service.store.head())
+        try:
+            for lag in await self._health.lags():
+                if lag.reader == "relay":
+                    self._relay_lag.set(lag.events)
+                else:
+                    self._reader_lag.labels(lag.reader, lag.source).set(lag.events)
+        except (BusError, errors.Error) as error:
+            _log.warning("metrics.lag-unknown", error=type(error).__name__)
+        parked = await service.read(lambda connection: len(connection.execute(parked_table.select()).all()))
+        self._parked.set(parked)
+        self._seen_at.set(time.time())
+        return generate_latest(self._registry)
+
+
+def application(service: Service) -> Starlette:
+    """The pages, for whatever serves them."""
+    health = Health(service)
+    figures = Figures(service, health)
+
+    async def alive(request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def ready(request: Request) -> Response:
+        troubles = await health.troubles()
+        return JSONResponse({"ready": not troubles, "troubles": troubles}, status_code=503 if troubles else 200)
+
+    async def metrics(request: Request) -> Response:
+        return Response(await figures.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/livez", alive), Route("/readyz", ready), Route("/metrics", metrics)])
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield  # signals are the service's, which stops us last
+
+
+def server(service: Service, host: str, port: int) -> uvicorn.Server:
+    """Serves the pages until its `should_exit` is set."""
+    return _Server(uvicorn.Config(application(service), host=host, port=port, log_config=None, access_log=False, lifespan="off"))

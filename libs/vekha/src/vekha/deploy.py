@@ -1,0 +1,99 @@
+"""`vekha deploy`: what a deployment with containers needs before its services start. Whoever runs all in one process needs none of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+import psycopg
+
+from vekha import output
+from vekha.loop import run
+from vekha.options import json_option
+
+_secrets = click.option(
+    "--secrets",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="deploy/secrets",
+    show_default=True,
+    envvar="VEKHA_DEPLOYMENT_SECRETS",
+    help="The folder of the deployment's secrets.",
+)
+_database = click.option(
+    "--database",
+    metavar="URL",
+    envvar="VEKHA_DATABASE",
+    required=True,
+    help="The database without a user: postgresql://host:port/name.",
+)
+
+
+@click.group()
+def deploy() -> None:
+    """Make secrets, streams, roles and tables for services in containers."""
+
+
+@deploy.command()
+@_secrets
+@click.option("--owner", metavar="UID:GID", help="Give all to this user: the one as whom the containers run. Needs root.")
+@json_option
+def secrets(secrets: Path, owner: str | None, as_json: bool) -> None:
+    """Make every secret of a deployment, once, each in the folder of who needs it."""
+    from vekha.deployment import making
+    from vekha.deployment.layout import DeploymentSecrets
+
+    made = DeploymentSecrets(secrets)
+    making.make(made)
+    if owner is not None:
+        user, _, group = owner.partition(":")
+        making.give_to(made, int(user), int(group or user))
+    if as_json:
+        output.print_json({"secrets": str(secrets)})
+        return
+    click.echo(f"{secrets} holds the secrets. Keep {secrets / 'administrator'} off this machine, and a copy of all of it in a safe place.")
+
+
+@deploy.command()
+@_secrets
+@json_option
+def accounts(secrets: Path, as_json: bool) -> None:
+    """Write the bus's accounts anew, as the contracts have them now; keys stay."""
+    from vekha.deployment import making
+    from vekha.deployment.layout import DeploymentSecrets
+
+    found = DeploymentSecrets(secrets)
+    making.write_accounts(found)
+    if as_json:
+        output.print_json({"accounts": str(found.accounts)})
+        return
+    click.echo(f"{found.accounts} is written. The server takes it up when it is told to reload its configuration.")
+
+
+@deploy.command()
+@_secrets
+@_database
+@click.option("--nats", metavar="URL", envvar="VEKHA_NATS_URL", required=True, help="Where the bus listens.")
+@click.option("--replicas", type=click.IntRange(1, 5), default=1, envvar="VEKHA_REPLICAS", help="How many nodes keep each stream.")
+@json_option
+def provision(secrets: Path, database: str, nats: str, replicas: int, as_json: bool) -> None:
+    """Make the streams, durables, roles and schemas that are missing, then bring the tables up to date."""
+    from sqlalchemy.engine import make_url
+
+    from vekha.deployment.layout import DeploymentSecrets
+    from vekha.deployment.migrating import migrate
+    from vekha.deployment.provisioning import provision_bus, provision_roles
+    from vekha.deployment.readers import readers
+
+    found = DeploymentSecrets(secrets)
+    password = found.superuser_passwords[1].read_text().strip()
+    superuser = make_url(database).set(drivername="postgresql", username=os.environ.get("VEKHA_SUPERUSER", "postgres"), password=password)
+    with psycopg.connect(superuser.render_as_string(hide_password=False)) as connection:
+        provision_roles(found, connection)
+    migrated = migrate(found, database)
+    durables = readers()
+    run(provision_bus(found, nats, durables, replicas))
+    if as_json:
+        output.print_json({"migrated": migrated, "durables": len(durables), "replicas": replicas})
+        return
+    click.echo(f"The tables of {', '.join(migrated)} are up to date; {len(durables)} durables read {len(migrated)} streams.")

@@ -1,0 +1,90 @@
+"""Makes a deployment's secrets, once. None of them has a default, and none stands in an environment variable."""
+
+from __future__ import annotations
+
+import os
+import secrets as randomness
+from pathlib import Path
+from typing import Any
+
+import nkeys  # pyright: ignore[reportMissingTypeStubs] -- it has no types
+
+from contracts.call import Role
+from contracts.event import SERVICES
+from eventkit.accounts import JOBS, Job, configuration
+from eventkit.clock import RealClock
+from eventkit.secrets import OPERATOR, Secrets
+from eventkit.tokens import Actor, Tokens
+from vekha.deployment.layout import DeploymentSecrets
+from vekha.deployment.readers import readers
+from vekha.failures import Failure
+
+_SEED_BYTES = 32
+_PASSWORD_BYTES = 24
+
+
+def make(secrets: DeploymentSecrets) -> None:
+    """Makes all secrets, or none. Raises Failure `secrets.exist` where there are some already."""
+    if secrets.root.exists():
+        text = f"{secrets.root} is there already: what it holds opens the databases of a running system."
+        raise Failure("secrets.exist", text, "To take up new contracts of calls, type: vekha deploy accounts")
+    unfinished = DeploymentSecrets(secrets.root.with_name(f"{secrets.root.name}.new"))
+    if unfinished.root.exists():
+        raise Failure("secrets.unfinished", f"{unfinished.root} was left by a run that was cut off.", "Delete that folder, and try again.")
+    unfinished.root.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.root.mkdir(mode=0o700)
+    folders = {service: unfinished.service(service) for service in SERVICES} | {OPERATOR: unfinished.operator.secrets_folder}
+    Secrets.make_apart(folders)
+    for service in SERVICES:
+        for job in JOBS:
+            _keep_seed(unfinished.seed(service, job), unfinished.public_key(service, job))
+        _keep_twice(unfinished.passwords(service))
+        _keep(unfinished.owner_password(service), _password())
+    _keep_seed(unfinished.operator_seed, unfinished.operators_public_key)
+    _keep_twice(unfinished.superuser_passwords)
+    # The server's image chooses a user of its own to read it. On the host the folder around it is closed.
+    unfinished.superuser_passwords[0].chmod(0o444)
+    operators = Secrets.key_of(unfinished.operator.secrets_folder, OPERATOR)
+    token = Tokens(OPERATOR, operators, {OPERATOR: operators.public_key()}, RealClock()).mint(Actor(Role.OPERATOR), lifetime_s=None)
+    _keep(unfinished.operator.secrets_folder / "operator.token", token)
+    write_accounts(unfinished)
+    unfinished.root.rename(secrets.root)
+
+
+def write_accounts(secrets: DeploymentSecrets) -> None:
+    """Writes the server's accounts anew, as the contracts of today have them; keys stay."""
+    public_keys: dict[tuple[str, Job], str] = {
+        (service, job): secrets.public_key(service, job).read_text().strip() for service in SERVICES for job in JOBS
+    }
+    secrets.accounts.write_text(configuration(readers(), public_keys, secrets.operators_public_key.read_text().strip()))
+
+
+def give_to(secrets: DeploymentSecrets, user: int, group: int) -> None:
+    """Makes a user of the containers the owner of all: root's files would be closed to them."""
+    for path in (secrets.root, *secrets.root.rglob("*")):
+        os.chown(path, user, group)
+
+
+def _keep_seed(path: Path, public: Path) -> None:
+    """A new nkey: its seed for who shows it, its public key for the server."""
+    library: Any = nkeys
+    seed: bytes = library.encode_seed(os.urandom(_SEED_BYTES), library.PREFIX_BYTE_USER)
+    _keep(path, seed.decode())
+    _keep(public, library.from_seed(bytearray(seed)).public_key.decode())
+
+
+def _keep_twice(paths: tuple[Path, Path]) -> None:
+    password = _password()
+    for path in paths:
+        _keep(path, password)
+
+
+def _password() -> str:
+    return randomness.token_urlsafe(_PASSWORD_BYTES)
+
+
+def _keep(path: Path, secret: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret + "\n")

@@ -1,0 +1,92 @@
+"""What has to be there before the services start, made where it is missing: streams and durables, roles and schemas.
+
+Of each service's schema an owner of its own makes the tables. The service itself reads and writes rows; it adds to the log, and changes
+nothing that stands there.
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from contracts.event import SERVICES
+from eventkit import jetstream
+from eventkit.accounts import Reader, account, inbox
+from eventkit.broker import Credential
+from eventkit.log import command_table, head_table, log_table
+from eventkit.provision import BusStream, provision
+from roster.keys import SCHEMA as KEYS
+from vekha.deployment.layout import DeploymentSecrets
+
+_ONLY_ADDED_TO = (log_table.name, command_table.name)
+
+
+async def provision_bus(secrets: DeploymentSecrets, url: str, readers: list[Reader], replicas: int) -> None:
+    """Makes each service's stream, and the durables by which it is read, under the service's own account."""
+    for service in SERVICES:
+        stream = BusStream(service)
+        seed = secrets.seed(service, "provisioner")
+        credential = Credential.read(seed, own_stream=account(service), inbox=inbox("provisioner"))
+        nc = await jetstream.connect(url, credential, name="provisioner")
+        try:
+            durables = [(reader.stream, reader.durable) for reader in readers if reader.stream == stream.name]
+            await provision(nc, [stream], durables, replicas=replicas)
+        finally:
+            await jetstream.disconnect(nc)
+
+
+def owner(service: str) -> str:
+    return f"{service}_owner"
+
+
+def provision_roles(secrets: DeploymentSecrets, connection: psycopg.Connection) -> None:
+    """Makes each service's role and its schema's owner, with the passwords that their files hold now."""
+    connection.autocommit = True
+    database = connection.info.dbname
+    _run(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", sql.Identifier(database))
+    for service in SERVICES:
+        passwords = {owner(service): secrets.owner_password(service), service: secrets.passwords(service)[1]}
+        for role, file in passwords.items():
+            _make_role(connection, role, file.read_text().strip())
+            _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", sql.Identifier(database), sql.Identifier(role))
+            _run(connection, "ALTER ROLE {} SET search_path = {}", sql.Identifier(role), sql.Identifier(service))
+        _make_schema(connection, service, service)
+    _make_schema(connection, KEYS, "roster")
+
+
+def grant(connection: psycopg.Connection, service: str) -> None:
+    """Lets a service use the tables that its schema's owner, who says so, has made."""
+    role = sql.Identifier(service)
+    for schema in (service, KEYS) if service == "roster" else (service,):
+        tables = [row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])]
+        for table in tables:
+            name = sql.Identifier(schema, table)
+            _run(connection, "REVOKE ALL ON {} FROM {}", name, role)
+            if table in _ONLY_ADDED_TO:
+                _run(connection, "GRANT SELECT, INSERT ON {} TO {}", name, role)
+            elif table == head_table.name:
+                _run(connection, "GRANT SELECT, UPDATE (position, hash, recorded_at) ON {} TO {}", name, role)
+            else:
+                _run(connection, "GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}", name, role)
+        _run(connection, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {}", sql.Identifier(schema), role)
+
+
+def _make_role(connection: psycopg.Connection, role: str, password: str) -> None:
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None:
+        _run(connection, "CREATE ROLE {}", sql.Identifier(role))
+    # The server, and what it logs, learn no password.
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    options = "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {}"
+    _run(connection, options, sql.Identifier(role), sql.Literal(verifier))
+
+
+def _make_schema(connection: psycopg.Connection, schema: str, service: str) -> None:
+    names = sql.Identifier(schema), sql.Identifier(owner(service))
+    _run(connection, "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", *names)
+    _run(connection, "GRANT USAGE ON SCHEMA {} TO {}", sql.Identifier(schema), sql.Identifier(service))
+
+
+def _run(connection: psycopg.Connection, statement: LiteralString, *parts: sql.Composable) -> None:
+    connection.execute(sql.SQL(statement).format(*parts))

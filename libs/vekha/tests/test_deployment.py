@@ -1,0 +1,326 @@
+"""Services apart, on the real bus with an account for each and the real database with a role for each."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import subprocess
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy.engine import make_url
+
+from contracts.call import CALLS
+from contracts.event import SERVICES
+from eventkit import jetstream
+from eventkit.accounts import OPERATIONS, Job, Reader, account, inbox, may_call
+from eventkit.broker import Credential, server_binary
+from eventkit.jetstream import BusError, BusReader, JetStream, PipelinedPublisher
+from eventkit.testing_servers import new_database
+from vekha.deployment import making
+from vekha.deployment.layout import DeploymentSecrets
+from vekha.deployment.migrating import migrate
+from vekha.deployment.provisioning import provision_bus, provision_roles
+from vekha.deployment.readers import readers
+from vekha.failures import Failure
+
+_HEARD_WITHIN_S = 0.2
+_STREAM_VERBS = ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> DeploymentSecrets:
+    made = DeploymentSecrets(tmp_path_factory.mktemp("deployment") / "secrets")
+    making.make(made)
+    return made
+
+
+# ---- secrets ------------------------------------------------------------------------------------------------------------
+
+
+def test_secrets_are_made_once(secrets: DeploymentSecrets) -> None:
+    with pytest.raises(Failure, match="there already"):
+        making.make(secrets)
+
+
+def test_nobody_but_the_owner_may_open_a_secret(secrets: DeploymentSecrets) -> None:
+    assert stat.S_IMODE(secrets.root.stat().st_mode) == 0o700
+    open_to_others = {path.relative_to(secrets.root) for path in secrets.root.rglob("*") if path.is_file() and path.stat().st_mode & 0o077}
+    # The bus's file holds public keys alone; the other one is read by a user whom the database's image chooses, behind a closed folder.
+    assert {str(path) for path in open_to_others} == {"nats/accounts.conf", "postgres/superuser.password"}
+
+
+def test_a_service_has_no_other_s_private_key_and_no_other_s_master_key(secrets: DeploymentSecrets) -> None:
+    seen = [path.read_text() for service in SERVICES for path in secrets.service(service).iterdir() if path.suffix != ".public"]
+    assert len(seen) == len(set(seen)) == 4 * len(SERVICES)
+
+
+# ---- the bus ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Bus:
+    """A server with accounts, and what the clients of this module have connected."""
+
+    url: str
+    secrets: DeploymentSecrets
+    clients: list[Client]
+
+    async def as_(self, service: str, job: Job = "service") -> Client:
+        prefix = inbox(service) if job == "service" else inbox(job)
+        credential = Credential.read(self.secrets.seed(service, job), own_stream=account(service), inbox=prefix)
+        self.clients.append(nc := await jetstream.connect(self.url, credential, name=f"{service}-{job}"))
+        return nc
+
+    async def as_operator(self) -> Client:
+        credential = Credential.read(self.secrets.operator_seed, own_stream=account(OPERATIONS), inbox=inbox(OPERATIONS))
+        self.clients.append(nc := await jetstream.connect(self.url, credential, name="operator"))
+        return nc
+
+
+@pytest.fixture(scope="module")
+def server(secrets: DeploymentSecrets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("nats")
+    configuration = folder / "nats.conf"
+    configuration.write_text(
+        f'listen: "127.0.0.1:-1"\nports_file_dir: "{folder}"\njetstream {{ store_dir: "{folder}/store" }}\n' + secrets.accounts.read_text()
+    )
+    process = subprocess.Popen([server_binary(), "--config", str(configuration)], stderr=subprocess.DEVNULL)
+    try:
+        url = asyncio.run(_listening(folder / f"nats-server_{process.pid}.ports"))
+        asyncio.run(provision_bus(secrets, url, readers(), 1))
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def _listening(ports: Path) -> str:
+    async with asyncio.timeout(10):
+        while True:
+            with suppress(FileNotFoundError, msgspec.DecodeError):
+                return msgspec.json.decode(ports.read_bytes(), type=dict[str, list[str]])["nats"][0]
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def bus(server: str, secrets: DeploymentSecrets) -> AsyncIterator[Bus]:
+    found = Bus(server, secrets, [])
+    yield found
+    for nc in found.clients:
+        await jetstream.disconnect(nc)
+
+
+@asynccontextmanager
+async def _listening_on(nc: Client, *subjects: str) -> AsyncGenerator[list[Msg]]:
+    """What arrives there, a moment after the block included."""
+    heard: list[Msg] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message)
+
+    for subject in subjects:
+        await nc.subscribe(subject, cb=hear)  # pyright: ignore[reportUnknownMemberType] - nats-py leaves the type of one parameter open
+    await nc.flush()
+    yield heard
+    await nc.flush()
+    await asyncio.sleep(_HEARD_WITHIN_S)
+
+
+async def _answers(nc: Client, service: str, requests: Iterable[tuple[str, bytes]]) -> set[str]:
+    """Which of the subjects answer."""
+    asked = list(requests)
+    async with _listening_on(nc, f"{inbox(service)}.answer.*") as heard:
+        for number, (subject, body) in enumerate(asked):
+            await nc.publish(subject, body, f"{inbox(service)}.answer.{number}")
+    return {asked[int(message.subject.rpartition(".")[2])][0] for message in heard}
+
+
+async def _last(bus: Bus, service: str) -> int:
+    return await JetStream(await bus.as_(service)).last_sequence(account(service))
+
+
+async def test_a_service_publishes_its_own_events_and_nobody_else_s(bus: Bus) -> None:
+    before = {service: await _last(bus, service) for service in SERVICES}
+    for service in SERVICES:
+        nc = await bus.as_(service)
+        run = [(before[service] + 1, f"evt.{service}.school-7.something", b"{}")]
+        assert (await PipelinedPublisher(nc, account(service)).send(run)).failure is None
+        for other in SERVICES:
+            if other != service:
+                await nc.publish(f"evt.{other}.school-7.something", b"{}")
+        await nc.flush()
+    assert {service: await _last(bus, service) for service in SERVICES} == {service: before[service] + 1 for service in SERVICES}
+
+
+async def test_a_reader_reads_by_its_own_durable_across_accounts(bus: Bus) -> None:
+    nc = await bus.as_("roster")
+    first = await _last(bus, "roster") + 1
+    run = [(first + number, "evt.roster.school-7.something", b"%d" % number) for number in range(3000)]
+    assert (await PipelinedPublisher(nc, "ROSTER").send(run)).failure is None
+    reader = next(reader for reader in readers() if reader.stream == "ROSTER" and reader.service == "identity")
+    got: list[bytes] = []
+    async with asyncio.timeout(20):
+        async for batch in BusReader(await bus.as_("identity"), "ROSTER", reader.durable).batches(first - 1):
+            got += [data for _, _, data in batch]
+            if len(got) >= len(run):
+                break
+    assert got == [data for _, _, data in run]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_no_service_reads_by_somebody_else_s_durable(bus: Bus, service: str) -> None:
+    names = [
+        f"CONSUMER.{verb}.{reader.stream}.{reader.durable}"
+        for reader in readers()
+        if reader.service != service
+        for verb in ("INFO", "RESET", "MSG.NEXT")
+    ]
+    asked = [(subject, b'{"seq": 1}') for name in names for subject in (f"$JS.API.{name}", f"JS.{name.split('.')[-2]}.API.{name}")]
+    assert await _answers(await bus.as_(service), service, asked) == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_no_service_makes_changes_or_deletes_a_stream_or_a_durable(bus: Bus, service: str) -> None:
+    verbs = ["STREAM.LIST", "STREAM.NAMES", "INFO", "CONSUMER.LIST.ROSTER", "CONSUMER.NAMES.ROSTER"]
+    for stream in SERVICES:
+        verbs += [
+            f"STREAM.{verb}.{account(stream)}" for verb in ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
+        ]
+        verbs += [f"CONSUMER.{verb}.{account(stream)}" for verb in ("CREATE", "DURABLE.CREATE")]
+        verbs += [f"CONSUMER.{verb}.{account(stream)}.mine" for verb in ("CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "LEADER.STEPDOWN")]
+    asked = [(subject, b"{}") for verb in verbs for subject in (f"$JS.API.{verb}", f"JS.{verb.split('.')[-1]}.API.{verb}")]
+    assert await _answers(await bus.as_(service), service, asked) == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_hears_no_other_service_s_calls_nor_its_answers(bus: Bus, service: str) -> None:
+    others = [other for other in SERVICES if other != service]
+    subjects = [*(f"call.{other}.>" for other in others), *(f"{inbox(other)}.>" for other in others), ">", "evt.>", "$JS.>", "_R_.>"]
+    operator = await bus.as_operator()
+    async with _listening_on(await bus.as_(service), *subjects) as heard:
+        for other in others:
+            await operator.publish(f"call.{other}.head", b"{}", f"{inbox(OPERATIONS)}.x")
+        await operator.flush()
+    assert heard == []
+
+
+async def test_a_service_is_asked_what_the_contracts_let_others_ask_and_nothing_else(bus: Bus) -> None:
+    """Every call of every service, by every other: it arrives where the declaration allows it, and nowhere else."""
+    for service in SERVICES:
+        await _answering(await bus.as_(service), service)
+    for service in SERVICES:
+        allowed = {call.subject for call in may_call(service)}
+        others = [(call.subject, b"{}") for call in CALLS.values() if call.service in SERVICES and call.service != service]
+        assert await _answers(await bus.as_(service), service, others) == allowed
+
+
+async def _answering(nc: Client, service: str) -> None:
+    async def answer(message: Msg) -> None:
+        await message.respond(b"{}")
+
+    await nc.subscribe(f"call.{service}.*", queue=service, cb=answer)  # pyright: ignore[reportUnknownMemberType] - as above
+    await nc.flush()
+
+
+async def test_an_answer_cannot_be_aimed_at_somebody_else_s_events(bus: Bus) -> None:
+    """The server would store the acknowledgement of a publish, or a message that was pulled, under the reply's subject."""
+    before = {service: await _last(bus, service) for service in SERVICES}
+    nc = await bus.as_("notifier")
+    victim = "evt.roster.school-7.forged"
+    reader = next(reader for reader in readers() if reader.service == "notifier" and reader.stream == "PLAN")
+    await nc.publish("evt.notifier.school-7.something", b"{}", reply=victim)
+    await nc.publish("$JS.API.STREAM.INFO.NOTIFIER", b"", reply=victim)
+    await nc.publish("$JS.API.DIRECT.GET.NOTIFIER", b'{"seq": 1}', reply=victim)
+    await nc.publish("JS.ROSTER.API.DIRECT.GET.ROSTER", b'{"seq": 1}', reply=victim)
+    await nc.publish(f"JS.PLAN.API.CONSUMER.MSG.NEXT.PLAN.{reader.durable}", b'{"batch": 1}', reply=victim)
+    await nc.publish("call.roster.head", b"{}", reply=victim)
+    await nc.flush()
+    await asyncio.sleep(0.2)
+    after = {service: await _last(bus, service) for service in SERVICES}
+    assert after == before | {"notifier": before["notifier"] + 1}
+
+
+async def test_only_the_administrator_may_delete_a_stream(bus: Bus) -> None:
+    provisioner = await bus.as_("plan", "provisioner")
+    assert await _answers(provisioner, "provisioner", [("$JS.API.STREAM.DELETE.PLAN", b"")]) == set()
+    await JetStream(await bus.as_("plan", "administrator")).ask("STREAM.DELETE.PLAN")
+    with pytest.raises(BusError):
+        await _last(bus, "plan")
+    await provision_bus(bus.secrets, bus.url, readers(), 1)
+    assert await _last(bus, "plan") == 0
+
+
+async def test_the_operator_calls_every_service_and_publishes_nothing(bus: Bus) -> None:
+    for service in SERVICES:
+        await _answering(await bus.as_(service), service)
+    before = {service: await _last(bus, service) for service in SERVICES}
+    operator = await bus.as_operator()
+    everything = [call.subject for call in CALLS.values() if call.service in SERVICES]
+    assert await _answers(operator, OPERATIONS, [(subject, b"{}") for subject in everything]) == set(everything)
+    assert await _answers(operator, OPERATIONS, [(f"evt.{service}.school-7.something", b"{}") for service in SERVICES]) == set()
+    assert {service: await _last(bus, service) for service in SERVICES} == before
+
+
+def test_every_reader_is_known_by_its_service() -> None:
+    assert all(reader.durable.startswith(f"{reader.service}-") for reader in readers())
+    assert Reader("ROSTER", "consent-grounds", "consent") in readers()
+
+
+# ---- the database -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def database(secrets: DeploymentSecrets, postgres_url: str) -> Iterator[str]:
+    with new_database(postgres_url) as url:
+        with psycopg.connect(url) as connection:
+            provision_roles(secrets, connection)
+        migrate(secrets, url)
+        yield url
+
+
+def _as(database: str, role: str) -> psycopg.Connection:
+    return psycopg.connect(make_url(database).set(username=role).render_as_string(), autocommit=True)
+
+
+def test_provisioning_and_migrating_twice_changes_nothing(secrets: DeploymentSecrets, database: str) -> None:
+    with psycopg.connect(database) as connection:
+        provision_roles(secrets, connection)
+    assert migrate(secrets, database) == ["roster", "consent", "identity", "plan", "notifier"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE log SET bytes = ''", "DELETE FROM log", "TRUNCATE log", "DROP TABLE log", "ALTER TABLE log DISABLE TRIGGER ALL",
+        "UPDATE command SET reply = ''", "DELETE FROM command", "DELETE FROM head", "UPDATE head SET log_id = ''",
+        "INSERT INTO head DEFAULT VALUES",
+        "CREATE SCHEMA mine", "CREATE ROLE mine", "CREATE DATABASE mine", "SELECT * FROM pg_authid", "COPY log TO PROGRAM 'cat'",
+        "SELECT pg_read_file('/etc/passwd')", "ALTER ROLE CURRENT_USER SUPERUSER",
+    ],
+)  # fmt: skip
+def test_a_service_changes_nothing_that_stands_in_its_log(database: str, service: str, statement: str) -> None:
+    with _as(database, service) as connection, pytest.raises(InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_reads_no_other_service_s_tables(database: str, service: str) -> None:
+    with _as(database, service) as connection:
+        assert connection.execute("SELECT position FROM head").fetchall() == [(0,)]
+        for other in SERVICES:
+            if other != service:
+                with pytest.raises(InsufficientPrivilege):
+                    connection.execute(f"SELECT * FROM {other}.log".encode())
+        if service != "roster":
+            with pytest.raises(InsufficientPrivilege):
+                connection.execute("SELECT * FROM keys.person_key")
