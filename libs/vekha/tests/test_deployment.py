@@ -249,6 +249,20 @@ async def test_an_answer_cannot_be_aimed_at_somebody_else_s_events(bus: Bus) -> 
     assert after == before | {"notifier": before["notifier"] + 1}
 
 
+async def test_seals_are_heard_by_all_and_kept_by_each_for_its_own_log_alone(bus: Bus) -> None:
+    roster, plan = await bus.as_("roster"), await bus.as_("plan")
+    async with _listening_on(plan, "seal.*.told") as heard:
+        for nc in (roster, plan):
+            await nc.publish("seal.roster.told", b"its own" if nc is roster else b"forged")
+            await nc.flush()
+    assert [message.data for message in heard] == [b"its own"]
+    assert await _answers(roster, "roster", [("seal.roster.kept", b"its own")]) == {"seal.roster.kept"}
+    assert await _answers(plan, "plan", [("seal.roster.kept", b"forged")]) == set()
+    kept = await JetStream(plan).last_message("SEALS", "seal.roster.kept")
+    assert kept is not None
+    assert kept[2] == b"its own"
+
+
 async def test_only_the_administrator_may_delete_a_stream(bus: Bus) -> None:
     provisioner = await bus.as_("plan", "provisioner")
     assert await _answers(provisioner, "provisioner", [("$JS.API.STREAM.DELETE.PLAN", b"")]) == set()

@@ -18,13 +18,21 @@ import msgspec
 from contracts.call import CALLS, Call, Role
 from contracts.event import SERVICES
 from eventkit.broker import MAX_PAYLOAD_BYTES
+from eventkit.provision import SEALS as SEAL_STREAM
+from eventkit.sealing import subject as seal_subject
 
 OPERATIONS = "operations"
 """The account of those who operate the instance: all calls, and all streams to read."""
 
+SEALS = "seals"
+"""The account of the stream in which all services keep the seals of their logs."""
+
 Job = Literal["service", "provisioner", "administrator"]
-JOBS: tuple[Job, ...] = ("service", "provisioner", "administrator")
-"""Whom a service's account knows."""
+USERS: tuple[tuple[str, Job], ...] = (
+    *((service, "service") for service in SERVICES),
+    *((owner, job) for owner in (*SERVICES, SEALS) for job in ("provisioner", "administrator")),
+)
+"""Whom the accounts know, beside the operator: by the account's owner, and what the user does there."""
 
 _ANSWER_WITHIN = "5m"
 
@@ -50,6 +58,7 @@ def inbox(service: str) -> str:
 def configuration(readers: Collection[Reader], public_keys: Mapping[tuple[str, Job], str], operator: str) -> str:
     """The part `accounts` of the server's configuration. `public_keys` are nkeys, as the server writes them ("U…")."""
     accounts = {account(service): _account(service, readers, public_keys) for service in SERVICES}
+    accounts[account(SEALS)] = _seals(public_keys)
     accounts[account(OPERATIONS)] = _operations(operator)
     return f"max_payload: {MAX_PAYLOAD_BYTES}\naccounts: {msgspec.json.format(msgspec.json.encode(accounts)).decode()}\n"
 
@@ -65,7 +74,7 @@ def _account(service: str, readers: Collection[Reader], public_keys: Mapping[tup
     own = [verb for reader in reads if reader.stream == stream for verb in _reader_verbs(reader)]
     foreign = [reader for reader in reads if reader.stream != stream]
     foreign_verbs = [(reader.stream, verb) for reader in foreign for verb in _reader_verbs(reader)]
-    foreign_verbs += [(account(other), f"DIRECT.GET.{account(other)}") for other in SERVICES if other != service]
+    foreign_verbs += [(account(other), f"DIRECT.GET.{account(other)}") for other in (*SERVICES, SEALS) if other != service]
     service_may = [
         f"evt.{service}.>",
         f"$JS.API.STREAM.INFO.{stream}",
@@ -73,12 +82,9 @@ def _account(service: str, readers: Collection[Reader], public_keys: Mapping[tup
         *(f"$JS.API.{verb}" for verb in own),
         *(f"JS.{other}.API.{verb}" for other, verb in foreign_verbs),
         *(call.subject for call in may_call(service)),
+        seal_subject(service, "told"),
+        seal_subject(service, "kept"),
     ]
-    provisioner_may = [f"$JS.API.{verb}" for verb in _provisioning(stream, readers)]
-    others: dict[Job, list[str]] = {
-        "provisioner": provisioner_may,
-        "administrator": [*provisioner_may, f"$JS.API.STREAM.DELETE.{stream}"],
-    }
     return {
         "jetstream": "enabled",
         "users": [
@@ -86,17 +92,11 @@ def _account(service: str, readers: Collection[Reader], public_keys: Mapping[tup
                 "nkey": public_keys[service, "service"],
                 "permissions": {
                     "publish": {"allow": service_may},
-                    "subscribe": {"allow": [f"call.{service}.* {service}", f"{inbox(service)}.>"]},
+                    "subscribe": {"allow": [f"call.{service}.* {service}", seal_subject("*", "told"), f"{inbox(service)}.>"]},
                     "allow_responses": {"max": 1, "expires": _ANSWER_WITHIN},
                 },
             },
-            *(
-                {
-                    "nkey": public_keys[service, job],
-                    "permissions": {"publish": {"allow": allowed}, "subscribe": {"allow": [f"{inbox(job)}.>"]}},
-                }
-                for job, allowed in others.items()
-            ),
+            *_who_makes_streams(service, stream, readers, public_keys),
         ],
         "exports": [
             *(
@@ -106,17 +106,44 @@ def _account(service: str, readers: Collection[Reader], public_keys: Mapping[tup
                 for callers in [[account(other) for other in SERVICES if call in may_call(other)]]
             ),
             *_stream_exports(stream, readers),
+            {"stream": seal_subject(service, "told"), "accounts": sorted(account(other) for other in SERVICES if other != service)},
         ],
         "imports": [
             *({"service": {"account": account(call.service), "subject": call.subject}} for call in may_call(service)),
             *(_stream_import(other, verb) for other, verb in foreign_verbs),
+            {"service": {"account": account(SEALS), "subject": seal_subject(service, "kept")}},
+            *({"stream": {"account": account(other), "subject": seal_subject(other, "told")}} for other in SERVICES if other != service),
+        ],
+    }
+
+
+def _who_makes_streams(
+    owner: str, stream: str, readers: Collection[Reader], public_keys: Mapping[tuple[str, Job], str]
+) -> list[dict[str, Any]]:
+    """Of an account: who makes what is missing there, and who may delete the stream."""
+    making = [f"$JS.API.{verb}" for verb in _provisioning(stream, readers)]
+    allowed: dict[Job, list[str]] = {"provisioner": making, "administrator": [*making, f"$JS.API.STREAM.DELETE.{stream}"]}
+    return [
+        {"nkey": public_keys[owner, job], "permissions": {"publish": {"allow": may}, "subscribe": {"allow": [f"{inbox(job)}.>"]}}}
+        for job, may in allowed.items()
+    ]
+
+
+def _seals(public_keys: Mapping[tuple[str, Job], str]) -> dict[str, Any]:
+    """Each service keeps its own seals there, and everybody reads all."""
+    return {
+        "jetstream": "enabled",
+        "users": _who_makes_streams(SEALS, SEAL_STREAM.name, (), public_keys),
+        "exports": [
+            *({"service": seal_subject(service, "kept"), "accounts": [account(service)]} for service in SERVICES),
+            *_stream_exports(SEAL_STREAM.name, ()),
         ],
     }
 
 
 def _operations(operator: str) -> dict[str, Any]:
     calls = [call for call in CALLS.values() if call.service in SERVICES]
-    verbs = [(account(service), verb) for service in SERVICES for verb in _operator_verbs(account(service))]
+    verbs = [(account(service), verb) for service in (*SERVICES, SEALS) for verb in _operator_verbs(account(service))]
     return {
         "users": [
             {

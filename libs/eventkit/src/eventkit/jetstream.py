@@ -157,7 +157,7 @@ class JetStream:
 
     async def last_message(self, stream: str, subject: str) -> BusMessage | None:
         """The last message of a subject; None where there is none."""
-        message = await self._request(f"$JS.API.DIRECT.GET.{stream}", {"last_by_subj": subject})
+        message = await self._request(api_subject(self.nc, f"DIRECT.GET.{stream}"), {"last_by_subj": subject})
         return None if _status(message) == "404" else _stored(stream, message)
 
     async def first_at_or_after(self, stream: str, sequence: int) -> int | None:

@@ -11,7 +11,7 @@ import nkeys  # pyright: ignore[reportMissingTypeStubs] -- it has no types
 
 from contracts.call import Role
 from contracts.event import SERVICES
-from eventkit.accounts import JOBS, Job, configuration
+from eventkit.accounts import USERS, configuration
 from eventkit.clock import RealClock
 from eventkit.secrets import OPERATOR, Secrets
 from eventkit.tokens import Actor, Tokens
@@ -35,9 +35,9 @@ def make(secrets: DeploymentSecrets) -> None:
     unfinished.root.mkdir(mode=0o700)
     folders = {service: unfinished.service(service) for service in SERVICES} | {OPERATOR: unfinished.operator.secrets_folder}
     Secrets.make_apart(folders)
+    for user in USERS:
+        _keep_seed(unfinished.seed(*user), unfinished.public_key(*user))
     for service in SERVICES:
-        for job in JOBS:
-            _keep_seed(unfinished.seed(service, job), unfinished.public_key(service, job))
         _keep_twice(unfinished.passwords(service))
         _keep(unfinished.owner_password(service), _password())
     _keep_seed(unfinished.operator_seed, unfinished.operators_public_key)
@@ -53,9 +53,7 @@ def make(secrets: DeploymentSecrets) -> None:
 
 def write_accounts(secrets: DeploymentSecrets) -> None:
     """Writes the server's accounts anew, as the contracts of today have them; keys stay."""
-    public_keys: dict[tuple[str, Job], str] = {
-        (service, job): secrets.public_key(service, job).read_text().strip() for service in SERVICES for job in JOBS
-    }
+    public_keys = {user: secrets.public_key(*user).read_text().strip() for user in USERS}
     secrets.accounts.write_text(configuration(readers(), public_keys, secrets.operators_public_key.read_text().strip()))
 
 

@@ -12,23 +12,23 @@ import psycopg
 from psycopg import sql
 
 from contracts.event import SERVICES
-from eventkit import jetstream
+from eventkit import accounts, jetstream
 from eventkit.accounts import Reader, account, inbox
 from eventkit.broker import Credential
 from eventkit.log import command_table, head_table, log_table
-from eventkit.provision import BusStream, provision
+from eventkit.provision import BUS_STREAMS, SEALS, provision
+from eventkit.seals import seal_table
 from roster.keys import SCHEMA as KEYS
 from vekha.deployment.layout import DeploymentSecrets
 
-_ONLY_ADDED_TO = (log_table.name, command_table.name)
+_ONLY_ADDED_TO = (log_table.name, command_table.name, seal_table.name)
 
 
 async def provision_bus(secrets: DeploymentSecrets, url: str, readers: list[Reader], replicas: int) -> None:
-    """Makes each service's stream, and the durables by which it is read, under the service's own account."""
-    for service in SERVICES:
-        stream = BusStream(service)
-        seed = secrets.seed(service, "provisioner")
-        credential = Credential.read(seed, own_stream=account(service), inbox=inbox("provisioner"))
+    """Makes each stream, and the durables by which it is read, under the account of who owns it."""
+    for whose, stream in [*((stream.service, stream) for stream in BUS_STREAMS), (accounts.SEALS, SEALS)]:
+        seed = secrets.seed(whose, "provisioner")
+        credential = Credential.read(seed, own_stream=account(whose), inbox=inbox("provisioner"))
         nc = await jetstream.connect(url, credential, name="provisioner")
         try:
             durables = [(reader.stream, reader.durable) for reader in readers if reader.stream == stream.name]
@@ -38,6 +38,7 @@ async def provision_bus(secrets: DeploymentSecrets, url: str, readers: list[Read
 
 
 def owner(service: str) -> str:
+    """The role that owns a service's tables."""
     return f"{service}_owner"
 
 
