@@ -21,8 +21,8 @@ from plan_tracker.projections import BoardProjection, digest
 from tests import private_tables, record
 from tests.conftest import Lived
 from tests.school import SCHOOL
+from vekha.builds import BUILDS
 from vekha.folder import DataFolder
-from vekha.launcher import BUILDS
 from vekha.records import reading
 
 _OPERATOR = Actor(Role.OPERATOR)
