@@ -31,7 +31,9 @@ from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from pypdf import PdfReader
 
@@ -41,6 +43,7 @@ from notifier.testing import PostOffice, post_office
 from plan_tracker.domain.plan import load_plan
 from roster.files import GuardianRow, PupilRow, StaffRow, read_roster
 from tests import record
+from tests.provider import CLIENT, REDIRECT, Provider, answering, flat
 from tests.witnessed import ABORTS, BREAKS
 from vekha.main import main
 from vekha.story import samples
@@ -50,6 +53,8 @@ from workdays.russia import russian_calendar
 SCHOOL = "school-7"
 FILES = ("school-staff.xlsx", "school-pupils.xlsx", "school-pupils-late.xlsx", "school-newcomer.csv", "school-pupils-broken.csv")
 MAIL_FROM = "vekha@example.org"
+CODES_GIVEN_AT = "2015-09-02T10:00:00+03:00"
+CLIENT_SECRET = "Пароль клиента: t0p-secret-of-the-client"
 PLACES = ("logs", "traces", "outputs", "bus", "databases", "run folder", "metadata of slips", "metadata of consents")
 
 # ---- what is looked for, and how ----------------------------------------------------------------------------------------------
@@ -127,9 +132,12 @@ class Personal:
 
     def add_links(self, tokens: Iterable[str]) -> None:
         for token in tokens:
-            secret = token.rpartition(".")[2]
-            packed = (base64.b64encode(b"-" * before + secret.encode())[4:-4].decode() for before in range(3))
-            self.add_secrets("link", (secret, *packed))
+            self.add_secrets("link", _writings(token.rpartition(".")[2]))
+
+    def add_typed(self, kind: str, *values: str) -> None:
+        """Secrets that somebody types or keeps in a file, in any letters."""
+        for value in values:
+            self.add_secrets(kind, {*_writings(value), json.dumps(value)[1:-1]})
 
     def add_secrets(self, kind: str, values: Iterable[str]) -> None:
         """Secrets of any form, which are found as they are: passwords, tokens, keys."""
@@ -160,6 +168,11 @@ class Personal:
 
     def _know(self, what: str, values: Iterable[str]) -> None:
         self.known |= dict.fromkeys(values, what)
+
+
+def _writings(secret: str) -> list[str]:
+    """A secret as it is, and packed with whatever stands beside it."""
+    return [secret, *(base64.b64encode(b"-" * before + secret.encode())[4:-4].decode() for before in range(3))]
 
 
 def _birthday(born: date, age: int) -> date:
@@ -234,14 +247,25 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     result = Searched(folder / "data", files / "school-pupils-broken-rejected.csv", personal())
     spans = folder / "spans"
     witnessed = (sys.executable, str(Path(__file__).with_name("witnessed.py")), str(spans))
+    client_secret = folder / "client.secret"
+    client_secret.write_text(f"{CLIENT_SECRET}\n")
+    result.personal.add_typed("the client's secret", CLIENT_SECRET)
+    provider = Provider(lambda: int(datetime.fromisoformat(CODES_GIVEN_AT).timestamp()), None, CLIENT_SECRET)
     with (
         _mail_server() as office,
-        running(result.data, "--manual-clock", "2015-08-17T09:00:00+03:00", environment=_mailing_to(office), program=witnessed) as up,
+        answering(provider),
+        running(
+            result.data,
+            "--manual-clock",
+            "2015-08-17T09:00:00+03:00",
+            environment=_mailing_to(office) | _signing_on_at(provider, client_secret),
+            program=witnessed,
+        ) as up,
     ):
         for file in (result.data / "secrets").iterdir():
             result.personal.add_secrets("the instance's secret", [file.read_text().strip()])
         shell = _Shell(up)
-        _live(shell, files, office, result)
+        _live(shell, files, office, provider, result)
         result.texts["outputs"] = "\n".join([json.dumps(up.ready), *shell.outputs])
         assert up.end() == 0
     result.ends.append(_die_at_work(result.data, witnessed))
@@ -278,7 +302,16 @@ def _mailing_to(office: PostOffice) -> dict[str, str]:
     return {"VEKHA_SMTP_URL": office.url, "VEKHA_MAIL_FROM": MAIL_FROM}
 
 
-def _live(shell: _Shell, files: Path, office: PostOffice, result: Searched) -> None:
+def _signing_on_at(provider: Provider, client_secret: Path) -> dict[str, str]:
+    return {
+        "VEKHA_ESIA_ISSUER": provider.issuer,
+        "VEKHA_ESIA_CLIENT_ID": CLIENT,
+        "VEKHA_ESIA_CLIENT_SECRET_FILE": str(client_secret),
+        "VEKHA_ESIA_REDIRECT_URI": REDIRECT,
+    }
+
+
+def _live(shell: _Shell, files: Path, office: PostOffice, provider: Provider, result: Searched) -> None:
     shell.call("roster.open-school", {"school": SCHOOL, "name": "School 7", "municipality": "mytishchi"})
     shell.type("plan", "adopt", "--school", SCHOOL, "--start", "2015-08-17")
     shell.type("import", files / "school-classes.xlsx", "--school", SCHOOL)
@@ -288,9 +321,11 @@ def _live(shell: _Shell, files: Path, office: PostOffice, result: Searched) -> N
     shell.type("import", files / "school-pupils-late.xlsx", "--school", SCHOOL, "--dry-run")
     shell.type("import", files / "school-pupils-late.xlsx", "--school", SCHOOL)
     shell.type("import", files / "school-pupils-broken.csv", "--school", SCHOOL, code=3)
-    shell.type("clock", "set", "2015-09-02T10:00:00+03:00")
+    shell.type("clock", "set", CODES_GIVEN_AT)
     shell.type("import", files / "school-newcomer.csv", "--school", SCHOOL)
-    _give_codes(shell, result)
+    slips = _give_codes(shell, result)
+    _choose_passwords(shell, slips[3:6], result)
+    _sign_on(shell, provider, result)
     _mail_links(shell, office, result)
     _go_wrong(shell)
     shell.type("clock", "advance", "--days", "7")
@@ -302,7 +337,8 @@ def _live(shell: _Shell, files: Path, office: PostOffice, result: Searched) -> N
     shell.call("notifier.outbox", {"school": SCHOOL})
 
 
-def _give_codes(shell: _Shell, result: Searched) -> None:
+def _give_codes(shell: _Shell, result: Searched) -> list[tuple[str, str]]:
+    """Codes that are answered to a call, and used; answers pupils' logins and codes."""
     staff = shell.call("roster.people", {"school": SCHOOL, "kind": "staff"})["people"]
     pupils = shell.call("roster.people", {"school": SCHOOL, "kind": "pupil"})["people"]
     people = [*staff, *pupils[:100]]
@@ -322,6 +358,38 @@ def _give_codes(shell: _Shell, result: Searched) -> None:
     result.may_show = json.dumps(shell.call("roster.person", {"school": SCHOOL, "person": pupils[0]}, shown=True))
     consents = shell.call("consent.status", {"school": SCHOOL, "subject": pupils[0]})["consents"]
     shell.call("consent.withdraw", {"school": SCHOOL, "consent_id": consents[-1]["consent_id"]})
+    return [slips[person] for person in pupils[:100] if person in slips]
+
+
+def _choose_passwords(shell: _Shell, slips: Sequence[tuple[str, str]], result: Searched) -> None:
+    """Passwords of people's own: chosen, refused, shown, mistyped, changed."""
+    for number, (login, code) in enumerate(slips):
+        first, second, wrong = (f"{word} {number} зимой-Winter" for word in ("Снегирь", "Свиристель", "Щегол"))
+        result.personal.add_typed("password", first, second, wrong, f"Зяблик{number}")
+        shell.call("identity.activate", {"login": login, "code": code, "password": f"Зяблик{number}"}, code=1)
+        shell.call("identity.activate", {"login": login, "code": code, "password": first})
+        token = shell.call("identity.sign-in", {"login": login, "password": first}, shown=True)["token"]
+        result.personal.add_secrets("token", [token, token.rpartition(".")[2]])
+        shell.call("identity.sign-in", {"login": login, "password": wrong}, code=1)
+        shell.call("identity.sign-in", {"login": login, "password": [wrong]}, code=3)
+        shell.call("identity.change-password", {"login": login, "password": wrong, "new_password": second}, code=1)
+        shell.call("identity.change-password", {"login": login, "password": first, "new_password": second})
+        assert shell.call("identity.sign-in", {"login": login, "password": second}, shown=True)["token"]
+
+
+def _sign_on(shell: _Shell, provider: Provider, result: Searched) -> None:
+    """A member of staff signs in at the provider, which tells the СНИЛС; and once it does not answer any more."""
+    provider.snils = next(row.snils for row in read_roster(samples() / "school-staff.xlsx").staff if row.snils)
+    password = "Кедровка на ёлке"
+    result.personal.add_typed("password", password)
+    for is_down in (False, True):
+        begun = shell.call("identity.begin-esia", {"school": SCHOOL}, shown=True)
+        back = flat(urlsplit(httpx.get(begun["url"]).headers["Location"]).query)
+        result.personal.add_secrets("state", _writings(back["state"]))
+        result.personal.add_secrets("code of the provider's", _writings(back["code"]))
+        provider.is_down = is_down
+        finishing = {"code": back["code"], "state": back["state"], "password": password}
+        shell.call("identity.finish-esia", finishing, code=int(is_down))
 
 
 def _print_slips(shell: _Shell, people: list[str], result: Searched) -> None:
@@ -523,6 +591,10 @@ def test_there_is_enough_to_look_for(searched: Searched) -> None:
     assert searched.personal.count("consent number") > 1500
     assert searched.personal.count("code") > 100
     assert searched.personal.count("link") > 40
+    assert searched.personal.count("password") > 50
+    assert searched.personal.count("token") == 6
+    assert searched.personal.count("state") == searched.personal.count("code of the provider's") == 8
+    assert searched.personal.count("the client's secret") == 5
 
 
 def test_the_search_finds_people_where_they_are_meant_to_be(searched: Searched) -> None:
@@ -579,3 +651,13 @@ def test_the_search_finds_a_secret_of_any_form() -> None:
     looking = Personal()
     looking.add_secrets("password", ["правда-42!"])
     assert looking.found_in('{"typed":"правда-42!"}') == {"правда-42!": "password"}
+
+
+def test_the_search_finds_what_was_typed_however_it_is_written() -> None:
+    looking = Personal()
+    looking.add_typed("password", "Правда о ёжике")
+    for text in ("password=Правда о ёжике", json.dumps({"password": "Правда о ёжике"})):
+        assert "password" in looking.found_in(text).values()
+    for before in range(3):
+        packed = base64.b64encode(b"x" * before + b"vekha:" + "Правда о ёжике".encode() + b" once").decode()
+        assert "password" in looking.found_in(packed).values()
