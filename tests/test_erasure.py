@@ -221,6 +221,43 @@ async def test_nobody_acts_on_an_erased_person_and_the_old_paper_brings_nobody_b
         assert (await ask(client, roster.ENROL_PUPIL, newly)).person != person  # who comes back is somebody new
 
 
+async def test_past_an_erasure_dossier_status_and_receipt_tell_what_is_left_and_nobodys_name(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        person, consent_id = await enter(client)
+        asked = roster.PersonQuery(school=SCHOOL, person=person)
+        before = await ask(client, roster.DOSSIER, asked, ADMINISTRATOR)
+        assert before.details.last_name == CANARY.last_name
+        assert {"account", "credential"} <= {record.what for record in before.records if record.service == "identity"}
+        erased_in = await order(client, person)
+        await reached(client, person, "completed")
+
+        dossier = await ask(client, roster.DOSSIER, asked, ADMINISTRATOR)
+        assert (dossier.details, dossier.unheard) == (None, ())
+        destroyed = {record.service: record.fields for record in dossier.records if record.what == "destruction"}
+        assert destroyed == {service: {"erasure": erased_in, "on": "2015-09-09"} for service in SERVICES}
+        left = {(record.service, record.what) for record in dossier.records} - {(service, "destruction") for service in SERVICES}
+        assert left == {
+            ("roster", "place"),  # that the id was a pupil's, and on which number of which list
+            ("roster", "seat"),
+            ("consent", "decision"),  # what was decided, as the log says
+            ("consent", "consent"),
+            ("consent", "seat"),
+            ("plan", "facts"),
+        }
+        assert [reading.call for reading in dossier.readings] == ["roster.dossier", "roster.dossier"]
+
+        [card] = (await ask(client, consent.STATUS, consent.StatusQuery(school=SCHOOL, subject=person))).consents
+        assert (card.consent_id, card.state) == (consent_id, "granted")
+        receipt = consent.ReceiptQuery(school=SCHOOL, subject=person, pdf=True)
+        told = await ask(client, consent.RECEIPT, receipt, ADMINISTRATOR)
+        assert told.receipt.header.pii_principal_id == person
+        text = "".join(page.extract_text() for page in PdfReader(io.BytesIO(base64.b64decode(told.pdf))).pages)
+        assert person in text
+        for answer in (text, dossier.model_dump_json(), card.model_dump_json(), told.receipt.model_dump_json()):
+            assert not [trace for trace in traces() if trace in answer]
+
+
 async def test_a_new_consent_or_coming_back_cancels_what_was_scheduled(lived: Lived, tmp_path: Path) -> None:
     data = lived.copy(tmp_path / "data")
     async with instance(data) as client:

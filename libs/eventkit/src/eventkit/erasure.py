@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Executable, MetaData, Table, delete
 
 from contracts.erasure import DataCategory, ErasureOrdered, PersonalDataErased
 from contracts.event import Event
+from contracts.operations import HeldRecord
 from eventkit import log
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode, moment, rfc3339
@@ -103,6 +104,7 @@ class Forgetting:
         self._erased = erased(event)
         service.reaction(self)
         service.before_answering(self.again)
+        service.holds(_destruction)
 
     async def react(self, event: Recorded) -> None:
         # Whatever has been read up to the order is known to the rows that are destroyed now.
@@ -137,6 +139,13 @@ class Forgetting:
     def _leave_nothing(self, people: Sequence[str]) -> None:
         self._holder.destroy_apart(people)
         self._service.database.scrub()
+
+
+def _destruction(connection: Connection, school: str, person: str) -> Iterator[HeldRecord]:
+    """For the dossier: that a service destroyed what it held of a person, and when. What it tells beside that are random ids."""
+    for recorded in log.history(connection, f"{_STREAMS}-{person}"):
+        if recorded.school == school:
+            yield HeldRecord(what="destruction", fields={"erasure": recorded.facts()[1]["erasure"], "on": recorded.happenedon})
 
 
 def _writing(connection: Connection) -> Write:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from contracts.identity import PasswordSet
 from contracts.operations import HeldRecord
 from eventkit import log
+from eventkit.erasure import is_forgotten
 from eventkit.event import rfc3339, standing
 from eventkit.secrets import Secrets
 from eventkit.service import Holding
@@ -28,7 +29,7 @@ from identity.passwords import password_table
 
 def account(connection: Connection, school: str, person: str) -> Iterator[HeldRecord]:
     history = [one for one in standing(log.history(connection, ACCOUNTS.stream(person))) if one.school == school]
-    if history:
+    if history and not is_forgotten(connection, person):  # then there is none: its login and all else are destroyed
         found = ACCOUNTS.fold(recorded.event() for recorded in history)
         yield HeldRecord(what="account", fields={"account": found.account or None, "state": found.state})
     kept = credential_table.c
