@@ -1,12 +1,14 @@
-"""`vekha audit verify` and `vekha doctor` on records that are whole, and on records that somebody has touched."""
+"""`vekha audit` and `vekha doctor` on records that are whole, and on records that somebody has touched."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 import signal
 import sqlite3
+import textwrap
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +17,8 @@ import pytest
 
 from contracts.operations import CLOCK, SET_CLOCK, Nothing, SetClock
 from contracts.roster import DECLARE_CLASS, OPEN_SCHOOL, DeclareClass, OpenSchool
+from eventkit import jetstream
+from eventkit.broker import EmbeddedBroker
 from vekha.client import Target, connected
 from vekha.folder import DataFolder
 from vekha.launcher import launched
@@ -61,7 +65,7 @@ def data(histories: dict[str, Path], copy_of: Callable[[Path], Path]) -> Path:
 def findings(vekha: Vekha, data: Path, *, exit_code: int = 4) -> set[tuple[str, int, str]]:
     ended = vekha("audit", "verify", "--data", data, "--json")
     assert ended.code == exit_code
-    assert list(ended.json) == ["ok", "heads", "findings"]
+    assert list(ended.json) == ["ok", "heads", "findings", "damage", "sealed"]
     assert ended.json["ok"] == (exit_code == 0)
     return {(finding["service"], finding["position"], finding["kind"]) for finding in ended.json["findings"]}
 
@@ -69,6 +73,12 @@ def findings(vekha: Vekha, data: Path, *, exit_code: int = 4) -> set[tuple[str, 
 def execute(data: Path, statement: str, *parameters: object, service: str = "roster") -> None:
     with sqlite3.connect(data / "db" / f"{service}.db") as database:
         assert database.execute(statement, parameters).rowcount == 1
+    database.close()
+
+
+def execute_all(data: Path, service: str, statement: str) -> None:
+    with sqlite3.connect(data / "db" / f"{service}.db") as database:
+        database.execute(statement)
     database.close()
 
 
@@ -154,9 +164,9 @@ def test_a_stream_that_is_behind_or_gone_is_lag_and_refilled_at_the_next_start(
 
 def test_an_older_database_is_found_and_puts_its_service_into_quarantine(vekha: Vekha, data: Path, histories: dict[str, Path]) -> None:
     shutil.copy(histories["early"] / "db" / "roster.db", data / "db" / "roster.db")
-    assert findings(vekha, data) == {("roster", 6, "stream-ahead")}
+    assert findings(vekha, data) == {("roster", 6, "stream-ahead"), ("roster", 6, "seal-ahead")}
     with running(data):
-        assert findings(vekha, data) == {("roster", 6, "stream-ahead")}
+        assert findings(vekha, data) == {("roster", 6, "stream-ahead"), ("roster", 6, "seal-ahead")}
         examined = vekha("doctor", "--data", data, "--json")
         assert (examined.code, examined.json["ok"]) == (1, False)
         found = [check for check in examined.json["checks"] if check["state"] == "finding"]
@@ -206,7 +216,8 @@ def test_a_log_that_does_not_hold_what_was_read_of_it_is_found_when_the_bus_is_l
 def test_another_history_on_the_bus_is_found(vekha: Vekha, data: Path, histories: dict[str, Path]) -> None:
     shutil.rmtree(data / "bus")
     shutil.copytree(histories["other"] / "bus", data / "bus")
-    assert findings(vekha, data) == {("roster", position, "stream-differs") for position in (6, 7, 8)}
+    differing = {("roster", position, "stream-differs") for position in (6, 7, 8)}
+    assert findings(vekha, data) == differing | {("roster", 6, "seal-differs")}  # both histories were sealed
 
 
 def test_a_damaged_or_missing_database_is_found_by_audit_and_doctor(vekha: Vekha, data: Path) -> None:
@@ -245,6 +256,91 @@ def test_doctor_sees_a_clock_that_went_back(vekha: Vekha, data: Path) -> None:
     examined = vekha("doctor", "--data", data, "--json")
     found = [check["check"] for check in examined.json["checks"] if check["state"] == "finding"]
     assert (examined.code, "database roster" in found) == (1, True)
+
+
+def damage(vekha: Vekha, data: Path, *options: str | Path) -> list[tuple[str, int, str]]:
+    ended = vekha("audit", "verify", "--data", data, "--json", *options)
+    assert ended.code == (4 if ended.json["damage"] else 0)
+    return [(one["service"], one["position"], one["kind"]) for one in ended.json["damage"]]
+
+
+def test_a_clean_stop_leaves_all_of_every_log_sealed(vekha: Vekha, data: Path) -> None:
+    verified = vekha("audit", "verify", "--data", data, "--json").json
+    assert verified["sealed"] == verified["heads"]
+
+
+def test_events_that_were_made_to_fit_do_not_fit_the_seals(vekha: Vekha, data: Path) -> None:
+    """The chain is computed anew from a changed event on, and the head moved with it; nobody has the key to seal it."""
+    with sqlite3.connect(data / "db" / "roster.db") as database:
+        rows = database.execute("SELECT position, hash, bytes FROM log WHERE position >= 5 ORDER BY position").fetchall()
+        (chain,) = database.execute("SELECT hash FROM log WHERE position = 4").fetchone()
+        for position, _, stored in rows:
+            changed = bytes(stored).replace(b'"grade":1', b'"grade":2') if position == 6 else bytes(stored)
+            chain = hashlib.sha256(chain + changed).digest()
+            database.execute("UPDATE log SET bytes = ?, hash = ? WHERE position = ?", (changed, chain, position))
+        database.execute("UPDATE head SET hash = ?", (chain,))
+    database.close()
+    shutil.rmtree(data / "bus")
+    assert [(service, kind) for service, _, kind in damage(vekha, data)] == [("roster", "forged")]
+
+
+def test_a_log_whose_tail_and_seals_were_cut_off_together_is_found_by_a_checkpoint_alone(vekha: Vekha, data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "checkpoint.txt"
+    made = vekha("audit", "checkpoint", "--data", data, "--out", page, "--json").json
+    assert made["sealed"]["roster"]["position"] == RECORDED
+    assert made["text"] == page.read_text() == vekha("audit", "checkpoint", "--data", data).out
+    assert damage(vekha, data, "--checkpoint", page) == []
+    with sqlite3.connect(data / "db" / "roster.db") as database:
+        database.execute("DELETE FROM seal WHERE position > 6")
+        (last,) = database.execute("SELECT max(position) FROM seal").fetchone()
+        database.execute("DELETE FROM log WHERE position > ?", (last,))
+        database.execute(
+            "UPDATE head SET (position, hash, recorded_at) = (SELECT position, hash, recorded_at FROM log WHERE position = ?)", (last,)
+        )
+    database.close()
+    shutil.rmtree(data / "bus")
+    for other in ("roster", "plan", "consent", "identity", "notifier"):
+        execute_all(data, other, "UPDATE checkpoint SET digests = '{}'")
+    assert damage(vekha, data) == []
+    assert damage(vekha, data, "--checkpoint", page) == [("roster", last + 1, "truncated")]
+    mailed = tmp_path / "mail.txt"
+    mailed.write_text("Dear all,\n\n> " + "\n> ".join(textwrap.wrap(page.read_text(), 72)) + "\n\nYours, the keeper\n")
+    assert damage(vekha, data, "--checkpoint", mailed) == [("roster", last + 1, "truncated")]
+    forged = tmp_path / "forged.txt"
+    forged.write_text(page.read_text().replace("made      2015-08-17", "made      2015-08-18"))
+    assert damage(vekha, data, "--checkpoint", forged)[-1] == ("identity", 0, "forged")
+    unreadable = vekha("audit", "verify", "--data", data, "--checkpoint", data / "instance.json", "--json")
+    assert (unreadable.code, unreadable.error["code"]) == (3, "checkpoint.unreadable")
+
+
+def test_seals_that_are_not_the_services_and_seals_that_are_gone_are_found(vekha: Vekha, data: Path) -> None:
+    shutil.rmtree(data / "bus")
+    with sqlite3.connect(data / "db" / "roster.db") as database:
+        positions = [position for (position,) in database.execute("SELECT position FROM seal ORDER BY position")]
+        database.execute("UPDATE seal SET signature = ? WHERE position = ?", ("00" * 64, positions[-1]))
+    database.close()
+    assert damage(vekha, data) == [("roster", positions[-1], "forged")]
+    execute(data, "DELETE FROM seal WHERE position = ?", positions[-1])
+    assert damage(vekha, data) == []  # as if the service had been killed before it sealed the rest
+    execute_all(data, "plan", "UPDATE seal SET since = since - 1")
+    assert damage(vekha, data) == [("plan", 1, "forged")]
+
+
+def test_a_seal_that_is_gone_from_among_the_others_is_missed(vekha: Vekha, data: Path) -> None:
+    execute_all(data, "roster", "DELETE FROM seal WHERE position = (SELECT min(position) FROM seal)")
+    assert damage(vekha, data) == [("roster", 1, "removed")]
+
+
+def test_an_event_that_somebody_else_has_put_into_a_bus_stream_is_called_forged(vekha: Vekha, data: Path) -> None:
+    async def forge() -> None:
+        folder = DataFolder(data)
+        async with EmbeddedBroker(folder.bus, folder.run, folder.secrets().broker_password_file) as broker:
+            nc = await jetstream.connect(broker.url, broker.credential, name="test")
+            await nc.request("evt.roster.school-7.class-declared.v1", b"{}", timeout=5)
+            await jetstream.disconnect(nc)
+
+    asyncio.run(forge())
+    assert damage(vekha, data) == [("roster", RECORDED + 1, "forged")]
 
 
 def test_an_empty_folder_is_no_instance_to_audit(vekha: Vekha, tmp_path: Path) -> None:

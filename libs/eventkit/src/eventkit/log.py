@@ -8,7 +8,7 @@ expected has lost the race and tries again. SQLite and PostgreSQL hold the same 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from secrets import token_hex
@@ -364,7 +364,11 @@ class Finding:
     kind: str
 
 
-def verify(connection: Connection, service: str, *, up_to: int | None = None) -> Iterator[Finding]:
+Seen = Callable[[int, bytes, bytes, Recorded | None], None]
+"""Looks on while a log is followed: at a position, its event's bytes, the chain's hash there, and the envelope, where there is one."""
+
+
+def verify(connection: Connection, service: str, *, up_to: int | None = None, seen: Seen | None = None) -> Iterator[Finding]:
     """Every departure of the log from its own rules, up to a position: gaps, a broken chain, columns that differ from the bytes."""
     begun = connection.execute(select(head_table)).one()
     end = begun.position if up_to is None else up_to
@@ -387,7 +391,11 @@ def verify(connection: Connection, service: str, *, up_to: int | None = None) ->
             envelope = decode(data)
         except msgspec.DecodeError:
             yield Finding(service, position, "bytes-undecodable")
+            if seen is not None:
+                seen(position, data, chain, None)
             continue
+        if seen is not None:
+            seen(position, data, chain, envelope)
         for column, value in _copies(envelope).items():
             if row[column] != value:
                 yield Finding(service, position, f"column-differs:{column}")

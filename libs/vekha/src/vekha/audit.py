@@ -1,31 +1,38 @@
-"""`vekha audit verify`: does every log keep its own rules, and does every bus stream hold exactly its log?
+"""`vekha audit`: does every log keep its own rules and its seals, and does every bus stream hold exactly its log?
 
-The record is the log: its chain is followed from the first event, and its columns are held against the bytes that they are copies of. The
-bus is held against the record byte for byte. A stream that is behind its log is lag, since the relay refills it; one that holds more than
-its log, something else, or nothing readable where something was, is a finding. So is a log that does not hold what a reader has read of it:
-a log cut off at its end keeps all of its own rules.
+The record is the log: its chain is followed from the first event, its columns are held against the bytes that they are copies of, every
+event against its contract, and the chain against what the service has sealed, and against a checkpoint that somebody has kept. The bus is
+held against the record byte for byte. A stream that is behind its log is lag, since the relay refills it; one that holds more than its log,
+something else, or nothing readable where something was, is a finding. So is a log that does not hold what a reader has read of it: a log
+cut off at its end keeps all of its own rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
-from dataclasses import asdict
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import click
 import msgspec
 from sqlalchemy import Connection
 
 from contracts.event import SERVICES
-from eventkit import log
-from eventkit.event import decode
-from eventkit.jetstream import JetStream
+from eventkit import log, sealing, seals
+from eventkit.event import decode, rfc3339
+from eventkit.jetstream import BusError, JetStream
 from eventkit.log import Finding
 from eventkit.projection import LastRead
-from vekha import bus, output
+from eventkit.seals import Keys, Seal
+from eventkit.secrets import Secrets, key_id
+from vekha import bus, checkpoint, output
 from vekha.bus import Bus
+from vekha.checkpoint import Checkpoint, Sealed
 from vekha.client import Target
-from vekha.failures import Exit
+from vekha.evidence import HARMLESS, Damage, Witness, of_checkpoint
+from vekha.failures import Exit, Failure
 from vekha.loop import run
 from vekha.options import json_option, target_options
 from vekha.records import Unreadable, last_reads, reading, unrecognized
@@ -35,13 +42,25 @@ LAG = "lag"
 
 _WORDS = {
     LAG: "the bus stream ends before it; the relay refills it",
+    "unsealed": "it is not sealed yet; the service seals it",
     "missing": "the log has no event there",
     "chain-broken": "the event's bytes or its hash were changed",
     "bytes-undecodable": "the event's bytes were damaged",
+    "event-undecodable": "the event is not what its type's contract says",
+    "duplicate": "another event stands at the same position",
+    "seal-ahead": "the service has sealed more than the log holds",
+    "seal-differs": "a seal says something else of the events from there on",
+    "seal-forged": "the seal there is not the service's",
+    "seal-missing": "the seal of the events from there on is gone",
+    "key-forged": "a key was published under no key of the service",
+    "key-missing": "the log does not publish the key that the service signs with",
+    "checkpoint-ahead": "the checkpoint goes further than the log",
+    "checkpoint-differs": "the checkpoint says something else of the events from there on",
+    "checkpoint-forged": "the checkpoint is not signed with a key of identity's log",
     "time-runs-backwards": "it was recorded before the one before it",
     "beyond-head": "the log holds more than its head says",
     "head-differs": "the head does not fit the log's last event",
-    "stream-ahead": "the bus stream holds events that the log does not: was the database put back from a backup?",
+    "stream-ahead": "the bus stream holds events that the log does not: from before a backup was put back, or anybody's",
     "stream-differs": "the bus stream holds another event there",
     "stream-gap": "the bus stream holds nothing readable there",
     "stream-damaged": "the bus stream was damaged from there on",
@@ -58,55 +77,155 @@ def audit() -> None:
 
 
 @audit.command()
+@click.option("--checkpoint", "kept", type=click.Path(path_type=Path, dir_okay=False), help="A checkpoint that somebody has kept.")
 @target_options
 @json_option
-def verify(target: Target, as_json: bool) -> int:
-    """Check every chain, every column against its bytes, and every bus stream against its log.
+def verify(target: Target, kept: Path | None, as_json: bool) -> int:
+    """Check every chain, column, event and seal, and every bus stream against its log.
 
-    Works while the instance runs, up to the heads that it finds, and while it is stopped. Ends with 4 where something is wrong.
+    Works while the instance runs, up to the heads that it finds, and while it is stopped. Ends with 4 where something is wrong, and says at
+    which position it begins and what was done: changed, removed, inserted, reordered, truncated or forged.
     """
-    return run(_verify(target, as_json=as_json))
+    return run(_verify(target, None if kept is None else _read_checkpoint(kept), as_json=as_json))
 
 
-async def _verify(target: Target, *, as_json: bool) -> int:
+@audit.command("checkpoint")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the page into a file.")
+@target_options
+@json_option
+def make_checkpoint(target: Target, out: Path | None, as_json: bool) -> None:
+    """Print a signed page that says where the five logs end and what they hold, to be mailed or kept outside."""
+    made = _checkpoint(target)
+    if out is not None:
+        out.write_text(made.text())
+    if as_json:
+        output.print_json(made.as_json())
+    else:
+        click.echo(made.text(), nl=False)
+
+
+def _read_checkpoint(path: Path) -> Checkpoint:
+    try:
+        return checkpoint.read(path.read_text())
+    except (OSError, UnicodeDecodeError):
+        raise Failure("checkpoint.unreadable", f"{path} cannot be read.", exit_code=Exit.INVALID) from None
+
+
+def _checkpoint(target: Target) -> Checkpoint:
+    """The last kept seals of all five, bound together. Raises Failure `checkpoint.not-yet` where one has none."""
     target.folder.about()
-    heads: dict[str, int] = {}
-    findings: list[Finding] = []
+    key = target.folder.secrets().signing_key(checkpoint.SIGNER)
+    sealed: dict[str, Sealed] = {}
+    for service in SERVICES:
+        with reading(target.folder, service) as connection:
+            last = seals.last_kept(connection) if seals.are_kept(connection) else None
+            if last is None or last.position == 0:
+                raise Failure(
+                    "checkpoint.not-yet", f"{service} has sealed nothing yet.", "Start the instance once: it seals within a second."
+                )
+            sealed[service] = Sealed(log.log_id(connection), last.position, last.hash.hex(), last.recorded_at)
+    return checkpoint.signed(rfc3339(target.folder.time()), sealed, key)
+
+
+@dataclass
+class _Examined:
+    """What is found while the five logs are looked through."""
+
+    kept: Checkpoint | None
+    heads: dict[str, int] = field(default_factory=dict[str, int])
+    sealed: dict[str, int] = field(default_factory=dict[str, int])
+    findings: list[Finding] = field(default_factory=list[Finding])
+    damage: list[Damage] = field(default_factory=list[Damage])
+    identity: Keys = field(default_factory=dict[str, seals.SealKey])
+
+    @property
+    def ok(self) -> bool:
+        return not self.damage
+
+
+async def _verify(target: Target, kept: Checkpoint | None, *, as_json: bool) -> int:
+    target.folder.about()
+    examined = _Examined(kept)
+    roots = _known_keys(target)
     async with bus.opened(target) as opened:
         reads = last_reads(target.folder)
         for service in SERVICES:
-            found = [finding async for finding in _service(target, opened, service, heads, reads)]
-            findings += found
+            found = await _service(target, opened, service, examined, reads, roots.get(service, ()))
+            examined.findings += found
             if not as_json:
-                state = "ok" if all(finding.kind == LAG for finding in found) else f"{len(found)} findings"
-                click.echo(f"{service:<10} {heads.get(service, 0):>9} events   {state}")
-    ok = all(finding.kind == LAG for finding in findings)
+                faults = [finding for finding in found if finding.kind not in HARMLESS]
+                state = "ok" if not faults else f"{len(faults)} findings"
+                click.echo(
+                    f"{service:<10} {examined.heads.get(service, 0):>9} events   {examined.sealed.get(service, 0):>9} sealed   {state}"
+                )
+    if kept is not None and not kept.holds(examined.identity):
+        examined.findings.append(Finding(checkpoint.SIGNER, 0, "checkpoint-forged"))
+        examined.damage.append(Damage(checkpoint.SIGNER, 0, "forged"))
+    _tell(examined, as_json=as_json)
+    return Exit.OK if examined.ok else Exit.UNVERIFIED
+
+
+def _tell(examined: _Examined, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({"ok": ok, "heads": heads, "findings": [asdict(finding) for finding in findings]})
-    else:
-        for finding in findings:
-            kind, _, column = finding.kind.partition(":")
-            words = f"the column {column} differs from the event's bytes" if column else _WORDS.get(kind, "")
-            click.echo(f"{finding.service} {finding.position}: {finding.kind} ({words})")
-        click.echo("The record verifies." if ok else "The record does not verify. Keep a copy before anything is mended.")
-    return Exit.OK if ok else Exit.UNVERIFIED
+        findings = [asdict(finding) for finding in examined.findings if finding.kind != "unsealed"]
+        damage = [asdict(one) for one in examined.damage]
+        output.print_json({"ok": examined.ok, "heads": examined.heads, "findings": findings, "damage": damage, "sealed": examined.sealed})
+        return
+    for finding in examined.findings:
+        kind, _, column = finding.kind.partition(":")
+        words = f"the column {column} differs from the event's bytes" if column else _WORDS.get(kind, "")
+        click.echo(f"{finding.service} {finding.position}: {finding.kind} ({words})")
+    for one in examined.damage:
+        click.echo(f"{one.service}: {one.kind}, from {one.position} on")
+    click.echo("The record verifies." if examined.ok else "The record does not verify. Keep a copy before anything is mended.")
 
 
-async def _service(target: Target, opened: Bus, service: str, heads: dict[str, int], reads: Sequence[LastRead]) -> AsyncGenerator[Finding]:
+def _known_keys(target: Target) -> Mapping[str, Collection[str]]:
+    """The keys that the services sign with, by the secrets folder, where that can be read: a log must have published them."""
+    try:
+        return {issuer: {key_id(key)} for issuer, key in Secrets(target.folder.secrets_folder).public_keys().items()}
+    except (OSError, RuntimeError):
+        return {}
+
+
+async def _service(
+    target: Target, opened: Bus, service: str, examined: _Examined, reads: Sequence[LastRead], roots: Collection[str]
+) -> list[Finding]:
     """One service's findings. Its stream's end is asked before its log is opened: what was published was committed before."""
     stream_end = await opened.end_of(service)
+    published = await _published(opened, service)
+    found: list[Finding] = []
+    witness: Witness | None = None
     try:
-        with reading(target.folder, service) as connection:
-            head = heads[service] = log.head(connection).position
-            for finding in await asyncio.to_thread(lambda: list(log.verify(connection, service))):
-                yield finding
-            async for finding in _stream_against_log(opened, service, stream_end, head, connection):
-                yield finding
+        with reading(target.folder, service) as connection, output.progress() as bar:
+            head = examined.heads[service] = log.head(connection).position
+            whose = seals.Log(service, log.log_id(connection))
+            kept = seals.kept_after(connection, 0) if seals.are_kept(connection) else []
+            task = bar.add_task(service, total=head)
+            witness = Witness(whose, kept, published, roots, of_checkpoint(examined.kept, service), lambda: bar.advance(task))
+            looking = witness
+            found += await asyncio.to_thread(lambda: [*log.verify(connection, service, seen=looking.seen), *looking.findings()])
+            examined.sealed[service] = witness.sealed_up_to
+            if service == checkpoint.SIGNER:
+                examined.identity = witness.keys()
+            found += [finding async for finding in _stream_against_log(opened, service, stream_end, head, connection)]
             if stream_end <= head:  # else the log has lost its end, and what was read of that is no second finding
-                for finding in _readers_against_log(connection, service, head, reads):
-                    yield finding
+                found += _readers_against_log(connection, service, head, reads)
     except Unreadable as unreadable:
-        yield Finding(service, heads.get(service, 0), unreadable.code.replace(".", "-"))
+        found.append(Finding(service, examined.heads.get(service, 0), unreadable.code.replace(".", "-")))
+    damage = (witness or Witness(seals.Log(service, ""), [])).damage(found)
+    if damage is not None:
+        examined.damage.append(damage)
+    return found
+
+
+async def _published(opened: Bus, service: str) -> list[Seal]:
+    """The seals on the bus, as far as it can be asked."""
+    if opened.nc is None:
+        return []
+    with suppress(BusError):
+        return await sealing.published(opened.nc, service)
+    return []
 
 
 def _readers_against_log(connection: Connection, service: str, head: int, reads: Sequence[LastRead]) -> Generator[Finding]:

@@ -1,0 +1,250 @@
+"""What is held against one service's log: its own seals and keys, what a checkpoint says of it, and the contracts of its events.
+
+A log is followed once, event by event, whoever keeps it: a database, or an archive. What does not fit is a finding each; `damage` says in
+one word what was done to the log, and from where on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from contracts.operations import KeyPublication, KeyRetirement
+from eventkit import seals
+from eventkit.event import Recorded, decode, genesis, link
+from eventkit.keys import trusted
+from eventkit.log import Finding
+from eventkit.seals import Keys, Log, Seal, SealKey
+from vekha.checkpoint import Checkpoint, Sealed
+
+Kind = Literal["changed", "removed", "inserted", "reordered", "truncated", "forged"]
+
+HARMLESS = frozenset(("lag", "unsealed"))
+"""Kinds of findings that are no fault: the relay publishes what is missing on the bus, and the service seals what is not sealed yet."""
+
+_DONE: Mapping[str, Kind] = {
+    "beyond-head": "inserted",
+    "duplicate": "inserted",
+    "stream-ahead": "forged",
+    "stream-gap": "removed",
+    "reader-ahead": "truncated",
+    "reader-differs": "forged",
+    "seal-ahead": "truncated",
+    "seal-differs": "forged",
+    "seal-forged": "forged",
+    "seal-missing": "removed",
+    "key-forged": "forged",
+    "key-missing": "truncated",
+    "checkpoint-ahead": "truncated",
+    "checkpoint-differs": "forged",
+    "checkpoint-forged": "forged",
+    "database-missing": "removed",
+}
+
+
+class Stored(NamedTuple):
+    """An event as an archive keeps it: its position, the chain's hash there, and its bytes, verbatim."""
+
+    position: int
+    hash: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What was done to a log, and the first position where it shows."""
+
+    service: str
+    position: int
+    kind: Kind
+
+
+@dataclass
+class Witness:
+    """Looks on while one log is followed, and tells afterwards what does not fit.
+
+    `sealed` are the seals that stand beside the log, `heard` those that the bus holds: there anybody's may be among them. `roots` are the
+    keys that are known from elsewhere; where there are none, the log's first key has to do.
+    """
+
+    whose: Log
+    sealed: Sequence[Seal]
+    heard: Sequence[Seal] = ()
+    roots: Collection[str] = ()
+    checkpoint: Sealed | None = None
+    on_event: Callable[[], None] = lambda: None
+    _hashes: dict[int, str] = field(default_factory=dict[int, str])
+    _published: list[KeyPublication] = field(default_factory=list[KeyPublication])
+    _ends: dict[str, str] = field(default_factory=dict[str, str])
+    _undecodable: list[int] = field(default_factory=list[int])
+    _elsewhere: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    _last: int = 0
+
+    def __post_init__(self) -> None:
+        self._asked = {seal.position for seal in (*self.sealed, *self.heard)}
+        if self.checkpoint is not None:
+            self._asked.add(self.checkpoint.position)
+
+    @property
+    def last(self) -> int:
+        """The last position that was seen."""
+        return self._last
+
+    def seen(self, position: int, data: bytes, chain: bytes, recorded: Recorded | None) -> None:
+        """An event at a position, with the chain's hash after it; its envelope, where it has one."""
+        self.on_event()
+        self._last = max(self._last, position)
+        if position in self._asked:
+            self._hashes[position] = chain.hex()
+        if recorded is None:
+            return
+        if recorded.position != position:
+            self._elsewhere.append((position, recorded.position))
+        try:
+            event = recorded.event()
+        except (ValueError, LookupError, msgspec.MsgspecError):
+            self._undecodable.append(position)
+            return
+        match event:
+            case KeyPublication():
+                self._published.append(event)
+            case KeyRetirement():
+                self._ends.setdefault(event.key_id, event.not_after)
+            case _:
+                pass
+
+    def keys(self) -> Keys:
+        """The keys that the log has published and that hang together with those that are known."""
+        published = [event.key_id for event in self._published]
+        known = trusted(self.whose.service, self._published, set(self.roots).intersection(published) or published[:1])
+        return {name: SealKey(key, self._ends.get(name)) for name, key in known.items()}
+
+    def findings(self) -> Iterator[Finding]:
+        """What does not fit, once the whole log was followed."""
+        service, keys = self.whose.service, self.keys()
+        for position in self._undecodable:
+            yield Finding(service, position, "event-undecodable")
+        for event in self._published:
+            if event.key_id not in keys:
+                yield Finding(service, 1, "key-forged")
+        if self._last and self.roots and not keys.keys() & self.roots:
+            yield Finding(service, self._last + 1, "key-missing")
+        since = 0
+        for seal in sorted(self.sealed, key=lambda seal: seal.position):
+            if not self._holds(seal, keys):
+                yield Finding(service, seal.position, "seal-forged")
+                continue
+            if seal.since > since:
+                yield Finding(service, since + 1, "seal-missing")
+            since = max(since, seal.position)
+        yield from self._against_seals(keys)
+        if self.checkpoint is not None:
+            yield from self._against_checkpoint(self.checkpoint)
+
+    @property
+    def sealed_up_to(self) -> int:
+        """The last position that the service has sealed, be it in the log or not."""
+        keys = self.keys()
+        return max((seal.position for seal in (*self.sealed, *self.heard) if self._holds(seal, keys)), default=0)
+
+    def _holds(self, seal: Seal, keys: Keys) -> bool:
+        return (seal.service, seal.log) == (self.whose.service, self.whose.log_id) and seals.holds(seal, keys)
+
+    def _against_seals(self, keys: Keys) -> Iterator[Finding]:
+        """The first place where a seal, wherever it was kept, says something else of the log than the log itself, and where they end."""
+        service, agreed = self.whose.service, 0
+        said: dict[int, set[str]] = {}
+        for seal in (*self.sealed, *self.heard):
+            if self._holds(seal, keys):
+                said.setdefault(seal.position, set()).add(seal.hash)
+        for position, hashes in sorted(said.items()):
+            if position > self._last:
+                yield Finding(service, self._last + 1, "seal-ahead")
+                return
+            if hashes != {self._hashes.get(position)}:
+                # Wherever between the two seals it was: the chain is what tells, and it was made to fit.
+                yield Finding(service, agreed + 1, "seal-differs")
+                return
+            agreed = position
+        if self._last > agreed:
+            yield Finding(service, agreed + 1, "unsealed")
+
+    def _against_checkpoint(self, checkpoint: Sealed) -> Iterator[Finding]:
+        service = self.whose.service
+        if checkpoint.log != self.whose.log_id:
+            yield Finding(service, 1 if checkpoint.position else 0, "checkpoint-differs")
+        elif checkpoint.position > self._last:
+            yield Finding(service, self._last + 1, "checkpoint-ahead")
+        elif checkpoint.position and self._hashes.get(checkpoint.position) != checkpoint.hash:
+            agreed = [
+                seal.position
+                for seal in self.sealed
+                if seal.position < checkpoint.position and self._hashes.get(seal.position) == seal.hash
+            ]
+            yield Finding(service, max(agreed, default=0) + 1, "checkpoint-differs")
+
+    def damage(self, findings: Iterable[Finding]) -> Damage | None:
+        """What the first of the findings that are faults amounts to; None where there is none."""
+        faults = [finding for finding in findings if finding.kind not in HARMLESS]
+        if not faults:
+            return None
+        first = min(finding.position for finding in faults)
+        kinds = {finding.kind for finding in faults if finding.position == first}
+        if "stream-ahead" in kinds and self.sealed_up_to >= first:
+            return Damage(self.whose.service, first, "truncated")  # what the stream holds the service had recorded
+        return Damage(self.whose.service, first, self._done(first, kinds))
+
+    def _done(self, position: int, kinds: set[str]) -> Kind:
+        here = dict(self._elsewhere)
+        came_from = {q for _, q in self._elsewhere}
+        if "missing" in kinds:
+            if position in came_from:
+                return "reordered"
+            return "removed" if self._last > position else "truncated"
+        if (meant := here.get(position)) is not None:
+            if meant < position:
+                return "inserted"
+            return "reordered" if position in came_from else "removed"
+        if position in came_from and kinds & {"chain-broken", "stream-differs"}:
+            return "inserted"  # the event that belongs here stands further on
+        for kind, done in _DONE.items():
+            if kind in kinds and not kinds & {"chain-broken", "bytes-undecodable", "event-undecodable"}:
+                return done
+        return "changed"
+
+
+def followed(whose: Log, head: int, rows: Iterable[Stored], witness: Witness) -> Iterator[Finding]:
+    """Every departure of an archived log from its own rules: what is missing, doubled, or does not follow from what came before."""
+    chain, expected = genesis(whose.service, whose.log_id), 0
+    for row in rows:
+        expected += 1
+        if row.position < expected:
+            yield Finding(whose.service, row.position, "duplicate")
+            expected -= 1
+            continue
+        while expected < row.position:
+            yield Finding(whose.service, expected, "missing")
+            expected += 1
+        chain = link(chain, row.data)
+        if chain != row.hash:
+            yield Finding(whose.service, row.position, "chain-broken")
+            chain = row.hash
+        recorded = None
+        try:
+            recorded = decode(row.data)
+        except msgspec.DecodeError:
+            yield Finding(whose.service, row.position, "bytes-undecodable")
+        else:
+            if recorded.position != row.position:
+                yield Finding(whose.service, row.position, "column-differs:position")
+        witness.seen(row.position, row.data, chain, recorded)
+    while expected < head:
+        expected += 1
+        yield Finding(whose.service, expected, "missing")
+
+
+def of_checkpoint(checkpoint: Checkpoint | None, service: str) -> Sealed | None:
+    return None if checkpoint is None else checkpoint.sealed[service]
