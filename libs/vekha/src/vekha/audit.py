@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -25,14 +25,17 @@ from eventkit.event import decode, rfc3339
 from eventkit.jetstream import BusError, JetStream
 from eventkit.log import Finding
 from eventkit.projection import LastRead
-from eventkit.seals import Keys, Seal
+from eventkit.seals import Seal
 from eventkit.secrets import Secrets, key_id
 from vekha import bus, checkpoint, output
+from vekha.archive import reading as reading_archives
+from vekha.archive import writing
 from vekha.bus import Bus
 from vekha.checkpoint import Checkpoint, Sealed
 from vekha.client import Target
-from vekha.evidence import HARMLESS, Damage, Witness, of_checkpoint
+from vekha.evidence import HARMLESS, Examined, Witness
 from vekha.failures import Exit, Failure
+from vekha.folder import not_permitted
 from vekha.loop import run
 from vekha.options import json_option, target_options
 from vekha.records import Unreadable, last_reads, reading, unrecognized
@@ -47,6 +50,11 @@ _WORDS = {
     "chain-broken": "the event's bytes or its hash were changed",
     "bytes-undecodable": "the event's bytes were damaged",
     "event-undecodable": "the event is not what its type's contract says",
+    "frame-broken": "where the next event begins cannot be told",
+    "archive-changed": "the archive's files are not those that were written",
+    "archive-removed": "files of the archive are gone",
+    "archive-inserted": "the archive holds files that are not its own",
+    "archive-forged": "the archive is not signed with a key of identity's log",
     "duplicate": "another event stands at the same position",
     "seal-ahead": "the service has sealed more than the log holds",
     "seal-differs": "a seal says something else of the events from there on",
@@ -77,16 +85,20 @@ def audit() -> None:
 
 
 @audit.command()
+@click.argument("archive", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--checkpoint", "kept", type=click.Path(path_type=Path, dir_okay=False), help="A checkpoint that somebody has kept.")
 @target_options
 @json_option
-def verify(target: Target, kept: Path | None, as_json: bool) -> int:
-    """Check every chain, column, event and seal, and every bus stream against its log.
+def verify(target: Target, archive: Path | None, kept: Path | None, as_json: bool) -> int:
+    """Check every chain, column, event and seal, and every bus stream against its log; or an ARCHIVE.
 
     Works while the instance runs, up to the heads that it finds, and while it is stopped. Ends with 4 where something is wrong, and says at
     which position it begins and what was done: changed, removed, inserted, reordered, truncated or forged.
     """
-    return run(_verify(target, None if kept is None else _read_checkpoint(kept), as_json=as_json))
+    known = None if kept is None else _read_checkpoint(kept)
+    if archive is not None:
+        return _verify_archive(archive, known, as_json=as_json)
+    return run(_verify(target, known, as_json=as_json))
 
 
 @audit.command("checkpoint")
@@ -102,6 +114,31 @@ def make_checkpoint(target: Target, out: Path | None, as_json: bool) -> None:
         output.print_json(made.as_json())
     else:
         click.echo(made.text(), nl=False)
+
+
+@audit.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The archive, a zip file that is not there yet."
+)
+@target_options
+@json_option
+def export(target: Target, out: Path, as_json: bool) -> None:
+    """Write the whole record, up to what is sealed, into one signed archive that verifies itself (verify.py in it)."""
+    made = _checkpoint(target)
+    key = target.folder.secrets().signing_key(checkpoint.SIGNER)
+    try:
+        with output.progress() as bar:
+            task = bar.add_task("export", total=None)
+            writing.write(target.folder, made, key, out, lambda done, total: bar.update(task, completed=done, total=total))
+    except FileExistsError:
+        raise Failure("file.exists", f"{out} is there already.", "Choose another name with --out.") from None
+    except OSError as error:
+        raise not_permitted(out, error, "written") from error
+    heads = {service: at.position for service, at in made.sealed.items()}
+    if as_json:
+        output.print_json({"file": str(out), "bytes": out.stat().st_size, "heads": heads})
+    else:
+        click.echo(f"{out}: {sum(heads.values())} events, {out.stat().st_size} bytes. To verify it: python3 verify.py {out.name}")
 
 
 def _read_checkpoint(path: Path) -> Checkpoint:
@@ -127,50 +164,36 @@ def _checkpoint(target: Target) -> Checkpoint:
     return checkpoint.signed(rfc3339(target.folder.time()), sealed, key)
 
 
-@dataclass
-class _Examined:
-    """What is found while the five logs are looked through."""
-
-    kept: Checkpoint | None
-    heads: dict[str, int] = field(default_factory=dict[str, int])
-    sealed: dict[str, int] = field(default_factory=dict[str, int])
-    findings: list[Finding] = field(default_factory=list[Finding])
-    damage: list[Damage] = field(default_factory=list[Damage])
-    identity: Keys = field(default_factory=dict[str, seals.SealKey])
-
-    @property
-    def ok(self) -> bool:
-        return not self.damage
-
-
-async def _verify(target: Target, kept: Checkpoint | None, *, as_json: bool) -> int:
-    target.folder.about()
-    examined = _Examined(kept)
-    roots = _known_keys(target)
-    async with bus.opened(target) as opened:
-        reads = last_reads(target.folder)
-        for service in SERVICES:
-            found = await _service(target, opened, service, examined, reads, roots.get(service, ()))
-            examined.findings += found
-            if not as_json:
-                faults = [finding for finding in found if finding.kind not in HARMLESS]
-                state = "ok" if not faults else f"{len(faults)} findings"
-                click.echo(
-                    f"{service:<10} {examined.heads.get(service, 0):>9} events   {examined.sealed.get(service, 0):>9} sealed   {state}"
-                )
-    if kept is not None and not kept.holds(examined.identity):
-        examined.findings.append(Finding(checkpoint.SIGNER, 0, "checkpoint-forged"))
-        examined.damage.append(Damage(checkpoint.SIGNER, 0, "forged"))
+def _verify_archive(path: Path, kept: Checkpoint | None, *, as_json: bool) -> int:
+    examined = reading_archives.examine(path, kept)
     _tell(examined, as_json=as_json)
     return Exit.OK if examined.ok else Exit.UNVERIFIED
 
 
-def _tell(examined: _Examined, *, as_json: bool) -> None:
+async def _verify(target: Target, kept: Checkpoint | None, *, as_json: bool) -> int:
+    target.folder.about()
+    examined = Examined()
+    roots = _known_keys(target)
+    async with bus.opened(target) as opened:
+        reads = last_reads(target.folder)
+        for service in SERVICES:
+            await _service(target, opened, service, examined, reads, roots.get(service, ()), kept)
+    if kept is not None:
+        examined.hold(kept)
+    _tell(examined, as_json=as_json)
+    return Exit.OK if examined.ok else Exit.UNVERIFIED
+
+
+def _tell(examined: Examined, *, as_json: bool) -> None:
     if as_json:
         findings = [asdict(finding) for finding in examined.findings if finding.kind != "unsealed"]
         damage = [asdict(one) for one in examined.damage]
         output.print_json({"ok": examined.ok, "heads": examined.heads, "findings": findings, "damage": damage, "sealed": examined.sealed})
         return
+    for service, head in examined.heads.items():
+        faults = [finding for finding in examined.findings if finding.service == service and finding.kind not in HARMLESS]
+        state = f"{len(faults)} findings" if faults else "ok"
+        click.echo(f"{service:<10} {head:>9} events   {examined.sealed.get(service, 0):>9} sealed   {state}")
     for finding in examined.findings:
         kind, _, column = finding.kind.partition(":")
         words = f"the column {column} differs from the event's bytes" if column else _WORDS.get(kind, "")
@@ -189,34 +212,34 @@ def _known_keys(target: Target) -> Mapping[str, Collection[str]]:
 
 
 async def _service(
-    target: Target, opened: Bus, service: str, examined: _Examined, reads: Sequence[LastRead], roots: Collection[str]
-) -> list[Finding]:
-    """One service's findings. Its stream's end is asked before its log is opened: what was published was committed before."""
+    target: Target,
+    opened: Bus,
+    service: str,
+    examined: Examined,
+    reads: Sequence[LastRead],
+    roots: Collection[str],
+    kept: Checkpoint | None,
+) -> None:
+    """Looks one service through. Its stream's end is asked before its log is opened: what was published was committed before."""
     stream_end = await opened.end_of(service)
     published = await _published(opened, service)
     found: list[Finding] = []
-    witness: Witness | None = None
+    witness, head = Witness(seals.Log(service, ""), []), 0
     try:
         with reading(target.folder, service) as connection, output.progress() as bar:
-            head = examined.heads[service] = log.head(connection).position
+            head = log.head(connection).position
             whose = seals.Log(service, log.log_id(connection))
-            kept = seals.kept_after(connection, 0) if seals.are_kept(connection) else []
+            sealed = seals.kept_after(connection, 0) if seals.are_kept(connection) else []
             task = bar.add_task(service, total=head)
-            witness = Witness(whose, kept, published, roots, of_checkpoint(examined.kept, service), lambda: bar.advance(task))
-            looking = witness
+            checkpoints = () if kept is None else (kept.sealed[service],)
+            witness = looking = Witness(whose, sealed, published, roots, checkpoints, lambda: bar.advance(task))
             found += await asyncio.to_thread(lambda: [*log.verify(connection, service, seen=looking.seen), *looking.findings()])
-            examined.sealed[service] = witness.sealed_up_to
-            if service == checkpoint.SIGNER:
-                examined.identity = witness.keys()
             found += [finding async for finding in _stream_against_log(opened, service, stream_end, head, connection)]
             if stream_end <= head:  # else the log has lost its end, and what was read of that is no second finding
                 found += _readers_against_log(connection, service, head, reads)
     except Unreadable as unreadable:
-        found.append(Finding(service, examined.heads.get(service, 0), unreadable.code.replace(".", "-")))
-    damage = (witness or Witness(seals.Log(service, ""), [])).damage(found)
-    if damage is not None:
-        examined.damage.append(damage)
-    return found
+        found.append(Finding(service, head, unreadable.code.replace(".", "-")))
+    examined.take(service, witness, found, head)
 
 
 async def _published(opened: Bus, service: str) -> list[Seal]:

@@ -18,7 +18,7 @@ from eventkit.event import Recorded, decode, genesis, link
 from eventkit.keys import trusted
 from eventkit.log import Finding
 from eventkit.seals import Keys, Log, Seal, SealKey
-from vekha.checkpoint import Checkpoint, Sealed
+from vekha.checkpoint import SIGNER, Checkpoint, Sealed
 
 Kind = Literal["changed", "removed", "inserted", "reordered", "truncated", "forged"]
 
@@ -27,7 +27,6 @@ HARMLESS = frozenset(("lag", "unsealed"))
 
 _DONE: Mapping[str, Kind] = {
     "beyond-head": "inserted",
-    "duplicate": "inserted",
     "stream-ahead": "forged",
     "stream-gap": "removed",
     "reader-ahead": "truncated",
@@ -43,6 +42,10 @@ _DONE: Mapping[str, Kind] = {
     "checkpoint-forged": "forged",
     "database-missing": "removed",
 }
+
+
+class FrameBroken(Exception):
+    """Where an archived log's next event begins, and how long it is, cannot be told."""
 
 
 class Stored(NamedTuple):
@@ -74,7 +77,7 @@ class Witness:
     sealed: Sequence[Seal]
     heard: Sequence[Seal] = ()
     roots: Collection[str] = ()
-    checkpoint: Sealed | None = None
+    checkpoints: Sequence[Sealed] = ()
     on_event: Callable[[], None] = lambda: None
     _hashes: dict[int, str] = field(default_factory=dict[int, str])
     _published: list[KeyPublication] = field(default_factory=list[KeyPublication])
@@ -85,8 +88,7 @@ class Witness:
 
     def __post_init__(self) -> None:
         self._asked = {seal.position for seal in (*self.sealed, *self.heard)}
-        if self.checkpoint is not None:
-            self._asked.add(self.checkpoint.position)
+        self._asked.update(checkpoint.position for checkpoint in self.checkpoints)
 
     @property
     def last(self) -> int:
@@ -141,8 +143,8 @@ class Witness:
                 yield Finding(service, since + 1, "seal-missing")
             since = max(since, seal.position)
         yield from self._against_seals(keys)
-        if self.checkpoint is not None:
-            yield from self._against_checkpoint(self.checkpoint)
+        for checkpoint in self.checkpoints:
+            yield from self._against_checkpoint(checkpoint)
 
     @property
     def sealed_up_to(self) -> int:
@@ -198,6 +200,10 @@ class Witness:
         return Damage(self.whose.service, first, self._done(first, kinds))
 
     def _done(self, position: int, kinds: set[str]) -> Kind:
+        if "frame-broken" in kinds:
+            return "changed"
+        if "duplicate" in kinds:
+            return "inserted"
         here = dict(self._elsewhere)
         came_from = {q for _, q in self._elsewhere}
         if "missing" in kinds:
@@ -219,32 +225,62 @@ class Witness:
 def followed(whose: Log, head: int, rows: Iterable[Stored], witness: Witness) -> Iterator[Finding]:
     """Every departure of an archived log from its own rules: what is missing, doubled, or does not follow from what came before."""
     chain, expected = genesis(whose.service, whose.log_id), 0
-    for row in rows:
-        expected += 1
-        if row.position < expected:
-            yield Finding(whose.service, row.position, "duplicate")
-            expected -= 1
-            continue
-        while expected < row.position:
-            yield Finding(whose.service, expected, "missing")
-            expected += 1
-        chain = link(chain, row.data)
-        if chain != row.hash:
-            yield Finding(whose.service, row.position, "chain-broken")
-            chain = row.hash
-        recorded = None
-        try:
-            recorded = decode(row.data)
-        except msgspec.DecodeError:
-            yield Finding(whose.service, row.position, "bytes-undecodable")
-        else:
-            if recorded.position != row.position:
-                yield Finding(whose.service, row.position, "column-differs:position")
-        witness.seen(row.position, row.data, chain, recorded)
-    while expected < head:
-        expected += 1
-        yield Finding(whose.service, expected, "missing")
+    try:
+        for row in rows:
+            if row.position <= expected:
+                yield Finding(whose.service, row.position, "duplicate")
+                continue
+            for position in range(expected + 1, row.position):
+                yield Finding(whose.service, position, "missing")
+            expected = row.position
+            chain = link(chain, row.data)
+            if chain != row.hash:
+                yield Finding(whose.service, row.position, "chain-broken")
+                chain = row.hash
+            recorded = None
+            try:
+                recorded = decode(row.data)
+            except msgspec.DecodeError:
+                yield Finding(whose.service, row.position, "bytes-undecodable")
+            else:
+                if recorded.position != row.position:
+                    yield Finding(whose.service, row.position, "column-differs:position")
+            witness.seen(row.position, row.data, chain, recorded)
+    except FrameBroken:
+        yield Finding(whose.service, expected + 1, "frame-broken")
+        return
+    for position in range(expected + 1, head + 1):
+        yield Finding(whose.service, position, "missing")
+    if expected > head:
+        yield Finding(whose.service, head + 1, "beyond-head")
 
 
-def of_checkpoint(checkpoint: Checkpoint | None, service: str) -> Sealed | None:
-    return None if checkpoint is None else checkpoint.sealed[service]
+@dataclass
+class Examined:
+    """What was found while the five logs were looked through."""
+
+    heads: dict[str, int] = field(default_factory=dict[str, int])
+    sealed: dict[str, int] = field(default_factory=dict[str, int])
+    findings: list[Finding] = field(default_factory=list[Finding])
+    damage: list[Damage] = field(default_factory=list[Damage])
+    identity: Keys = field(default_factory=dict[str, SealKey])
+
+    @property
+    def ok(self) -> bool:
+        return not self.damage
+
+    def take(self, service: str, witness: Witness, findings: Sequence[Finding], head: int) -> None:
+        """What was found of one log, which ends at `head`."""
+        self.heads[service], self.sealed[service] = head, witness.sealed_up_to
+        self.findings += findings
+        if (damage := witness.damage(findings)) is not None:
+            self.damage.append(damage)
+        if service == SIGNER:
+            self.identity = witness.keys()
+
+    def hold(self, checkpoint: Checkpoint) -> None:
+        """Holds a checkpoint's own signature against identity's keys, once its log was taken."""
+        forged = Damage(SIGNER, 0, "forged")
+        if not checkpoint.holds(self.identity) and forged not in self.damage:
+            self.findings.append(Finding(SIGNER, 0, "checkpoint-forged"))
+            self.damage.append(forged)

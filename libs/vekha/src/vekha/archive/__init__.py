@@ -1,0 +1,25 @@
+"""Archives of a whole record: one signed zip file that explains and verifies itself.
+
+    README.txt               what this is and how it is verified
+    verify.py                a verifier that shares no code with ours
+    checkpoint.txt           where the five logs end in here, signed by identity
+    manifest.json            every other file with its SHA-256 and size
+    logs/SERVICE.events      each event verbatim, behind a line with its position, the chain's hash after it, and its length
+    seals/SERVICE.json       the seals that the service has kept
+    schemas/TYPE.json        the JSON Schema of every event's data
+    plans/                   the plans' files
+    calendars/DIGEST.json    the pinned tables of working days
+
+The zip's comment signs every byte before it. An archive ends with each log's last seal: what is not sealed yet is not in it.
+"""
+
+MANIFEST = "manifest.json"
+CHECKPOINT = "checkpoint.txt"
+
+
+def events_file(service: str) -> str:
+    return f"logs/{service}.events"
+
+
+def seals_file(service: str) -> str:
+    return f"seals/{service}.json"

@@ -1,0 +1,421 @@
+#!/usr/bin/env python3
+"""Verifies an archive of a record, or the proof of one event, without trusting whoever made it.
+
+    python3 verify.py ARCHIVE.zip [--checkpoint FILE] [--json]
+    python3 verify.py PROOF.json [--keys ARCHIVE.zip] [--json]
+
+Needs Python 3.11 and the package `cryptography`, and nothing else: no network, no database, none of the programs that made the record. It
+ends with 0 where everything holds, with 4 where something does not, and then says in which log, from which position on, and what was done:
+changed, removed, inserted, reordered, truncated or forged.
+
+What it holds against what:
+
+* The archive is a zip file. Its comment is a signature over every byte before it, and `manifest.json` names each file with its SHA-256.
+* `logs/SERVICE.events` holds a service's events, each behind a line with its position, the chain's hash after it (hex) and its length.
+  hash(0) = SHA-256("vekha/SERVICE/LOG"), hash(n) = SHA-256(hash(n-1) || bytes of event n). An event's bytes say its position, too.
+* `seals/SERVICE.json` holds the service's seals: signatures (Ed25519) under the hash at a position.
+* The keys stand in the logs, as events. The first of a log is the one to believe, or not: hold its id against what you know. Each later one
+  was signed by the one before it.
+* `checkpoint.txt` says where the five logs end. One that you have kept (`--checkpoint`) shows whether anything that it spoke of is gone.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+SERVICES = ("roster", "consent", "identity", "plan", "notifier")
+SIGNER = "identity"  # of checkpoints and archives
+HEAD_LINE = re.compile(rb"([1-9][0-9]{0,17}) ([0-9a-f]{64}) ([0-9]{1,9})\n")
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+
+Damage = tuple[str, int, str]  # whose, from where on, what was done
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def is_signed(public_key: str, signature: str, data: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(bytes.fromhex(signature), data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+# ---- keys ---------------------------------------------------------------------------------------------------------------
+
+
+class Keys:
+    """The keys that one log has published, in the order of its events."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.published: list[dict[str, Any]] = []
+        self.not_after: dict[str, str] = {}
+
+    def see(self, kind: str, data: dict[str, Any]) -> None:
+        if kind.startswith(f"{self.service}.key-published."):
+            self.published.append(data)
+        elif kind.startswith(f"{self.service}.key-retired."):
+            self.not_after.setdefault(data["key_id"], data["not_after"])
+
+    def believed(self) -> dict[str, str]:
+        """Public keys by id: the first, and each that one of them has handed over to."""
+        found: dict[str, str] = {}
+        for key in self.published:
+            if sha256(bytes.fromhex(key["public_key"])).hex()[:16] != key["key_id"]:
+                continue
+            if not found:
+                found[key["key_id"]] = key["public_key"]
+            elif (before := found.get(key.get("follows") or "")) is not None:
+                said = f"vekha-key/1\n{self.service}\n{before}\n{key['public_key']}\n{key['not_before']}\n".encode()
+                if is_signed(before, key["handed_over"], said) and is_signed(key["public_key"], key["taken_over"], said):
+                    found[key["key_id"]] = key["public_key"]
+        return found
+
+    def signed(self, key_id: str, signature: str, said: bytes, when: str) -> bool:
+        """Whether one of the keys has signed this, while it was good."""
+        public = self.believed().get(key_id)
+        return public is not None and when <= self.not_after.get(key_id, when) and is_signed(public, signature, said)
+
+
+def said_by(seal: dict[str, Any]) -> bytes:
+    names = ("service", "log", "position", "hash", "recorded_at", "since", "root", "key")
+    return "".join(f"{line}\n" for line in ("vekha-seal/1", *(seal[name] for name in names))).encode()
+
+
+# ---- checkpoints --------------------------------------------------------------------------------------------------------
+
+
+class Checkpoint:
+    """The page that says where all logs ended, from whatever it was printed or quoted in."""
+
+    def __init__(self, text: str) -> None:
+        moment = r"[0-9-]{10}T[0-9:.]+Z"
+        where = f"([0-9]+) recorded {moment} log ([0-9a-f]+) hash ([0-9a-f]{{64}})"
+        logs = " ".join(f"{service} {where}" for service in SERVICES)
+        page = f"VEKHA CHECKPOINT 1 made ({moment}) {logs} key ([0-9a-f]{{16}}) of {SIGNER}"
+        words = " ".join(re.sub(r'\\n|["\\>]', " ", text).split())
+        found = re.search(f"({page}) signature ([0-9a-f]{{64}} [0-9a-f]{{64}})", words)
+        if found is None:
+            raise ValueError("there is no checkpoint in it")
+        self.said, self.made, *rest = found.groups()
+        self.signature = rest.pop().replace(" ", "")
+        self.key = rest.pop()
+        self.ends = {service: (int(rest[3 * at]), rest[3 * at + 1], rest[3 * at + 2]) for at, service in enumerate(SERVICES)}
+
+    def holds(self, keys: Keys) -> bool:
+        return keys.signed(self.key, self.signature, self.said.encode(), self.made)
+
+
+# ---- logs ---------------------------------------------------------------------------------------------------------------
+
+
+class FrameBroken(Exception):
+    """A line that should say where the next event begins does not."""
+
+
+def events_in(data: bytes) -> Iterator[tuple[int, str, bytes]]:
+    """Position, hash after it and bytes of each event of a log's file."""
+    at = 0
+    while at < len(data):
+        line = HEAD_LINE.match(data, at)
+        if line is None:
+            raise FrameBroken
+        end = line.end() + int(line[3])
+        if data[end : end + 1] != b"\n":
+            raise FrameBroken
+        yield int(line[1]), line[2].decode(), data[line.end() : end]
+        at = end + 1
+
+
+class Log:
+    """One service's log as it is followed. What does not fit is noted by position."""
+
+    def __init__(self, service: str, log: str, end: int | None) -> None:
+        self.service, self.log, self.end = service, log, end
+        self.keys = Keys(service)
+        self.faults: dict[int, set[str]] = {}
+        self.misplaced: dict[int, int] = {}  # by where it stands, where an event says that it belongs
+        self.hashes: dict[int, str] = {}
+        self.last = 0
+
+    def fault(self, position: int, kind: str) -> None:
+        self.faults.setdefault(position, set()).add(kind)
+
+    def follow(self, data: bytes) -> None:
+        chain, expected, is_whole = sha256(f"vekha/{self.service}/{self.log}".encode()), 1, False
+        try:
+            for position, stored, event in events_in(data):
+                if position < expected:
+                    self.fault(position, "doubled")
+                    continue
+                for missing in range(expected, position):
+                    self.fault(missing, "missing")
+                expected = position + 1
+                chain = sha256(chain + event)
+                if chain.hex() != stored:
+                    self.fault(position, "differs")
+                    chain = bytes.fromhex(stored)
+                self.last, self.hashes[position] = position, chain.hex()
+                self.look_into(position, event)
+            is_whole = True
+        except FrameBroken:
+            self.fault(expected, "no line")
+        if self.end is not None and is_whole:
+            for missing in range(expected, self.end + 1):
+                self.fault(missing, "missing")
+            if self.last > self.end:
+                self.fault(self.end + 1, "beyond")
+
+    def look_into(self, position: int, data: bytes) -> None:
+        try:
+            event: dict[str, Any] = json.loads(data)
+            belongs, kind, fields = event["position"], event["type"], event["data"]
+            if not (isinstance(belongs, int) and isinstance(kind, str) and isinstance(fields, dict)):
+                raise TypeError
+            self.keys.see(kind, event["data"])
+        except (ValueError, TypeError, LookupError):
+            self.fault(position, "differs")
+            return
+        if belongs != position:
+            self.misplaced[position] = belongs
+            self.fault(position, "misplaced")
+
+    def hold_seals(self, seals: list[dict[str, Any]]) -> None:
+        since = agreed = 0
+        for seal in sorted(seals, key=lambda seal: seal["position"]):
+            position = seal["position"]
+            is_ours = (seal["service"], seal["log"]) == (self.service, self.log)
+            if not is_ours or not self.keys.signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"]):
+                self.fault(position, "forged")
+                continue
+            if seal["since"] > since:
+                self.fault(since + 1, "seal gone")
+            since = max(since, position)
+            if agreed < 0:
+                continue
+            if position > self.last:
+                self.fault(self.last + 1, "cut")
+                agreed = -1
+            elif self.hashes.get(position) != seal["hash"]:
+                self.fault(agreed + 1, "forged")
+                agreed = -1
+            else:
+                agreed = position
+
+    def hold_checkpoint(self, checkpoint: Checkpoint, seals: list[dict[str, Any]]) -> None:
+        position, log, hash_ = checkpoint.ends[self.service]
+        if log != self.log:
+            self.fault(1, "forged")
+        elif position > self.last:
+            self.fault(self.last + 1, "cut")
+        elif position and self.hashes.get(position) != hash_:
+            agreed = [
+                seal["position"] for seal in seals if seal["position"] < position and self.hashes.get(seal["position"]) == seal["hash"]
+            ]
+            self.fault(max(agreed, default=0) + 1, "forged")
+
+    def damage(self) -> Damage | None:
+        if any(key["key_id"] not in self.keys.believed() for key in self.keys.published):
+            self.fault(1, "forged")
+        if not self.faults:
+            return None
+        first = min(self.faults)
+        return self.service, first, self.done(first, self.faults[first])
+
+    def done(self, first: int, faults: set[str]) -> str:
+        if "no line" in faults:
+            return "changed"
+        if "doubled" in faults:
+            return "inserted"
+        stands_elsewhere = first in self.misplaced.values()
+        if "missing" in faults:
+            return "reordered" if stands_elsewhere else "removed" if self.last > first else "truncated"
+        if first in self.misplaced:
+            return "inserted" if self.misplaced[first] < first else "reordered" if stands_elsewhere else "removed"
+        if "differs" in faults:
+            return "inserted" if stands_elsewhere else "changed"
+        for fault, done in (("beyond", "inserted"), ("cut", "truncated"), ("forged", "forged")):
+            if fault in faults:
+                return done
+        return "removed"
+
+
+# ---- archives -----------------------------------------------------------------------------------------------------------
+
+
+class Archive:
+    """An archive's files, as far as they can be read, and what is wrong with the archive itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.files: dict[str, bytes] = {}
+        self.faults: set[str] = set()
+        self.whole, self.comment = path.read_bytes(), b""
+        try:
+            with zipfile.ZipFile(path) as packed:
+                self.comment = packed.comment
+                for name in packed.namelist():
+                    if name in self.files:
+                        self.faults.add("inserted")
+                    self.files[name] = packed.read(name)
+            manifest = json.loads(self.files["manifest.json"])["files"]
+            named = set(manifest) | {"manifest.json"}
+            if named - set(self.files):
+                self.faults.add("removed")
+            if set(self.files) - named:
+                self.faults.add("inserted")
+            if any(sha256(self.files[name]).hex() != about["sha256"] for name, about in manifest.items() if name in self.files):
+                self.faults.add("changed")
+        except KeyError:
+            self.faults.add("removed")
+        except (*UNREADABLE, TypeError, AttributeError):
+            self.files.clear()
+            self.faults = {"changed"}
+
+    def check_signature(self, keys: Keys) -> None:
+        """The comment signs every byte before it."""
+        found = re.fullmatch(rb"vekha-archive/1 ([0-9TZ:.-]+) ([0-9a-f]{16}) ([0-9a-f]{128})", self.comment)
+        if found is None:
+            self.faults.add("forged")
+            return
+        made, key, signature = (part.decode() for part in found.groups())
+        said = f"vekha-archive/1\n{made}\n{sha256(self.whole[: -len(self.comment)]).hex()}\n".encode()
+        if not keys.signed(key, signature, said, made):
+            self.faults.add("forged")
+
+    def damage(self) -> list[Damage]:
+        for kind in ("removed", "inserted", "changed", "forged"):
+            if kind in self.faults:
+                return [("archive", 0, kind)]
+        return []
+
+    def followed(self) -> tuple[list[Log], dict[str, list[dict[str, Any]]], Checkpoint | None]:
+        """Its logs with their seals, and its checkpoint."""
+        try:
+            checkpoint = Checkpoint(self.files["checkpoint.txt"].decode())
+        except (KeyError, ValueError):
+            return [], {}, None
+        logs: list[Log] = []
+        seals: dict[str, list[dict[str, Any]]] = {}
+        for service in SERVICES:
+            end, log, _ = checkpoint.ends[service]
+            if f"logs/{service}.events" not in self.files:
+                continue
+            logs.append(Log(service, log, end))
+            logs[-1].follow(self.files[f"logs/{service}.events"])
+            try:
+                seals[service] = json.loads(self.files[f"seals/{service}.json"])
+                logs[-1].hold_seals(seals[service])
+            except (LookupError, ValueError, TypeError, AttributeError):
+                seals[service] = []
+                self.faults.add("changed")
+            logs[-1].hold_checkpoint(checkpoint, seals[service])
+        return logs, seals, checkpoint
+
+
+def verify_archive(path: Path, kept: Checkpoint | None) -> tuple[list[Damage], list[Log]]:
+    """What is damaged, the archive itself last; and its logs."""
+    archive = Archive(path)
+    logs, seals, checkpoint = archive.followed()
+    signer = next((log.keys for log in logs if log.service == SIGNER), Keys(SIGNER))
+    damaged: list[Damage] = []
+    for log in logs:
+        if kept is not None:
+            log.hold_checkpoint(kept, seals[log.service])
+        if (damage := log.damage()) is not None:
+            damaged.append(damage)
+    for one in (checkpoint, kept):
+        if one is not None and not one.holds(signer) and (SIGNER, 0, "forged") not in damaged:
+            damaged.append((SIGNER, 0, "forged"))
+    if checkpoint is None:
+        archive.faults.add("changed")
+    archive.check_signature(signer)
+    return [*damaged, *archive.damage()], logs
+
+
+# ---- proofs -------------------------------------------------------------------------------------------------------------
+
+
+def leads_to(root: bytes, size: int, index: int, leaf: bytes, path: list[bytes]) -> bool:
+    """The inclusion proof of RFC 9162, 2.1.3.2."""
+    at, last, found = index, size - 1, sha256(b"\0" + leaf)
+    for sibling in path:
+        if last == 0:
+            return False
+        if at % 2 or at == last:
+            found = sha256(b"\1" + sibling + found)
+            while at % 2 == 0 and at:
+                at, last = at // 2, last // 2
+        else:
+            found = sha256(b"\1" + found + sibling)
+        at, last = at // 2, last // 2
+    return last == 0 and found == root
+
+
+def verify_proof(proof: dict[str, Any], known: Keys | None) -> tuple[list[Damage], str]:
+    """What is wrong with a proof, and the key that it rests on. The event stands at the position that its bytes say."""
+    seal, event = proof["seal"], base64.b64decode(proof["event"], validate=True)
+    keys = Keys(seal["service"])
+    for data in proof["keys"]:
+        published = json.loads(base64.b64decode(data, validate=True))
+        keys.see(published["type"], published["data"])
+    position = json.loads(event)["position"]
+    path = [bytes.fromhex(hash_) for hash_ in proof["path"]]
+    index, size = position - seal["since"] - 1, seal["position"] - seal["since"]
+    is_included = 0 <= index < size and leads_to(bytes.fromhex(seal["root"]), size, index, event, path)
+    is_sealed = (known or keys).signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"])
+    faults: list[Damage] = []
+    if not is_included:
+        faults.append((seal["service"], position, "changed"))
+    if not is_sealed:
+        faults.append((seal["service"], seal["position"], "forged"))
+    return faults, next(iter(keys.believed()), "")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Verifies an archive of a record, or the proof of one event.")
+    parser.add_argument("file", type=Path, help="an archive, or a proof (.json)")
+    parser.add_argument("--checkpoint", type=Path, help="a checkpoint that you have kept")
+    parser.add_argument("--keys", type=Path, help="for a proof: an archive whose keys you believe")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    if options.file.suffix == ".json":
+        known = None
+        proof = json.loads(options.file.read_bytes())
+        if options.keys is not None:
+            logs, _, _ = Archive(options.keys).followed()
+            known = next((log.keys for log in logs if log.service == proof["seal"]["service"]), Keys(""))
+        damaged, root = verify_proof(proof, known)
+        lines = [f"{proof['seal']['service']}: sealed at {proof['seal']['position']} under keys that begin with {root}"]
+        heads: dict[str, int] = {}
+    else:
+        kept = None if options.checkpoint is None else Checkpoint(options.checkpoint.read_text())
+        damaged, logs = verify_archive(options.file, kept)
+        heads = {log.service: log.last for log in logs}
+        lines = [f"{log.service:<9} {log.last:>9} events, keys that begin with {next(iter(log.keys.believed()), 'none')}" for log in logs]
+    if options.json:
+        told = [{"service": service, "position": position, "kind": kind} for service, position, kind in damaged]
+        print(json.dumps({"ok": not damaged, "heads": heads, "damage": told}))
+    else:
+        print("\n".join(lines))
+        for service, position, kind in damaged:
+            print(f"{service}: {kind}, from {position} on")
+        print("It does not verify." if damaged else "It verifies.")
+    return 4 if damaged else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

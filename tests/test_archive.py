@@ -1,0 +1,129 @@
+"""Archives: whole and verified by both verifiers, damaged and found by both, read by nothing but what is in them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts.event import EVENTS, SERVICES
+from eventkit import log
+from tests.conftest import Lived
+from vekha.archive import verify
+from vekha.folder import DataFolder
+from vekha.main import main
+from vekha.records import reading
+from vekha.testing import Vekha
+
+Told = list[tuple[str, int, str]]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, lived: Lived) -> Path:
+    """The archive of the stopped instance."""
+    out = tmp_path_factory.mktemp("archive") / "record.zip"
+    assert main(["audit", "export", "--data", str(lived.data), "--out", str(out)]) == 0
+    return out
+
+
+def damage(vekha: Vekha, path: Path, *options: str | Path) -> Told:
+    """What both verifiers say, which has to be the same."""
+    ours = vekha("audit", "verify", path, "--json", *options)
+    assert ours.code == (4 if ours.json["damage"] else 0)
+    told = [(one["service"], one["position"], one["kind"]) for one in ours.json["damage"]]
+    theirs = subprocess.run(
+        [sys.executable, "-I", verify.__file__, path, "--json", *options], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert theirs.returncode == ours.code, theirs.stderr
+    assert [(one["service"], one["position"], one["kind"]) for one in json.loads(theirs.stdout)["damage"]] == told
+    return told
+
+
+def repacked(archive: Path, to: Path, change: Callable[[dict[str, bytes]], object]) -> Path:
+    """The archive with some of its files changed, and with its old comment."""
+    with zipfile.ZipFile(archive) as packed:
+        files = {name: packed.read(name) for name in packed.namelist()}
+        comment = packed.comment
+    change(files)
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in files.items():
+            packed.writestr(name, data)
+        packed.comment = comment
+    return to
+
+
+def test_an_archive_verifies_and_holds_everything_verbatim(vekha: Vekha, archive: Path, lived: Lived) -> None:
+    assert damage(vekha, archive) == []
+    with zipfile.ZipFile(archive) as packed:
+        names = set(packed.namelist())
+        assert {f"schemas/{name}.json" for name in EVENTS} <= names
+        assert {"README.txt", "plans/mo-2015-school-portal.yaml"} <= names
+        assert any(name.startswith("calendars/") for name in names)
+        assert packed.read("verify.py") == Path(verify.__file__).read_bytes()
+        for service in SERVICES:
+            with reading(DataFolder(lived.data), service) as connection:
+                kept = log.read(connection, 0, 1_000_000)
+            events = list(verify.events_in(packed.read(f"logs/{service}.events")))
+            assert [(position, data) for position, _, data in events] == [(position, data) for position, _, data in kept]
+
+
+def test_an_archive_is_never_written_over_anything(vekha: Vekha, archive: Path, lived: Lived) -> None:
+    again = vekha("audit", "export", "--data", lived.data, "--out", archive, "--json")
+    assert (again.code, again.error["code"]) == (1, "file.exists")
+    assert vekha("audit", "verify", lived.data / "instance.json", "--json").json["damage"] == [
+        {"service": "archive", "position": 0, "kind": "changed"}
+    ]
+
+
+def lines(data: bytes) -> list[bytes]:
+    """The frames of a log's file, each with its line."""
+    return [b"%d %s %d\n%s\n" % (position, chain.encode(), len(event), event) for position, chain, event in verify.events_in(data)]
+
+
+Done = Callable[[list[bytes]], list[bytes]]
+DONE: dict[str, tuple[str, Done]] = {
+    "a word": ("changed", lambda frames: [*frames[:3], frames[3].replace(b'"school":', b'"schoul":', 1), *frames[4:]]),
+    "no line": ("changed", lambda frames: [*frames[:3], b"what?\n", *frames[3:]]),
+    "left out": ("removed", lambda frames: [*frames[:3], *frames[4:]]),
+    "twice": ("inserted", lambda frames: [*frames[:4], frames[3], *frames[4:]]),
+    "exchanged": ("reordered", lambda frames: [*frames[:3], exchanged(frames[4], 4), exchanged(frames[3], 5), *frames[5:]]),
+    "cut off": ("truncated", lambda frames: frames[:3]),
+}
+"""What is done to the fourth event of a log, or from there on."""
+
+
+def exchanged(frame: bytes, position: int) -> bytes:
+    """A frame in another one's place."""
+    return b"%d " % position + frame.split(b" ", 1)[1]
+
+
+@pytest.mark.parametrize("what", DONE)
+def test_what_was_done_to_a_log_is_told_with_the_position(vekha: Vekha, archive: Path, tmp_path: Path, what: str) -> None:
+    kind, done = DONE[what]
+
+    def change(files: dict[str, bytes]) -> None:
+        files["logs/roster.events"] = b"".join(done(lines(files["logs/roster.events"])))
+
+    told = damage(vekha, repacked(archive, tmp_path / "record.zip", change))
+    assert told == [("roster", 4, kind), ("archive", 0, "changed")]
+
+
+def test_an_archive_that_was_made_anew_by_somebody_else_is_forged(vekha: Vekha, archive: Path, tmp_path: Path) -> None:
+    assert damage(vekha, repacked(archive, tmp_path / "record.zip", lambda files: None)) == [("archive", 0, "forged")]
+    assert damage(vekha, repacked(archive, tmp_path / "less.zip", lambda files: files.pop("README.txt"))) == [("archive", 0, "removed")]
+    assert damage(vekha, repacked(archive, tmp_path / "more.zip", lambda files: files.update({"more.txt": b""}))) == [
+        ("archive", 0, "inserted")
+    ]
+
+
+def test_an_archive_that_ends_before_a_checkpoint_that_was_kept_is_truncated(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.txt"
+    assert vekha("audit", "checkpoint", "--data", lived.data, "--out", page).code == 0
+    assert damage(vekha, archive, "--checkpoint", page) == []
