@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sqlite3
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -127,3 +130,46 @@ def test_an_archive_that_ends_before_a_checkpoint_that_was_kept_is_truncated(
     page = tmp_path / "page.txt"
     assert vekha("audit", "checkpoint", "--data", lived.data, "--out", page).code == 0
     assert damage(vekha, archive, "--checkpoint", page) == []
+
+
+def proven(path: Path, *options: str | Path) -> tuple[int, Told]:
+    ended = subprocess.run(
+        [sys.executable, "-I", verify.__file__, path, "--json", *options], capture_output=True, text=True, check=False, timeout=60
+    )
+    return ended.returncode, [(one["service"], one["position"], one["kind"]) for one in json.loads(ended.stdout)["damage"]]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_event_is_proved_by_a_dozen_hashes_to_whoever_has_the_keys(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path, service: str
+) -> None:
+    with reading(DataFolder(lived.data), service) as connection:
+        kept = log.read(connection, 0, 1_000_000)
+    for position, _, data in (kept[0], kept[len(kept) // 2], kept[-1]):
+        out = tmp_path / f"{position}.json"
+        ended = vekha("audit", "prove", "--event", json.loads(data)["id"], "--data", lived.data, "--out", out)
+        assert ended.code == 0, ended.err
+        proof = json.loads(out.read_text())
+        assert base64.b64decode(proof["event"]) == data
+        assert len(proof["path"]) <= 10
+        assert proven(out) == proven(out, "--keys", archive) == (0, [])
+        proof["event"] = base64.b64encode(data.replace(b'"school"', b'"schoul"')).decode()
+        out.write_text(json.dumps(proof))
+        assert proven(out) == (4, [(service, position, "changed")])
+        proof |= {"event": base64.b64encode(data).decode(), "seal": proof["seal"] | {"recorded_at": "2015-01-01T00:00:00.000000Z"}}
+        out.write_text(json.dumps(proof))
+        assert proven(out) == (4, [(service, proof["seal"]["position"], "forged")])
+
+
+def test_what_cannot_be_proved_is_refused_with_a_reason(vekha: Vekha, lived: Lived, tmp_path: Path) -> None:
+    unknown = vekha("audit", "prove", "--event", "nobody", "--data", lived.data, "--json")
+    assert (unknown.code, unknown.error["code"]) == (1, "event.unknown")
+    data = lived.copy(tmp_path / "data")
+    with closing(sqlite3.connect(data / "db" / "roster.db", isolation_level=None)) as database:
+        (event,) = database.execute("SELECT event_id FROM log ORDER BY position LIMIT 1").fetchone()
+        database.execute("UPDATE seal SET root = ?", ("00" * 32,))
+        differs = vekha("audit", "prove", "--event", event, "--data", data, "--json")
+        assert (differs.code, differs.error["code"]) == (4, "record.differs")
+        database.execute("DELETE FROM seal")
+        unsealed = vekha("audit", "prove", "--event", event, "--data", data, "--json")
+        assert (unsealed.code, unsealed.error["code"]) == (1, "event.unsealed")

@@ -10,6 +10,7 @@ cut off at its end keeps all of its own rules.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -37,7 +38,8 @@ from vekha.evidence import HARMLESS, Examined, Witness
 from vekha.failures import Exit, Failure
 from vekha.folder import not_permitted
 from vekha.loop import run
-from vekha.options import json_option, target_options
+from vekha.options import as_json_option, json_option, target_options
+from vekha.proof import prove
 from vekha.records import Unreadable, last_reads, reading, unrecognized
 
 LAG = "lag"
@@ -109,7 +111,10 @@ def make_checkpoint(target: Target, out: Path | None, as_json: bool) -> None:
     """Print a signed page that says where the five logs end and what they hold, to be mailed or kept outside."""
     made = _checkpoint(target)
     if out is not None:
-        out.write_text(made.text())
+        try:
+            out.write_text(made.text())
+        except OSError as error:
+            raise not_permitted(out, error, "written") from error
     if as_json:
         output.print_json(made.as_json())
     else:
@@ -139,6 +144,27 @@ def export(target: Target, out: Path, as_json: bool) -> None:
         output.print_json({"file": str(out), "bytes": out.stat().st_size, "heads": heads})
     else:
         click.echo(f"{out}: {sum(heads.values())} events, {out.stat().st_size} bytes. To verify it: python3 verify.py {out.name}")
+
+
+@audit.command("prove")
+@click.option("--event", "event_id", metavar="ID", required=True, help="The event's id, as `vekha events` shows it.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof into a file instead.")
+@target_options
+@as_json_option
+def prove_event(target: Target, event_id: str, out: Path | None) -> None:
+    """Prove that an event is in the record: the event, the hashes that lead to the seal behind it, and that seal, as JSON.
+
+    The verify.py of any archive verifies it, on any machine: python3 verify.py PROOF.json --keys ARCHIVE.zip
+    """
+    target.folder.about()
+    proof = prove(target.folder, event_id)
+    if out is None:
+        output.print_json(proof)
+        return
+    try:
+        out.write_text(json.dumps(proof, indent=1) + "\n")
+    except OSError as error:
+        raise not_permitted(out, error, "written") from error
 
 
 def _read_checkpoint(path: Path) -> Checkpoint:
