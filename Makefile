@@ -8,7 +8,9 @@ READY     := .venv/.ready
 # A suite that is still empty is no failure: pytest then exits with 5.
 SUITE = .venv/bin/pytest -m $@ || test $$? -eq 5
 
-.PHONY: demo test check lint-fix slow faults containers bench lock clean secrets
+FAULTS    := .pytest_cache/faults.xml
+
+.PHONY: demo test check lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets
 
 demo: $(READY)        # a real school walks through its plan
 	@.venv/bin/vekha demo
@@ -29,8 +31,13 @@ lint-fix: $(READY)    # mend what ruff can mend
 slow: $(READY)        # the suites that take minutes
 	@$(SUITE)
 
-faults: $(READY)      # processes killed, files damaged
-	@$(SUITE)
+test-faults: $(READY) # processes killed and frozen, files damaged, networks cut, in two processes
+	@.venv/bin/pytest -n 2 --dist worksteal -m faults --junitxml=$(FAULTS)
+
+faults: test-faults   # the same
+
+docs/faults.md: test-faults # the table of faults, written anew from a run
+	@.venv/bin/python -m tests.faults_table $(FAULTS) >$@.new && mv $@.new $@
 
 containers: $(READY)  # the same code as five containers; needs docker
 	@$(SUITE)

@@ -25,7 +25,7 @@ from vekha.launcher import launched
 from vekha.main import main
 from vekha.testing import Outcome, Vekha
 
-pytest.register_assert_rewrite("tests.load")  # what it asserts is explained as in a test
+pytest.register_assert_rewrite("tests.load", "tests.survival")  # what it asserts is explained as in a test
 
 DAYS = [date(2015, 8, day) for day in (17, 19, 21, 24, 26, 28, 31)] + [date(2015, 9, day) for day in (1, 3, 8, 9)]
 

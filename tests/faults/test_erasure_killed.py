@@ -23,6 +23,7 @@ from vekha.testing import running
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 
+@pytest.mark.fault("kill -9 in an erasure")
 @pytest.mark.parametrize("point", ["erasure.after-rows:1", "erasure.after-rows:3", "erasure.after-rows:5", "erasure.before-rows:1"])
 async def test_an_erasure_that_was_cut_off_is_completed_after_the_restart(lived: Lived, tmp_path: Path, point: str) -> None:
     data = lived.copy(tmp_path / "data", of_first_day=True)

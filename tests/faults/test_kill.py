@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from random import Random
 
@@ -23,8 +20,9 @@ from tests import record
 from tests.conftest import Lived
 from tests.load import Load, check_running, check_stopped
 from tests.school import SCHOOL, START
+from tests.survival import Survival, client_of, processes_of, until
 from vekha import importing
-from vekha.client import Client, Target, connected
+from vekha.client import Client
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.story import samples
@@ -42,30 +40,32 @@ POINTS = [
 ]
 
 
+@pytest.mark.fault("kill -9 of everything, around a commit, a publish or a checkpoint")
 @pytest.mark.parametrize("arrival", [1, 9])
 @pytest.mark.parametrize("point", POINTS)
 async def test_after_a_death_at_a_named_point_everything_acknowledged_is_there_once(
-    lived: Lived, tmp_path: Path, vekha: Vekha, point: str, arrival: int
+    lived: Lived, tmp_path: Path, survival: Survival, point: str, arrival: int
 ) -> None:
     data = lived.copy(tmp_path / "data", of_first_day=True)
     with running(data, environment={"VEKHA_FAULT": f"{point}:{arrival}"}) as up:
-        async with _client(data) as client:
+        async with client_of(data) as client:
             load = await Load.on(client)
             await load.run_until(client, _death(up))
         assert up.process.returncode == -signal.SIGKILL
-    await _check_the_next_start(data, load, tmp_path, vekha)
+    await survival.check(data, load)
 
 
+@pytest.mark.fault("kill -9 of everything, at any moment: in calls, in a start, as the clock moves")
 @pytest.mark.parametrize("seed", range(6))
 async def test_after_deaths_at_random_moments_everything_acknowledged_is_there_once(
-    lived: Lived, tmp_path: Path, vekha: Vekha, seed: int
+    lived: Lived, tmp_path: Path, survival: Survival, seed: int
 ) -> None:
     """In the middle of calls, in the middle of the start after that, and while the clock moves from timer to timer."""
     random = Random(seed)
     data = lived.copy(tmp_path / "data", of_first_day=True)
 
     with running(data) as up:
-        async with _client(data) as client:
+        async with client_of(data) as client:
             load = await Load.on(client)
             await load.run_until(client, _killed_after(up, random.uniform(0.0, 1.5)))
     load.check(data)
@@ -74,7 +74,7 @@ async def test_after_deaths_at_random_moments_everything_acknowledged_is_there_o
     load.check(data)
 
     with running(data) as up:
-        async with _client(data) as client:
+        async with client_of(data) as client:
             death = _killed_after(up, random.uniform(0.5, 4.0))
             while not death.done():
                 acting = asyncio.create_task(_calls_and_a_day(client, load))
@@ -84,9 +84,10 @@ async def test_after_deaths_at_random_moments_everything_acknowledged_is_there_o
                     await asyncio.wait([acting])
                 else:
                     await acting
-    await _check_the_next_start(data, load, tmp_path, vekha)
+    await survival.check(data, load)
 
 
+@pytest.mark.fault("kill -9 of the first start")
 @pytest.mark.parametrize("delay_s", [0.2, 0.6, 1.0, 1.4, 1.8, 2.2])
 def test_a_first_start_that_was_killed_is_made_anew(tmp_path: Path, vekha: Vekha, delay_s: float) -> None:
     data = tmp_path / "data"
@@ -96,27 +97,28 @@ def test_a_first_start_that_was_killed_is_made_anew(tmp_path: Path, vekha: Vekha
         assert up.ready["ready"] is True
         assert up.end() == 0
     assert vekha("audit", "verify", "--data", data, "--json").json["ok"] is True
-    assert _processes(data) == []
+    assert processes_of(data) == []
 
 
+@pytest.mark.fault("kill -9 twice in an import")
 @pytest.mark.parametrize("seed", range(3))
 async def test_an_import_that_was_cut_off_twice_enters_everybody_once(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     data = tmp_path / "data"
     with running(data, "--manual-clock", "2015-08-24T10:00:00+03:00") as up:
-        async with _client(data) as client:
+        async with client_of(data) as client:
             await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
             await _finished(client, await _begin_import(client, "school-classes.xlsx"))
             job = await _begin_import(client, "school-pupils.xlsx")
             await _killed_after(up, random.uniform(0.0, 1.5))
-    _until(lambda: _processes(data) == [])
+    until(lambda: processes_of(data) == [])
     with running(data) as up:
         await _killed_after(up, random.uniform(0.0, 1.5))
-    _until(lambda: _processes(data) == [])
+    until(lambda: processes_of(data) == [])
     pupils = read_roster(samples() / "school-pupils.xlsx").pupils
     guardians = {guardian.external_id for pupil in pupils for guardian in pupil.guardians}
     with running(data) as up:
-        async with _client(data) as client:
+        async with client_of(data) as client:
             done = await _finished(client, job)
             assert (done.state, done.created, done.rejected) == ("done", len(pupils), ())
             school = (await client.ask(roster.SCHOOL, roster.SchoolQuery(school=SCHOOL))).reply
@@ -128,24 +130,25 @@ async def test_an_import_that_was_cut_off_twice_enters_everybody_once(tmp_path: 
     check_stopped(data, tmp_path)
 
 
+@pytest.mark.fault("kill -9 twice in a roll-back of an import")
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_roll_back_that_was_cut_off_twice_leaves_nobody_and_the_file_can_be_imported_again(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     data = tmp_path / "data"
     with running(data, "--manual-clock", "2015-08-24T10:00:00+03:00") as up:
-        async with _client(data) as client:
+        async with client_of(data) as client:
             await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
             await _finished(client, await _begin_import(client, "school-classes.xlsx"))
             job = await _begin_import(client, "school-pupils.xlsx")
             entered = await _finished(client, job)
             await _roll_back(client, job)
             await _killed_after(up, random.uniform(0.0, 1.5))
-    _until(lambda: _processes(data) == [])
+    until(lambda: processes_of(data) == [])
     with running(data) as up:
         await _killed_after(up, random.uniform(0.0, 1.5))
-    _until(lambda: _processes(data) == [])
+    until(lambda: processes_of(data) == [])
     with running(data) as up:
-        async with _client(data) as client:
+        async with client_of(data) as client:
             status = await _roll_back(client, job)
             while status.state == "running":
                 await asyncio.sleep(0.1)
@@ -167,24 +170,6 @@ async def test_a_roll_back_that_was_cut_off_twice_leaves_nobody_and_the_file_can
 async def _roll_back(client: Client, job: str) -> roster.RollBackStatus:
     """Begins it, or tells how far it is."""
     return (await client.ask(roster.ROLL_BACK_IMPORT, roster.RollBackImport(school=SCHOOL, import_id=job))).reply
-
-
-async def _check_the_next_start(data: Path, load: Load, scratch: Path, vekha: Vekha) -> None:
-    _until(lambda: _processes(data) == [])
-    load.check(data)
-    with running(data) as up:
-        async with _client(data) as client:
-            await load.repeat(client)
-            await check_running(client, data)
-            load.check(data)
-            live = await asyncio.to_thread(vekha, "audit", "verify", "--data", data, "--json")
-            assert (live.code, live.json["findings"]) == (0, [])
-        assert up.end() == 0
-    assert _processes(data) == []
-    stopped = await asyncio.to_thread(vekha, "audit", "verify", "--data", data, "--json")
-    assert (stopped.code, stopped.json["findings"]) == (0, [])
-    assert stopped.json["heads"] == live.json["heads"]
-    check_stopped(data, scratch)
 
 
 async def _calls_and_a_day(client: Client, load: Load) -> None:
@@ -214,10 +199,6 @@ async def _finished(client: Client, job: str) -> roster.ImportStatus:
         await asyncio.sleep(0.1)
 
 
-def _client(data: Path) -> AbstractAsyncContextManager[Client]:
-    return connected(Target(DataFolder(data)))
-
-
 def _death(up: Up) -> asyncio.Task[int]:
     return asyncio.create_task(asyncio.to_thread(up.process.wait, 120))
 
@@ -236,25 +217,4 @@ def _kill_while_starting(data: Path, delay_s: float, *arguments: str) -> None:
     time.sleep(delay_s)
     process.kill()
     process.wait()
-    _until(lambda: _processes(data) == [])
-
-
-def _processes(data: Path) -> list[str]:
-    """The command lines of all processes that were started for a data folder."""
-    found: list[str] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:  # it has ended meanwhile
-                continue
-            if str(data) in line:
-                found.append(line.replace("\0", " "))
-    return found
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: processes_of(data) == [])

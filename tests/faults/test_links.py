@@ -33,6 +33,7 @@ _LINK = re.compile(r"https://portal\.example/activate#(\S+)")
 @pytest.mark.parametrize(
     ("point", "state", "mails"), [("mail.link-taken", "lost", 0), ("mail.before-text", "ambiguous", 0), ("mail.after-text", "ambiguous", 1)]
 )
+@pytest.mark.fault("kill -9 around the mailing of a link")
 async def test_a_link_whose_sender_died_is_not_sent_again_and_another_one_opens_the_account(
     tmp_path: Path, point: str, state: str, mails: int
 ) -> None:
@@ -66,6 +67,7 @@ async def test_a_link_whose_sender_died_is_not_sent_again_and_another_one_opens_
         assert max(Counter(message_from_bytes(content)["Message-ID"] for _, content in office.mails).values()) == 1
 
 
+@pytest.mark.fault("kill -9 around the mailing of a link")
 @pytest.mark.parametrize("arrival", [1, 2])
 @pytest.mark.parametrize("point", ["log.before-commit", "log.after-commit", "relay.after-publish", "projection.before-checkpoint"])
 async def test_wherever_it_dies_a_link_that_the_server_has_taken_is_recorded_as_sent_once(tmp_path: Path, point: str, arrival: int) -> None:

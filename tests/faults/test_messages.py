@@ -66,6 +66,7 @@ async def _post_office() -> AsyncGenerator[PostOffice]:
         server.close()
 
 
+@pytest.mark.fault("kill -9 at ten points in two months of timers and mail")
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(3))

@@ -48,6 +48,7 @@ async def test_a_bus_that_was_lost_or_is_older_is_refilled_with_the_same_bytes_a
     check_stopped(data, tmp_path)
 
 
+@pytest.mark.fault("the broker's data lost, or replaced by an older copy, while stopped")
 @pytest.mark.faults
 @pytest.mark.parametrize("damage", [lose_the_bus, put_an_older_bus_back])
 def test_the_record_verifies_while_a_lost_bus_is_still_missing_and_when_it_is_refilled(
@@ -87,6 +88,7 @@ async def test_services_whose_databases_are_older_answer_reads_and_refuse_to_rec
         assert record.logs(data) == older
 
 
+@pytest.mark.fault("a database restored from an older backup than the bus")
 @pytest.mark.faults
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_whose_database_is_older_is_quarantined_alone_until_the_newer_one_is_back(
@@ -124,6 +126,7 @@ def test_a_service_whose_database_is_older_is_quarantined_alone_until_the_newer_
     assert _verify(vekha, data).json["findings"] == []
 
 
+@pytest.mark.fault("a database restored from an older backup, and the bus lost")
 @pytest.mark.faults
 @pytest.mark.parametrize("service", ["roster", "consent"])
 def test_when_a_database_is_older_and_the_bus_is_lost_as_well_the_readers_keep_it_from_being_appended_to(

@@ -216,7 +216,7 @@ class JetStream:
         try:
             while not asking.done():
                 await asyncio.wait([asking], timeout=_LOOK_EVERY_S)
-                if not asking.done() and _broken_since(reconnects, self.nc):
+                if not asking.done() and broken_since(reconnects, self.nc):
                     raise BusUnavailable(f"The connection broke before {subject} was answered. Ask again.")
             return asking.result()
         except (errors.Error, TimeoutError) as error:
@@ -302,7 +302,7 @@ class PipelinedPublisher:
             self._woken.clear()
             if not await _set_within(self._woken, _LOOK_EVERY_S):
                 silent_s = 0.0 if self._acknowledged > before else silent_s + _LOOK_EVERY_S
-            if self._acknowledged < position and (silent_s >= self._timeout_s or _broken_since(reconnects, self._nc)):
+            if self._acknowledged < position and (silent_s >= self._timeout_s or broken_since(reconnects, self._nc)):
                 self._fail("unanswered", self._acknowledged + 1, "no answer from the bus")
 
     async def _answered(self, message: Msg) -> None:
@@ -445,7 +445,7 @@ class _Pull:
                 self._heard = False
                 if silent_s > 2 * self._heartbeat_s + 1.0:
                     self.lost = "no-heartbeat"
-            if _broken_since(self._reconnects, self._nc):
+            if broken_since(self._reconnects, self._nc):
                 self.lost = self.lost or "connection-broken"
 
     async def _take(self) -> list[BusMessage]:
@@ -495,7 +495,7 @@ class _Pull:
             self._woken.set()
 
 
-def _broken_since(reconnects: int, nc: Client) -> bool:
+def broken_since(reconnects: int, nc: Client) -> bool:
     """Whether the connection is no longer the one it was when the client had counted `reconnects`: nothing asked on it is answered."""
     return not nc.is_connected or nc.stats["reconnects"] != reconnects
 

@@ -16,7 +16,7 @@ import structlog
 from nats.aio.client import Client
 
 from eventkit.faults import reach
-from eventkit.jetstream import BusError, BusMessage, JetStream, PipelinedPublisher, told
+from eventkit.jetstream import BusError, BusMessage, JetStream, PipelinedPublisher, broken_since, told
 from eventkit.telemetry import trouble
 
 _READ_LIMIT = 1000  # positions taken from the log at a time
@@ -113,10 +113,14 @@ class Relay:
             await self._publisher.close()
 
     async def _agree_and_publish(self) -> None:
-        """One round: until the next regular check, or until the stream has to be asked again where it stands."""
+        """One round: until the next regular check, or until the stream has to be asked again where it stands.
+
+        A connection that broke may have come back to a broker with other files, also while there is nothing to publish.
+        """
+        reconnects = self._bus.nc.stats["reconnects"]
         try:
             await self._agree_with_stream()
-            await self._publish_until_next_check()
+            await self._publish_until_next_check(reconnects)
         except _Contradiction as contradiction:
             await self._enter_quarantine(contradiction.quarantine)
 
@@ -143,10 +147,10 @@ class Relay:
         self._advanced.set()
         self._compared.set()
 
-    async def _publish_until_next_check(self) -> None:
+    async def _publish_until_next_check(self, reconnects: int) -> None:
         loop = asyncio.get_running_loop()
         check_at = loop.time() + self._check_every_s
-        while loop.time() < check_at:
+        while loop.time() < check_at and not broken_since(reconnects, self._bus.nc):
             self._committed.clear()
             if run := await self._source.read(self.position, _READ_LIMIT):
                 self.state, self.trouble = RelayState.PUBLISHING, ""

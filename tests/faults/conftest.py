@@ -1,0 +1,26 @@
+"""What the suites of faults share. Each test says in the marker `fault` for which row of docs/faults.md it counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.survival import Survival, Tell
+from vekha.testing import Vekha
+
+
+@pytest.fixture
+def survival(vekha: Vekha, record_property: Tell) -> Survival:
+    return Survival(vekha, record_property)
+
+
+@pytest.fixture(autouse=True)
+def _row(request: pytest.FixtureRequest, record_property: Tell) -> None:
+    marker = request.node.get_closest_marker("fault")
+    if marker is not None:
+        record_property("fault", marker.args[0])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("faults") is not None and item.get_closest_marker("fault") is None:
+            raise pytest.UsageError(f'{item.nodeid} does not say which fault it is: give it the marker fault("…")')

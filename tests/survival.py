@@ -1,0 +1,123 @@
+"""What every fault is asked afterwards: is everything that was acknowledged there once, does every chain verify, is what lives what a
+rebuild makes? And the means of faults that several suites share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.load import Load, check_running, check_stopped
+from vekha.client import Client, Target, connected
+from vekha.folder import DataFolder
+from vekha.testing import Up, Vekha, running
+
+_PATIENCE_S = 30.0
+
+Tell = Callable[[str, object], None]
+
+
+@dataclass(frozen=True)
+class Survival:
+    """Asks it of a data folder. `tell` keeps what was counted, for the table of faults."""
+
+    vekha: Vekha
+    tell: Tell
+
+    def count(self, load: Load, data: Path) -> None:
+        """Counts what was lost and what is there twice, and lets neither pass."""
+        for name, number in asdict(load.tally(data)).items():
+            self.tell(name, number)
+        load.check(data)
+
+    async def check(self, data: Path, load: Load) -> None:
+        """Of an instance that has ended, however it ended: the next start has everything, and so has what it leaves."""
+        until(lambda: processes_of(data) == [])
+        self.count(load, data)
+        with running(data) as up:
+            await self.check_live(data, load)
+            assert up.end() == 0
+        assert processes_of(data) == []
+        stopped = await self.verified(data)
+        assert stopped["findings"] == []
+        self.check_stopped(data)
+
+    async def check_live(self, data: Path, load: Load) -> None:
+        """Of an instance that runs: what is pending is carried out now, all copies agree, and everything verifies."""
+        async with client_of(data) as client:
+            await load.repeat(client)
+            await check_running(client, data)
+        self.count(load, data)
+        assert (await self.verified(data))["findings"] == []
+
+    def check_stopped(self, data: Path) -> None:
+        """Of an instance that has stopped: what is derived from the logs is what a rebuild makes of them."""
+        with TemporaryDirectory() as scratch:
+            check_stopped(data, Path(scratch))
+
+    async def verified(self, data: Path) -> dict[str, object]:
+        outcome = await asyncio.to_thread(self.vekha, "audit", "verify", "--data", data, "--json")
+        assert outcome.code == 0, outcome.out
+        return outcome.json
+
+
+def client_of(data: Path) -> AbstractAsyncContextManager[Client]:
+    return connected(Target(DataFolder(data)))
+
+
+def processes_of(data: Path) -> list[str]:
+    """The command lines of all processes that were started for a data folder."""
+    found: list[str] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:  # it has ended meanwhile
+                continue
+            if str(data) in line:
+                found.append(line.replace("\0", " "))
+    return found
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+async def answered(load: Load, more: int) -> None:
+    """Waits until so many more commands were answered."""
+    wanted = len(load.acknowledged) + more
+    while len(load.acknowledged) < wanted:  # noqa: ASYNC110 -- a ledger is watched, and nothing else needs an event for it
+        await asyncio.sleep(0.01)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or waits only for its parent to notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z"
+    except OSError:
+        return True
+
+
+@contextmanager
+def without_broker(up: Up, ended_by: signal.Signals = signal.SIGKILL) -> Generator[Path]:
+    """The broker of a running instance ended, and the instance held still, so that nobody starts it again before the end of the block.
+
+    Answers the broker's folder, to be damaged.
+    """
+    broker = up.broker_pid
+    up.process.send_signal(signal.SIGSTOP)
+    try:
+        os.kill(broker, ended_by)
+        until(lambda: has_ended(broker))
+        yield up.data / "bus"
+    finally:
+        up.process.send_signal(signal.SIGCONT)
