@@ -17,7 +17,7 @@ from contracts import consent, identity, operations, plan, roster
 from contracts.call import Call, Request
 from contracts.consent import ConsentGranted, Decision, SubjectKind
 from contracts.identity import AccountProvisioned, CredentialsIssued
-from contracts.notifier import LinkQueued, MessageQueued
+from contracts.notifier import LinkQueued, MessageQueued, ReissueNoticeQueued
 from contracts.plan import DeadlineApproaching, ImplementationOrderRegistered, StepBecameOverdue, StepCompleted, StepReopened
 from contracts.roster import PersonName, Position, Seat, SeatHolder, StaffHired
 from eventkit.answering import kept
@@ -264,11 +264,9 @@ def check_stopped(data: Path, scratch: Path) -> None:
     kept = [credential for person, credential in newest.items() if person not in erased["identity"]]
     assert _column(data, "identity", "SELECT credential FROM credential") == Counter(kept)
     through = date.fromisoformat(max(_column(data, "notifier", "SELECT through FROM written"), default="2015-01-01"))
-    to = [
-        fact
-        for event, type_name, fact in facts["notifier"]
-        if type_name in (MessageQueued.type, LinkQueued.type) and date.fromisoformat(event.happenedon) >= through - KEPT
-    ]
+    queueing = (MessageQueued.type, LinkQueued.type, ReissueNoticeQueued.type)
+    recent = [(type_name, fact) for event, type_name, fact in facts["notifier"] if date.fromisoformat(event.happenedon) >= through - KEPT]
+    to = [fact for type_name, fact in recent if type_name in queueing]
     queued = [fact["message"] for fact in to if fact["recipient"] not in erased["notifier"]]
     assert _column(data, "notifier", "SELECT message FROM outbox") == Counter(queued)
 

@@ -112,6 +112,15 @@ class LinkQueued(Event):
     credential: Identifier
 
 
+@event("notifier.reissue-notice-queued.v1")
+class ReissueNoticeQueued(Event):
+    """A message that tells the owner of a code or account that it was replaced, with many others', under a proposal."""
+
+    message: Identifier
+    recipient: Identifier
+    proposal: Identifier
+
+
 @event("notifier.message-accepted.v1")
 class MessageAccepted(Event):
     message: Identifier
@@ -144,7 +153,7 @@ class OutboxRow(Value):
 
     message: Identifier
     recipient: Identifier
-    template: Template | Literal["activation-link"]
+    template: Template | Literal["activation-link", "reissue-notice"]
     day: date
     notices: tuple[Notice, ...]
     own: tuple[OwnDate, ...]

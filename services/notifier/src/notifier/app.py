@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.erasure import NotifierDataErased
 from eventkit.erasure import Forgetting
 from eventkit.service import Service, Settings
-from notifier import api, erasing, held, links, outbox, policies, projections
+from notifier import api, erasing, held, links, outbox, policies, projections, reissues
 from notifier.sender import MailServer, Sender, monitors
 
 PRIVATE = (outbox.metadata, policies.metadata)
@@ -25,6 +25,7 @@ def build(settings: Settings) -> Service:
     service.timer(policies.DailyMessages(service, wake))
     service.reaction(links.QueueLinks(service, wake))
     service.reaction(links.TellIdentity(service))
+    service.reaction(reissues.TellOwners(service, wake))
     service.holds(held.messages)
     api.register(service)
     return service

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from email.message import EmailMessage
-from email.utils import format_datetime
-from html import escape
 
 from notifier.letter import ENGLISH, RUSSIAN
+from notifier.plain_letter import PlainLetter, plain_written
 
 _SUBJECT = "Активация вашего аккаунта / Activate your account"
 
@@ -28,20 +27,8 @@ class LinkLetter:
 
 
 def link_written(letter: LinkLetter, *, sender: str, address: str, at: datetime) -> EmailMessage:
-    """The letter as it is sent. Its Message-ID is the message's, so that what comes back can be recognised."""
-    domain = sender.rpartition("@")[2]
-    paragraphs = {"ru": _russian(letter), "en": _english(letter)}
-    mail = EmailMessage()
-    mail["From"] = sender
-    mail["To"] = address
-    mail["Subject"] = _SUBJECT
-    mail["Date"] = format_datetime(at)
-    mail["Message-ID"] = f"<{letter.message}@{domain}>"
-    mail["List-Id"] = f"Vekha <activation-link.vekha.{domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content("\n\n\n".join("\n\n".join(told) for told in paragraphs.values()) + "\n", cte="base64")
-    mail.add_alternative(_html(letter, paragraphs), subtype="html", cte="base64")
-    return mail
+    plain = PlainLetter(letter.message, "activation-link", _SUBJECT, _russian(letter), _english(letter), letter.link)
+    return plain_written(plain, sender=sender, address=address, at=at)
 
 
 def _russian(letter: LinkLetter) -> tuple[str, ...]:
@@ -62,12 +49,3 @@ def _english(letter: LinkLetter) -> tuple[str, ...]:
         f"The link opens once, until the end of {ENGLISH.date(letter.expires_on)}. Do not forward it to anybody.",
         "Is this mail not meant for you, or was it not you who used the link? Tell the school's administrator, who issues another one.",
     )
-
-
-def _html(letter: LinkLetter, paragraphs: dict[str, tuple[str, ...]]) -> str:
-    parts = ['<!doctype html><html lang="ru"><head><meta charset="utf-8"></head><body>']
-    for language, told in paragraphs.items():
-        shown = (f'<a href="{escape(one)}">{escape(one)}</a>' if one == letter.link else escape(one) for one in told)
-        parts.append(f'<div lang="{language}">{"".join(f"<p>{one}</p>" for one in shown)}</div>')
-    parts.append("</body></html>")
-    return "\n".join(parts)

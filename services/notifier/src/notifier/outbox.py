@@ -31,7 +31,7 @@ from sqlalchemy import (
     update,
 )
 
-from notifier.domain.message import Contents, Queue, QueueLink
+from notifier.domain.message import Contents, Queue, QueueLink, QueueReissueNotice
 
 State = Literal["queued", "accepted", "bounced", "ambiguous", "unaddressed", "expired", "lost"]
 """`unaddressed`: nobody knows an address of the recipient. `expired`: it was too old already when the sender was started. `lost`: nobody is
@@ -43,6 +43,9 @@ reported so late."""
 
 LINK: Final = "activation-link"
 """The template of a message that takes a link to its owner: that and nothing else."""
+
+REISSUE_NOTICE: Final = "reissue-notice"
+"""The template of a message that tells an owner of a bulk reissue."""
 
 metadata = MetaData()
 
@@ -83,14 +86,22 @@ def queued(school: str, message: Queue) -> Insert:
 
 def link_queued(school: str, message: QueueLink, day: date) -> Insert:
     """Puts a message with a link into the outbox. The link itself is with identity until the message is sent."""
+    return _queued_without_contents(school, message, LINK, day).values(credential=message.credential)
+
+
+def reissue_notice_queued(school: str, message: QueueReissueNotice, day: date) -> Insert:
+    """Puts a notice of a bulk reissue into the outbox."""
+    return _queued_without_contents(school, message, REISSUE_NOTICE, day)
+
+
+def _queued_without_contents(school: str, message: QueueLink | QueueReissueNotice, template: str, day: date) -> Insert:
     return insert(outbox_table).values(
         message=message.message,
         school=school,
         recipient=message.recipient,
-        template=LINK,
+        template=template,
         day=day,
         contents=_contents.dump_json(Contents()).decode(),
-        credential=message.credential,
         state="queued",
         attempts=0,
     )

@@ -35,12 +35,15 @@ from eventkit.faults import reach
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
+from notifier import outbox
 from notifier.domain.message import MESSAGES, Accept, Bounce
 from notifier.domain.telling import LATEST
 from notifier.letter import Letter, Title, deliverable, written
 from notifier.link_letter import LinkLetter, link_written
-from notifier.outbox import LINK, State, contents, expire, set_state, waiting
+from notifier.outbox import State, contents, expire, set_state, waiting
+from notifier.plain_letter import plain_written
 from notifier.projections import place
+from notifier.reissues import reissue_letter
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 3600.0
@@ -183,7 +186,7 @@ class Sender:
             return
         try:
             address = await self._address(row)
-            write = await (self._letter(row) if row.template != LINK else self._link_letter(row))
+            write = await self._writer(row)
         except Refused as refused:
             await self._put_off(row, refused.code)
             return
@@ -208,11 +211,29 @@ class Sender:
         else:
             await self._settle(row, Accept(), "accepted")
 
+    async def _writer(self, row: Row[Any]) -> _Write:
+        match row.template:
+            case outbox.LINK:
+                return await self._link_letter(row)
+            case outbox.REISSUE_NOTICE:
+                return await self._reissue_letter(row)
+            case _:
+                return await self._letter(row)
+
     async def _letter(self, row: Row[Any]) -> _Write:
         letter = Letter(row.message, row.school, row.template, row.day, contents(row), await self._titles(row))
 
         async def write(address: str) -> EmailMessage:
             return written(letter, sender=self._server.sender, address=address, at=self._service.clock.now())
+
+        return write
+
+    async def _reissue_letter(self, row: Row[Any]) -> _Write:
+        school = (await self._service.calls.call(SCHOOL, SchoolQuery(school=row.school))).reply.name
+
+        async def write(address: str) -> EmailMessage:
+            letter = reissue_letter(row.message, school)
+            return plain_written(letter, sender=self._server.sender, address=address, at=self._service.clock.now())
 
         return write
 

@@ -1,7 +1,7 @@
 """A message to one recipient: queued, then accepted by the mail server or bounced. What was accepted may still come back, later on.
 
-The id of a day's message is made of its recipient and its day, the one of a message with a link of what it takes along: so whoever writes
-it again queues nothing new.
+The id of a day's message is made of its recipient and its day, the one of a message with a link of what it takes along, of a notice of its
+proposal: so whoever writes it again queues nothing new.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from contracts.notifier import (
     MessageQueued,
     Notice,
     OwnDate,
+    ReissueNoticeQueued,
     StepCount,
     Template,
 )
@@ -69,6 +70,15 @@ class QueueLink:
 
 
 @dataclass(frozen=True)
+class QueueReissueNotice:
+    """A message that tells an owner that a code was replaced under a proposal."""
+
+    message: str
+    recipient: str
+    proposal: str
+
+
+@dataclass(frozen=True)
 class Accept:
     """The mail server has taken the message on."""
 
@@ -87,7 +97,7 @@ class Return:
     status: int
 
 
-Command = Queue | QueueLink | Accept | Bounce | Return
+Command = Queue | QueueLink | QueueReissueNotice | Accept | Bounce | Return
 
 
 def message_id(school: str, recipient: str, day: date) -> str:
@@ -98,6 +108,11 @@ def message_id(school: str, recipient: str, day: date) -> str:
 def link_message_id(school: str, recipient: str, credential: str) -> str:
     """The id of the message that takes a link to its owner."""
     return sha256(f"{school}/{recipient}/link/{credential}".encode()).hexdigest()[:32]
+
+
+def reissue_message_id(school: str, recipient: str, proposal: str) -> str:
+    """The id of the message that tells an owner of a bulk reissue."""
+    return sha256(f"{school}/{recipient}/reissue/{proposal}".encode()).hexdigest()[:32]
 
 
 def decide(command: Command, state: Message) -> Sequence[Event]:
@@ -118,11 +133,13 @@ def decide(command: Command, state: Message) -> Sequence[Event]:
             ]
         case QueueLink(message, recipient, credential), None:
             return [LinkQueued(message=message, recipient=recipient, credential=credential)]
+        case QueueReissueNotice(message, recipient, proposal), None:
+            return [ReissueNoticeQueued(message=message, recipient=recipient, proposal=proposal)]
         case Accept(), "queued":
             return [MessageAccepted(message=state.message, recipient=state.recipient)]
         case (Bounce(status), "queued") | (Return(status), "queued" | "accepted"):  # what came back had gone out, whatever we knew
             return [MessageBounced(message=state.message, recipient=state.recipient, status=status)]
-        case (Queue() | QueueLink(), _) | (Accept(), "accepted") | (Bounce() | Return(), "bounced"):
+        case (Queue() | QueueLink() | QueueReissueNotice(), _) | (Accept(), "accepted") | (Bounce() | Return(), "bounced"):
             return []
         case _, None:
             raise Refused("message.unknown", "No such message was queued: queue it first.")
@@ -132,7 +149,7 @@ def decide(command: Command, state: Message) -> Sequence[Event]:
 
 def evolve(state: Message, event: Event) -> Message:
     match event:
-        case MessageQueued():
+        case MessageQueued() | ReissueNoticeQueued():
             return Message(event.message, event.recipient, None, "queued")
         case LinkQueued():
             return Message(event.message, event.recipient, event.credential, "queued")
