@@ -4,10 +4,10 @@
 refused (`FileRefused`) and nothing is read from it; a bad cell rejects its row alone, and `write_rejected` hands the rejected rows back as
 a file that can be corrected and read again.
 
-The rooms, in the order in which a file passes through them: `limits`, `csvs` and `tables` (bytes to rows of cells), `headers` (which
-column is which), `rows` (the columns of the three kinds), `cells` and `words` (what may stand in a cell), `repeats` (what shows between
-rows), `reading` (the whole), `rejected`. `oneroster` makes the same rows of an export. The other way: `exported` (what goes out) and
-`writing`.
+The rooms, in the order in which a file passes through them: `limits`, `csvs`, `marks` and `tables` (bytes to rows of cells), `headers`
+(which column is which), `rows` (the columns of the three kinds), `cells` and `words` (what may stand in a cell), `asides` and `repeats`
+(rows that are nobody's, or somebody's a second time), `reading` (the whole), `rejected`. `oneroster` makes the same rows of an export. The
+other way: `exported` (what goes out) and `writing`.
 """
 
 from .cells import ClassLabel

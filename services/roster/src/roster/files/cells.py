@@ -119,7 +119,10 @@ Phone = Annotated[str, BeforeValidator(_phone)]
 
 # -- dates and numbers ---------------------------------------------------------------------------------------------------------------------
 
-_RUSSIAN_DATE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?: 0?0:00(?::00)?)?")
+_RUSSIAN_DATE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?: 0?0:00(?::00)?)?(?: ?(?:г\.?|года))?")
+_SPELT_DATE = re.compile(r"([0-9]{1,2}) ([а-я]+) ([0-9]{4})(?: ?(?:г\.?|года))?")
+_MONTHS = ("января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября", "ноября", "декабря")
+_SERIAL = re.compile(r"[1-9][0-9]{4}(?:\.[0-9]+)?")
 _ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ T]00:00(?::00)?)?")
 _SNILS = re.compile(r"([0-9]{3})[ \-–]?([0-9]{3})[ \-–]?([0-9]{3})[ \-–]?([0-9]{2})")
 
@@ -128,6 +131,8 @@ def _date_of_text(text: str) -> date | None:
     try:
         if russian := _RUSSIAN_DATE.fullmatch(text):
             return date(int(russian[3]), int(russian[2]), int(russian[1]))
+        if (spelt := _SPELT_DATE.fullmatch(text.casefold())) and spelt[2] in _MONTHS:
+            return date(int(spelt[3]), _MONTHS.index(spelt[2]) + 1, int(spelt[1]))
         if iso := _ISO_DATE.fullmatch(text):
             return date(int(iso[1]), int(iso[2]), int(iso[3]))
     except ValueError:
@@ -137,6 +142,9 @@ def _date_of_text(text: str) -> date | None:
 
 def _day(value: object) -> date:
     day = value.date() if isinstance(value, datetime) else value if isinstance(value, date) else _date_of_text(str(value))
+    if day is None and _SERIAL.fullmatch(str(value)):
+        hint = "a day of the calendar: the cell holds the number that Excel counts days by, so give the column the format «Дата»"
+        raise PydanticCustomError("date.unreadable", hint)
     if day is None:
         raise PydanticCustomError("date.unreadable", "a day of the calendar: a date cell, or text like 17.08.2015 or 2015-08-17")
     if not 1900 <= day.year <= 2100:
@@ -237,7 +245,7 @@ class ClassLabel:
 # A keyboard left in Latin types these for the Russian letters that look the same.
 _LOOK_ALIKES = str.maketrans("ABCEHKMOPTXY", "АВСЕНКМОРТХУ")
 _QUOTES = "\"'«»„“”‘’`"
-_CLASS_LABEL = re.compile(rf"0?(1[01]|[1-9])(?: ?класс)?[ \-–—_.{_QUOTES}]*([^\W\d_])[ {_QUOTES}]*", re.IGNORECASE)
+_CLASS_LABEL = re.compile(rf"0?(1[01]|[1-9])(?: ?класс)?[ \-–—_.{_QUOTES}]*([^\W\d_])[ {_QUOTES}]*(?: (?:класс|кл\.?))?", re.IGNORECASE)
 _SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?: ?[/\-–] ?(?:20)?([0-9]{2}))?(?: ?(?:уч(?:\.|ебный))? ?(?:г\.?|год))?", re.IGNORECASE)
 
 
@@ -254,6 +262,14 @@ def _class_label(value: object) -> ClassLabel:
     if label is None or not re.fullmatch("[А-ЯЁ]", letter):
         raise PydanticCustomError("class-label.malformed", "grade 1 to 11 and one Russian letter: 7А, 7-А or 7 «А»")
     return ClassLabel(int(label[1]), letter)
+
+
+def is_class_label(text: str) -> bool:
+    try:
+        _class_label(text)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 def _school_year(value: object) -> int:

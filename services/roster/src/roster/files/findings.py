@@ -31,8 +31,8 @@ class Finding:
 class FileRefused(Exception):
     """The file as a whole cannot be read; nothing of it is entered.
 
-    Codes: `file.unreadable`, `file.cut-off`, `file.empty`, `file.too-large`, `file.cell-too-long`, `file.formulas`, `file.kind-unknown`,
-    `file.column-missing`, `file.column-repeated`; of archives `file.path-outside`, `file.archive-nested`; of OneRoster
+    Codes: `file.unreadable`, `file.cut-off`, `file.empty`, `file.too-large`, `file.cell-too-long`, `file.formulas`, `file.merged-cells`,
+    `file.kind-unknown`, `file.column-missing`, `file.column-repeated`; of archives `file.path-outside`, `file.archive-nested`; of OneRoster
     `file.manifest-missing`, `file.manifest-malformed`, `file.oneroster-version`, `file.oneroster-delta`, `file.oneroster-incomplete`,
     `file.repeated`, `file.school-unknown`, `file.school-unconfirmed`, `file.other-school`; `file.org-unnamed` of what is none.
     """

@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 from pydantic import BaseModel
 
-from .cells import Cell, plain
+from .cells import Cell, is_class_label, plain
 from .findings import FileRefused
 from .rows import ROW_TYPES, Column, GuardianRow, Kind
 from .words import folded
@@ -29,6 +29,12 @@ REJECTED_MORE = "За последним столбцом"
 
 _GROUPS = ("Родитель", "Законный представитель", "Представитель", "Guardian", "Parent")
 _GROUPS_BEHIND = ("родителя", "представителя", "of guardian", "of parent", "guardian", "parent")
+_OWNERS: dict[Kind, tuple[str, ...]] = {
+    "pupils": ("ученика", "обучающегося", "учащегося", "воспитанника"),
+    "staff": ("сотрудника", "работника", "педагога", "учителя"),
+    "classes": ("класса",),
+}
+"""A title may say whose it is: «Фамилия обучающегося»."""
 _KIND_WORDS: dict[Kind, tuple[str, ...]] = {
     "pupils": ("ученик", "учащ", "обучающ", "pupil", "student"),
     "staff": ("сотрудник", "персонал", "педагог", "учител", "staff", "employee", "teacher"),
@@ -75,7 +81,9 @@ def _columns(row: type[BaseModel], guardian: int | None = None) -> list[tuple[Fi
 
 
 def _vocabulary(kind: Kind) -> dict[str, Field]:
-    words = {folded(title): field for field, column in _columns(ROW_TYPES[kind]) for title in (column.title, *column.others)}
+    own = {title: field for field, column in _columns(ROW_TYPES[kind]) for title in (column.title, *column.others)}
+    words = {folded(f"{title} {owner}"): field for title, field in own.items() for owner in _OWNERS[kind]}
+    words |= {folded(title): field for title, field in own.items()}
     if kind == "pupils":
         for number in GUARDIANS:
             for field, column in _columns(GuardianRow, number):
@@ -99,13 +107,21 @@ _GROUP_LABELS = {
 }
 # Titles have words; dates, numbers and addresses are somebody's data, in a header by mistake.
 _TITLE = re.compile(r"[^\W\d_](?:[^\W\d]|[ .,/()\-–№:]|[0-9](?![0-9]{2})){0,59}")
-_SET_ASIDE = {folded(REJECTED_ROW), folded(REJECTED_WHY), folded(REJECTED_MORE)}
+# A column that counts the rows says nothing.
+_COUNTING = ("№", "№ п/п", "п/п", "N п/п", "N", "No.", "Порядковый номер", "Номер по порядку")
+_SET_ASIDE = {folded(title) for title in (REJECTED_ROW, REJECTED_WHY, REJECTED_MORE, *_COUNTING)}
+_WHOLE_NAME = re.compile("фио|фамилияимя|фамилияиимя|полноеимя|fullname")
 
 
 def recognised(cells: Sequence[Cell]) -> int:
     """How many of the cells are titles of one kind: what tells a header from data, and the right delimiter from a wrong one."""
     words = [folded(plain(cell)) for cell in cells]
     return max(len({vocabulary[word].title for word in words if word in vocabulary}) for vocabulary in FIELDS.values())
+
+
+def is_whole_name(title: str) -> bool:
+    """Whether a title, like «ФИО», is that of a column with a whole name in each cell."""
+    return _WHOLE_NAME.search(folded(title)) is not None
 
 
 def column_named(index: int, title: str) -> str:
@@ -145,9 +161,7 @@ def _find(top: Sequence[Sequence[Cell]], *, file: str, sheet: str | None) -> Hea
         if share == 0 or (named is None and share < 0.5):
             return None
         text = f"Columns are missing: {', '.join(f'«{title}»' for title in _missing(nearest))}."
-        raise FileRefused(
-            "file.column-missing", text, "Add them, titled as in the template, in a row above the data.", file=file, sheet=sheet
-        )
+        raise FileRefused("file.column-missing", text, _how_to_add(nearest, sheet), file=file, sheet=sheet)
     header = max(complete, key=lambda header: len(header.known))
     titles = [field.title for field in header.known]
     if twice := next((title for title in titles if titles.count(title) > 1), None):
@@ -155,30 +169,51 @@ def _find(top: Sequence[Sequence[Cell]], *, file: str, sheet: str | None) -> Hea
     return header
 
 
+def _how_to_add(header: Header, sheet: str | None) -> str:
+    """What to do about missing columns; more where it shows what stands in their place."""
+    hints = ["Add them, titled as in the template, in a row above the data."]
+    missing = _missing(header)
+    if any(map(is_whole_name, header.unknown.values())):
+        hints.append("A column with whole names is not read: split it into «Фамилия», «Имя» and «Отчество».")
+    if {"ID", "Табельный №"} & set(missing):
+        hints.append("An ID is whatever stays with a person and is nobody else's, as the number of the personal file is.")
+    if "Класс" in missing and sheet is not None and is_class_label(sheet):
+        hints.append("The name of a sheet is not read as the class: write it into each row.")
+    return " ".join(hints)
+
+
 def _best(top: Sequence[Sequence[Cell]], kind: Kind) -> Header:
+    """The row, or the two rows as one, with the most titles of a kind and the fewest unknown ones."""
     best = Header(kind, 0, (), {}, 0)
     for index, row in enumerate(top):
         titles = [plain(cell) for cell in row]
         readings = [(index, titles)]
-        if index + 1 < len(top) and any(folded(title) in _GROUP_LABELS for title in titles):
-            readings.append((index + 1, _joined(titles, [plain(cell) for cell in top[index + 1]])))
+        if index + 1 < len(top):
+            readings.append((index + 1, _joined(kind, titles, [plain(cell) for cell in top[index + 1]])))
         for last_row, line in readings:
             header = _read(kind, last_row, line)
-            if len(header.known) > len(best.known):
+            if _worth(header) > _worth(best):
                 best = header
     return best
 
 
-def _joined(upper: list[str], lower: list[str]) -> list[str]:
+def _worth(header: Header) -> tuple[int, int]:
+    return len({field.title for field in header.known}), -len(header.unknown)
+
+
+def _joined(kind: Kind, upper: list[str], lower: list[str]) -> list[str]:
     """Two header rows as one: a merged cell holds its text at its left end only, so a group reaches to the next title of the upper row."""
     titles: list[str] = []
-    group = ""
+    above = group = ""
     for index in range(max(len(upper), len(lower))):
-        above = upper[index] if index < len(upper) else ""
+        title = upper[index] if index < len(upper) else ""
         below = lower[index] if index < len(lower) else ""
-        if above:
-            group = _GROUP_LABELS.get(folded(above), "")
-        titles.append(group + below if below else "" if group else above)
+        if title:
+            above, group = title, _GROUP_LABELS.get(folded(title), "")
+        if below and not group and folded(f"{above} {below}") in FIELDS[kind]:
+            titles.append(f"{above} {below}")  # «Согласие» over «№» and «Дата»
+        else:
+            titles.append(group + below if below else "" if group else title)
     return titles
 
 
@@ -208,4 +243,7 @@ def _missing(header: Header) -> list[str]:
 
 def _share_of_required(header: Header) -> float:
     required = _required(header.kind, set())
-    return sum(field.title in required for field in header.known) / len(required)
+    there = {field.title for field in header.known}
+    if any(map(is_whole_name, header.unknown.values())):
+        there |= {"Фамилия", "Имя"}
+    return len(there & required.keys()) / len(required)

@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from .asides import HINTS, Aside, aside_of, is_heading
 from .cells import Cell, plain
 from .findings import FileRefused, Finding, Place
-from .headers import TITLES, Header, column_named, header_and_rows
+from .headers import TITLES, Header, column_named, header_and_rows, is_whole_name
 from .oneroster import NOTHING_KNOWN, Known, open_bundle, read_bundle
 from .repeats import Repeats
 from .results import Detected, RosterFile
 from .rows import ROW_TYPES, ClassRow, PupilRow, StaffRow
 from .tables import Table, open_tables
+from .words import NOTHING, folded
 
 
 def read_roster(
@@ -41,6 +43,9 @@ def holds_changes_only(content: bytes, name: str) -> bool:
     """Whether it is a OneRoster delta, for which the school's roster has to be known. Raises `FileRefused`."""
     bundle = open_bundle(content, name)
     return bundle is not None and bundle.is_delta
+
+
+_WHOLE_NAME = "whole names are not read: split the column into one of last names, one of first names and one of patronymics"
 
 
 class _Wrong(NamedTuple):
@@ -85,23 +90,36 @@ class _Reading:
                 self._warn(table, None, "table.unknown", "its columns are those of no template; it was not read")
             return
         for index, title in header.unknown.items():
-            self._warn(
-                table, column_named(table.first_column + index, title), "column.unknown", "the template has no such column; it was not read"
-            )
+            hint = _WHOLE_NAME if is_whole_name(title) else "the template has no such column; it was not read"
+            self._warn(table, column_named(table.first_column + index, title), "column.unknown", hint)
         count = 0
+        asides: dict[Aside, list[int]] = {}
         beside: list[int] = []
-        for number, row in rows:
-            computed = {column - table.first_column for column in table.formulas.get(number, ())}
-            count += self._read_row(header, Place(table.file, table.sheet, number), row, computed)
+        hidden: list[int] = []
+        for index, (number, row) in enumerate(rows):
+            if (aside := aside_of(header, row, is_first=index == 0)) is not None:
+                asides.setdefault(aside, []).append(number)
+                continue
+            computed = {column - table.first_column for column in table.marks.formulas.get(number, ())}
+            is_read = self._read_row(header, Place(table.file, table.sheet, number), row, computed)
+            count += is_read
             if table.sheet is not None and any(plain(cell) for cell in row[header.width :]):
                 beside.append(number)
-        if beside:
-            hint = f"what stands beside the last column was not read, in {len(beside)} rows, row {beside[0]} first"
-            self._warn(table, None, "column.untitled", hint)
+            if is_read and number in table.marks.hidden:
+                hidden.append(number)
+        for aside, numbers in asides.items():
+            self._warn_of_rows(table, aside, HINTS[aside], numbers)
+        self._warn_of_rows(table, "row.hidden", "hidden rows are read like the others", hidden)
+        self._warn_of_rows(table, "column.untitled", "what stands beside the last column was not read", beside)
         self._detected.append(Detected(table.file, table.sheet, header.kind, table.encoding, table.delimiter, count))
 
     def _warn(self, table: Table, column: str | None, code: str, hint: str) -> None:
         self._warnings.append(Finding(table.file, table.sheet, None, column, code, hint))
+
+    def _warn_of_rows(self, table: Table, code: str, hint: str, rows: Sequence[int]) -> None:
+        if rows:
+            where = f"in {len(rows)} rows, row {rows[0]} first" if len(rows) > 1 else f"in row {rows[0]}"
+            self._warn(table, None, code, f"{hint}, {where}")
 
     def _read_row(self, header: Header, place: Place, cells: Sequence[Cell], formulas: Collection[int]) -> bool:
         """Puts one row among the good ones, or what is wrong with it among the errors; False if it is blank."""
@@ -111,6 +129,10 @@ class _Reading:
         computed = [field for index, field in enumerate(header.fields) if index in formulas and field is not None]
         if not values and not guardians and not more and not computed:
             return False
+        if is_heading(cells) and sum(field is not None and field.required for field in header.fields) > 1:
+            hint = "more than one filled cell: delete the row if it is a heading or a remark, or fill in the required columns"
+            self._errors.append(Finding(place.file, place.sheet, place.row, None, "row.heading", hint))
+            return True
         hint = "a value: copy the column and paste it as values"
         wrong = [_Wrong(field.name, field.guardian, "cell.formula", hint) for field in computed]
         if more:
@@ -145,16 +167,20 @@ class _Reading:
 
 
 def _cells_by_field(header: Header, cells: Sequence[Cell]) -> tuple[dict[str, object], dict[int, dict[str, object]]]:
-    """The filled cells of a row by field, and those of its guardians by number and field."""
+    """The filled cells of a row by field, and those of its guardians by number and field. «Нет» in a column that may be blank is blank."""
     values: dict[str, object] = {}
     guardians: dict[int, dict[str, object]] = {}
     for field, cell in zip(header.fields, cells, strict=False):
         if field is not None and cell != "":
             value = cell if isinstance(cell, date) else plain(cell)
-            if value != "":
+            if value != "" and (field.required or not _says_nothing(value)):
                 target = values if field.guardian is None else guardians.setdefault(field.guardian, {})
                 target[field.name] = value
-    return values, guardians
+    return values, {number: cells for number, cells in guardians.items() if not all(map(_says_nothing, cells.values()))}
+
+
+def _says_nothing(value: object) -> bool:
+    return isinstance(value, str) and folded(value) in NOTHING
 
 
 def _what_is_wrong(error: ValidationError, numbers: Sequence[int]) -> Iterator[_Wrong]:

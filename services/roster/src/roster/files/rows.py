@@ -30,6 +30,19 @@ class Column:
         object.__setattr__(self, "others", others)
 
 
+_PHONE = Column(
+    "Телефон",
+    "Мобильный телефон",
+    "Моб. телефон",
+    "Контактный телефон",
+    "Сотовый телефон",
+    "Номер телефона",
+    "Phone",
+    "Phone number",
+    "Mobile",
+)
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
 
@@ -42,11 +55,18 @@ class _Person(_Row):
 
     last_name: Annotated[PersonName, Column("Фамилия", "Last name", "Surname", "Family name")]
     first_name: Annotated[PersonName, Column("Имя", "First name", "Given name")]
-    patronymic: Annotated[PersonName | None, Column("Отчество", "Patronymic", "Middle name")] = None
-    email: Annotated[Email | None, Column("E-mail", "Email address", "Эл. почта", "Электронная почта", "Адрес электронной почты")] = None
-    snils: Annotated[Snils | None, Column("СНИЛС", "SNILS")] = None
-    consent_number: Annotated[Text | None, Column("Согласие №", "№ согласия", "Consent number", "Consent no", "Consent №")] = None
-    consent_date: Annotated[Day | None, Column("Дата согласия", "Consent date", "Consent signed on")] = None
+    patronymic: Annotated[PersonName | None, Column("Отчество", "Отчество (при наличии)", "Patronymic", "Middle name")] = None
+    email: Annotated[
+        Email | None,
+        Column(
+            "E-mail", "Email address", "Почта", "Адрес эл. почты", "Эл. адрес", "Эл. почта", "Электронная почта", "Адрес электронной почты"
+        ),
+    ] = None
+    snils: Annotated[Snils | None, Column("СНИЛС", "№ СНИЛС", "Номер СНИЛС", "SNILS")] = None
+    consent_number: Annotated[
+        Text | None, Column("Согласие №", "№ согласия", "Номер согласия", "Consent number", "Consent no", "Consent №")
+    ] = None
+    consent_date: Annotated[Day | None, Column("Дата согласия", "Согласие дата", "Consent date", "Consent signed on")] = None
 
     @model_validator(mode="after")
     def _a_consent_has_a_number_and_a_date(self) -> Self:
@@ -63,7 +83,7 @@ class GuardianRow(_Person):
     external_id: Annotated[Text | None, Column("ID", "Идентификатор", "External ID")] = None
     kinship: Annotated[KinshipWord, Column("Степень родства", "Родство", "Кем приходится", "Kinship", "Relation", "Relationship")]
     legal_representative: Annotated[YesNo, Column("Законный представитель", "Legal representative")]
-    phone: Annotated[Phone | None, Column("Телефон", "Мобильный телефон", "Phone", "Phone number", "Mobile")] = None
+    phone: Annotated[Phone | None, _PHONE] = None
     consent_date: Annotated[Day | None, Column("Дата", "Дата согласия", "Consent date", "Consent signed on")] = None
 
 
@@ -71,14 +91,39 @@ class PupilRow(_Person):
     """A row of «Ученики»."""
 
     place: Place
-    external_id: Annotated[Text, Column("ID", "ID ученика", "Идентификатор", "External ID", "Pupil ID", "Student ID")]
-    born_on: Annotated[Day, Column("Дата рождения", "Birth date", "Date of birth", "Born on", "DOB")]
+    external_id: Annotated[Text, Column("ID", "ID ученика", "Код ученика", "Идентификатор", "External ID", "Pupil ID", "Student ID")]
+    born_on: Annotated[Day, Column("Дата рождения", "Дата рожд.", "Д.р.", "День рождения", "Birth date", "Date of birth", "Born on", "DOB")]
     sex: Annotated[SexWord | None, Column("Пол", "Sex", "Gender")] = None
-    class_label: Annotated[Label, Column("Класс", "Class")]
+    class_label: Annotated[Label, Column("Класс", "Класс обучения", "Класс (группа)", "Класс/группа", "Учебный класс", "Class")]
     class_year: Annotated[SchoolYear | None, Column("Учебный год", "School year", "Academic year")] = None
     """The year of the class; a label without one means the newest class that bears it."""
-    enrolled_on: Annotated[Day, Column("Дата зачисления", "Enrolled on", "Enrolment date", "Enrollment date")]
-    order_number: Annotated[Text | None, Column("№ приказа", "Приказ", "Приказ о зачислении", "Order number", "Order no", "Order №")] = None
+    enrolled_on: Annotated[
+        Day,
+        Column(
+            "Дата зачисления",
+            "Дата зачисления в школу",
+            "Дата зачисления в ОО",
+            "Дата поступления",
+            "Зачислен",
+            "Enrolled on",
+            "Enrolment date",
+            "Enrollment date",
+        ),
+    ]
+    order_number: Annotated[
+        Text | None,
+        Column(
+            "№ приказа",
+            "Приказ №",
+            "№ приказа о зачислении",
+            "Номер приказа о зачислении",
+            "Приказ",
+            "Приказ о зачислении",
+            "Order number",
+            "Order no",
+            "Order №",
+        ),
+    ] = None
     guardians: tuple[GuardianRow, ...] = ()
 
     @model_validator(mode="after")
@@ -99,13 +144,15 @@ class StaffRow(_Person):
     """A row of «Сотрудники». A blank role is read off the position, where the position says it."""
 
     place: Place
-    external_id: Annotated[Text, Column("Табельный №", "Таб. №", "ID", "ID сотрудника", "External ID", "Staff ID", "Employee ID")]
+    external_id: Annotated[
+        Text, Column("Табельный №", "Таб. №", "Таб. номер", "ID", "ID сотрудника", "External ID", "Staff ID", "Employee ID")
+    ]
     position: Annotated[Text, Column("Должность", "Position", "Job title")]
     role: Annotated[RoleWord, Column("Роль", "Роль в системе", "Role")]
     homeroom: Annotated[Label | None, Column("Классное руководство", "Homeroom", "Class teacher of")] = None
     subjects: Annotated[Text | None, Column("Предметы", "Предмет", "Subjects", "Subject")] = None
-    phone: Annotated[Phone | None, Column("Телефон", "Мобильный телефон", "Phone", "Phone number", "Mobile")] = None
-    hired_on: Annotated[Day, Column("Дата приёма", "Дата приёма на работу", "Hired on", "Hire date")]
+    phone: Annotated[Phone | None, _PHONE] = None
+    hired_on: Annotated[Day, Column("Дата приёма", "Дата приёма на работу", "Принят", "Принят на работу", "Hired on", "Hire date")]
     consent_date: Annotated[Day | None, Column("Дата", "Дата согласия", "Consent date", "Consent signed on")] = None
 
     @model_validator(mode="before")
@@ -126,7 +173,20 @@ class ClassRow(_Row):
     class_teacher_id: Annotated[Text | None, Column("ID классного руководителя", "Класс. рук. ID", "Class teacher ID")] = None
     shift: Annotated[int | None, whole(1, 3), Column("Смена", "Shift")] = None
     profile: Annotated[Text | None, Column("Профиль", "Profile")] = None
-    declared_pupils: Annotated[int, whole(0, 99), Column("Заявлено учеников", "Численность", "Declared pupils", "Headcount")]
+    declared_pupils: Annotated[
+        int,
+        whole(0, 99),
+        Column(
+            "Заявлено учеников",
+            "Заявлено",
+            "Численность",
+            "Количество учеников",
+            "Кол-во учеников",
+            "Количество обучающихся",
+            "Declared pupils",
+            "Headcount",
+        ),
+    ]
     week_days: Annotated[int | None, whole(5, 6), Column("Неделя 5/6", "Неделя", "Учебная неделя", "Week 5/6", "Week", "Week days")] = None
 
 

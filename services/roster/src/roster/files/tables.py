@@ -8,19 +8,19 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
+from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from .cells import Cell
 from .csvs import Encoding, read_csv
 from .findings import FileRefused, Finding
-from .formulas import formulas_of
 from .limits import ROWS, UNPACKED_BYTES, refuse_large, refuse_long
+from .marks import Marks, marks_of, spread
 
 SHARED_TEXT_BYTES = 2**30
 """A workbook keeps a text once, however many cells show it; this bounds what they take when each has its own copy."""
@@ -30,8 +30,7 @@ SHARED_TEXT_BYTES = 2**30
 class Table:
     """A sheet or a csv file. `rows` can be gone through once; its first is row 1 of the spreadsheet.
 
-    Only csv has an encoding and a delimiter. A sheet's rows begin with its `first_column` (from 0), and only a sheet has formulas: of each
-    row, the columns (from 0) that hold one.
+    Only csv has an encoding and a delimiter. A sheet's rows begin with its `first_column` (from 0), and only a sheet has `marks`.
     """
 
     file: str
@@ -40,7 +39,7 @@ class Table:
     encoding: Encoding | None = None
     delimiter: str | None = None
     first_column: int = 0
-    formulas: Mapping[int, Collection[int]] = field(default_factory=dict[int, set[int]])
+    marks: Marks = field(default_factory=Marks)
 
 
 def open_tables(source: Path | bytes, name: str) -> tuple[Iterator[Table], list[Finding]]:
@@ -74,7 +73,7 @@ def _from_bytes(content: bytes, name: str) -> tuple[Iterator[Table], list[Findin
         if "xl/workbook.xml" not in archive.namelist():
             return _zip_of_csv(archive, name)
         _refuse_bomb(archive, name)
-        return _workbook(content, name, formulas_of(archive, name)), []
+        return _workbook(content, name, marks_of(archive, name))
 
 
 def open_archive(content: bytes) -> zipfile.ZipFile:
@@ -178,17 +177,28 @@ def _refuse_bomb(archive: zipfile.ZipFile, name: str) -> None:
         raise FileRefused("file.too-large", "Its texts take too much memory.", "Shorten the longest cells or split the file.", file=name)
 
 
-def _workbook(content: bytes, name: str, formulas: Mapping[str, Mapping[int, Collection[int]]]) -> Iterator[Table]:
+def _workbook(content: bytes, name: str, marks: Mapping[str, Marks]) -> tuple[Iterator[Table], list[Finding]]:
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
-        for sheet in workbook.sheets_metadata:
-            if sheet.typ is SheetTypeEnum.WorkSheet:
-                found = workbook.get_sheet_by_name(sheet.name)
-                rows = refuse_long(found.iter_rows(), file=name, sheet=sheet.name)
-                first_column = found.start[1] if found.start is not None else 0
-                yield Table(name, sheet.name, rows, first_column=first_column, formulas=formulas.get(sheet.name, {}))
     except CalamineError:
         _refuse_damaged(name)
+    sheets = [sheet for sheet in workbook.sheets_metadata if sheet.typ is SheetTypeEnum.WorkSheet]
+    hidden = [sheet.name for sheet in sheets if sheet.visible is not SheetVisibleEnum.Visible]
+    hint = "the sheet is hidden and was not read: show it, or delete it"
+    ignored = [Finding(name, sheet, None, None, "sheet.hidden", hint) for sheet in hidden]
+    return _sheets(workbook, [sheet.name for sheet in sheets if sheet.name not in hidden], name, marks), ignored
+
+
+def _sheets(workbook: CalamineWorkbook, names: Sequence[str], file: str, marks: Mapping[str, Marks]) -> Iterator[Table]:
+    try:
+        for name in names:
+            found = workbook.get_sheet_by_name(name)
+            first_column = found.start[1] if found.start is not None else 0
+            own = marks.get(name, Marks())
+            rows = spread(refuse_long(found.iter_rows(), file=file, sheet=name), own, first_column)
+            yield Table(file, name, rows, first_column=first_column, marks=own)
+    except CalamineError:
+        _refuse_damaged(file)
 
 
 def csv_table(content: bytes, name: str) -> Table:
