@@ -153,3 +153,11 @@ def test_an_export_under_another_name_is_imported_once_its_org_is_confirmed(ask:
     confirmed = ask("import", folder, "--school", school, *basis, "--org", "org 7")
     assert (confirmed.code, confirmed.json["created"]) == (0, 32)
     assert ask("import", folder, "--school", school, *basis).json["unchanged"] == 32
+
+
+def test_a_folder_that_holds_only_an_archive_or_nothing_says_what_to_hand_in(ask: Vekha, school: str, tmp_path: Path) -> None:
+    empty = ask("import", tmp_path, "--school", school)
+    assert (empty.code, empty.error["code"]) == (3, "file.empty")
+    (tmp_path / "export.zip").write_bytes(b"PK")
+    refused = ask("import", tmp_path, "--school", school)
+    assert refused.error["hint"] == f"Hand in {tmp_path / 'export.zip'} itself."

@@ -244,6 +244,120 @@ def test_of_a_district_the_school_is_chosen_by_its_id_and_otherwise_refused() ->
     assert who(read(tables)) == PLAIN
 
 
+def _of_a_draft(tables: Tables) -> Tables:
+    """Columns as drafts of 1.1 called them, and those that vendors add."""
+    renamed = {"users": {"agentSourcedIds": "agents", "middleName": "middleNames", "userIds": "userId", "grades": "grade"}}
+    renamed |= {"classes": {"termSourcedIds": "termSourcedId", "grades": "grade"}, "demographics": {"birthDate": "birthdate"}}
+    for file, names in renamed.items():
+        tables[file][0] = [names.get(title, title) for title in tables[file][0]]
+    return tables
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_columns_with_the_names_of_a_draft_are_read(version: str) -> None:
+    file = read(_of_a_draft(sample(version)))
+    assert (who(file), file.errors, file.warnings) == (PLAIN, (), read(sample(version)).warnings)
+
+
+def test_columns_that_a_vendor_adds_are_told_of_one_by_one() -> None:
+    tables = sample()
+    for file in ("users", "orgs"):
+        for row, title in zip(tables[file], ["metadata.phoneticFamilyName", *[""] * len(tables[file])], strict=False):
+            row.append(title)
+    file = read(tables)
+    assert who(file) == PLAIN
+    assert warned(file) >= {("users.csv", "column.unknown"), ("orgs.csv", "column.unknown")}
+
+
+def test_an_optional_file_may_be_empty_and_a_required_one_is_named() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed(sample()))) as whole, zipfile.ZipFile(content, "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, b"" if name == "demographics.csv" else whole.read(name))
+    file = read(content.getvalue())
+    assert {error.code for error in file.errors} == {"birth-date.missing"}
+    for missing in ("users", "academicSessions"):
+        refused = refusal({**sample(), missing: []})
+        assert (refused.code, refused.file) == ("file.oneroster-incomplete", f"{missing}.csv")
+        assert "empty" in refused.text
+
+
+def test_without_rows_in_a_required_file_it_is_said_what_is_missing() -> None:
+    for missing in ("classes", "users", "enrollments"):
+        tables = sample()
+        tables[missing] = tables[missing][:1]
+        if missing == "enrollments":
+            assert {error.code for error in read(tables).errors} == {"enrollment.missing"}
+        elif missing == "classes":
+            assert {error.code for error in read(tables).errors} == {"enrollment.class-unknown"}
+        else:
+            assert {error.code for error in read(tables).errors} == {"enrollment.user-unknown"}
+
+
+def test_a_manifest_that_names_no_files_says_which_have_to_be_named() -> None:
+    tables = sample()
+    tables["manifest"] = [row for row in tables["manifest"] if not row[0].startswith("file.")]
+    refused = refusal(tables)
+    assert (refused.code, "file.orgs" in refused.text) == ("file.oneroster-incomplete", True)
+
+
+def test_what_a_mac_adds_to_an_archive_and_a_folder_is_nobodys(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed(sample(), folder="export/"))) as whole, zipfile.ZipFile(content, "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, whole.read(name))
+            archive.writestr(f"__MACOSX/export/._{name.rpartition('/')[2]}", b"\0\5\x16\7")
+            archive.writestr(f"export/._{name.rpartition('/')[2]}", b"\0\5\x16\7")
+        archive.writestr("export/.DS_Store", b"\0")
+    assert who(read(content.getvalue())) == PLAIN
+    for name, rows in sample().items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(",".join(f'"{cell}"' for cell in row) for row in rows), "utf-8")
+        (tmp_path / f"._{name}.csv").write_bytes(b"\0\5\x16\7")
+    assert who(read_roster(tmp_path, school="school-7", today=TODAY)) == PLAIN
+
+
+def test_whoever_has_no_org_in_1_2_belongs_to_the_primary_org_of_the_user() -> None:
+    tables = every(sample("1.2"), "roles", "orgSourcedId", lambda _: "")
+    assert who(read(tables)) == PLAIN
+    tables["enrollments"] = [row for row in tables["enrollments"] if "teacher" not in row]
+    every(tables, "users", "primaryOrgSourcedId", lambda _: "org-8")
+    file = read(tables)
+    assert ("users.csv", "user.elsewhere") in warned(file)
+    assert file.staff == ()
+
+
+def test_a_file_of_an_export_that_is_cut_off_is_named() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed(sample()))) as whole, zipfile.ZipFile(content, "w") as archive:
+        for name in whole.namelist():
+            text = whole.read(name)
+            archive.writestr(name, text[: text.rindex(b",2015-")] if name == "enrollments.csv" else text)
+    with pytest.raises(FileRefused) as caught:
+        read(content.getvalue())
+    assert (caught.value.code, caught.value.file) == ("file.cut-off", "enrollments.csv")
+
+
+@pytest.mark.parametrize(
+    ("inside", "code", "told"),
+    [
+        (("content.xml", "mimetype"), "file.unreadable", ".xlsx"),
+        (("xl/workbook.bin",), "file.unreadable", ".xlsx"),
+        (("5А.xlsx", "5Б.xlsx"), "file.archive-nested", "one by one"),
+        (("readme.txt",), "file.empty", "csv"),
+    ],
+    ids=["ods", "xlsb", "workbooks", "text"],
+)
+def test_an_archive_of_something_else_is_named(inside: tuple[str, ...], code: str, told: str) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in inside:
+            archive.writestr(name, "x")
+    with pytest.raises(FileRefused) as caught:
+        read(content.getvalue())
+    assert caught.value.code == code
+    assert told in caught.value.hint
+
+
 # -- a school of another country -----------------------------------------------------------------------------------------------------------
 
 

@@ -322,7 +322,12 @@ def _write_beside(path: Path, content: bytes) -> Path | None:
 
 def _zipped(folder: Path) -> bytes:
     """The csv files of a folder; those of the folders in it, where it has none itself."""
-    found = [path for path in sorted(folder.iterdir()) if _is_csv(path)] or [path for path in sorted(folder.rglob("*")) if _is_csv(path)]
+    inside = sorted(folder.iterdir())
+    found = [path for path in inside if _is_csv(path)] or [path for path in sorted(folder.rglob("*")) if _is_csv(path)]
+    if not found:
+        others = [path for path in inside if path.suffix.casefold() in (".zip", ".xlsx")]
+        hint = f"Hand in {others[0]} itself." if others else "Hand in a workbook, an archive, or a folder of csv files."
+        raise _file_failure("file.empty", f"There is no csv file in {folder}.", hint)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in found:
@@ -331,7 +336,7 @@ def _zipped(folder: Path) -> bytes:
 
 
 def _is_csv(path: Path) -> bool:
-    return path.is_file() and path.suffix.casefold() == ".csv"
+    return path.is_file() and path.suffix.casefold() == ".csv" and not path.name.startswith(".")
 
 
 def _file_failure(code: str, text: str, hint: str) -> Failure:

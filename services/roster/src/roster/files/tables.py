@@ -141,20 +141,37 @@ def refuse_strange_paths(names: Iterable[str], name: str) -> None:
 def _zip_of_csv(archive: zipfile.ZipFile, name: str) -> tuple[Iterator[Table], list[Finding]]:
     tables: list[Table] = []
     ignored: list[Finding] = []
-    names = [path for path in archive.namelist() if not path.startswith("__MACOSX/")]
+    names = [path for path in archive.namelist() if not _is_nobodys(path)]
     refuse_strange_paths(names, name)
-    if any(path.casefold().endswith(".zip") for path in names) and not any(map(_is_csv, names)):
-        text = "There is an archive inside the archive."
-        raise FileRefused("file.archive-nested", text, "Pack the csv files themselves into one zip archive.", file=name)
+    if not any(map(_is_csv, names)):
+        _refuse_other_archive(names, name)
     for path, content in _members(archive, name):
-        # What a Mac adds to every archive, and folders.
-        if path.startswith("__MACOSX/") or path.endswith(("/", ".DS_Store")):
+        if _is_nobodys(path):
             continue
         if _is_csv(path):
             tables.append(csv_table(content, path))
         else:
             ignored.append(_ignored(path))
     return iter(tables), ignored
+
+
+def _is_nobodys(path: str) -> bool:
+    """Folders, and what a Mac adds to every archive and folder."""
+    return path.startswith("__MACOSX/") or path.endswith("/") or path.replace("\\", "/").rpartition("/")[2].startswith(".")
+
+
+def _refuse_other_archive(names: Sequence[str], name: str) -> NoReturn:
+    """Refuses an archive without any csv file, with what it is where that shows."""
+    inside = {path.casefold().rpartition(".")[2] for path in names}
+    if "zip" in inside:
+        text = "There is an archive inside the archive."
+        raise FileRefused("file.archive-nested", text, "Pack the csv files themselves into one zip archive.", file=name)
+    if {"content.xml", "xl/workbook.bin", "word/document.xml"} & set(names):
+        text = "It is a document of an office program, but no .xlsx workbook."
+        raise FileRefused("file.unreadable", text, "Open it and save it as .xlsx.", file=name)
+    if inside & {"xlsx", "xls", "ods"}:
+        raise FileRefused("file.archive-nested", "It is an archive of workbooks.", "Hand in the workbooks one by one.", file=name)
+    raise FileRefused("file.empty", "The archive holds no csv file.", "Hand in a workbook, or an archive of csv files.", file=name)
 
 
 def _refuse_bomb(archive: zipfile.ZipFile, name: str) -> None:

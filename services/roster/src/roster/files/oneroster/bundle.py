@@ -15,7 +15,7 @@ from roster.files.headers import REJECTED_ROW, REJECTED_WHY, column_named
 from roster.files.limits import UNPACKED_BYTES, refuse_large
 from roster.files.tables import csv_table, open_archive, refuse_damaged_archive, refuse_strange_paths, unpacked
 
-from .columns import FILES, READ, REQUIRED, STANDARD
+from .columns import FILES, OLD_NAMES, READ, REQUIRED, STANDARD
 
 _MANIFEST = "manifest"
 _TELLING = {"orgs", "users", "enrollments", "academicsessions"}
@@ -84,7 +84,12 @@ class Bundle:
         if kind not in self.files:
             return []
         file, raw, columns = self.file(kind), self.raw(kind), FILES[kind]
-        known = {name.casefold(): name for name in columns.read}
+        known = {old: name for old, name in OLD_NAMES.items() if name in columns.read}
+        known |= {name.casefold(): name for name in columns.read}
+        if not raw.titles and kind not in REQUIRED["1.2"]:
+            return []
+        if not raw.titles:
+            raise FileRefused("file.oneroster-incomplete", "It is empty.", "Export it again, with its rows.", file=file)
         passed_over = {name.casefold() for name in columns.passed_over} | _BESIDE
         fields: list[str | None] = []
         for index, title in enumerate(raw.titles):
@@ -210,7 +215,7 @@ def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str)
     for kind in REQUIRED[version]:
         # What a delta leaves out is as it was.
         if modes[kind] == "absent" and "delta" not in modes.values() and not (kind == "roles" and in_users):
-            text = f"It says that there is no {kind}.csv, and no school can be entered without it."
+            text = f"It does not name {kind}.csv (file.{kind}), and no school can be entered without it."
             raise FileRefused("file.oneroster-incomplete", text, f"Export it too, with file.{kind} as bulk.", file=file)
     files: dict[str, str] = {}
     for kind, mode in modes.items():

@@ -30,9 +30,9 @@ FILES = {
     ),
     "users": Columns(
         "sourcedId givenName familyName",
-        "enabledUser orgSourcedIds role middleName email sms phone agentSourcedIds",
-        "username userIds identifier grades password userMasterIdentifier resourceSourcedIds preferredGivenName preferredMiddleName"
-        " preferredFamilyName primaryOrgSourcedId pronouns",
+        "enabledUser orgSourcedIds primaryOrgSourcedId role middleName email sms phone agentSourcedIds",
+        "username userIds userId identifier grades grade password userMasterIdentifier resourceSourcedIds preferredGivenName"
+        " preferredMiddleName preferredFamilyName pronouns",
     ),
     "enrollments": Columns("classSourcedId userSourcedId role", "sourcedId schoolSourcedId primary beginDate endDate"),
     # The person stands under either name.
@@ -44,6 +44,9 @@ FILES = {
     ),
     "roles": Columns("userSourcedId role", "sourcedId roleType beginDate endDate orgSourcedId", "userProfileSourcedId"),
 }
+
+OLD_NAMES = {"agents": "agentSourcedIds", "grade": "grades", "middlenames": "middleName", "termsourcedid": "termSourcedIds"}
+"""What drafts of 1.1 called a column, without case: programs write it still."""
 
 REQUIRED = {
     "1.1": ("orgs", "academicSessions", "classes", "users", "enrollments"),

@@ -27,7 +27,7 @@ from .writing import rows_of
 NOWHERE = Place("", None, 0)
 """Where something stands that is entered and that no row of the file speaks of."""
 
-_ORG_COLUMNS = ("schoolSourcedId", "orgSourcedId", "orgSourcedIds")
+_ORG_COLUMNS = ("schoolSourcedId", "orgSourcedId", "orgSourcedIds", "primaryOrgSourcedId")
 _KEYS: Mapping[str, tuple[str, ...]] = {"roles": ("userSourcedId", "role"), "enrollments": ("classSourcedId", "userSourcedId", "role")}
 
 

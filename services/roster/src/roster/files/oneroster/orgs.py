@@ -63,7 +63,9 @@ def _chosen(records: Sequence[Record], file: str, school: str, known: Known) -> 
     if not candidates:
         raise FileRefused("file.school-unknown", "It holds no org.", "Export orgs too, the school among them.", file=file)
     text = f"It does not tell which org is this school. It holds {_list(candidates)}."
-    raise FileRefused("file.school-unknown", text, _confirm(candidates[0]["sourcedId"]), file=file)
+    only = candidates[0]["sourcedId"]
+    hint = _confirm(only) if len(candidates) == 1 else "Say which one it is: `--org` and its sourcedId."
+    raise FileRefused("file.school-unknown", text, hint, file=file)
 
 
 def other_school(file: str, org: Record | None = None) -> FileRefused:

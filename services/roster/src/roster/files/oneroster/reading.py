@@ -248,7 +248,8 @@ class _Reading:
             for user, record in self._users.items():
                 if role := record["role"].casefold():
                     anywhere[user] = [role]
-                    if user in self._enrolled or self._org in (record.listed("orgSourcedIds") or [self._org]):
+                    orgs = record.listed("orgSourcedIds") or record.listed("primaryOrgSourcedId") or [self._org]
+                    if user in self._enrolled or self._org in orgs:
                         here[user] = [role]
             return here, anywhere
         for record in self._bundle.records("roles"):
@@ -268,7 +269,8 @@ class _Reading:
                     self._count(record.place, "role.ended", "the role has ended; it was passed over")
                     continue
                 anywhere.setdefault(user, []).append(role)
-                if user in self._enrolled or record["orgSourcedId"] in ("", self._org):
+                org = record["orgSourcedId"] or self._users[user]["primaryOrgSourcedId"] or self._org
+                if user in self._enrolled or org == self._org:
                     here.setdefault(user, []).append(role)
                     if role in STAFF:
                         self._was_there(user, begins)
