@@ -62,7 +62,8 @@ SCHOOL = {
 
 async def test_a_school_is_entered_with_its_classes_its_staff_and_its_families(school: School):
     status = await school.imported(zip_of(**SCHOOL))
-    assert (outcome(status), status.total_rows, status.done_rows, status.warnings) == ((7, 0, 0, 0, 0), 7, 7, ())
+    assert (outcome(status), status.total_rows, status.done_rows) == ((7, 0, 0, 0, 0), 7, 7)
+    assert ["guardian.none" in warning for warning in status.warnings] == [True]
     assert await school.names("staff") == ["Кузнецова Ольга", "Смирнова Ольга"]
     assert len(await school.people("pupil")) == 3
     assert await school.names("guardian") == ["Иванова Жанна", "Иванова Сергей"]
@@ -341,6 +342,16 @@ async def test_a_row_without_a_consent_needs_another_legal_basis(with_class: Sch
     assert outcome(await with_class.imported(csv_of(rows), legal_basis=LAW)) == (1, 0, 0, 0, 0)
     (enrolled,), (linked,) = await with_class.events(roster.PupilEnrolled), await with_class.events(roster.GuardianLinked)
     assert (enrolled.consent_id, enrolled.legal_basis, linked.legal_basis) == (None, LAW, LAW)
+
+
+async def test_pupils_without_any_guardian_are_told_of_where_they_are_entered_but_those_of_age(with_class: School):
+    grown = {**child(3), "Дата рождения": "17.08.1997"}
+    rows = [child(1), {**child(2), **parent(1)}, grown, {**child(4), "Дата рождения": "18.08.1997"}]
+    status = await with_class.imported(csv_of(rows))
+    (warning,) = status.warnings
+    assert warning.startswith("school.csv, row 2: a pupil without any guardian, as in 2 rows")
+    assert all(told in warning for told in ("roster.link-guardian", "roster.record-no-guardian", "guardian.none"))
+    assert (await with_class.imported(csv_of(rows))).warnings == ()
 
 
 async def test_a_guardian_without_a_consent_keeps_no_child_out(with_class: School):

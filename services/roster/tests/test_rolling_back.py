@@ -338,10 +338,18 @@ async def test_once_what_it_changed_is_no_longer_kept_an_import_stays(school: Sc
 async def test_the_imports_of_a_school_are_listed_the_newest_first(school: School):
     first = (await school.imported(csv_of([klass()]))).job
     await school.imported(csv_of([klass()]), dry_run=True)
-    second = (await school.imported(csv_of([child(1)]))).job
+    second = (await school.imported(csv_of([child(1)]), "5А.csv")).job
+    await school.imported(csv_of([child(1)]), "5А.csv")
+    failed = (await school.ended((await school.begin(b"\n", "пустой.csv")).job)).job
     await school.rolled_back(second)
     cards = (await school.call(roster.IMPORTS)).imports
-    assert [(card.import_id, card.state, card.created) for card in cards] == [(second, "rolled-back", 1), (first, "done", 1)]
+    assert [(card.import_id, card.state, card.file_name, card.created, card.unchanged, card.error_code) for card in cards] == [
+        (failed, "failed", "пустой.csv", 0, 0, "file.empty"),
+        (cards[1].import_id, "done", "5А.csv", 0, 1, None),
+        (second, "rolled-back", "5А.csv", 1, 0, None),
+        (first, "done", "school.csv", 1, 0, None),
+    ]
+    assert cards[0].error_text is not None
 
 
 async def test_what_somebody_was_before_stands_nowhere_in_clear(with_class: School, tmp_path: Path):

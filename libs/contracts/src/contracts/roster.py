@@ -708,6 +708,7 @@ class ImportStatus(Reply):
     rejected_file: str | None = Field(default=None, description="The rejected rows as CSV, base64; it holds personal data")
     warnings: tuple[str, ...] = ()
     tables: tuple[ImportedTable, ...] = ()
+    file_name: str | None = Field(default=None, description="As it was handed in; it may name somebody, and is kept sealed with the rest")
     error_code: str | None = None
     error_text: str | None = None
 
@@ -783,9 +784,15 @@ class ImportCard(Value):
     import_id: Identifier
     day: date
     state: Literal["running", "done", "failed", "rolling-back", "rolled-back"]
+    file_name: str | None = None
     created: int
     updated: int
+    unchanged: int = 0
+    review: int = 0
     rejected: int
+    left: int = Field(default=0, description="How many of its people, classes and decisions a roll-back has left as they are")
+    error_code: str | None = Field(default=None, description="Why the import failed, or its roll-back")
+    error_text: str | None = None
 
 
 class ImportCards(Reply):

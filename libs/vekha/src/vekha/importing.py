@@ -1,5 +1,5 @@
 """`vekha import`: hands a roster file to the school's roster, follows the job, and brings the rejected rows back as a file; lists a
-school's imports, and rolls one back."""
+school's imports, takes one up again, and rolls one back."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from contracts.roster import (
     IMPORTS,
     ROLL_BACK_IMPORT,
     UPLOAD,
+    ImportCard,
     ImportedTable,
     ImportJob,
     ImportRoster,
@@ -65,7 +66,7 @@ class _Imports(click.Group):
 
 @click.group("import", cls=_Imports, no_args_is_help=False)
 def import_roster() -> None:
-    """Import roster files, list a school's imports, and roll one back. `vekha import PATH` is short for `vekha import file PATH`."""
+    """Import roster files, list imports, follow one, and roll one back. `vekha import PATH` is short for `vekha import file PATH`."""
 
 
 @import_roster.command(_FILE)
@@ -123,6 +124,10 @@ async def _import(
                 org=org,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
             )
+    return _tell_ended(status, path, dry_run=dry_run, as_json=as_json)
+
+
+def _tell_ended(status: ImportStatus, path: Path, *, dry_run: bool, as_json: bool) -> int:
     rejected_file = None
     if status.rejected_file and not dry_run:
         rejected_file = _write_beside(path, base64.b64decode(status.rejected_file))
@@ -149,6 +154,35 @@ async def _import(
     return Exit.INVALID if status.rejected or status.rejected_rows else Exit.OK
 
 
+@import_roster.command("follow")
+@click.argument("import_id", type=ID, metavar="IMPORT_ID")
+@click.option("--school", type=ID, metavar="ID", required=True)
+@as_option
+@target_options
+@json_option
+def follow_import(target: Target, import_id: str, school: str, acting_as: str | None, as_json: bool) -> int:
+    """Follow an import to its end, wherever it was begun. One that an instance was stopped in is taken up when it runs again.
+
+    Rejected rows are written to a file in this folder.
+    """
+    return run(_follow(target, import_id, school, acting_as, as_json=as_json))
+
+
+async def _follow(target: Target, import_id: str, school: str, acting_as: str | None, *, as_json: bool) -> int:
+    async with connected(target) as client:
+        with output.progress() as progress:
+            task = progress.add_task(import_id, total=None)
+            status = (await client.ask(IMPORT_STATUS, ImportJob(school=school, job=import_id), as_=acting_as, timeout_s=30.0)).reply
+            status = await follow(
+                client,
+                school,
+                status,
+                as_=acting_as,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
+            )
+    return _tell_ended(status, Path(Path(status.file_name or import_id).name), dry_run=False, as_json=as_json)
+
+
 @import_roster.command("list")
 @click.option("--school", type=ID, metavar="ID", required=True)
 @as_option
@@ -166,12 +200,18 @@ async def _list(target: Target, school: str, acting_as: str | None, *, as_json: 
         output.print_json(cards.model_dump(mode="json"))
         return Exit.OK
     for card in cards.imports:
-        click.echo(
-            f"{card.import_id}  {card.day}  {card.state:12}  {card.created} created, {card.updated} updated, {card.rejected} rejected"
-        )
+        click.echo(_told(card))
     if not cards.imports:
         output.remark("There are no imports of the last 30 days.")
     return Exit.OK
+
+
+def _told(card: ImportCard) -> str:
+    numbers = {"created": card.created, "updated": card.updated, "unchanged": card.unchanged, "to review": card.review}
+    words = ", ".join(f"{number} {what}" for what, number in {**numbers, "rejected": card.rejected}.items())
+    left = f", {card.left} left as they are" if card.left else ""
+    why = f"\n    {card.error_code}: {card.error_text}" if card.error_code else ""
+    return f"{card.import_id}  {card.day}  {card.state:12}  {card.file_name or '-'}  {words}{left}{why}"
 
 
 @import_roster.command("roll-back")
@@ -194,6 +234,7 @@ async def _roll_back(target: Target, import_id: str, school: str, acting_as: str
         with output.progress() as progress:
             task = progress.add_task(import_id, total=None)
             status = (await client.ask(ROLL_BACK_IMPORT, request, as_=acting_as, timeout_s=60.0)).reply
+            was_done = status.state == "done"  # it only begins with the first answer
             pause_s = _FIRST_PAUSE_S
             while status.state == "running":
                 progress.update(task, completed=status.done, total=status.total or None)
@@ -203,8 +244,10 @@ async def _roll_back(target: Target, import_id: str, school: str, acting_as: str
     if status.state == "failed":
         raise Failure(status.error_code or "rollback.failed", status.error_text or f"The roll-back of {import_id} failed.")
     if as_json:
-        output.print_json(status.model_dump(mode="json"))
+        output.print_json({**status.model_dump(mode="json"), "was_done": was_done})
     else:
+        if was_done:
+            click.echo(f"{import_id} was rolled back before; nothing was done now. What that has done:")
         _tell_rolled_back(status)
     return Exit.OK
 
@@ -262,21 +305,39 @@ async def hand_in(
             )
         request = ImportRoster(school=school, upload=upload, dry_run=dry_run, legal_basis=legal_basis, org=org)
         status = (await client.ask(IMPORT, request, as_=as_, timeout_s=60.0)).reply
-        pause_s = _FIRST_PAUSE_S
+    except Failure as failure:
+        if failure.code.startswith("file."):
+            failure.exit_code = Exit.INVALID
+        raise
+    return await follow(client, school, status, as_=as_, dry_run=dry_run, on_progress=on_progress)
+
+
+async def follow(
+    client: Client, school: str, status: ImportStatus, *, as_: str | None = None, dry_run: bool = False, on_progress: output.OnProgress
+) -> ImportStatus:
+    """Follows an import to its end. Raises Failure where nothing of it was entered, or where nobody answers any more."""
+    job, pause_s = status.job, _FIRST_PAUSE_S
+    again = "Import the file again." if dry_run else f"Then: vekha import follow {job} --school {school}"
+    try:
         while status.state == "running":
             on_progress(status.done_rows, status.total_rows)
             await asyncio.sleep(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.2)
-            status = (await client.ask(IMPORT_STATUS, ImportJob(school=school, job=status.job), as_=as_, timeout_s=30.0)).reply
+            status = (await client.ask(IMPORT_STATUS, ImportJob(school=school, job=job), as_=as_, timeout_s=15.0)).reply
     except Failure as failure:
-        if failure.code.startswith("file."):
-            failure.exit_code = Exit.INVALID
+        if failure.exit_code is not Exit.UNREACHABLE:
+            raise
+        text = f"{failure.text} Import {job} was under way"
+        text += ", as a preview: it enters nothing." if dry_run else ": it is taken up where it was when the instance runs again."
+        raise Failure(failure.code, text, f"{failure.hint or 'Start the instance.'} {again}", exit_code=Exit.UNREACHABLE) from failure
+    except asyncio.CancelledError:
+        output.remark(f"Import {job} goes on without you: vekha import follow {job} --school {school}")
         raise
     on_progress(status.done_rows, status.total_rows)
     if status.state == "failed":
         code = status.error_code or "import.failed"
         exit_code = Exit.INVALID if code.startswith("file.") else Exit.FAILED
-        raise Failure(code, status.error_text or f"The import {status.job} failed.", exit_code=exit_code)
+        raise Failure(code, status.error_text or f"The import {job} failed.", exit_code=exit_code)
     return status
 
 

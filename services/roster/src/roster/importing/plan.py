@@ -107,6 +107,7 @@ class Plan(Value):
     tables: tuple[ImportedTable, ...] = ()
     format: Format = "template"
     export_ids: tuple[PlannedExportId, ...] = ()
+    file_name: str | None = None
 
     @property
     def rows(self) -> tuple[PlannedRow, ...]:

@@ -76,6 +76,7 @@ class _Planning:
         self._unchanged: list[Place] = []
         self._without_teacher: list[Place] = []
         self._without_class: list[Place] = []
+        self._without_guardian: list[Place] = []
         self._review = 0
         self._new_staff = {row.external_id for row in file.staff}
         self._with_teacher: set[ClassName] = {_name(row) for row in file.classes if row.class_teacher_id is not None}
@@ -107,6 +108,13 @@ class _Planning:
             self._warnings.append(
                 f"{first}: there is no such class to be class teacher of, as in {count} rows, which are entered without it: import the"
                 " classes, then this file again (class.not-declared)"
+            )
+        if self._without_guardian:
+            first, count = _where(self._without_guardian[0]), len(self._without_guardian)
+            self._warnings.append(
+                f"{first}: a pupil without any guardian, as in {count} rows: until one is linked, or the reason for none"
+                " is recorded (roster.link-guardian, roster.record-no-guardian), such a pupil does not count in step 14 and gets no"
+                " slip (guardian.none)"
             )
         rejected = {row_of(error) for error in self._rejected}
         return Plan(
@@ -255,6 +263,8 @@ class _Planning:
         consent = self._consent(row, person)
         if person is None and consent is None and self._legal_basis is None:
             return self._reject(row.place, "pupils", "consent_number", *_NO_BASIS)
+        if person is None and not row.guardians and not _is_of_age(row.born_on, self._today):
+            self._without_guardian.append(row.place)
         guardians = [planned for guardian in row.guardians if (planned := self._guardian(row, guardian, person)) is not None]
         if person is not None and consent is None and not guardians and not self._differs(person, details):
             assigned = self._pages.people.get(person)
@@ -373,6 +383,10 @@ class _Planning:
 
     def _warn(self, place: Place, text: str) -> None:
         self._warnings.append(f"{_where(place)}: {text}")
+
+
+def _is_of_age(born_on: date, today: date) -> bool:
+    return (today.year - 18, today.month, today.day) >= (born_on.year, born_on.month, born_on.day)
 
 
 def _name(row: ClassRow) -> ClassName:

@@ -62,6 +62,8 @@ _TOLD = 200
 _ORDER: tuple[Kind, ...] = ("pupil", "guardian", "class", "staff")
 """A guardian after the children, a class once nobody is in it, its teacher once the class is gone."""
 
+_BACK = {"running": "rolling-back", "done": "rolled-back"}
+
 metadata = MetaData()
 
 rollback_table = Table(
@@ -153,28 +155,34 @@ class RollBacks:
         def read(connection: Connection) -> ImportCards:
             require_school(connection, request.school)
             jobs, back = job_table.c, rollback_table.c
-            wanted = select(job_table, back.state.label("back")).outerjoin(rollback_table, back.job == jobs.job)
+            wanted = select(job_table, back.state.label("back"), back.error_code, back.error_text).outerjoin(
+                rollback_table, back.job == jobs.job
+            )
             rows = connection.execute(wanted.where(jobs.school == request.school).order_by(jobs.number.desc())).all()
-            return ImportCards(imports=tuple(self._card(row) for row in rows if not ImportRoster.model_validate_json(row.request).dry_run))
+            requests = ((row, ImportRoster.model_validate_json(row.request)) for row in rows)
+            return ImportCards(imports=tuple(self._card(connection, row, of) for row, of in requests if not of.dry_run))
 
         return await self._service.read(read)
 
-    def _card(self, row: Row[Any]) -> ImportCard:
-        created = updated = rejected = 0
+    def _card(self, connection: Connection, row: Row[Any], request: ImportRoster) -> ImportCard:
+        kept = ("file_name", "created", "updated", "unchanged", "review", "error_code", "error_text")
         if row.result is not None:
             status = ImportStatus.model_validate_json(self._box.open(row.result, context(row.school, row.job)))
-            created, updated, rejected = status.created, status.updated, status.rejected_rows
-        state = {"running": "rolling-back", "done": "rolled-back"}.get(row.back, row.state)
-        return ImportCard.model_validate(
-            {
-                "import_id": row.job,
-                "day": row.day,
-                "state": state,
-                "created": created,
-                "updated": updated,
-                "rejected": rejected,
+            told = {**{field: getattr(status, field) for field in kept}, "rejected": status.rejected_rows}
+        else:
+            told = {
+                "file_name": uploads.file_name(connection, self._box, row.school, request.upload),
+                "created": 0,
+                "updated": 0,
+                "rejected": 0,
             }
-        )
+        if row.back == "failed":
+            told |= {"error_code": row.error_code, "error_text": row.error_text}
+        elif row.back is not None:
+            back = connection.execute(select(rollback_table).where(rollback_table.c.job == row.job)).one()
+            told["left"] = _status(connection, back).left_total
+        state = _BACK.get(row.back or "", str(row.state))
+        return ImportCard.model_validate({"import_id": row.job, "day": row.day, "state": state, **told})
 
     # ---- beside the calls ---------------------------------------------------------------------------------------------
 

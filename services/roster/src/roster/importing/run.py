@@ -76,6 +76,7 @@ class Run:
             text, hint = "It is no OneRoster export: it names no org that could be confirmed.", "Leave out --org."
             raise FileRefused("file.org-unnamed", text, hint, file=name)
         plan = await self._look(lambda pages: plan_import(file, pages, self._job.request.legal_basis, self._job.day))
+        plan = plan.model_copy(update={"file_name": name})
         sealed = self._box.seal(plan.model_dump_json().encode(), self._job.context)
         values = {"plan": sealed, "total_rows": plan.total_rows, "done_rows": plan.total_rows - len(plan.rows)}
         await self._service.write(
@@ -219,6 +220,7 @@ class Run:
             rejected_file=rejected_file,
             warnings=warnings,
             tables=plan.tables,
+            file_name=plan.file_name,
         )
 
     async def _look(self, function: Callable[[Pages], T]) -> T:

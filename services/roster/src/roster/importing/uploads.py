@@ -78,6 +78,13 @@ def whole(connection: Connection, box: Box, school: str, upload: str) -> tuple[s
     return box.open(rows[0].file_name, _context(school, upload, 1)).decode(), content
 
 
+def file_name(connection: Connection, box: Box, school: str, upload: str) -> str | None:
+    """The name of a file that is kept still."""
+    here = (upload_table.c.school == school) & (upload_table.c.upload == upload)
+    row = connection.execute(select(upload_table.c.part, upload_table.c.file_name).where(here).limit(1)).first()
+    return None if row is None else box.open(row.file_name, _context(school, upload, row.part)).decode()
+
+
 def unknown(upload: str) -> Refused:
     return Refused("upload.unknown", f"There is no upload {upload}. Uploads are kept for {LIFETIME.days} days: send the file again.")
 
