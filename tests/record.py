@@ -9,12 +9,6 @@ from typing import Any
 from nats.aio.client import Client as Nats
 from sqlalchemy import Connection, select
 
-import consent.grounds
-import consent.projections
-import identity.projections
-import notifier.projections
-import plan_tracker.projections
-import roster.projections
 from contracts import SERVICES
 from eventkit import log
 from eventkit.database import Database, sqlite_url
@@ -25,22 +19,15 @@ from vekha import bus
 from vekha.client import Target
 from vekha.folder import DataFolder
 from vekha.records import reading
+from vekha.replay import PROJECTIONS
+
+__all__ = ["PROJECTIONS"]
 
 Messages = dict[str, list[BusMessage]]
 """Position, subject and bytes of everything that each service has recorded, in order."""
 
 Rows = dict[str, list[tuple[Any, ...]]]
 """Every row of a projection's tables and its checkpoint, in an order that no insertion has a say in."""
-
-PROJECTIONS: Sequence[tuple[str, Projection]] = (
-    ("roster", roster.projections.Consents()),
-    ("consent", consent.projections.People()),
-    ("consent", consent.grounds.Grounds()),
-    ("identity", identity.projections.People()),
-    ("plan", plan_tracker.projections.BoardProjection()),
-    ("notifier", notifier.projections.Schools()),
-)
-"""All projections that services keep beside the inboxes of their reactions, each with its service."""
 
 _BATCH = 500
 

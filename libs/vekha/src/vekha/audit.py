@@ -38,7 +38,7 @@ from vekha.evidence import HARMLESS, Examined, Witness
 from vekha.failures import Exit, Failure
 from vekha.folder import not_permitted
 from vekha.loop import run
-from vekha.options import as_json_option, json_option, target_options
+from vekha.options import ID, as_json_option, json_option, target_options
 from vekha.proof import prove
 from vekha.records import Unreadable, last_reads, reading, unrecognized
 
@@ -165,6 +165,26 @@ def prove_event(target: Target, event_id: str, out: Path | None) -> None:
         out.write_text(json.dumps(proof, indent=1) + "\n")
     except OSError as error:
         raise not_permitted(out, error, "written") from error
+
+
+@audit.command("replay")
+@click.argument("source", metavar="ARCHIVE|live")
+@click.option(
+    "--to", metavar="DATE|TIME|POSITIONS", help="The end of a day, a time, or the positions that an answer carried; else the end."
+)
+@click.option("--as-of", "as_of", metavar="DATE", help="The day of the boards; else that of --to, or of what was recorded last.")
+@click.option("--school", type=ID, metavar="ID", help="Print this school's board, as `vekha plan status` answers it.")
+@click.option("--compare", is_flag=True, help="Compare an archive, too, with the instance that runs on --data.")
+@target_options
+@json_option
+def replay_record(target: Target, source: str, to: str | None, as_of: str | None, school: str | None, compare: bool, as_json: bool) -> int:
+    """Make every projection and board anew from the events alone, print their digests, and list what a running instance has otherwise.
+
+    With `live` the events come from the instance's own databases, and it is compared if it runs. Ends with 1 where something differs.
+    """
+    from vekha import replaying  # what no other command of this group has to wait for
+
+    return run(replaying.replayed(target, source, to, as_of, school, compare=compare, as_json=as_json))
 
 
 def _read_checkpoint(path: Path) -> Checkpoint:

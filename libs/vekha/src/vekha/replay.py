@@ -1,0 +1,245 @@
+"""What the record says of any day: every projection and every board made anew from the events alone, and held against a running system.
+
+The events come from an archive or from the databases of an instance. They go into a database of their own, which is gone afterwards; nobody
+is written to, nothing is recorded, no key is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, select
+
+import consent.grounds
+import consent.projections
+import identity.projections
+import notifier.projections
+import plan_tracker.projections
+import roster.projections
+from contracts.call import Role
+from contracts.event import SERVICES
+from contracts.plan import STATUS, Board, StatusRequest
+from eventkit import log
+from eventkit.clock import local_day, start_of_day
+from eventkit.database import Database, sqlite_url
+from eventkit.decider import Refused
+from eventkit.event import decode, moment, rfc3339
+from eventkit.projection import Checkpointed, Projection, delivered, is_created, positions
+from eventkit.tokens import Actor
+from plan_tracker.answers import region_board, school_board
+from plan_tracker.boards import Boards
+from vekha.archive import reading as archives
+from vekha.client import Client
+from vekha.failures import Exit, Failure
+from vekha.folder import DataFolder, moment_of
+from vekha.records import reading
+
+PROJECTIONS: Sequence[tuple[str, Projection]] = (
+    ("roster", roster.projections.Consents()),
+    ("consent", consent.projections.People()),
+    ("consent", consent.grounds.Grounds()),
+    ("identity", identity.projections.People()),
+    ("plan", plan_tracker.projections.BoardProjection()),
+    ("notifier", notifier.projections.Schools()),
+)
+"""All projections that services keep beside the inboxes of their reactions, each with its service."""
+
+_BATCH = 1000
+_STATUS_TIMEOUT_S = 30.0
+
+Events = Callable[[str, int], Iterator[tuple[int, bytes]]]
+"""Position and bytes of a service's events up to a position, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the events come from: how far each log goes there, and how it is read."""
+
+    heads: Mapping[str, int]
+    events: Events
+
+
+@dataclass
+class Replayed:
+    """What came out: the positions and the day, a digest of each projection's rows, and the boards."""
+
+    at: Mapping[str, int]
+    as_of: date
+    digests: dict[str, str] = field(default_factory=dict[str, str])
+    boards: dict[str, Board] = field(default_factory=dict[str, Board])
+    region: Board | None = None
+
+
+def from_archive(path: Path) -> Source:
+    """Raises Failure `archive.unverified` for one that does not verify: what it says is worth nothing."""
+    examined = archives.examine(path, None)
+    if not examined.ok:
+        raise Failure("archive.unverified", f"{path} does not verify.", f"See: vekha audit verify {path}", exit_code=Exit.UNVERIFIED)
+    archive = archives.opened(path)
+
+    def events(service: str, end: int) -> Iterator[tuple[int, bytes]]:
+        return ((row.position, row.data) for row in archive.rows(service) if row.position <= end)
+
+    return Source(examined.heads, events)
+
+
+@contextmanager
+def from_databases(folder: DataFolder) -> Generator[Source]:
+    """The logs of an instance, as they stand now."""
+    with ExitStack() as opened:
+        connections = {service: opened.enter_context(reading(folder, service)) for service in SERVICES}
+        heads = {service: log.head(connection).position for service, connection in connections.items()}
+
+        def events(service: str, end: int) -> Iterator[tuple[int, bytes]]:
+            after = 0
+            while after < end and (run := log.read(connections[service], after, min(_BATCH, end - after))):
+                yield from ((position, data) for position, _, data in run)
+                after = run[-1][0]
+
+        yield Source(heads, events)
+
+
+def resolved(source: Source, to: str | None) -> tuple[dict[str, int], date | None]:
+    """The positions that a day, a time or positions stand for, and the day. Raises Failure `to.unreadable` or `to.in-future`."""
+    if to is None:
+        return dict(source.heads), None
+    if "=" in to or to.startswith("{"):
+        return _positions(source, to), None
+    try:
+        day = date.fromisoformat(to)
+    except ValueError:
+        day = None
+    try:
+        # Of a day what was recorded before its end, and of a time what was recorded by then.
+        last = rfc3339(moment_of(to)) if day is None else rfc3339(start_of_day(day + timedelta(days=1)) - timedelta(microseconds=1))
+    except ValueError:
+        hint = "Give a day (2015-09-01), a time (RFC 3339) or positions (roster=812,consent=640)."
+        raise Failure("to.unreadable", f"{to!r} is none of these.", hint, exit_code=Exit.USAGE) from None
+    at = {service: _recorded_by(source, service, last) for service in SERVICES}
+    if not any(at.values()):
+        raise Failure("to.too-early", "Nothing was recorded by then.", "Name a later day.")
+    return at, day
+
+
+def _positions(source: Source, text: str) -> dict[str, int]:
+    try:
+        if text.startswith("{"):
+            given = msgspec.json.decode(text, type=dict[str, int])
+        else:
+            given = {service: int(position) for service, position in (one.split("=") for one in text.split(","))}
+    except (msgspec.MsgspecError, ValueError):
+        given = {"": 0}
+    if not set(given) <= set(SERVICES) or min(given.values()) < 0:
+        hint = 'Give them like roster=812,consent=640, or as an answer carries them: {"roster": 812, …}'
+        raise Failure("to.unreadable", "These are no positions.", hint, exit_code=Exit.USAGE)
+    beyond = [f"{service} {source.heads.get(service, 0)}" for service, position in given.items() if position > source.heads.get(service, 0)]
+    if beyond:
+        raise Failure("to.in-future", f"The logs do not go that far: {', '.join(beyond)}.", "Name positions that there are.")
+    return {service: given.get(service, 0) for service in SERVICES}
+
+
+def _recorded_by(source: Source, service: str, recorded_at: str) -> int:
+    last = 0
+    for position, data in source.events(service, source.heads.get(service, 0)):
+        if decode(data).recordedat > recorded_at:
+            break
+        last = position
+    return last
+
+
+def replay(source: Source, at: Mapping[str, int], as_of: date | None, on_event: Callable[[], None]) -> Replayed:
+    """Makes everything anew, up to these positions. Without a day it is that of the event that was recorded last."""
+    with tempfile.TemporaryDirectory(prefix="vekha-replay-") as scratch:
+        replayed = Replayed(at, as_of or _last_day(source, at))
+        for service, projection in PROJECTIONS:
+            database = Database(sqlite_url(Path(scratch) / f"{service}-{projection.name}.db"), service)
+            try:
+                checkpointed = Checkpointed(database, projection)
+                checkpointed.create()
+                for name in projection.sources:
+                    for batch in _batches(source.events(name, at[name])):
+                        checkpointed.apply([delivered(name, (position, decode(data).subject, data)) for position, data in batch])
+                        for _ in batch:
+                            on_event()
+                with database.reading() as connection:
+                    replayed.digests[f"{service}-{projection.name}"] = digest(connection, projection)
+                    if service == "plan":
+                        _read_boards(connection, replayed)
+            finally:
+                database.close()
+        return replayed
+
+
+def _batches(events: Iterator[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    batch: list[tuple[int, bytes]] = []
+    for event in events:
+        batch.append(event)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _last_day(source: Source, at: Mapping[str, int]) -> date:
+    last = ""
+    for service, position in at.items():
+        for _, data in source.events(service, position):
+            last = max(last, decode(data).recordedat)
+    if not last:
+        raise Failure("to.too-early", "At these positions there is nothing.", "Name later ones.")
+    return local_day(moment(last))
+
+
+def _read_boards(connection: Connection, replayed: Replayed) -> None:
+    with Boards().look(connection) as look:
+        for school, outline in look.outlines().items():
+            if outline.progress.adoption.day <= replayed.as_of:
+                replayed.boards[school] = school_board(look, school, replayed.as_of, Actor(Role.OPERATOR))
+        replayed.region = region_board(look, replayed.as_of, Actor(Role.OPERATOR), None)
+
+
+def digest(connection: Connection, projection: Projection) -> str:
+    """SHA-256 over every row of a projection's tables, in an order that no insertion has a say in."""
+    result = hashlib.sha256()
+    for table in projection.tables.sorted_tables:
+        result.update(f"{table.name}\n".encode())
+        for row in sorted(repr(tuple(row)) for row in connection.execute(select(table))):
+            result.update(f"{row}\n".encode())
+    return result.hexdigest()
+
+
+async def differences(folder: DataFolder, client: Client, replayed: Replayed) -> AsyncGenerator[str]:
+    """What a running system holds or answers otherwise, a line each. A projection that has gone on is compared by its boards alone."""
+    for service, projection in PROJECTIONS:
+        name = f"{service}-{projection.name}"
+        with reading(folder, service) as connection:
+            if not is_created(connection):
+                continue
+            there = positions(connection, projection.name)
+            if (
+                there == {source: replayed.at[source] for source in projection.sources}
+                and digest(connection, projection) != replayed.digests[name]
+            ):
+                yield f"projection {name}: its rows are not those that the events make"
+    for school, board in replayed.boards.items():
+        request = StatusRequest(school=school, as_of=replayed.as_of, at=dict(replayed.at))
+        try:
+            shown = (await client.ask(STATUS, request, timeout_s=_STATUS_TIMEOUT_S)).reply
+        except (Failure, Refused) as refused:
+            yield f"board {school}: it is not answered ({refused.code})"
+            continue
+        if shown.model_dump_json() == board.model_dump_json():
+            continue
+        if shown.incomplete:
+            yield f"board {school}: it is incomplete, events of the school are parked"
+            continue
+        steps = [str(row.step) for row, other in zip(board.steps, shown.steps, strict=False) if row != other]
+        yield f"board {school}: it differs in {'steps ' + ', '.join(steps) if steps else 'what it was computed from'}"
