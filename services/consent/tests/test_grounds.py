@@ -112,8 +112,8 @@ def annulled(wrong: Sequence[Recorded], after: int) -> list[Recorded]:
 class After:
     """What stands once these batches have been applied."""
 
-    def __init__(self, *batches: Sequence[Recorded], annulled_at: Sequence[int] = ()) -> None:
-        engine = create_engine("sqlite://", poolclass=StaticPool)
+    def __init__(self, *batches: Sequence[Recorded], annulled_at: Sequence[int] = (), postgres: str | None = None) -> None:
+        engine = create_engine("sqlite://", poolclass=StaticPool) if postgres is None else create_engine(postgres)
         with engine.begin() as connection:
 
             def rows(statement: Executable) -> Sequence[Row[Any]]:
@@ -183,3 +183,21 @@ def test_an_end_that_never_was_gives_the_ground_again_and_concerns_nobody() -> N
     after = After(told, annulled(told[-1:], len(told)), annulled_at=[3])
     assert after.grounds["p-1"].holds is HeldOn.OFFICE
     assert after.entered_by == {3: []}
+
+
+def test_it_is_the_same_on_postgresql(fresh_postgres: str) -> None:
+    told = recorded(
+        [
+            enrolled("p-1"),
+            linked("p-3", "p-1", BASIS),
+            PupilLeft(person="p-1"),
+            enrolled("p-1", BASIS),
+            hired("p-2", Position.DIRECTOR),
+            CoordinatorAppointed(person="p-2"),
+            GuardianUnlinked(pupil="p-1", guardian="p-3"),
+        ]
+    )
+    batches = [told, annulled([told[3], told[4], told[6]], len(told)), recorded([granted("c-1", "p-2")], "consent")]
+    here, there = After(*batches, annulled_at=[4, 5, 7]), After(*batches, annulled_at=[4, 5, 7], postgres=fresh_postgres)
+    assert (there.rows, there.grounds, there.entered_by) == (here.rows, here.grounds, here.entered_by)
+    assert here.entered_by == {4: ["p-1", "p-3"], 5: ["p-2"], 7: []}

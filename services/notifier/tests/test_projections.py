@@ -29,8 +29,8 @@ def announced(at: Sequence[datetime]) -> list[Recorded]:
     return found
 
 
-def kept(batches: Sequence[Sequence[Recorded]]) -> set[tuple[int, date]]:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+def kept(batches: Sequence[Sequence[Recorded]], postgres: str | None = None) -> set[tuple[int, date]]:
+    engine = create_engine("sqlite://", poolclass=StaticPool) if postgres is None else create_engine(postgres)
     with engine.begin() as connection:
         metadata.create_all(connection)
         for batch in batches:
@@ -55,3 +55,9 @@ def test_nothing_that_anybody_may_still_be_told_of_is_deleted() -> None:
     assert KEPT > LATEST_FOR_THE_MINISTRY
     days = [FIRST, FIRST + LATEST_FOR_THE_MINISTRY]
     assert len(kept([announced(days)])) == 2
+
+
+def test_the_same_are_kept_on_postgresql(fresh_postgres: str) -> None:
+    batches = [announced([FIRST + timedelta(days=days) for days in (0, 20, 28, 29)])]
+    assert kept(batches, fresh_postgres) == kept(batches)
+    assert {position for position, _ in kept(batches)} == {2, 3, 4}
