@@ -369,6 +369,37 @@ def test_an_event_that_lies_where_its_bytes_do_not_belong_is_parked(
     assert [(school, position, reason.split(":")[0]) for school, position, reason, _ in parked(database)] == [("b", 1, "misplaced")]
 
 
+class Choosy(Board):
+    """A board of things alone."""
+
+    def __init__(self, *sources: str) -> None:
+        super().__init__(*sources)
+        self.types = frozenset(f"{source}.thing.v1" for source in sources)
+
+
+def test_what_a_projection_did_not_name_moves_its_checkpoint_and_is_not_even_decoded(database: Database) -> None:
+    choosy = Checkpointed(database, Choosy("roster"))
+    choosy.create()
+    run = [message(event("roster", 1, "a")), (2, "evt.roster.a.other.v1", b"{"), message(event("roster", 3, "a"))]
+    choosy.apply([delivered("roster", one, choosy.types) for one in run])
+    assert taken(database, "roster") == [1, 3]
+    assert parked(database) == []
+    assert choosy.positions == {"roster": 3}
+    assert choosy.last_read["roster"].sha256 == sha256(run[-1][2])
+
+
+def test_what_a_projection_did_not_name_waits_with_its_school_and_is_passed_over_in_the_retry(database: Database) -> None:
+    board = Choosy("roster")
+    choosy = Checkpointed(database, board)
+    choosy.create()
+    run = [message(event("roster", 1, "a", poison=True)), (2, "evt.roster.a.other.v1", b"{"), message(event("roster", 3, "a"))]
+    choosy.apply([delivered("roster", one, choosy.types) for one in run])
+    assert [position for _, position, _, _ in parked(database)] == [1, 2, 3]
+    board.mended.add(1)
+    assert choosy.retry() == (3, 0)
+    assert taken(database, "roster") == [1, 3]
+
+
 def test_a_retry_applies_in_order_up_to_the_first_failure(database: Database) -> None:
     board = Board("roster")
     checkpointed = Checkpointed(database, board)
@@ -874,6 +905,35 @@ async def test_positions_are_told_only_after_whoever_follows_them_was_woken(benc
         await bench.at_the_heads(runner)
     assert seen[-1] == 0
     assert runner.positions[one] == 1
+
+
+async def test_whoever_follows_a_projection_is_woken_by_what_that_wanted_alone(bench: Bench) -> None:
+    one, _ = bench.sources
+    runner = bench.runner(Choosy(*bench.sources))
+    moved: list[int] = []
+    runner.on_moved = lambda: moved.append(runner.checkpointed.positions.get(one, 0))
+    async with bench.running(runner):
+        await until(lambda: runner.positions != {})
+        await bench.send(one, [(n, f"evt.{one}.a.other.v1", encode(event(one, n))) for n in range(1, 101)])
+        await bench.at_the_heads(runner)
+        assert max(moved) == 0
+        await bench.publish(one, ["a"])
+        await bench.at_the_heads(runner)
+    assert max(moved) == 101
+
+
+@pytest.mark.parametrize("before", [0, 100])
+async def test_whoever_waits_for_what_comes_in_bulk_sees_all_of_it(bench: Bench, before: int) -> None:
+    one, two = bench.sources
+    async with bench.running() as runner:
+        if before:
+            await bench.publish(one, ["a"] * before)
+        waiting = asyncio.create_task(runner.reach({one: before + 100, two: 50}, 60.0))
+        await bench.publish(two, ["b"] * 50)
+        await bench.publish(one, ["a"] * 100)
+        assert await waiting
+    assert len(taken(bench.database, one)) == before + 100
+    assert len(taken(bench.database, two)) == 50
 
 
 async def test_waiting_for_a_position_that_does_not_come_ends_and_other_sources_do_not_count(bench: Bench) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert
+from sqlalchemy import Connection, Delete, Insert, Table, bindparam, delete
+from sqlalchemy.dialects import postgresql, sqlite
 
 
 class Changes:
@@ -14,7 +16,7 @@ class Changes:
         self._rows: dict[Table, dict[tuple[Any, ...], dict[str, Any] | None]] = {}
 
     def put(self, table: Table, **row: Any) -> None:
-        """The row is this from now on."""
+        """The row is this from now on; what is not named is empty."""
         self._rows.setdefault(table, {})[_key(table, row)] = row
 
     def drop(self, table: Table, **key: Any) -> None:
@@ -23,12 +25,35 @@ class Changes:
 
     def write(self, connection: Connection) -> None:
         for table, rows in self._rows.items():
-            this = [column == bindparam(f"the_{column.name}") for column in table.primary_key.columns]
-            names = [f"the_{column.name}" for column in table.primary_key.columns]
-            connection.execute(delete(table).where(*this), [dict(zip(names, key, strict=True)) for key in rows])
+            write = _writing(table, connection.dialect.name)
+            if gone := [key for key, row in rows.items() if row is None]:
+                connection.execute(write.drop, [dict(zip(write.the_key, key, strict=True)) for key in gone])
             if kept := [row for row in rows.values() if row is not None]:
-                connection.execute(insert(table), kept)
+                connection.execute(write.put, kept)
+
+
+class _Writing(NamedTuple):
+    """A table's statements; `the_key` names the parameters by which `drop` finds a row."""
+
+    drop: Delete
+    the_key: tuple[str, ...]
+    put: Insert
+
+
+@cache
+def _writing(table: Table, dialect: str) -> _Writing:
+    key = table.primary_key.columns
+    this = [column == bindparam(f"the_{column.name}") for column in key]
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    others = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+    put = insert.on_conflict_do_update(index_elements=list(key), set_=others) if others else insert.on_conflict_do_nothing()
+    return _Writing(delete(table).where(*this), tuple(f"the_{column.name}" for column in key), put)
+
+
+@cache
+def _key_names(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.primary_key.columns)
 
 
 def _key(table: Table, row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[column.name] for column in table.primary_key.columns)
+    return tuple([row[name] for name in _key_names(table)])

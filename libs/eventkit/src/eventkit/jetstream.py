@@ -21,6 +21,7 @@ from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
 from eventkit.broker import Credential
+from eventkit.connection import Connection, Taker
 
 BusMessage = tuple[int, str, bytes]
 """Sequence, subject, bytes."""
@@ -35,7 +36,6 @@ _NO_STREAM = 10059
 _NO_CONSUMER = 10014
 
 _EXPECTED = "Nats-Expected-Last-Sequence"
-_PUBLISHED_WITH = f"NATS/1.0\r\n{_EXPECTED}:".encode()
 
 _log = structlog.get_logger(__name__)
 _decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
@@ -71,25 +71,13 @@ class StreamGap(BusError):
         self.stream, self.first, self.last = stream, first, last
 
 
-class _Connection(Client):
-    """nats-py's client. `own_stream` is the bus stream of its account, on a server where each service has an account of its own."""
-
-    own_stream: str | None = None
-
-    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        # Every event carries the one header that it was published with. Nobody reads it there, and taking it apart is a quarter of reading.
-        if headers and headers.startswith(_PUBLISHED_WITH) and headers.find(b"\r\n", len(_PUBLISHED_WITH)) == len(headers) - 4:
-            return None
-        return await super()._process_headers(headers)  # pyright: ignore[reportUnknownMemberType] - nats-py leaves its parameter open
-
-
 async def connect(url: str, credential: Credential, *, name: str, closed: Callable[[], Awaitable[None]] | None = None) -> Client:
     """A connection that comes back by itself for as long as it takes. `closed` is called if it ever ends; nothing works after that."""
 
     async def troubled(error: Exception) -> None:
         _log.warning("bus.connection-trouble", connection=name, **told(error))
 
-    nc = _Connection()
+    nc = Connection()
     nc.own_stream = credential.own_stream
     await nc.connect(
         url,
@@ -126,7 +114,7 @@ def api_subject(nc: Client, verb: str) -> str:
     """
     tokens = verb.split(".")
     stream = tokens[3] if verb.startswith("CONSUMER.MSG.NEXT.") else tokens[2]
-    own_stream = nc.own_stream if isinstance(nc, _Connection) else None
+    own_stream = nc.own_stream if isinstance(nc, Connection) else None
     return f"$JS.API.{verb}" if own_stream in (None, stream) else f"JS.{stream}.API.{verb}"
 
 
@@ -266,7 +254,7 @@ class PipelinedPublisher:
     async def send(self, run: Sequence[BusMessage]) -> Sent:
         """Publish the run (not empty) and wait for its answers. Returns at the first failure; what was sent after it has failed too."""
         if self._subscription is None:
-            self._subscription = await _subscribe(self._nc, f"{self._inbox}*.*", self._answered)
+            self._subscription = await _subscribe(self._nc, f"{self._inbox}*.*", self._refused, self._answered)
         first, last = run[0][0], run[-1][0]
         self._awaited = range(first, last + 1)
         self._run += 1
@@ -305,14 +293,17 @@ class PipelinedPublisher:
             if self._acknowledged < position and (silent_s >= self._timeout_s or broken_since(reconnects, self._nc)):
                 self._fail("unanswered", self._acknowledged + 1, "no answer from the bus")
 
-    async def _answered(self, message: Msg) -> None:
-        run, position = map(int, message.subject[len(self._inbox) :].split("."))
-        if run != self._run or position not in self._awaited:
-            return  # a late answer to a run that was given up; the stream tells its truth when it is asked
-        if _status(message):
+    async def _refused(self, message: Msg) -> None:
+        """The server itself answers: there is nobody who could."""
+        position = self._position_answered(message.subject)
+        if position is not None:
             self._fail("no-responders", position, f"no stream takes {self._stream}'s subjects: it is missing, or JetStream is off")
+
+    def _answered(self, subject: str, reply: str, data: bytes) -> None:
+        position = self._position_answered(subject)
+        if position is None:
             return
-        answer = _decode(message.data)
+        answer = _decode(data)
         if error := answer.get("error"):
             wrong_place = error.get("err_code") in (_WRONG_LAST_SEQUENCE, _WRONG_LAST_SEQUENCE_UNSAID)
             self._fail("wrong-last-sequence" if wrong_place else "refused", position, error.get("description", ""))
@@ -323,6 +314,11 @@ class PipelinedPublisher:
             self._acknowledged = max(self._acknowledged, position)
             if position >= self._wake_at:
                 self._woken.set()
+
+    def _position_answered(self, subject: str) -> int | None:
+        """None for a late answer to a run that was given up; the stream tells its truth when it is asked."""
+        run, position = map(int, subject[len(self._inbox) :].split("."))
+        return position if run == self._run and position in self._awaited else None
 
     def _fail(self, kind: Literal["wrong-last-sequence", "refused", "no-responders", "unanswered"], position: int, text: str) -> None:
         if self._failure is None:  # the first one is the cause, the others follow from it
@@ -419,7 +415,7 @@ class _Pull:
         self._reconnects = nc.stats["reconnects"]
 
     async def open(self, api: JetStream) -> None:
-        self._subscription = await _subscribe(self._nc, f"{self._inbox}.*", self._arrived)
+        self._subscription = await _subscribe(self._nc, f"{self._inbox}.*", self._status_arrived, self._arrived)
         await api.ask(self._reset_verb, {"seq": self._expected})
         await self._ask_for_more()
 
@@ -458,13 +454,10 @@ class _Pull:
             self._outstanding += self._size
             await self._nc.publish(self._next_subject, self._request, f"{self._inbox}.0")
 
-    async def _arrived(self, message: Msg) -> None:
+    def _arrived(self, subject: str, reply: str, data: bytes) -> None:
         self._heard = True
-        if not message.reply:
-            await self._status_arrived(message)
-            return
         # $JS.ACK.<stream>.<durable>.<deliveries>.<sequence>.<consumer's sequence>.<time>.<pending>, or with domain and account before.
-        tokens = message.reply.split(".")
+        tokens = reply.split(".")
         at = 5 if len(tokens) == 9 else 7
         sequence = int(tokens[at])
         self._outstanding -= 1
@@ -474,12 +467,13 @@ class _Pull:
                 self._woken.set()
             return
         self._expected = sequence + 1
-        self._buffer.append((sequence, message.subject, message.data))
+        self._buffer.append((sequence, subject, data))
         self._more_to_come = tokens[at + 3] != "0"
         if not self._more_to_come or len(self._buffer) >= self._size:
             self._woken.set()
 
     async def _status_arrived(self, message: Msg) -> None:
+        self._heard = True
         headers = message.headers or {}
         status, words = _status(message), headers.get(Header.DESCRIPTION, "")
         if status == "100":
@@ -531,11 +525,17 @@ def _stored(stream: str, message: Msg) -> BusMessage:
     return int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data
 
 
-async def _subscribe(nc: Client, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> Subscription:
+async def _subscribe(nc: Client, subject: str, callback: Callable[[Msg], Awaitable[None]], taker: Taker | None = None) -> Subscription:
+    """With a taker, `callback` hears of what the server itself says alone."""
     # No limits of the client's own: it would drop messages silently, and what we ask for is bounded already.
-    return await nc.subscribe(  # pyright: ignore[reportUnknownMemberType] - nats-py leaves the type of one parameter open
+    subscription = await nc.subscribe(  # pyright: ignore[reportUnknownMemberType] - nats-py leaves the type of one parameter open
         subject, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0
     )
+    if taker is not None:
+        if not isinstance(nc, Connection):
+            raise TypeError("only a connection that `connect` has made hands messages over")
+        nc.hand_over(subscription, taker)
+    return subscription
 
 
 async def _unsubscribe(subscription: Subscription) -> None:

@@ -19,7 +19,8 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from functools import lru_cache
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -78,6 +79,8 @@ parked_table = Table(
 
 _TRACED_BATCH = 32  # a catch-up is not traced event by event
 _QUEUED_BATCHES = 4  # per source, so that a slow database holds the readers back instead of filling the memory
+_FULL_BATCH = 1000
+_GATHER_S = 0.1
 _ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
 
 P = ParamSpec("P")
@@ -88,7 +91,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Projection(Protocol):
-    """Rows derived from events. `apply` gets a batch, each source in its order, and is a pure function of rows and events."""
+    """Rows derived from events. `apply` gets a batch, each source in its order, and is a pure function of rows and events.
+
+    One that reads a few types only may name them as `types`: what is of another one is then passed over, and not even decoded.
+    """
 
     @property
     def name(self) -> str: ...
@@ -102,9 +108,8 @@ class Projection(Protocol):
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """An event as it was delivered, decoded or not; without one, `trouble` says why."""
+class Delivered(NamedTuple):
+    """An event as it was delivered, decoded or not. Without one, `trouble` says why; where that is empty, nobody wanted it."""
 
     source: str
     position: int
@@ -119,20 +124,29 @@ class Delivered:
         return self.source, self.school
 
 
-def delivered(source: str, message: BusMessage) -> Delivered:
-    """A message of a bus stream. School and type stand in the subject, so even one that cannot be decoded has a key."""
+def delivered(source: str, message: BusMessage, types: frozenset[str] | None = None) -> Delivered:
+    """A message of a bus stream, decoded if it is of one of the types, of any where none are given. School and type stand in the subject,
+    so even one that cannot be decoded has a key."""
     position, subject, data = message
-    _, _, school, *rest = subject.split(".", 3)
+    school, name, type_name = _in_subject(subject)
+    if types is not None and type_name not in types:
+        return Delivered(source, position, school, name, data, None)
     event, trouble = None, "misplaced: position or subject is not what its bytes say"
     try:
         found = decode(data)
-        if (found.position, found.subject) == (position, subject):
+        if (found.position, found.school, found.type) == (position, school, type_name):
             event, trouble = found, ""
     except msgspec.MsgspecError as error:
         trouble = f"undecodable: {error}"
-    except ValueError:  # a type that is none has no subject either
-        pass
-    return Delivered(source, position, school, "".join(rest), data, event, trouble)
+    return Delivered(source, position, school, name, data, event, trouble)
+
+
+@lru_cache(4096)
+def _in_subject(subject: str) -> tuple[str, str, str]:
+    """A subject's school, its type without the service and, where it is the subject of an event, with it."""
+    beginning, service, school, *rest = subject.split(".", 3)
+    name = "".join(rest)
+    return school, name, f"{service}.{name}" if beginning == "evt" and name else ""
 
 
 def create(connection: Connection) -> None:
@@ -213,6 +227,7 @@ class Checkpointed:
 
     def __init__(self, database: Database, projection: Projection) -> None:
         self.projection = projection
+        self.types: frozenset[str] | None = getattr(projection, "types", None)
         self.positions: dict[str, int] = {}
         self.last_read: Mapping[str, LastRead] = {}
         self.halted: frozenset[str] = frozenset()
@@ -241,18 +256,19 @@ class Checkpointed:
         """
         new = dict(self.positions)
         fresh: list[Delivered] = []
+        last: dict[str, Delivered] = {}
         for one in deliveries:
             if one.source in self.halted or one.position <= new[one.source]:
                 continue
             if one.position != new[one.source] + 1:
                 raise ValueError(f"{one.source} jumped from {new[one.source]} to {one.position}")
-            new[one.source] = one.position
+            new[one.source], last[one.source] = one.position, one
             fresh.append(one)
         if not fresh:
             return
         with self._database.deriving() as connection:
             # First, so that whoever else is at work on this checkpoint waits here, and does not fail on our rows.
-            read = self._read_up_to(new, fresh)
+            read = self._read_with(last)
             self._move(connection, self.positions, new, read)
             stuck: dict[tuple[str, str], _Stuck] = {}
             self._take_in(connection, fresh, stuck)
@@ -261,7 +277,7 @@ class Checkpointed:
             if halted:
                 # Each of these sources stands still before the event of no school that failed, until somebody mends it.
                 reached, new = new, new | {source: position - 1 for source, position in halted.items()}
-                read = self._read_up_to(new, fresh)
+                read = self._read_with(_ends(new, fresh))
                 self._move(connection, reached, new, read)
             reach("projection.before-checkpoint")
         reach("projection.after-checkpoint")
@@ -285,7 +301,7 @@ class Checkpointed:
                 if (row.source, row.school) in stuck:
                     continue
                 this = (table.c.reader == row.reader) & (table.c.source == row.source) & (table.c.position == row.position)
-                one = delivered(row.source, (row.position, f"evt.{row.source}.{row.school}.{row.type}", bytes(row.bytes)))
+                one = delivered(row.source, (row.position, f"evt.{row.source}.{row.school}.{row.type}", bytes(row.bytes)), self.types)
                 if reason := self._refuses(connection, [one]):
                     stuck.add(one.key)
                     connection.execute(update(table).where(this).values(reason=reason, waiting=False))
@@ -295,7 +311,7 @@ class Checkpointed:
                 if row.school == NO_SCHOOL:
                     new[row.source] = row.position  # its source stood still before it, and goes on after it
                     fresh.append(one)
-            self._move(connection, self.positions, new, self._read_up_to(new, fresh))
+            self._move(connection, self.positions, new, self._read_with(_ends(new, fresh)))
             left = connection.execute(select(func.count()).select_from(table).where(chosen)).scalar_one()
         self._reload()
         return applied, left
@@ -318,10 +334,9 @@ class Checkpointed:
         self._parked = frozenset((source, school) for school, sources in parked.items() for source in sources)
         self.halted = frozenset(source for source, school in self._parked if school == NO_SCHOOL)
 
-    def _read_up_to(self, positions: Mapping[str, int], fresh: Sequence[Delivered]) -> Mapping[str, LastRead]:
-        """What is read last of each source once the checkpoint stands at these positions, after some fresh events."""
-        ends = {one.source: one for one in fresh if one.position == positions[one.source]}
-        return {**self.last_read, **{source: _read(self.projection.name, one) for source, one in ends.items()}}
+    def _read_with(self, last: Mapping[str, Delivered]) -> Mapping[str, LastRead]:
+        """What is read last of each source, after fresh events of which these are the last."""
+        return {**self.last_read, **{source: _read(self.projection.name, one) for source, one in last.items()}}
 
     def _move(
         self, connection: Connection, old: Mapping[str, int], new: Mapping[str, int], read: Mapping[str, LastRead] | None = None
@@ -336,7 +351,9 @@ class Checkpointed:
 
     def _take_in(self, connection: Connection, ones: Sequence[Delivered], stuck: dict[tuple[str, str], _Stuck]) -> None:
         """Applies what can be applied, and notes where each key got stuck. Halving finds what fails, so that the rest stays together."""
-        free = [one for one in ones if stuck.keys().isdisjoint({one.key, (one.source, NO_SCHOOL)}) and one.key not in self._parked]
+        free = ones
+        if stuck or self._parked:
+            free = [one for one in ones if stuck.keys().isdisjoint({one.key, (one.source, NO_SCHOOL)}) and one.key not in self._parked]
         if not free or (reason := self._refuses(connection, free)) is None:
             return
         if len(free) == 1:
@@ -374,12 +391,15 @@ class Checkpointed:
 
     def _refuses(self, connection: Connection, ones: Sequence[Delivered]) -> str | None:
         """Applies events in a savepoint; answers why that failed, None where it did not. Raises the trouble of the database itself."""
-        undecoded = next((one.trouble for one in ones if one.event is None), None)
+        undecoded = next((one.trouble for one in ones if one.trouble), None)
         if undecoded is not None:
             return undecoded
+        events = [one.event for one in ones if one.event is not None]
+        if not events:
+            return None
         try:
             with connection.begin_nested():
-                self.projection.apply(connection, [one.event for one in ones if one.event is not None])
+                self.projection.apply(connection, events)
         except Exception as error:
             if _is_trouble_of_the_database(error):
                 raise
@@ -406,7 +426,8 @@ Recognizes = Callable[[LastRead], Awaitable[bool | None]]
 class ProjectionRunner:
     """Keeps one projection at the heads of its sources: one pipelined reader a source, one writer for all.
 
-    `positions` are told in the event loop, after `on_moved` was called: whoever sees them sees what follows from them.
+    `positions` are told in the event loop, after `on_moved` was called, which it is for what the projection wanted: whoever sees them sees
+    what follows from them.
     """
 
     def __init__(self, nc: Client, database: Database, projection: Projection, durable: str, owner: Owner, recognizes: Recognizes) -> None:
@@ -421,6 +442,8 @@ class ProjectionRunner:
         self._moved = asyncio.Condition()
         self._restart = asyncio.Event()
         self._pause_s = 0.0
+        self._awaited = 0  # by how many
+        self._hurry = asyncio.Event()
         # All writing is done in this one thread: whatever is cancelled here, what it began there ends before anything else begins.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=durable)
 
@@ -451,9 +474,16 @@ class ProjectionRunner:
         def missing() -> set[str]:
             return {source for source, position in mine.items() if self.positions.get(source, 0) < position}
 
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s), self._moved:
-                await self._moved.wait_for(lambda: not missing() - self.checkpointed.halted)
+        if missing():
+            self._awaited += 1
+            self._hurry.set()
+            try:
+                async with asyncio.timeout(timeout_s), self._moved:
+                    await self._moved.wait_for(lambda: not missing() - self.checkpointed.halted)
+            except TimeoutError:
+                pass
+            finally:
+                self._awaited -= 1
         return not missing()
 
     async def retry(self, source: str | None, school: str | None) -> tuple[int, int]:
@@ -483,14 +513,28 @@ class ProjectionRunner:
     async def _write(self, arrived: _Arrived, halted: frozenset[str]) -> None:
         while self.checkpointed.halted == halted:
             batches = [await arrived.get()]
+            await self._gather(arrived, batches)
+            wanted = await self._in_thread(self._apply, batches)
+            self._pause_s = 0.0
+            await self._tell(moved=wanted)
+
+    async def _gather(self, arrived: _Arrived, batches: list[tuple[str, Sequence[BusMessage]]]) -> None:
+        """Adds to a batch what has arrived besides. What comes in bulk, and nobody waits for, may come to a little more: one transaction
+        costs as much as many events."""
+        while not arrived.empty():
+            batches.append(arrived.get_nowait())
+        if _TRACED_BATCH < sum(len(batch) for _, batch in batches) < _FULL_BATCH and not self._awaited:
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await self._hurry.wait()
             while not arrived.empty():
                 batches.append(arrived.get_nowait())
-            await self._in_thread(self._apply, batches)
-            self._pause_s = 0.0
-            await self._tell()
 
-    def _apply(self, batches: Sequence[tuple[str, Sequence[BusMessage]]]) -> None:
-        deliveries = [delivered(source, message) for source, batch in batches for message in batch]
+    def _apply(self, batches: Sequence[tuple[str, Sequence[BusMessage]]]) -> bool:
+        """Applies what has arrived. Answers whether anything of it was wanted."""
+        types = self.checkpointed.types
+        deliveries = [delivered(source, message, types) for source, batch in batches for message in batch]
         with contextlib.ExitStack() as spans:
             if len(deliveries) <= _TRACED_BATCH:
                 for one in deliveries:
@@ -500,6 +544,7 @@ class ProjectionRunner:
                             span(name, kind=SpanKind.CONSUMER, parent=one.event.traceparent, source=one.source, position=one.position)
                         )
             self.checkpointed.apply(deliveries)
+        return types is None or any(one.event is not None or one.trouble for one in deliveries)
 
     async def _ask_owners(self) -> None:
         """Has every owner tell whether its log holds what was read of it. Ends where that changes what is to be read."""
@@ -559,14 +604,20 @@ class ProjectionRunner:
                     await arrived.put((source, run))
                     after = run[-1][0]
 
-    async def _tell(self) -> None:
-        self.on_moved()
+    async def _tell(self, *, moved: bool = True) -> None:
+        if moved:
+            self.on_moved()
         async with self._moved:
             self.positions = self.checkpointed.positions
             self._moved.notify_all()
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+
+def _ends(positions: Mapping[str, int], fresh: Sequence[Delivered]) -> Mapping[str, Delivered]:
+    """The events at these positions, by source."""
+    return {one.source: one for one in fresh if one.position == positions[one.source]}
 
 
 def sha256(data: bytes) -> str:
