@@ -40,16 +40,21 @@ class Connection(Client):
         self._takers.pop(sid, None)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        taker = self._takers.get(sid)
-        if taker is not None and not (headers and headers.startswith(_STATUS)):
-            self.stats["in_msgs"] += 1
-            self.stats["in_bytes"] += len(data)
-            try:
-                taker(subject.decode(), reply.decode(), data)
-            except Exception as error:  # noqa: BLE001 -- as with a callback: whatever it was, reading goes on
-                await self._error_cb(error)
-            return
-        await super()._process_msg(sid, subject, reply, data, headers or b"")
+        taker = self.taker(sid, headers or b"")
+        if taker is None:
+            await super()._process_msg(sid, subject, reply, data, headers or b"")
+        else:
+            await self.hand(taker, subject.decode(), reply.decode(), data)
+
+    def taker(self, sid: int, headers: bytes) -> Taker | None:
+        """Who takes a message; None where it goes to a callback."""
+        return None if headers.startswith(_STATUS) else self._takers.get(sid)
+
+    async def hand(self, taker: Taker, subject: str, reply: str, data: bytes) -> None:
+        try:
+            taker(subject, reply, data)
+        except Exception as error:  # noqa: BLE001 -- as with a callback: whatever it was, reading goes on
+            await self._error_cb(error)
 
 
 class _WholeMessages(Parser):
@@ -86,19 +91,24 @@ class _WholeMessages(Parser):
                 break
             try:
                 # HMSG <subject> <sid> [reply] <header's size> <size>, MSG <subject> <sid> [reply] <size>
-                verb, subject, sid, *words = received[at:line_end].split()
-                header_size = int(words[-2]) if verb == b"HMSG" else 0
+                verb, subject, sid, *words = received[at:line_end].decode().split()
+                header_size = int(words[-2]) if verb == "HMSG" else 0
                 size, number = int(words[-1]), int(sid)
             except (ValueError, IndexError):
                 raise ProtocolError("nats: malformed message") from None
-            reply = words[0] if len(words) == (3 if header_size else 2) else b""
+            reply = words[0] if len(words) == (3 if header_size else 2) else ""
             first = line_end + len(_LINE_END)
             last = first + size
             if last + len(_LINE_END) > len(received):
                 break
             body = first + header_size
             at = last + len(_LINE_END)
-            await self._client._process_msg(  # pyright: ignore[reportPrivateUsage] - as the parser of nats-py does
-                number, subject, reply, received[body:last], received[first:body] or None
-            )
+            headers = received[first:body]
+            taker = self._client.taker(number, headers)
+            if taker is not None:
+                await self._client.hand(taker, subject, reply, received[body:last])
+            else:
+                await self._client._process_msg(  # pyright: ignore[reportPrivateUsage] - as the parser of nats-py does
+                    number, subject.encode(), reply.encode(), received[body:last], headers
+                )
         return at
