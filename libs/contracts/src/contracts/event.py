@@ -140,6 +140,13 @@ def newest(type_name: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return type_name, data
 
 
+def newest_name(type_name: str) -> str:
+    """The type in its newest version."""
+    while type_name in _UPCASTS:
+        type_name, _ = _UPCASTS[type_name]
+    return type_name
+
+
 class UnknownEvent(LookupError):
     """An event type that this program does not know: it was recorded by a newer one."""
 

@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -210,13 +211,15 @@ def kept(reply: Reply) -> str:
 M = TypeVar("M", bound=BaseModel)
 
 
-def secret_fields(model: type[BaseModel]) -> set[str]:
+@cache
+def secret_fields(model: type[BaseModel]) -> frozenset[str]:
     """The fields of a request or reply that are marked as secret."""
     marked = {name: cast("Any", about.json_schema_extra) for name, about in model.model_fields.items()}
-    return {name for name, extra in marked.items() if isinstance(extra, dict) and cast("dict[str, Any]", extra).get("secret")}
+    return frozenset(name for name, extra in marked.items() if isinstance(extra, dict) and cast("dict[str, Any]", extra).get("secret"))
 
 
 def _without_secrets(value: M) -> M:
+    """The same without its secrets: itself where it has none."""
     changes: dict[str, Any] = {}
     secrets = secret_fields(type(value))
     for name in type(value).model_fields:
@@ -224,11 +227,14 @@ def _without_secrets(value: M) -> M:
         if name in secrets:
             changes[name] = None
         elif isinstance(found, BaseModel):
-            changes[name] = _without_secrets(found)
+            if (without := _without_secrets(found)) is not found:
+                changes[name] = without
         elif isinstance(found, tuple):
             parts = cast("tuple[Any, ...]", found)
-            changes[name] = tuple(_without_secrets(part) if isinstance(part, BaseModel) else part for part in parts)
-    return value.model_copy(update=changes)
+            kept_parts = tuple([_without_secrets(part) if isinstance(part, BaseModel) else part for part in parts])
+            if any(kept_part is not part for kept_part, part in zip(kept_parts, parts, strict=True)):
+                changes[name] = kept_parts
+    return value.model_copy(update=changes) if changes else value
 
 
 def _what_is_wrong(invalid: ValidationError) -> str:

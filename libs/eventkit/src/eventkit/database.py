@@ -11,6 +11,7 @@ VACUUM and to how long its archives are kept.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
@@ -20,6 +21,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateSchema
 
@@ -192,6 +194,10 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, sync
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction] -- SQLAlchemy calls it
         if begin is not None:
-            connection.exec_driver_sql(begin)
+            driver: Any = connection.connection.driver_connection
+            try:
+                driver.execute(begin)  # asked of the driver itself, as it is said more often than anything else
+            except sqlite3.OperationalError as error:
+                raise OperationalError(begin, None, error) from error
 
     return engine

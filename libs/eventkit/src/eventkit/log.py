@@ -207,6 +207,7 @@ def stamped(drafts: Sequence[Draft], base: Head, *, service: str, now: str) -> t
 
 _SELECT_HEAD = "SELECT position, hash, recorded_at FROM head"
 _SELECT_HISTORY = "SELECT bytes FROM log WHERE stream = {0} AND version > {0} ORDER BY version"
+_SELECT_RUN = "SELECT position, type, school, bytes FROM log WHERE position > {0} ORDER BY position LIMIT {0}"
 _SELECT_COMMANDS = "SELECT command_id, digest, last_position, reply FROM command WHERE command_id "
 _MOVE_HEAD = "UPDATE head SET position = {0}, hash = {0}, recorded_at = {0} WHERE position = {0} AND hash = {0}"
 
@@ -321,19 +322,13 @@ def streams_among(connection: Connection, names: Sequence[str]) -> set[str]:
 
 def read(connection: Connection, after: int, limit: int) -> list[tuple[int, str, bytes]]:
     """Position, bus subject and bytes of the events after a position, in order, at most `limit`."""
-    found = connection.execute(
-        select(log_table.c.position, log_table.c.type, log_table.c.school, log_table.c.bytes)
-        .where(log_table.c.position > after)
-        .order_by(log_table.c.position)
-        .limit(limit)
-    )
     split: dict[str, list[str]] = {}
     rows: list[tuple[int, str, bytes]] = []
-    for row in found:
-        parts = split.get(row.type)
+    for position, type_name, school, data in _run(connection, _SELECT_RUN, (after, limit)).fetchall():
+        parts = split.get(type_name)
         if parts is None:
-            parts = split[row.type] = row.type.split(".", 1)
-        rows.append((row.position, f"evt.{parts[0]}.{row.school}.{parts[1]}", bytes(row.bytes)))
+            parts = split[type_name] = type_name.split(".", 1)
+        rows.append((position, f"evt.{parts[0]}.{school}.{parts[1]}", bytes(data)))
     return rows
 
 

@@ -93,7 +93,7 @@ _log = structlog.get_logger(__name__)
 class Projection(Protocol):
     """Rows derived from events. `apply` gets a batch, each source in its order, and is a pure function of rows and events.
 
-    One that reads a few types only may name them as `types`: what is of another one is then passed over, and not even decoded.
+    One that wants a few types only may say so by `wants(type)`: what is of another one is then passed over, and not even decoded.
     """
 
     @property
@@ -124,12 +124,16 @@ class Delivered(NamedTuple):
         return self.source, self.school
 
 
-def delivered(source: str, message: BusMessage, types: frozenset[str] | None = None) -> Delivered:
-    """A message of a bus stream, decoded if it is of one of the types, of any where none are given. School and type stand in the subject,
-    so even one that cannot be decoded has a key."""
+Wants = Callable[[str], bool]
+"""Whether a projection wants events of a type."""
+
+
+def delivered(source: str, message: BusMessage, wants: Wants | None = None) -> Delivered:
+    """A message of a bus stream, decoded unless nobody wants its type. School and type stand in the subject, so even one that cannot be
+    decoded has a key."""
     position, subject, data = message
     school, name, type_name = _in_subject(subject)
-    if types is not None and type_name not in types:
+    if wants is not None and not wants(type_name):
         return Delivered(source, position, school, name, data, None)
     event, trouble = None, "misplaced: position or subject is not what its bytes say"
     try:
@@ -227,7 +231,7 @@ class Checkpointed:
 
     def __init__(self, database: Database, projection: Projection) -> None:
         self.projection = projection
-        self.types: frozenset[str] | None = getattr(projection, "types", None)
+        self.wants: Wants | None = getattr(projection, "wants", None)
         self.positions: dict[str, int] = {}
         self.last_read: Mapping[str, LastRead] = {}
         self.halted: frozenset[str] = frozenset()
@@ -273,7 +277,8 @@ class Checkpointed:
             stuck: dict[tuple[str, str], _Stuck] = {}
             self._take_in(connection, fresh, stuck)
             halted = {source: at.position for (source, school), at in stuck.items() if school == NO_SCHOOL}
-            self._park(connection, [one for one in fresh if one.position <= halted.get(one.source, one.position)], stuck)
+            if stuck or self._parked:
+                self._park(connection, [one for one in fresh if one.position <= halted.get(one.source, one.position)], stuck)
             if halted:
                 # Each of these sources stands still before the event of no school that failed, until somebody mends it.
                 reached, new = new, new | {source: position - 1 for source, position in halted.items()}
@@ -301,7 +306,7 @@ class Checkpointed:
                 if (row.source, row.school) in stuck:
                     continue
                 this = (table.c.reader == row.reader) & (table.c.source == row.source) & (table.c.position == row.position)
-                one = delivered(row.source, (row.position, f"evt.{row.source}.{row.school}.{row.type}", bytes(row.bytes)), self.types)
+                one = delivered(row.source, (row.position, f"evt.{row.source}.{row.school}.{row.type}", bytes(row.bytes)), self.wants)
                 if reason := self._refuses(connection, [one]):
                     stuck.add(one.key)
                     connection.execute(update(table).where(this).values(reason=reason, waiting=False))
@@ -533,8 +538,8 @@ class ProjectionRunner:
 
     def _apply(self, batches: Sequence[tuple[str, Sequence[BusMessage]]]) -> bool:
         """Applies what has arrived. Answers whether anything of it was wanted."""
-        types = self.checkpointed.types
-        deliveries = [delivered(source, message, types) for source, batch in batches for message in batch]
+        wants = self.checkpointed.wants
+        deliveries = [delivered(source, message, wants) for source, batch in batches for message in batch]
         with contextlib.ExitStack() as spans:
             if len(deliveries) <= _TRACED_BATCH:
                 for one in deliveries:
@@ -544,7 +549,7 @@ class ProjectionRunner:
                             span(name, kind=SpanKind.CONSUMER, parent=one.event.traceparent, source=one.source, position=one.position)
                         )
             self.checkpointed.apply(deliveries)
-        return types is None or any(one.event is not None or one.trouble for one in deliveries)
+        return wants is None or any(one.event is not None or one.trouble for one in deliveries)
 
     async def _ask_owners(self) -> None:
         """Has every owner tell whether its log holds what was read of it. Ends where that changes what is to be read."""

@@ -65,7 +65,7 @@ class Inbox:
         self.name = reaction.name
         self.sources = reaction.sources
         self.tables = metadata
-        self.types = reaction.types
+        self.wants = reaction.types.__contains__
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         rows = [
@@ -80,7 +80,7 @@ class Inbox:
                 "bytes": encode(event),
             }
             for event in events
-            if event.type in self.types
+            if self.wants(event.type)
         ]
         if rows:
             connection.execute(insert(inbox_table), rows)

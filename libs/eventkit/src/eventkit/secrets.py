@@ -91,7 +91,7 @@ class Secrets:
 
     def mac(self, purpose: str, data: bytes) -> str:
         """HMAC-SHA256 in hex under the purpose's key: tells equal from different, and nothing to who lacks the key."""
-        return hmac.new(self.key(purpose), data, hashlib.sha256).hexdigest()
+        return hmac.digest(self.key(purpose), data, "sha256").hex()
 
     @property
     def broker_password_file(self) -> Path:

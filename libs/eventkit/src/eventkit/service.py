@@ -603,7 +603,7 @@ class Service:
     def _key(self, call: Call[Any, Any], request: Request, caller: Caller) -> CommandKey:
         # As it was sent, whatever the order of its fields; without passwords, of which no digest may stand anywhere that is quicker to
         # guess than argon2id.
-        body = request.model_dump_json(exclude_unset=True, exclude=secret_fields(type(request))).encode()
+        body = request.model_dump_json(exclude_unset=True, exclude={*secret_fields(type(request))}).encode()
         digest = self.secrets.mac("command", b"\0".join((call.name.encode(), caller.origin.actor.encode(), body)))
         return CommandKey(caller.command_id, digest, kept, call.reply.model_validate_json)
 

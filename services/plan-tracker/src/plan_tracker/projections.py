@@ -16,7 +16,7 @@ from contracts import SERVICES
 from eventkit.access import Rows
 from eventkit.decider import Refused
 from eventkit.event import Recorded
-from plan_tracker.domain.facts import Fact, Key, fold, in_order
+from plan_tracker.domain.facts import Fact, Key, fold, in_order, is_needed
 
 metadata = MetaData()
 
@@ -85,6 +85,7 @@ class BoardProjection:
     name = "board"
     sources = SERVICES
     tables = metadata
+    wants = staticmethod(is_needed)
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         """Adds a batch. Raises for an event that cannot be folded, and then has written nothing."""

@@ -362,18 +362,34 @@ class Book(Pages):
     def __init__(self, tx: Transaction, school: str, day: date, vault: Vault, keys: Keys, digests: Digests) -> None:
         super().__init__(tx.rows, school, vault, keys, digests)
         self._new_keys: dict[str, bytes] = {}
+        self._to_seal: dict[str, Details] = {}
         self.day = day
         self.touched = Touched()
         self.trail = Trail()
         self._tx = tx
 
     def write(self) -> None:
+        self._seal()
         self._keep_keys()
         for sheet in (self.people, self.classes, self.guardianships, self.lists, self.timetables, self.issues, self._sealed):
             sheet.write(self._tx)
         for sheet in (self._external_ids, self._likenesses, self._seats, self._numbers):
             sheet.write(self._tx)
         self.touched.raise_revisions(self._tx, lambda class_id, revision: self.decide(CHECK, class_id, Lapse(class_id, revision)))
+
+    def details(self, person: str) -> dict[str, str] | None:
+        to_seal = self._to_seal.get(person)
+        return super().details(person) if to_seal is None else dict(to_seal)
+
+    def _seal(self) -> None:
+        """Seals, once, the details that have changed."""
+        for person, details in self._to_seal.items():
+            before = self._found(person)
+            sealed = self._vault.seal(person, details, before)
+            if before is None:
+                self._key_of[person] = self._new_keys[person] = sealed.key
+            self._sealed.put(person=person, sealed=sealed.sealed)
+        self._to_seal.clear()
 
     def _keep_keys(self) -> None:
         """Keeps the new keys before anything is committed that they open. Whoever had one already is sealed under that."""
@@ -432,32 +448,29 @@ class Book(Pages):
             return
         self.trail.entered.add(person)
         self.people.put(person=person, school=self.school, kind=kind, active=True, erased=False)
-        sealed = self._vault.seal(person, details)
-        self._key_of[person] = self._new_keys[person] = sealed.key
-        self._sealed.put(person=person, school=self.school, kind=kind, sealed=sealed.sealed)
+        self._sealed.put(person=person, school=self.school, kind=kind)
+        self._to_seal[person] = details
         self._remember_likeness(person, kind, details)
 
     def bind(self, person: str, kind: SubjectKind, external_id: str | None) -> None:
         """Finds the person under this external id from now on."""
         if external_id is not None and self.by_external_id(kind, external_id) is None:
             self._external_ids.put(digest=self._digests.external_id(kind, external_id), person=person)
-            before = self._found(person)
-            if before is not None:
-                details = {**self._vault.open(person, before), EXTERNAL_ID: external_id}
-                self._sealed.put(person=person, sealed=self._vault.seal(person, details, before).sealed)
+            details = self.details(person)
+            if details is not None:
+                self._to_seal[person] = {**details, EXTERNAL_ID: external_id}
 
     def change_details(self, person: str, details: Details) -> tuple[str, ...]:
         """Merges details into the vault, records which fields differ and answers them; what is blank leaves the value."""
         self.require_kept(person)
-        row, before = self._sealed.get(person), self._found(person)
-        if row is None or before is None:
+        row, old = self._sealed.get(person), self.details(person)
+        if row is None or old is None:
             raise Refused("person.unknown", f"The vault holds nothing of {person}. Enter the person again.")
-        old = self._vault.open(person, before)
         fields = changed_fields(old, details)
         if fields:
             new = {**old, **details}
             self.trail.before.setdefault(person, old)
-            self._sealed.put(person=person, sealed=self._vault.seal(person, new, before).sealed)
+            self._to_seal[person] = new
             self._remember_likeness(person, row["kind"], new)
             self.decide(DETAILS, person, Change(person, fields))
         return fields
@@ -475,11 +488,11 @@ class Book(Pages):
 
     def put_back(self, person: str, details: Details) -> None:
         """Has the vault hold of a person what it held before."""
-        row, before = self._sealed.get(person), self._found(person)
+        row, before = self._sealed.get(person), self.details(person)
         if row is None or before is None:
             return
-        self._forget_likeness(person, self._vault.open(person, before))
-        self._sealed.put(person=person, sealed=self._vault.seal(person, details, before).sealed)
+        self._forget_likeness(person, before)
+        self._to_seal[person] = details
         self._remember_likeness(person, row["kind"], details)
 
     def forget(self, person: str) -> None:
@@ -491,6 +504,7 @@ class Book(Pages):
         for link in self.guardianships.all(person):
             self.guardianships.drop(person, link["guardian"])
         self._sealed.drop(person)
+        self._to_seal.pop(person, None)
         self.people.drop(person)
         self._tx.write(delete(external_id_table).where(external_id_table.c.person == person))
 

@@ -49,8 +49,8 @@ class Keys:
         with self._database.writing() as connection:
             insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
             rows = [{"person": person, "key": key} for person, key in new.items()]
-            connection.execute(insert(key_table).on_conflict_do_nothing(), rows)
-        return self.of(new)
+            counted = connection.execute(insert(key_table).on_conflict_do_nothing(), rows, execution_options={"preserve_rowcount": True})
+        return dict(new) if counted.rowcount == len(rows) else self.of(new)
 
     def destroy(self, people: Collection[str]) -> None:
         """Destroys keys, and leaves nothing of them in the file."""

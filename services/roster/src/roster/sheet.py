@@ -34,7 +34,9 @@ class Sheet:
             return
         for first in missing:
             self._rows[first] = {}
-        for found in self._read(select(self._table).where(self._table.c[self._key[0]].in_(missing))):
+        # As one parameter: of a list in the statement itself SQLAlchemy would look at every value.
+        these = bindparam("firsts", missing, self._table.c[self._key[0]].type, expanding=True)
+        for found in self._read(select(self._table).where(self._table.c[self._key[0]].in_(these))):
             row = dict(zip(self._columns, found, strict=True))
             key = self._key_of(row)
             self._rows[key[0]][key] = row

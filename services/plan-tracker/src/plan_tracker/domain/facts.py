@@ -9,11 +9,11 @@ history with facts left out folds as well.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 from contracts import EVENTS
-from contracts.event import UnknownEvent
+from contracts.event import UnknownEvent, newest_name
 from eventkit.event import Recorded
 
 Fact = tuple[Any, ...]
@@ -114,6 +114,12 @@ _FOLDS: dict[str, tuple[str, _Fold]] = {
 
 _BY_TYPE = {name: (*name.split(".")[:2], kind, values) for name, (kind, values) in _FOLDS.items()}
 _TYPES = {(source, what): name for name, (source, what, _, _) in _BY_TYPE.items()}
+
+
+@cache
+def is_needed(type_name: str) -> bool:
+    """Whether a measure needs events of a type, in whatever version. One that this program does not know may matter."""
+    return type_name not in EVENTS or newest_name(type_name) in _BY_TYPE
 
 
 def fold(event: Recorded) -> tuple[Key, Fact] | None:

@@ -97,7 +97,8 @@ def running_job(connection: Connection, name: str) -> Job | None:
 
 def status_of(connection: Connection, box: Box, school: str, job: str) -> ImportStatus | None:
     """What is told of a job: its result, or how far it is."""
-    row = connection.execute(select(job_table).where(job_table.c.job == job, job_table.c.school == school)).first()
+    of = job_table.c
+    row = connection.execute(select(of.result, of.done_rows, of.total_rows).where(of.job == job, of.school == school)).first()
     if row is None:
         return None
     if row.result is not None:
