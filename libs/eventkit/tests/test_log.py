@@ -52,9 +52,9 @@ def change(database: Database, damage: Callable[[Connection], object]) -> None:
         damage(connection)
 
 
-def findings(database: Database, **options: int) -> list[Finding]:
+def findings(database: Database, up_to: int | None = None) -> list[Finding]:
     with database.reading() as connection:
-        return list(log.verify(connection, database.service, **options))
+        return list(log.verify(connection, database.service, up_to=up_to))
 
 
 def stored_rows(database: Database) -> list[Row]:
