@@ -167,7 +167,7 @@ async def test_whoever_was_never_entered_is_forgotten_in_ten_days_and_who_had_de
     assert {person for person, state in (await states()).items() if state.state == "completed"} == {*people} - {decided}
     for person in people:
         held = (await here.ask(operations.HELD["identity"], operations.HeldQuery(school=SCHOOL, person=person))).records
-        assert {record.what for record in held} == ({"account", "credential"} if person == decided else {"account"})
+        assert {record.what for record in held} == ({"account", "credential"} if person == decided else {"destruction"})
 
 
 async def test_every_projection_equals_its_rebuild_after_a_roll_back(tmp_path: Path) -> None:
