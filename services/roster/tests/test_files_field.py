@@ -169,6 +169,28 @@ def test_whole_names_in_one_column_are_refused_with_how_to_split_them(title: str
         assert "number of the personal file" in refused.hint
 
 
+def test_a_list_of_a_bookkeeping_program_is_refused_with_what_it_lacks() -> None:
+    rows: Table = [
+        ["Список учащихся"],
+        [],
+        ["№", "Физическое лицо.Код", "Физическое лицо", "Дата рождения", "Пол", "Класс", "СНИЛС"],
+        [1, "000001", "Ким Ян Львович", "17.05.2004 0:00:00", "Мужской", "5А", "112-233-445 95"],
+    ]
+    refused = refusal(workbook({"TDSheet": rows}))
+    assert (refused.code, refused.text) == ("file.column-missing", "Columns are missing: «Фамилия», «Имя», «ID», «Дата зачисления».")
+    assert "split it" in refused.hint
+
+
+def test_a_class_in_two_columns_is_refused_with_how_to_write_it() -> None:
+    rows = [
+        ["ID", "Фамилия", "Имя", "Дата рождения", "Параллель", "Литер", "Дата зачисления в ОО"],
+        ["1", "Ким", "Ян", "17.05.2004", "5", "А", "01.09.2011"],
+    ]
+    refused = refusal(workbook({"Отчёт": rows}))
+    assert (refused.code, refused.text) == ("file.column-missing", "Columns are missing: «Класс».")
+    assert "like 5А" in refused.hint
+
+
 def test_a_merged_title_over_three_columns_of_names_is_refused_the_same_way() -> None:
     rows = [["ID", "ФИО", "", "", "Дата рождения", "Класс", "Дата зачисления"], KIM]
     refused = refusal(workbook({"Лист1": rows}, lambda _, sheets: sheets["Лист1"].merge_range(0, 1, 0, 3, "ФИО")))

@@ -21,18 +21,31 @@ _FEWEST = 3
 
 
 def aside_of(header: Header, cells: Sequence[Cell], *, is_first: bool) -> Aside | None:
-    """What a row is that is nobody's; None for one that is to be read."""
-    texts = [plain(cell) for cell in cells]
-    filled = [text for text in texts if text]
-    if filled and folded(filled[0]).startswith(_TOTALS) and not _is_complete(header, texts):
+    """What a row is that is nobody's; None for one that is to be read. The first filled cell tells most rows from such a one."""
+    first = next((text for cell in cells if (text := plain(cell))), "")
+    if folded(first).startswith(_TOTALS) and not _is_complete(header, cells):
         return "row.total"
-    if len(filled) < _FEWEST:
-        return None
-    if is_first and filled == [str(number) for number in range(1, len(filled) + 1)]:
+    if is_first and first == "1" and _counts(cells):
         return "row.numbering"
-    titles = FIELDS[header.kind]
-    same = sum(field is not None and titles.get(folded(text)) == field for field, text in zip(header.fields, texts, strict=False))
-    return "row.header" if same >= _FEWEST else None
+    return "row.header" if _is_title(header, cells) else None
+
+
+def _counts(cells: Sequence[Cell]) -> bool:
+    filled = [text for cell in cells if (text := plain(cell))]
+    return len(filled) >= _FEWEST and filled == [str(number) for number in range(1, len(filled) + 1)]
+
+
+def _is_title(header: Header, cells: Sequence[Cell]) -> bool:
+    """Whether the first cells in columns of the template, as many as are enough, hold the titles of these columns."""
+    titles, same = FIELDS[header.kind], 0
+    for field, cell in zip(header.fields, cells, strict=False):
+        if field is not None and (text := plain(cell)):
+            if titles.get(folded(text)) != field:
+                return False
+            same += 1
+            if same == _FEWEST:
+                return True
+    return False
 
 
 def is_heading(cells: Sequence[Cell]) -> bool:
@@ -40,7 +53,7 @@ def is_heading(cells: Sequence[Cell]) -> bool:
     return sum(plain(cell) != "" for cell in cells) == 1
 
 
-def _is_complete(header: Header, texts: Sequence[str]) -> bool:
+def _is_complete(header: Header, cells: Sequence[Cell]) -> bool:
     """Whether every column that has to be filled is."""
     required = (index for index, field in enumerate(header.fields) if field is not None and field.required and field.guardian is None)
-    return all(index < len(texts) and texts[index] for index in required)
+    return all(index < len(cells) and plain(cells[index]) for index in required)

@@ -110,7 +110,7 @@ _TITLE = re.compile(r"[^\W\d_](?:[^\W\d]|[ .,/()\-–№:]|[0-9](?![0-9]{2})){0,
 # A column that counts the rows says nothing.
 _COUNTING = ("№", "№ п/п", "п/п", "N п/п", "N", "No.", "Порядковый номер", "Номер по порядку")
 _SET_ASIDE = {folded(title) for title in (REJECTED_ROW, REJECTED_WHY, REJECTED_MORE, *_COUNTING)}
-_WHOLE_NAME = re.compile("фио|фамилияимя|фамилияиимя|полноеимя|fullname")
+_WHOLE_NAME = re.compile("фио|фамилияимя|фамилияиимя|полноеимя|fullname|^(физическоелицо|ученик|учащийся|обучающийся|сотрудник|работник)$")
 
 
 def recognised(cells: Sequence[Cell]) -> int:
@@ -177,6 +177,8 @@ def _how_to_add(header: Header, sheet: str | None) -> str:
         hints.append("A column with whole names is not read: split it into «Фамилия», «Имя» and «Отчество».")
     if {"ID", "Табельный №"} & set(missing):
         hints.append("An ID is whatever stays with a person and is nobody else's, as the number of the personal file is.")
+    if "Класс" in missing and any(folded(title) in ("параллель", "номеркласса") for title in header.unknown.values()):
+        hints.append("Write a class into one column, «Класс», like 5А.")
     if "Класс" in missing and sheet is not None and is_class_label(sheet):
         hints.append("The name of a sheet is not read as the class: write it into each row.")
     return " ".join(hints)

@@ -129,7 +129,11 @@ class _Reading:
         computed = [field for index, field in enumerate(header.fields) if index in formulas and field is not None]
         if not values and not guardians and not more and not computed:
             return False
-        if is_heading(cells) and sum(field is not None and field.required for field in header.fields) > 1:
+        if (
+            len(values) + len(guardians) == 1
+            and is_heading(cells)
+            and sum(field is not None and field.required for field in header.fields) > 1
+        ):
             hint = "more than one filled cell: delete the row if it is a heading or a remark, or fill in the required columns"
             self._errors.append(Finding(place.file, place.sheet, place.row, None, "row.heading", hint))
             return True

@@ -111,10 +111,10 @@ class _Planning:
             )
         if self._without_guardian:
             first, count = _where(self._without_guardian[0]), len(self._without_guardian)
+            rows = f", as in {count} rows" if count > 1 else ""
             self._warnings.append(
-                f"{first}: a pupil without any guardian, as in {count} rows: until one is linked, or the reason for none"
-                " is recorded (roster.link-guardian, roster.record-no-guardian), such a pupil does not count in step 14 and gets no"
-                " slip (guardian.none)"
+                f"{first}: a pupil without any guardian{rows}: until one is linked, or the reason for none is recorded"
+                " (roster.link-guardian, roster.record-no-guardian), the pupil does not count in step 14 and gets no slip (guardian.none)"
             )
         rejected = {row_of(error) for error in self._rejected}
         return Plan(
