@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from eventkit import log
 from eventkit.database import Database, sqlite_url
 from eventkit.event import Recorded, decode
 from eventkit.jetstream import BusMessage, JetStream
-from eventkit.projection import Checkpointed, Projection, delivered, positions
+from eventkit.projection import Checkpointed, Place, Projection, delivered, positions
 from vekha import bus
 from vekha.client import Target
 from vekha.folder import DataFolder
@@ -67,11 +67,11 @@ def projected(data: Path, service: str, projection: Projection) -> Rows:
         return rows(connection, projection)
 
 
-def rebuilt(projection: Projection, messages: Messages, scratch: Path) -> Rows:
-    """What a projection makes of the logs from the beginning, one source after another."""
+def rebuilt(projection: Projection, messages: Messages, scratch: Path, skips: Collection[Place] = ()) -> Rows:
+    """What a projection makes of the logs from the beginning, one source after another, without what is skipped."""
     database = Database(sqlite_url(scratch), "plan")
     try:
-        checkpointed = Checkpointed(database, projection)
+        checkpointed = Checkpointed(database, projection, lambda connection: skips)
         checkpointed.create()
         for source in projection.sources:
             deliveries = [delivered(source, message) for message in messages[source]]

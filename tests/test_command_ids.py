@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from contracts import consent, erasure, identity, notifier, operations, plan, roster
+from contracts import consent, erasure, identity, notifier, operations, parking, plan, roster
 from contracts.call import CALLS, AnnulEntry, Request
 from contracts.consent import Decision, InvalidationReason, SubjectKind
 from contracts.event import AnnulmentReason
@@ -23,8 +23,9 @@ from vekha.client import Client, Target, connected
 from vekha.failures import Failure
 from vekha.folder import DataFolder
 
-ELSEWHERE = {"identity.finish-esia"}
-"""What needs somebody outside to answer is repeated where there is one (test_esia.py)."""
+ELSEWHERE = {"identity.finish-esia", *(call.name for call in parking.SKIP_PARKED.values())}
+"""What needs somebody outside to answer is repeated where there is one (test_esia.py), what needs a parked event likewise
+(test_parking.py)."""
 
 
 def test_the_weeks_hold_every_command_that_the_contracts_declare(lived: Lived) -> None:

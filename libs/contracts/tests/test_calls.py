@@ -141,7 +141,11 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "instance.clock": EVERYBODY,
     # What every service answers about itself
     **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "recognize", "health", "held")},
-    **{f"{service}.{verb}": set[Role]() for service in SERVICES for verb in ("parked", "retry-parked", "rotate-key")},
+    **{
+        f"{service}.{verb}": set[Role]()
+        for service in SERVICES
+        for verb in ("parked", "show-parked", "retry-parked", "skip-parked", "rotate-key")
+    },
 }
 
 HOW_FAR: dict[str, dict[Role, Scope]] = {

@@ -35,6 +35,7 @@ from eventkit.projection import (
     Checkpointed,
     Fenced,
     LastRead,
+    Place,
     ProjectionRunner,
     checkpoint_table,
     delivered,
@@ -437,6 +438,59 @@ def test_an_event_of_no_school_that_fails_halts_its_source_and_no_other(database
     assert checkpointed.positions == {"roster": 2, "consent": 2}
     deliver(checkpointed, *batch, event("roster", 4))
     assert taken(database, "roster") == [1, 2, 3, 4]
+
+
+def place(event: Recorded) -> Place:
+    return Place(event.service, event.position, sha256(encode(event)))
+
+
+def test_what_is_skipped_is_passed_over_and_what_waited_behind_it_comes_in_order(database: Database) -> None:
+    log = [event("roster", n, school, poison=n == 2) for n, school in enumerate(["a", "b", "b", "a", "b"], 1)]
+    skips: set[Place] = set()
+    checkpointed = Checkpointed(database, Board("roster"), lambda connection: skips)
+    checkpointed.create()
+    deliver(checkpointed, *log)
+    assert checkpointed.retry() == (0, 3)
+    skips.add(Place("roster", 2, "of other bytes"))
+    assert checkpointed.retry() == (0, 3)
+    skips.add(place(log[1]))
+    assert checkpointed.retry(school="b") == (2, 0)
+    deliver(checkpointed, event("roster", 6, "b"))
+    assert taken(database, "roster") == [1, 3, 4, 5, 6]
+    assert chain_of(database, "b") == chained(3, 5, 6)
+
+
+def test_what_was_skipped_before_the_process_died_is_parked_no_more_after_the_start(database: Database) -> None:
+    log = [event("roster", n, "b", poison=n == 1) for n in (1, 2)]
+    checkpointed = Checkpointed(database, Board("roster"))
+    checkpointed.create()
+    deliver(checkpointed, *log)
+    again = Checkpointed(database, Board("roster"), lambda connection: [place(log[0])])
+    again.create()
+    assert (parked(database), taken(database, "roster")) == ([], [2])
+
+
+def test_a_reader_that_begins_anew_passes_over_what_was_skipped(database: Database) -> None:
+    log = [event("roster", 1, NO_SCHOOL, poison=True), event("roster", 2), event("roster", 3, poison=True), event("roster", 4)]
+    checkpointed = Checkpointed(database, Board("roster"), lambda connection: [place(log[0]), place(log[2])])
+    checkpointed.create()
+    deliver(checkpointed, *log)
+    assert (parked(database), taken(database, "roster")) == ([], [2, 4])
+    assert checkpointed.positions == {"roster": 4}
+
+
+def test_a_source_that_stood_still_goes_on_behind_the_event_that_is_skipped(database: Database) -> None:
+    log = [event("roster", 1), event("roster", 2, NO_SCHOOL, poison=True), event("roster", 3)]
+    skips: set[Place] = set()
+    checkpointed = Checkpointed(database, Board("roster"), lambda connection: skips)
+    checkpointed.create()
+    deliver(checkpointed, *log)
+    assert (checkpointed.halted, checkpointed.positions) == ({"roster"}, {"roster": 1})
+    skips.add(place(log[1]))
+    assert checkpointed.retry() == (0, 0)
+    assert (checkpointed.halted, checkpointed.positions) == (frozenset(), {"roster": 2})
+    deliver(checkpointed, *log)
+    assert taken(database, "roster") == [1, 3]
 
 
 def test_a_school_that_is_parked_does_not_make_the_others_come_one_by_one(database: Database) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from contracts import EVENTS, plan, roster
 from contracts.event import Event
-from contracts.operations import RETRY_PARKED, RetryParked
+from contracts.parking import RETRY_PARKED, RetryParked
 from eventkit.decider import Decider
 from eventkit.event import Origin, Recorded, decode
 from eventkit.harness import BEGUN, START, System, running

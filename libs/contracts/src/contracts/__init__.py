@@ -1,6 +1,6 @@
 """The published language of Vekha: every event and every call, one module a service, each declared once for both ends."""
 
-from contracts import consent, erasure, identity, notifier, operations, plan, roster
+from contracts import consent, erasure, identity, notifier, operations, parking, plan, roster
 from contracts.call import CALLS, Call
 from contracts.event import EVENTS, SERVICES, Envelope, Event
 
@@ -16,6 +16,7 @@ __all__ = [
     "identity",
     "notifier",
     "operations",
+    "parking",
     "plan",
     "roster",
 ]

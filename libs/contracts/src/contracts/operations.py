@@ -144,31 +144,6 @@ class Health(Reply):
     readers: tuple[ReaderHealth, ...]
 
 
-class ParkedEvent(Value):
-    reader: str
-    source: str
-    school: str
-    position: int
-    type: str
-    reason: str
-    waiting: bool = Field(description="True where it queues behind an earlier event of its school")
-
-
-class Parked(Reply):
-    events: tuple[ParkedEvent, ...]
-
-
-class RetryParked(Request):
-    reader: Identifier | None = None
-    source: str | None = None
-    school: str | None = None
-
-
-class Retried(Reply):
-    applied: int
-    left: int
-
-
 class KeyRotated(Reply):
     """The key that the service signs with from now on, and how long what the one before it has signed is still believed."""
 
@@ -213,8 +188,6 @@ HEAD: dict[str, Call[Nothing, Head]] = {}
 READ_LOG: dict[str, Call[ReadLog, LogRun]] = {}
 RECOGNIZE: dict[str, Call[Recognize, Recognized]] = {}
 HEALTH: dict[str, Call[Nothing, Health]] = {}
-PARKED: dict[str, Call[Nothing, Parked]] = {}
-RETRY_PARKED: dict[str, Call[RetryParked, Retried]] = {}
 ROTATE_KEY: dict[str, Call[Nothing, KeyRotated]] = {}
 HELD: dict[str, Call[HeldQuery, Held]] = {}
 for _service in SERVICES:
@@ -224,8 +197,6 @@ for _service in SERVICES:
         f"{_service}.recognize", Recognize, Recognized, (Role.SERVICE,), "Whether the service's log holds what a reader has read of it"
     )
     HEALTH[_service] = query(f"{_service}.health", Nothing, Health, (Role.SERVICE,), "How the service is")
-    PARKED[_service] = query(f"{_service}.parked", Nothing, Parked, (), "Events that the service's readers have parked")
-    RETRY_PARKED[_service] = query(f"{_service}.retry-parked", RetryParked, Retried, (), "Tries parked events again, in order")
     HELD[_service] = query(f"{_service}.held", HeldQuery, Held, (Role.SERVICE,), "What the service holds on a person, for the dossier")
     ROTATE_KEY[_service] = command(f"{_service}.rotate-key", Nothing, KeyRotated, (), "Makes the service sign with a new key from now on")
 

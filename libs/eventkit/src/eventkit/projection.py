@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,6 +124,22 @@ class Delivered(NamedTuple):
         return self.source, self.school
 
 
+class Place(NamedTuple):
+    """What lies at a position of a log, named by its bytes as well."""
+
+    source: str
+    position: int
+    sha256: str
+
+
+Skipped = Callable[[Connection], Collection[Place]]
+"""What a projection goes on without, read in the caller's transaction."""
+
+
+def _nothing_skipped(_: Connection) -> Collection[Place]:
+    return ()
+
+
 Wants = Callable[[str], bool]
 """Whether a projection wants events of a type."""
 
@@ -220,6 +236,12 @@ def parked_schools(connection: Connection, name: str) -> dict[str, dict[str, lis
     return result
 
 
+def parked_counts(connection: Connection) -> dict[str, int]:
+    """How many events each reader has parked; those that have none are left out."""
+    counted = select(parked_table.c.reader, func.count()).group_by(parked_table.c.reader)
+    return {row.reader: row[1] for row in connection.execute(counted)}
+
+
 def _unrecognized(connection: Connection, name: str) -> frozenset[str]:
     """The sources whose logs do not hold what a projection has read of them."""
     found = connection.execute(select(checkpoint_table.c.unrecognized).where(checkpoint_table.c.name == name)).scalar()
@@ -229,7 +251,7 @@ def _unrecognized(connection: Connection, name: str) -> frozenset[str]:
 class Checkpointed:
     """Applies deliveries to a projection's tables, exactly once each, parking what fails. It is used in one thread at a time."""
 
-    def __init__(self, database: Database, projection: Projection) -> None:
+    def __init__(self, database: Database, projection: Projection, skipped: Skipped = _nothing_skipped) -> None:
         self.projection = projection
         self.wants: Wants | None = getattr(projection, "wants", None)
         self.positions: dict[str, int] = {}
@@ -238,9 +260,11 @@ class Checkpointed:
         self.unrecognized: frozenset[str] = frozenset()
         self._parked: frozenset[tuple[str, str]] = frozenset()
         self._database = database
+        self._skipped = skipped
+        self._skips: Mapping[tuple[str, int], str] = {}
 
     def create(self) -> None:
-        """Makes the tables and the checkpoint where they are missing, and takes up the positions."""
+        """Makes the tables and the checkpoint where they are missing, and takes up the positions. What was skipped is parked no more."""
         with self._database.writing() as connection:
             create(connection)
             self.projection.tables.create_all(connection)
@@ -252,6 +276,8 @@ class Checkpointed:
             elif start != found:  # it has come to listen to one more
                 self._move(connection, found, start)
         self._reload()
+        for source, school in self._parked_and_skipped():
+            self.retry(source, school)
 
     def apply(self, deliveries: Sequence[Delivered]) -> None:
         """Takes in a batch. Raises Fenced where the checkpoint is not ours any more; then nothing of it is applied.
@@ -275,7 +301,7 @@ class Checkpointed:
             read = self._read_with(last)
             self._move(connection, self.positions, new, read)
             stuck: dict[tuple[str, str], _Stuck] = {}
-            self._take_in(connection, fresh, stuck)
+            self._take_in(connection, [one for one in fresh if not self._skips_over(one)], stuck)
             halted = {source: at.position for (source, school), at in stuck.items() if school == NO_SCHOOL}
             if stuck or self._parked:
                 self._park(connection, [one for one in fresh if one.position <= halted.get(one.source, one.position)], stuck)
@@ -302,17 +328,21 @@ class Checkpointed:
         fresh: list[Delivered] = []
         with self._database.writing() as connection:
             stuck: set[tuple[str, str]] = set()
-            for row in connection.execute(select(table).where(chosen).order_by(table.c.source, table.c.position)).all():
+            # Locked first: whoever skips one of these has committed that, or waits and finds it gone.
+            rows = connection.execute(select(table).where(chosen).order_by(table.c.source, table.c.position).with_for_update()).all()
+            self._skips = self._read_skips(connection)
+            for row in rows:
                 if (row.source, row.school) in stuck:
                     continue
                 this = (table.c.reader == row.reader) & (table.c.source == row.source) & (table.c.position == row.position)
                 one = delivered(row.source, (row.position, f"evt.{row.source}.{row.school}.{row.type}", bytes(row.bytes)), self.wants)
-                if reason := self._refuses(connection, [one]):
+                is_skipped = self._skips_over(one)
+                if not is_skipped and (reason := self._refuses(connection, [one])):
                     stuck.add(one.key)
                     connection.execute(update(table).where(this).values(reason=reason, waiting=False))
                     continue
                 connection.execute(delete(table).where(this))
-                applied += 1
+                applied += not is_skipped
                 if row.school == NO_SCHOOL:
                     new[row.source] = row.position  # its source stood still before it, and goes on after it
                     fresh.append(one)
@@ -336,8 +366,27 @@ class Checkpointed:
             self.last_read = {read.source: read for read in last_read(connection) if read.reader == self.projection.name}
             self.unrecognized = _unrecognized(connection, self.projection.name)
             parked = parked_schools(connection, self.projection.name)
+            self._skips = self._read_skips(connection)
         self._parked = frozenset((source, school) for school, sources in parked.items() for source in sources)
         self.halted = frozenset(source for source, school in self._parked if school == NO_SCHOOL)
+
+    def _read_skips(self, connection: Connection) -> Mapping[tuple[str, int], str]:
+        return {(place.source, place.position): place.sha256 for place in self._skipped(connection)}
+
+    def _skips_over(self, one: Delivered) -> bool:
+        skipped = self._skips.get((one.source, one.position)) if self._skips else None
+        return skipped is not None and skipped == sha256(one.data)
+
+    def _parked_and_skipped(self) -> set[tuple[str, str]]:
+        """The keys, by source and school, of what is parked although it is skipped."""
+        if not self._skips:
+            return set()
+        table = parked_table
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(table.c.source, table.c.school, table.c.position).where(table.c.reader == self.projection.name)
+            )
+            return {(source, school) for source, school, position in rows if (source, position) in self._skips}
 
     def _read_with(self, last: Mapping[str, Delivered]) -> Mapping[str, LastRead]:
         """What is read last of each source, after fresh events of which these are the last."""
@@ -435,9 +484,19 @@ class ProjectionRunner:
     what follows from them.
     """
 
-    def __init__(self, nc: Client, database: Database, projection: Projection, durable: str, owner: Owner, recognizes: Recognizes) -> None:
+    def __init__(
+        self,
+        nc: Client,
+        database: Database,
+        projection: Projection,
+        durable: str,
+        owner: Owner,
+        recognizes: Recognizes,
+        *,
+        skipped: Skipped = _nothing_skipped,
+    ) -> None:
         self.projection = projection
-        self.checkpointed = Checkpointed(database, projection)
+        self.checkpointed = Checkpointed(database, projection, skipped)
         self.positions: Mapping[str, int] = {}
         self.on_moved: Callable[[], None] = lambda: None
         self._nc = nc

@@ -18,7 +18,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.client import Client
 from pydantic import SecretStr
-from sqlalchemy import Connection, MetaData, select
+from sqlalchemy import Connection, MetaData
 from sqlalchemy.engine import URL
 
 from contracts import operations
@@ -37,7 +37,8 @@ from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import Origin, decode, rfc3339
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KEYS, Begin, KeyRing, rotation
-from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, last_read, parked_table, sha256
+from eventkit.parking import Parking, skipped
+from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, Skipped, last_read, parked_counts, sha256
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.relay import Quarantine, Relay
 from eventkit.sealing import Sealer
@@ -273,7 +274,7 @@ class Service:
         """Makes what tables are missing. Raises log.NewerSchema."""
         self.database.create()
         for projection in self._projections:
-            self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection)
+            self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection, _skipped_by(projection))
             checkpointed.create()
         for makes in self._makes:
             makes()
@@ -313,7 +314,15 @@ class Service:
         running = self._running = _Running(nc, server, relay, sealer)
         running.tasks.append(asyncio.create_task(relay.run(), name=f"{self.name}-relay"))
         for projection in self._projections:
-            runner = ProjectionRunner(nc, self.database, projection, self._durable(projection), self._ask_owner, self._ask_whether_known)
+            runner = ProjectionRunner(
+                nc,
+                self.database,
+                projection,
+                self._durable(projection),
+                self._ask_owner,
+                self._ask_whether_known,
+                skipped=_skipped_by(projection),
+            )
             self.runners.append(runner)
             await runner.create()
             running.tasks.append(asyncio.create_task(runner.run(), name=f"{self.name}-{projection.name}"))
@@ -478,45 +487,20 @@ class Service:
             read = LastRead(request.reader, self.name, request.position, request.sha256)
             return operations.Recognized(known=await self.recognizes(read))
 
-        async def parked(request: operations.Nothing, caller: Caller) -> operations.Parked:
-            rows = await self.read(lambda connection: connection.execute(select(parked_table).order_by(parked_table.c.position)).all())
-            return operations.Parked(
-                events=tuple(
-                    operations.ParkedEvent(
-                        reader=row.reader,
-                        source=row.source,
-                        school=row.school,
-                        position=row.position,
-                        type=row.type,
-                        reason=row.reason,
-                        waiting=row.waiting,
-                    )
-                    for row in rows
-                )
-            )
-
-        async def retry(request: operations.RetryParked, caller: Caller) -> operations.Retried:
-            applied = left = 0
-            for runner in self.runners:
-                if request.reader in (None, runner.projection.name):
-                    more, rest = await runner.retry(request.source, request.school)
-                    applied, left = applied + more, left + rest
-            return operations.Retried(applied=applied, left=left)
-
-        def reader(runner: ProjectionRunner, parked: Sequence[operations.ParkedEvent]) -> operations.ReaderHealth:
+        def reader(runner: ProjectionRunner, parked: Mapping[str, int]) -> operations.ReaderHealth:
             name, checkpointed = runner.projection.name, runner.checkpointed
             read = checkpointed.last_read  # taken once: a position and its digest belong together
             return operations.ReaderHealth(
                 name=name,
                 positions={**runner.positions, **{source: last.position for source, last in read.items()}},
                 digests={source: last.sha256 for source, last in read.items()},
-                parked=sum(row.reader == name for row in parked),
+                parked=parked.get(name, 0),
                 halted=tuple(sorted(checkpointed.halted)),
                 unrecognized=tuple(sorted(checkpointed.unrecognized)),
             )
 
         async def health(request: operations.Nothing, caller: Caller) -> operations.Health:
-            rows = (await parked(request, caller)).events
+            parked = await self.read(parked_counts)
             relay = self._live().relay
             return operations.Health(
                 service=self.name,
@@ -524,7 +508,7 @@ class Service:
                 published=relay.position,
                 quarantined=self.store.quarantine,
                 now=rfc3339(self.clock.now()),
-                readers=tuple(reader(runner, rows) for runner in self.runners),
+                readers=tuple(reader(runner, parked) for runner in self.runners),
             )
 
         self.query(operations.HEAD[self.name])(head)
@@ -537,8 +521,7 @@ class Service:
             return operations.Held(records=records)
 
         self.query(operations.HELD[self.name])(held)
-        self.query(operations.PARKED[self.name])(parked)
-        self.query(operations.RETRY_PARKED[self.name])(retry)
+        Parking(self)
         self.command_in_steps(operations.ROTATE_KEY[self.name])(self._rotate_key)
 
     # ---- inside -------------------------------------------------------------------------------------------------------
@@ -724,6 +707,10 @@ class Service:
         if self._running is None:
             raise RuntimeError(f"{self.name} is not running")
         return self._running
+
+
+def _skipped_by(projection: Projection) -> Skipped:
+    return lambda connection: skipped(connection, projection.name)
 
 
 def _within_reach(caller: Caller, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
