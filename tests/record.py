@@ -67,6 +67,12 @@ def projected(data: Path, service: str, projection: Projection) -> Rows:
         return rows(connection, projection)
 
 
+def reached(data: Path, service: str, reader: str) -> dict[str, int]:
+    """How far a reader has come, by source."""
+    with reading(DataFolder(data), service) as connection:
+        return positions(connection, reader)
+
+
 def rebuilt(projection: Projection, messages: Messages, scratch: Path, skips: Collection[Place] = ()) -> Rows:
     """What a projection makes of the logs from the beginning, one source after another, without what is skipped."""
     database = Database(sqlite_url(scratch), "plan")

@@ -146,6 +146,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
         for service in SERVICES
         for verb in ("parked", "show-parked", "retry-parked", "skip-parked", "rotate-key")
     },
+    **{f"{service}.projections": set[Role]() for service in SERVICES},
+    **{f"{service}.{verb}-projection": set[Role]() for service in SERVICES for verb in ("rebuild", "switch", "drop")},
 }
 
 HOW_FAR: dict[str, dict[Role, Scope]] = {

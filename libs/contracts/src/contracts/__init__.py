@@ -1,6 +1,6 @@
 """The published language of Vekha: every event and every call, one module a service, each declared once for both ends."""
 
-from contracts import consent, erasure, identity, notifier, operations, parking, plan, roster
+from contracts import consent, erasure, identity, notifier, operations, parking, plan, rebuilding, roster
 from contracts.call import CALLS, Call
 from contracts.event import EVENTS, SERVICES, Envelope, Event
 
@@ -18,5 +18,6 @@ __all__ = [
     "operations",
     "parking",
     "plan",
+    "rebuilding",
     "roster",
 ]

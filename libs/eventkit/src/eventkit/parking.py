@@ -84,6 +84,7 @@ class Parking:
         table = parked_table
         key = (table.c.reader, table.c.source, table.c.position)
         wanted = select(*(column for column in table.c if column.name != "bytes")).order_by(*key).limit(request.limit + 1)
+        wanted = wanted.where(table.c.reader.in_(self._readers()))
         if request.school is not None:
             wanted = wanted.where(table.c.school == request.school)
         if (after := request.after) is not None:
@@ -93,7 +94,7 @@ class Parking:
 
     async def _show(self, request: parking.ShowParked, caller: Caller) -> parking.ParkedShown:
         def show(connection: Connection) -> parking.ParkedShown:
-            row = _found(connection.execute(_at(request)).all(), request)
+            row = self._found(connection.execute(_at(request)).all(), request)
             table = parked_table
             behind = (table.c.reader == row.reader) & (table.c.source == row.source) & (table.c.school == row.school)
             waiting = connection.execute(select(func.count()).select_from(table).where(behind, table.c.position > row.position))
@@ -117,7 +118,7 @@ class Parking:
 
         def work(tx: Transaction) -> parking.Skipped:
             # Locked, so that nobody who tries it again takes it in while it is being skipped.
-            row = _found(tx.rows(_at(request).with_for_update()), request)
+            row = self._found(tx.rows(_at(request).with_for_update()), request)
             if row.waiting:
                 text = f"{row.source} {row.position} was not refused itself: it waits behind an earlier event of {row.school}."
                 raise Refused("parked.waiting", text, "Retry or skip the one before it.")
@@ -131,17 +132,20 @@ class Parking:
                 await runner.retry(request.source, committed.reply.school)
         return committed.reply
 
+    def _readers(self) -> list[str]:
+        """Not those that build another version of somebody's rows: whatever is decided for the live one holds for them."""
+        return [runner.projection.name for runner in self._service.runners]
+
+    def _found(self, rows: Sequence[Row[Any]], place: parking.ShowParked | parking.SkipParked) -> Row[Any]:
+        if not rows or place.reader not in self._readers():
+            text = f"{place.reader} has not parked {place.source} {place.position}."
+            raise Refused("parked.unknown", text, "`vekha parked list` shows what is parked.")
+        return rows[0]
+
 
 def _at(place: parking.ShowParked | parking.SkipParked) -> Any:
     table = parked_table
     return select(table).where(table.c.reader == place.reader, table.c.source == place.source, table.c.position == place.position)
-
-
-def _found(rows: Sequence[Row[Any]], place: parking.ShowParked | parking.SkipParked) -> Row[Any]:
-    if not rows:
-        text = f"{place.reader} has not parked {place.source} {place.position}."
-        raise Refused("parked.unknown", text, "`vekha parked list` shows what is parked.")
-    return rows[0]
 
 
 def _event(row: Row[Any]) -> parking.ParkedEvent:

@@ -16,8 +16,9 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, ParamSpec, Protocol, TypeVar
@@ -106,6 +107,16 @@ class Projection(Protocol):
     def tables(self) -> MetaData: ...
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None: ...
+
+
+class Transactions(Protocol):
+    """What of a database a projection needs; each block is one transaction (`Database`)."""
+
+    def reading(self) -> AbstractContextManager[Connection]: ...
+
+    def writing(self) -> AbstractContextManager[Connection]: ...
+
+    def deriving(self) -> AbstractContextManager[Connection]: ...
 
 
 class Delivered(NamedTuple):
@@ -251,7 +262,7 @@ def _unrecognized(connection: Connection, name: str) -> frozenset[str]:
 class Checkpointed:
     """Applies deliveries to a projection's tables, exactly once each, parking what fails. It is used in one thread at a time."""
 
-    def __init__(self, database: Database, projection: Projection, skipped: Skipped = _nothing_skipped) -> None:
+    def __init__(self, database: Transactions, projection: Projection, skipped: Skipped = _nothing_skipped) -> None:
         self.projection = projection
         self.wants: Wants | None = getattr(projection, "wants", None)
         self.positions: dict[str, int] = {}
@@ -505,6 +516,7 @@ class ProjectionRunner:
         self._recognizes = recognizes
         self._moved = asyncio.Condition()
         self._restart = asyncio.Event()
+        self._taking_in = asyncio.Lock()
         self._pause_s = 0.0
         self._awaited = 0  # by how many
         self._hurry = asyncio.Event()
@@ -552,10 +564,19 @@ class ProjectionRunner:
 
     async def retry(self, source: str | None, school: str | None) -> tuple[int, int]:
         """Tries parked events again. Answers how many were applied and how many of those are left."""
-        result = await self._in_thread(self.checkpointed.retry, source, school)
+        async with self._taking_in:
+            result = await self._in_thread(self.checkpointed.retry, source, school)
         self._restart.set()
         await self._tell()
         return result
+
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncGenerator[Mapping[str, int]]:
+        """Nothing is taken in while the block lasts. Tells how far all is taken in; what the block changes is taken up after it."""
+        async with self._taking_in:
+            await self._in_thread(self.checkpointed.create)  # whatever was begun in the thread has ended then
+            yield dict(self.checkpointed.positions)
+            await self._in_thread(self.checkpointed.create)
 
     async def _follow(self) -> None:
         """Reads and applies until something fails, or until other sources are to be read: one halted, or was mended."""
@@ -578,7 +599,8 @@ class ProjectionRunner:
         while self.checkpointed.halted == halted:
             batches = [await arrived.get()]
             await self._gather(arrived, batches)
-            wanted = await self._in_thread(self._apply, batches)
+            async with self._taking_in:
+                wanted = await self._in_thread(self._apply, batches)
             self._pause_s = 0.0
             await self._tell(moved=wanted)
 

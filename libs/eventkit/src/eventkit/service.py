@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
-from eventkit import jetstream, log
+from eventkit import jetstream, log, versions
 from eventkit.access import Known
 from eventkit.answering import Answering, Caller, call_reply, kept, secret_fields
 from eventkit.broker import Credential
@@ -40,6 +40,7 @@ from eventkit.keys import KEYS, Begin, KeyRing, rotation
 from eventkit.parking import Parking, skipped
 from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, Skipped, last_read, parked_counts, sha256
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
+from eventkit.rebuild import Rebuilding
 from eventkit.relay import Quarantine, Relay
 from eventkit.sealing import Sealer
 from eventkit.secrets import Secrets, key_id
@@ -127,12 +128,13 @@ class Service:
         self.name = settings.name
         self.clock = settings.clock
         self.secrets = settings.secrets
-        self.database = Database(settings.database_url, settings.name, *tables)
+        self.database = Database(settings.database_url, settings.name, versions.metadata, *tables)
         self.store = Store(self.database, settings.clock, committed=self._committed)
         self.tokens = Tokens(settings.name, settings.secrets.signing_key(settings.name), settings.secrets.public_keys(), settings.clock)
         self.timers: list[Timer] = []
         self.runners: list[ProjectionRunner] = []
         self._projections: list[Projection] = []
+        self._on_switch: dict[str, Callable[[], None]] = {}
         self.workers: list[ReactionWorker] = []
         self._at_end: list[Callable[[], None]] = []
         self._makes: list[Callable[[], None]] = []
@@ -213,11 +215,16 @@ class Service:
 
         return register
 
-    def projection(self, projection: Projection) -> None:
-        """Raises ValueError where another projection or reaction has the name: they would share a checkpoint."""
+    def projection(self, projection: Projection, *, on_switch: Callable[[], None] | None = None) -> None:
+        """Registers a projection; `on_switch` forgets what is remembered of its rows when a rebuilt version of them becomes live.
+
+        Raises ValueError where another projection or reaction has the name: they would share a checkpoint.
+        """
         if projection.name in [other.name for other in self._projections]:
             raise ValueError(f"{self.name} has two readers with the name {projection.name}")
         self._projections.append(projection)
+        if on_switch is not None:
+            self._on_switch[projection.name] = on_switch
 
     @property
     def projections(self) -> list[Projection]:
@@ -329,6 +336,7 @@ class Service:
         for worker, runner in zip(self.workers, self._inboxes(), strict=True):
             running.tasks.append(asyncio.create_task(worker.run(), name=f"{self.name}-reaction"))
             runner.on_moved = worker.wake
+        await self.rebuilding.resume()
         others = [service for service in SERVICES if service not in (self.name, *heard)]
         opening = asyncio.create_task(self._open(relay, others), name=f"{self.name}-open")
         running.tasks.append(opening)
@@ -347,6 +355,7 @@ class Service:
         running = self._running
         if running is not None:
             await running.server.stop()
+            await self.rebuilding.stop()
             await ended(running.tasks)
         for task in self._at_stop:
             await task()
@@ -399,6 +408,11 @@ class Service:
         checkpointed = self._checkpoints[read.reader]
         if known == (read.source in checkpointed.unrecognized):
             await asyncio.to_thread(checkpointed.recognize, read.source, known=known)
+
+    def switched(self, projection: str) -> None:
+        """Another version of a projection's rows is live."""
+        self._on_switch.get(projection, _nothing)()
+        _log.info("projection.switched", service=self.name, reader=projection)
 
     def reader_name(self, reader: str) -> str:
         """A reader's name among those of all services."""
@@ -522,6 +536,7 @@ class Service:
 
         self.query(operations.HELD[self.name])(held)
         Parking(self)
+        self.rebuilding = Rebuilding(self, self._ask_owner)
         self.command_in_steps(operations.ROTATE_KEY[self.name])(self._rotate_key)
 
     # ---- inside -------------------------------------------------------------------------------------------------------
@@ -707,6 +722,10 @@ class Service:
         if self._running is None:
             raise RuntimeError(f"{self.name} is not running")
         return self._running
+
+
+def _nothing() -> None:
+    """Nothing of the rows is remembered."""
 
 
 def _skipped_by(projection: Projection) -> Skipped:

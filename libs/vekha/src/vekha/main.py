@@ -31,6 +31,7 @@ _COMMANDS = {
     "keys": "vekha.keys:keys",
     "events": "vekha.events:events",
     "parked": "vekha.parked:parked",
+    "projections": "vekha.projections:projections",
     "audit": "vekha.audit:audit",
     "doctor": "vekha.doctor:doctor",
     "deploy": "vekha.deploy:deploy",

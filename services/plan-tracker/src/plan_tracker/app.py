@@ -12,7 +12,7 @@ from plan_tracker.projections import BoardProjection, municipality
 def build(settings: Settings) -> Service:
     """The plan tracker, not started yet."""
     service, boards = Service(settings, policies.metadata), Boards()
-    service.projection(BoardProjection())
+    service.projection(BoardProjection(), on_switch=boards.forget)
     Forgetting(service, PlanDataErased, Holder())  # its rows are facts about random ids
     service.timer(policies.Announcements(service, boards))
     service.knows(Known(municipality=municipality))

@@ -55,6 +55,12 @@ class Boards:
         self.outlined: Reach = {}
         self.outlined_at: tuple[Mapping[str, int], object] | None = None
 
+    def forget(self) -> None:
+        """The rows under the boards are others: each board is read anew."""
+        with self._turn:
+            self.kept.clear()
+            self.outlines, self.outlined, self.outlined_at = {}, {}, None
+
     @contextmanager
     def look(self, connection: Connection) -> Generator["Look"]:
         """A look at all boards, for as long as the block lasts: nothing of a board may be used after it."""
