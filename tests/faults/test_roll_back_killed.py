@@ -34,6 +34,7 @@ async def rolled_back(client: Client, job: str) -> roster.RollBackStatus:
     return (await client.ask(roster.ROLL_BACK_IMPORT, roster.RollBackImport(school=SCHOOL, import_id=job))).reply
 
 
+@pytest.mark.fault("kill -9 between the rows and the keys of a roll-back")
 @pytest.mark.parametrize("point", ["rollback.after-rows", "rollback.after-keys"])
 async def test_a_roll_back_that_was_cut_off_leaves_no_key_after_the_restart(tmp_path: Path, point: str) -> None:
     data = tmp_path / "data"
