@@ -299,6 +299,16 @@ async def test_changes_of_another_school_are_refused(school: School):
     assert (status.state, status.error_code) == ("failed", "file.other-school")
 
 
+async def test_changes_of_people_whose_first_school_is_another_are_refused(tmp_path: Path):
+    async with running(tmp_path, BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system, "1.2")
+        assert outcome(await school.ended(bulk("1.2"))) == (32, 0, 0, 0, 0)
+        row = user(school, PUPIL)
+        assert outcome(await school.changed(users=[{**row, "status": "active"}])) == (0, 0, 1, 0, 0)
+        status = await school.ended(delta("1.2", users=[{**row, "primaryOrgSourcedId": "org-8", "status": "active"}]))
+        assert (status.state, status.error_code) == ("failed", "file.other-school")
+
+
 async def test_a_whole_export_of_another_school_is_refused_unless_it_names_this_one(school: School):
     others = dict.fromkeys(("orgs", "classes", "users", "enrollments", "roles"), ("org-school", "org-8"))
     status = await school.ended(bulk(school.version, **others))

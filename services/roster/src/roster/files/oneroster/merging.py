@@ -27,7 +27,8 @@ from .writing import rows_of
 NOWHERE = Place("", None, 0)
 """Where something stands that is entered and that no row of the file speaks of."""
 
-_ORG_COLUMNS = ("schoolSourcedId", "orgSourcedId", "orgSourcedIds", "primaryOrgSourcedId")
+_ORG_COLUMNS = ("schoolSourcedId", "orgSourcedId", "orgSourcedIds")
+_PRIMARY_ORG = "primaryOrgSourcedId"
 _KEYS: Mapping[str, tuple[str, ...]] = {"roles": ("userSourcedId", "role"), "enrollments": ("classSourcedId", "userSourcedId", "role")}
 
 
@@ -101,7 +102,7 @@ class _Merging:
     def _own_ids(self, kind: str, record: Record) -> Record:
         """The record with the ids that the school's own roster is written with."""
         cells = dict(record.cells)
-        for column in _ORG_COLUMNS:
+        for column in (*_ORG_COLUMNS, _PRIMARY_ORG):
             if record[column]:
                 cells[column] = ",".join(self._own_org(org) for org in record.listed(column))
         if kind == "orgs":
@@ -125,6 +126,8 @@ class _Merging:
         orgs = {record["sourcedId"] for record in self._changes["orgs"] if record["type"].casefold() == "school"}
         for records in self._changes.values():
             orgs |= {org for record in records for column in _ORG_COLUMNS for org in record.listed(column)}
+        # Somebody's first school is named where nothing says of which school the file speaks.
+        orgs = orgs or {org for record in self._changes["users"] for org in record.listed(_PRIMARY_ORG)}
         if orgs and self._school not in orgs:
             raise other_school(self._bundle.name) if self._known.has_an_org else _nothing_to_change(self._bundle)
 
