@@ -59,6 +59,8 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     # Taking an import back, and finding its id, the office does
     "roster.roll-back-import": {DIRECTOR, ADMINISTRATOR},
     "roster.imports": {DIRECTOR, ADMINISTRATOR},
+    "roster.reviews": {ADMINISTRATOR},
+    "roster.settle-review": {ADMINISTRATOR},
     # Ids are for whoever works with them, names for the office and for services that act for somebody
     "roster.people": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
     "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},

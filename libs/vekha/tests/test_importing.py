@@ -79,11 +79,44 @@ def test_a_folder_of_csv_files_is_one_import(ask: Vekha, school: str, tmp_path: 
 
 def test_rows_that_have_to_be_compared_are_listed_in_json_too(ask: Vekha, school: str, tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text(CLASSES)
-    twins = "".join(f"{number};Ким;Ян;17.05.2008;1А;01.09.2015;{number};20.08.2015\n" for number in (1, 2))
+    twins = "".join(f"{number};Ким;Ян;17.05.2008;1А;01.09.2015;{number};14.08.2015\n" for number in (1, 2))
     (tmp_path / "pupils.csv").write_text(f"ID;Фамилия;Имя;Дата рождения;Класс;Дата зачисления;Согласие №;Дата согласия\n{twins}")
     done = ask("import", tmp_path, "--school", school)
     assert done.json["review"] == 1
     assert any("pupils.csv, row 3" in warning and "row.review" in warning for warning in done.json["warnings"])
+    assert done.code == 0
+    assert f"`vekha import reviews --school {school}`" in done.err
+
+
+def test_rows_that_are_put_aside_are_listed_and_settled(vekha: Vekha, ask: Vekha, instance: Up, school: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text(CLASSES)
+    classes = enumerate(("1А", "1А", "1В"), 1)
+    twins = "".join(f"{number};Ким;Ян;17.05.2008;{label};01.09.2015;{number};14.08.2015\n" for number, label in classes)
+    (tmp_path / "pupils.csv").write_text(f"ID;Фамилия;Имя;Дата рождения;Класс;Дата зачисления;Согласие №;Дата согласия\n{twins}")
+    job = ask("import", tmp_path, "--school", school).json["job"]
+    listed = ask("import", "reviews", "--school", school, "--import", job)
+    second, third = listed.json["reviews"]
+    (first,) = second["near"]
+    assert (listed.code, listed.json["total"], second["row"], third["row"]) == (0, 2, 3, 4)
+    shown = vekha("import", "reviews", "--school", school, "--data", instance.data)
+    assert f"{second['review']}  pupils.csv row 3, ID 2: " in shown.out
+    assert f"Near: {first}." in shown.out
+
+    assert ask("import", "settle", second["review"], "--school", school).code == 2
+    assert ask("import", "settle", second["review"], "--school", school, "--new", "--leave").code == 2
+    done = ask("import", "settle", second["review"], "--school", school, "--same-as", first)
+    assert (done.code, done.json["state"], done.json["person"]) == (0, "settled", first)
+    assert ask("import", "settle", second["review"], "--school", school, "--same-as", first).json == done.json
+    refused = ask("import", "settle", second["review"], "--school", school, "--new")
+    assert (refused.code, refused.error["code"]) == (1, "review.settled")
+
+    bad = ask("import", "settle", third["review"], "--school", school, "--new")
+    assert (bad.code, bad.json["state"], [cell["code"] for cell in bad.json["rejected"]]) == (3, "open", ["class.not-declared"])
+    told = vekha("import", "settle", third["review"], "--school", school, "--new", "--data", instance.data)
+    assert (told.code, told.out.splitlines()[-1]) == (3, "Nothing was entered, and the row waits on.")
+    left = vekha("import", "settle", third["review"], "--school", school, "--leave", "--data", instance.data)
+    assert (left.code, left.out) == (0, "Nothing of the row is entered, and it is forgotten.\n")
+    assert ask("import", "reviews", "--school", school).json["total"] == 0
 
 
 def test_files_that_are_none_are_refused_as_a_whole(ask: Vekha, school: str, tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ async def test_the_right_file_can_be_imported_afterwards_as_if_nothing_had_been(
 async def test_saying_it_twice_is_saying_it_once(school: School):
     job = (await school.imported(zip_of(**WHOLE))).job
     first = await school.rolled_back(job)
+    await school.system.settled()
     before = {service: len(await school.recorded(service)) for service in ("roster", "consent")}
     assert await school.rolled_back(job) == first
     assert {service: len(await school.recorded(service)) for service in ("roster", "consent")} == before

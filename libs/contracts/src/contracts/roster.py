@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from unicodedata import normalize
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -242,6 +242,16 @@ class ImportRolledBack(Event):
     put_back: int
     left: int
     decisions: int
+
+
+@event("roster.import-review-settled.v1")
+class ImportReviewSettled(Event):
+    """Somebody has compared a row that an import had put aside: it is this person's, who was entered before or is entered by it."""
+
+    import_id: Identifier
+    review: Identifier
+    settled_as: Literal["same", "new"]
+    person: Identifier
 
 
 @event("roster.workplaces-declared.v1")
@@ -801,6 +811,77 @@ class ImportCards(Reply):
     imports: tuple[ImportCard, ...]
 
 
+class ReviewReason(StrEnum):
+    """Why a row is put aside: there is somebody of its name and birth date under another ID, its person has left or was dismissed, or it
+    wants somebody or something deleted."""
+
+    ALIKE = "alike"
+    LEFT = "left"
+    DISMISSED = "dismissed"
+    DEPARTURE = "departure"
+
+
+class SettledAs(StrEnum):
+    SAME = "same"
+    NEW = "new"
+    LEAVE = "leave"
+
+
+class ReviewsQuery(SchoolRequest):
+    import_id: Identifier | None = Field(default=None, description="Only those of this import")
+
+
+class ReviewCard(Value):
+    """A row that waits for somebody to compare it. `near` are the people whom it may be, by their ids: roster.person tells who they are."""
+
+    review: Identifier
+    import_id: Identifier
+    file: str
+    sheet: str | None
+    row: int
+    external_id: str
+    reason: ReviewReason
+    text: str
+    near: tuple[Identifier, ...]
+    under_way: bool = Field(description="It is being settled at this moment")
+    rejected: tuple[RejectedCell, ...] = Field(default=(), description="Why it could not be entered when it was to be settled last")
+
+
+class ReviewCards(Reply):
+    """The rows that wait, by import, the newest first; cut at 200, `total` is not."""
+
+    reviews: tuple[ReviewCard, ...]
+    total: int
+
+
+class SettleReview(Act):
+    """Says what a row is that an import has put aside. Said again, it tells what became of that.
+
+    `same`: it is this person's, and is entered as such; who has left is back. `new`: it is somebody else's, and is entered. `leave`:
+    nothing of it is entered. The rules are those of the import that the row is of, and rolling that back takes this back too.
+    """
+
+    review: Identifier = Field(description="The row's id (`roster.reviews`)")
+    settled_as: SettledAs
+    person: Identifier | None = Field(default=None, description="Whose the row is: for `same`, and for nothing else")
+
+    @model_validator(mode="after")
+    def _same_names_a_person(self) -> Self:
+        if (self.settled_as is SettledAs.SAME) != (self.person is not None):
+            raise ValueError("`same` names the person, and nothing else does")
+        return self
+
+
+class ReviewStatus(Reply):
+    """What became of a row: open still, with the reasons, where it could not be entered."""
+
+    review: Identifier
+    state: Literal["open", "settling", "settled"]
+    settled_as: SettledAs | None
+    person: Identifier | None
+    rejected: tuple[RejectedCell, ...] = ()
+
+
 class PeopleQuery(SchoolRequest):
     """Ids, never names, of people in a school, by kind and, for pupils and their guardians, by class."""
 
@@ -987,6 +1068,10 @@ ROLL_BACK_IMPORT = query(
     "roster.roll-back-import", RollBackImport, RollBackStatus, _SCHOOL_OFFICE, "Takes an import back as if it had never been: a job"
 )
 IMPORTS = query("roster.imports", ImportsQuery, ImportCards, _SCHOOL_OFFICE, "A school's imports, the newest first")
+REVIEWS = query("roster.reviews", ReviewsQuery, ReviewCards, (Role.ADMINISTRATOR,), "Rows of imports that somebody has to compare")
+SETTLE_REVIEW = query(
+    "roster.settle-review", SettleReview, ReviewStatus, (Role.ADMINISTRATOR,), "Says whose such a row is, and enters it: a job"
+)
 PEOPLE = query(
     "roster.people",
     PeopleQuery,

@@ -1,5 +1,5 @@
 """`vekha import`: hands a roster file to the school's roster, follows the job, and brings the rejected rows back as a file; lists a
-school's imports, takes one up again, and rolls one back."""
+school's imports, takes one up again, and rolls one back. What an import puts aside is settled in reviews.py."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
 from vekha.loop import run
 from vekha.options import ID, as_option, json_option, target_options
+from vekha.reviews import list_reviews, settle
 
 _PART_BYTES = 256 * 1024
 _MAX_PARTS = 512
@@ -66,7 +67,14 @@ class _Imports(click.Group):
 
 @click.group("import", cls=_Imports, no_args_is_help=False)
 def import_roster() -> None:
-    """Import roster files, list imports, follow one, and roll one back. `vekha import PATH` is short for `vekha import file PATH`."""
+    """Import roster files, settle what they put aside, list imports, follow one, and roll one back.
+
+    `vekha import PATH` is short for `vekha import file PATH`.
+    """
+
+
+import_roster.add_command(list_reviews)
+import_roster.add_command(settle)
 
 
 @import_roster.command(_FILE)
@@ -124,10 +132,10 @@ async def _import(
                 org=org,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
             )
-    return _tell_ended(status, path, dry_run=dry_run, as_json=as_json)
+    return _tell_ended(status, school, path, dry_run=dry_run, as_json=as_json)
 
 
-def _tell_ended(status: ImportStatus, path: Path, *, dry_run: bool, as_json: bool) -> int:
+def _tell_ended(status: ImportStatus, school: str, path: Path, *, dry_run: bool, as_json: bool) -> int:
     rejected_file = None
     if status.rejected_file and not dry_run:
         rejected_file = _write_beside(path, base64.b64decode(status.rejected_file))
@@ -135,6 +143,8 @@ def _tell_ended(status: ImportStatus, path: Path, *, dry_run: bool, as_json: boo
         output.remark(_read_as(table))
     for warning in status.warnings:
         output.remark(warning)
+    if status.review and not dry_run:
+        output.remark(f"{status.review} rows are not entered before somebody has compared them: `vekha import reviews --school {school}`.")
     if as_json:
         output.print_json(
             {
@@ -180,7 +190,7 @@ async def _follow(target: Target, import_id: str, school: str, acting_as: str | 
                 as_=acting_as,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
             )
-    return _tell_ended(status, Path(Path(status.file_name or import_id).name), dry_run=False, as_json=as_json)
+    return _tell_ended(status, school, Path(Path(status.file_name or import_id).name), dry_run=False, as_json=as_json)
 
 
 @import_roster.command("list")

@@ -9,13 +9,13 @@ from eventkit.service import Service, Settings
 from roster import api, dossier, exporting, held, journal, reach, tables, vault
 from roster.book import Books
 from roster.erasing import People
-from roster.importing import job, jobs, rolling_back, traces, uploads
+from roster.importing import job, jobs, reviews, rolling_back, traces, uploads
 from roster.keys import Keys
 from roster.projections import Consents
 
 
 def build(settings: Settings) -> Service:
-    importing = uploads.metadata, job.metadata, traces.metadata, rolling_back.metadata
+    importing = uploads.metadata, job.metadata, traces.metadata, rolling_back.metadata, reviews.metadata
     service = Service(settings, tables.metadata, vault.metadata, journal.metadata, *importing, exporting.metadata)
     keys = Keys(settings.database_url)
     service.makes(keys.create)
@@ -31,6 +31,7 @@ def build(settings: Settings) -> Service:
     service.holds(held.seats)
     service.holds(held.details)
     service.holds(held.imports)
+    service.holds(held.reviews)
     dossier.register(service, books)
     jobs.Imports(service, books).register()
     exporting.Exports(service, books).register()

@@ -460,6 +460,18 @@ class Book(Pages):
             if details is not None:
                 self._to_seal[person] = {**details, EXTERNAL_ID: external_id}
 
+    def know_as(self, person: str, kind: SubjectKind, external_id: str) -> None:
+        """Finds somebody, who may have another external id, under this one too; an export tells the newer one.
+
+        Raises Refused `external-id.taken` where it is somebody else's.
+        """
+        known = self.by_external_id(kind, external_id)
+        if known not in (None, person):
+            raise Refused("external-id.taken", f"This external id is that of {known}. Correct it in the file, and import that.")
+        if known is None:
+            self._external_ids.put(digest=self._digests.external_id(kind, external_id), person=person)
+            self.change_details(person, {EXTERNAL_ID: external_id})
+
     def change_details(self, person: str, details: Details) -> tuple[str, ...]:
         """Merges details into the vault, records which fields differ and answers them; what is blank leaves the value."""
         self.require_kept(person)
@@ -492,6 +504,8 @@ class Book(Pages):
         if row is None or before is None:
             return
         self._forget_likeness(person, before)
+        if EXTERNAL_ID in before and before[EXTERNAL_ID] != details.get(EXTERNAL_ID):
+            self._external_ids.drop(self._digests.external_id(SubjectKind(row["kind"]), before[EXTERNAL_ID]))
         self._to_seal[person] = details
         self._remember_likeness(person, row["kind"], details)
 

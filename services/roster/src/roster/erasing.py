@@ -20,6 +20,7 @@ from roster import exporting
 from roster.exporting import export_table
 from roster.importing import uploads
 from roster.importing.job import job_table
+from roster.importing.reviews import is_settling, review_table
 from roster.importing.rolling_back import rollback_table
 from roster.importing.traces import trace_table
 from roster.importing.uploads import upload_table
@@ -29,7 +30,7 @@ from roster.vault import vault_table
 
 
 class ImportUnderWay(RuntimeError):
-    """An import of the person's school, or a roll-back of one, is not done yet; what it enters or puts back is destroyed after it."""
+    """An import of the person's school, a row of one or a roll-back is not done yet; what it enters or puts back is destroyed after it."""
 
 
 class People(Holder):
@@ -43,6 +44,8 @@ class People(Holder):
         return (DataCategory.KEY,)
 
     def close(self, tx: Transaction, person: str, school: str, on: date) -> None:
+        if tx.rows(is_settling(school)):
+            raise ImportUnderWay
         running = select(job_table.c.job).where(job_table.c.school == school, job_table.c.state == "running")
         rolling_back = select(rollback_table.c.job).where(rollback_table.c.school == school, rollback_table.c.state == "running")
         if tx.rows(running) or tx.rows(rolling_back):
@@ -55,10 +58,11 @@ class People(Holder):
         write(update(guardianship_table).where(or_(guardian.in_(ids), pupil.in_(ids))).values(linked=False))
         write(update(class_table).where(class_table.c.teacher.in_(ids)).values(teacher=None))
         undoing = write(delete(trace_table).where(trace_table.c.subject.in_(ids)))  # what details an import had found before it
+        settled = write(delete(review_table).where(review_table.c.person.in_(ids)))
         return {
             DataCategory.DETAILS: delete_rows(write, vault_table, people) + undoing,
             DataCategory.MATCHING_DIGESTS: sum(delete_rows(write, table, people) for table in (external_id_table, likeness_table)),
-            DataCategory.IMPORTED_FILES: sum(_destroy_files(write, school, at) for school, at in _last(people).items()),
+            DataCategory.IMPORTED_FILES: sum(_destroy_files(write, school, at) for school, at in _last(people).items()) + settled,
         }
 
     def destroy_apart(self, people: Sequence[str]) -> None:
@@ -75,7 +79,8 @@ def _last(people: Sequence[Forgotten]) -> dict[str, str]:
 
 def _destroy_files(write: Write, school: str, at: str) -> int:
     """Destroys the files that a school had handed in or fetched by then, and what its imports kept of them."""
-    kept = {upload_table: uploads.LIFETIME, job_table: uploads.LIFETIME, export_table: exporting.LIFETIME}
+    of_imports = dict.fromkeys((upload_table, job_table, review_table), uploads.LIFETIME)
+    kept = {**of_imports, export_table: exporting.LIFETIME}
     return sum(
         write(delete(table).where(table.c.school == school, table.c.expires_at <= rfc3339(moment(at) + lifetime)))
         for table, lifetime in kept.items()

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, or_, select
 
 from contracts.operations import HeldRecord
 from roster.importing.job import job_table
+from roster.importing.reviews import review_table
 from roster.importing.traces import trace_table
 from roster.tables import class_table, external_id_table, guardianship_table, likeness_table, person_table, seat_table
 from roster.vault import vault_table
@@ -63,3 +64,12 @@ def imports(connection: Connection, school: str, person: str) -> Iterator[HeldRe
     for row in connection.execute(mine.order_by(job.number)):
         fields = {"import": row.job, "entered": row.entered, "earlier_details": row.before is not None}
         yield HeldRecord(what="import-trace", fields=fields | {"outcome": row.outcome, "until": row.expires_at})
+
+
+def reviews(connection: Connection, school: str, person: str) -> Iterator[HeldRecord]:
+    """The rows of imports that somebody has said are the person's. Of one that is open nobody knows yet whose it is."""
+    review = review_table.c
+    mine = select(review_table).where(review.school == school, review.person == person)
+    for row in connection.execute(mine.order_by(review.job, review.number)):
+        fields = {"import": row.job, "settled_as": row.settled_as, "state": row.state, "until": row.expires_at}
+        yield HeldRecord(what="import-review", fields=fields)

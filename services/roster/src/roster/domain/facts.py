@@ -1,4 +1,5 @@
-"""Facts that need hardly a rule but that they are said once: a person's details changed, an import was completed, and rolled back."""
+"""Facts that need hardly a rule but that they are said once: a person's details changed, an import was completed, a row of it compared, and
+the whole rolled back."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contracts.event import Event
-from contracts.roster import ImportRolledBack, PersonDetailsChanged, RosterImportCompleted
+from contracts.roster import ImportReviewSettled, ImportRolledBack, PersonDetailsChanged, RosterImportCompleted
 from eventkit.decider import Decider
 
 
@@ -67,3 +68,21 @@ def _has_become(state: ImportState, event: Event) -> ImportState:
 
 
 IMPORT: Decider[Complete | RollBack, ImportState] = Decider("import", "begun", _of_import, _has_become)
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Whose a row is that an import had put aside."""
+
+    settled: ImportReviewSettled
+
+
+def _of_review(command: Settle, state: bool) -> Sequence[Event]:
+    return [] if state else [command.settled]
+
+
+def _is_settled(state: bool, event: Event) -> bool:
+    return state or isinstance(event, ImportReviewSettled)
+
+
+REVIEW: Decider[Settle, bool] = Decider("review", False, _of_review, _is_settled)

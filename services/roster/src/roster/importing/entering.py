@@ -113,7 +113,7 @@ class Entering:
 
         def enter(book: Book, row: PlannedStaff, troubles: _Troubles) -> None:
             with troubles.told({"": "external_id"}):
-                if row.person is not None:
+                if row.person is not None and not row.returns:
                     book.change_details(row.person, row.details)
                 else:
                     acts.hire(book, details=row.details, position=row.position, hired_on=row.hired_on, external_id=row.external_id)
@@ -178,9 +178,11 @@ class Entering:
                 class_id = book.class_ids().get(row.name)
                 if class_id is None:
                     raise Refused("class.not-declared", "This class could not be made: correct its row first.")
-                person = row.person or self._enrol(book, row, class_id, outcomes.get((row.place, 0)), seats.get(row.place))
-                if row.person is not None:
+                if row.person is not None and not row.returns:
+                    person = row.person
                     book.change_details(person, row.details)
+                else:
+                    person = self._enrol(book, row, class_id, outcomes.get((row.place, 0)), seats.get(row.place))
                 if row.consent is not None:
                     book.mark_recorded(row.consent.number, person)
                 for guardian in row.guardians:
@@ -193,12 +195,14 @@ class Entering:
         return self._work(rows, enter, expect=expect)
 
     def _enrol(self, book: Book, row: PlannedPupil, class_id: str, outcome: DecisionOutcome | None, seat: Seat | None) -> str:
+        # Whoever comes back without a new consent does so on the one that was given, if it holds.
+        held = book.granted(row.person) if row.person is not None and outcome is None else None
         return acts.enrol(
             book,
             details=row.details,
             class_id=class_id,
             enrolled_on=row.enrolled_on,
-            consent_id=outcome.consent_id if outcome is not None else None,
+            consent_id=outcome.consent_id if outcome is not None else held.consent_id if held is not None else None,
             legal_basis=self.legal_basis,
             external_id=row.external_id,
             preferred_seat=seat.number if seat is not None else None,

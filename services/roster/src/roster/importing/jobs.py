@@ -21,8 +21,10 @@ from roster.files import FileRefused
 from roster.importing import uploads
 from roster.importing.expiry import Expiry
 from roster.importing.job import Job, job_table, running_job, status_of, without_outcome
+from roster.importing.reviews import review_table
 from roster.importing.rolling_back import RollBacks, rollback_table
 from roster.importing.run import Run
+from roster.importing.settling import Reviews
 from roster.importing.traces import trace_table
 from roster.tables import require_school
 from roster.vault import Box
@@ -39,10 +41,11 @@ class Imports:
         self._service = service
         self._books = books
         self._box = Box(service.secrets.key("imports"))
-        self._expiry = Expiry(service, (uploads.upload_table, job_table, trace_table, rollback_table))
+        self._expiry = Expiry(service, (uploads.upload_table, job_table, trace_table, rollback_table, review_table))
         self._begun: asyncio.Queue[str] = asyncio.Queue()
         self._under_way: dict[str, asyncio.Event] = {}
         self._roll_backs = RollBacks(service, books, self._box, self._expiry)
+        self._reviews = Reviews(service, books, self._box)
 
     def register(self) -> None:
         self._service.query(calls.UPLOAD)(self._upload)
@@ -51,6 +54,7 @@ class Imports:
         self._service.timer(self._expiry)
         self._service.at_start(self._run)
         self._roll_backs.register()
+        self._reviews.register()
 
     # ---- the calls ----------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Literal
 
 from contracts.event import Value
-from contracts.roster import ImportedTable, LegalBasis, Position, Relation
+from contracts.roster import ImportedTable, LegalBasis, Position, Relation, ReviewReason
 from roster.book import ClassName
 from roster.files import Finding, Format, IdKind, Place
 from roster.files.headers import TITLES
@@ -41,7 +41,10 @@ class PlannedClass(Value):
 
 
 class PlannedStaff(Value):
-    """`person` is None for who is not entered yet; `homeroom` is the class whose teacher the row makes the person."""
+    """`person` is None for who is not entered yet; `homeroom` is the class whose teacher the row makes the person.
+
+    `returns`: the person was dismissed, and somebody has said that the row takes the person back.
+    """
 
     place: Place
     outcome: Outcome
@@ -52,6 +55,7 @@ class PlannedStaff(Value):
     details: dict[str, str]
     consent: PlannedConsent | None
     homeroom: ClassName | None
+    returns: bool = False
 
 
 class PlannedGuardian(Value):
@@ -67,7 +71,7 @@ class PlannedGuardian(Value):
 
 
 class PlannedPupil(Value):
-    """`person` is None for who is not entered yet."""
+    """`person` is None for who is not entered yet. `returns`: the pupil has left, and is back, as somebody has said."""
 
     place: Place
     outcome: Outcome
@@ -79,6 +83,7 @@ class PlannedPupil(Value):
     details: dict[str, str]
     consent: PlannedConsent | None
     guardians: tuple[PlannedGuardian, ...]
+    returns: bool = False
 
 
 PlannedRow = PlannedClass | PlannedStaff | PlannedPupil
@@ -90,6 +95,15 @@ class PlannedExportId(Value):
     kind: IdKind
     external_id: str
     stands_for: str
+
+
+class PutAside(Value):
+    """A row that somebody has to compare before anything of it is entered; `row` is the row as it was read, as JSON (reviews.py)."""
+
+    place: Place
+    reason: ReviewReason
+    external_id: str
+    row: str
 
 
 class Plan(Value):
@@ -108,6 +122,7 @@ class Plan(Value):
     format: Format = "template"
     export_ids: tuple[PlannedExportId, ...] = ()
     file_name: str | None = None
+    put_aside: tuple[PutAside, ...] = ()
 
     @property
     def rows(self) -> tuple[PlannedRow, ...]:

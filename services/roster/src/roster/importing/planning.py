@@ -12,9 +12,9 @@ from datetime import date
 from typing import Any
 
 from contracts.consent import SubjectKind
-from contracts.roster import ImportedTable, LegalBasis, Position, Relation
+from contracts.roster import ImportedTable, LegalBasis, Position, Relation, ReviewReason
 from roster.book import ClassName, Pages, changed_fields, same_name
-from roster.files import ClassLabel, ClassRow, Finding, GuardianRow, Place, PupilRow, RosterFile, StaffRow
+from roster.files import ClassLabel, ClassRow, Departure, Finding, GuardianRow, Place, PupilRow, RosterFile, StaffRow
 from roster.files.cells import is_written_alike
 from roster.files.rows import Kind
 from roster.files.words import ROLES, folded
@@ -27,9 +27,11 @@ from roster.importing.plan import (
     PlannedGuardian,
     PlannedPupil,
     PlannedStaff,
+    PutAside,
     finding,
     row_of,
 )
+from roster.importing.putting_aside import as_json
 
 # What the template says of a job and of kinship is finer than what an event needs to say.
 _POSITIONS: Mapping[str, Position] = {
@@ -60,24 +62,28 @@ _DETAILS = (
 _NO_BASIS = ("consent.missing", "the number of a consent, or import with a legal basis for rows without one (gate 13→14)")
 
 
-def plan_import(file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date) -> Plan:
-    """Plans a file against what is known of the school on a day there. Changes nothing."""
-    return _Planning(file, pages, legal_basis, today).plan()
+def plan_import(file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date, *, compared: bool = False) -> Plan:
+    """Plans a file against what is known of the school on a day there. Changes nothing.
+
+    `compared`: somebody has said whose the rows are, so none is put aside.
+    """
+    return _Planning(file, pages, legal_basis, today, compared=compared).plan()
 
 
 class _Planning:
-    def __init__(self, file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date) -> None:
+    def __init__(self, file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date, *, compared: bool) -> None:
         self._file = file
         self._pages = pages
         self._legal_basis = legal_basis
         self._today = today
+        self._compared = compared
         self._rejected = list(file.errors)
         self._warnings = [f"{_where(warning)}{_column(warning)}: {warning.hint} ({warning.code})" for warning in file.warnings]
         self._unchanged: list[Place] = []
         self._without_teacher: list[Place] = []
         self._without_class: list[Place] = []
         self._without_guardian: list[Place] = []
-        self._review = 0
+        self._aside: list[PutAside] = []
         self._new_staff = {row.external_id for row in file.staff}
         self._with_teacher: set[ClassName] = {_name(row) for row in file.classes if row.class_teacher_id is not None}
         self._new_classes = {_name(row) for row in file.classes}
@@ -97,7 +103,7 @@ class _Planning:
             if why is None:
                 self._leave(departure.place)
             else:
-                self._put_aside(departure.place, why)
+                self._put_aside(departure, ReviewReason.DEPARTURE, why)
         if self._without_teacher:
             first, count = _where(self._without_teacher[0]), len(self._without_teacher)
             self._warnings.append(
@@ -123,7 +129,7 @@ class _Planning:
             staff=tuple(staff),
             pupils=tuple(pupils),
             unchanged=sum(row_of(place) not in rejected for place in self._unchanged),
-            review=self._review,
+            review=len(self._aside),
             rejected=tuple(self._rejected),
             warnings=tuple(self._warnings),
             total_rows=sum(table.rows for table in self._file.detected if table.kind != "guardians") + len(self._file.departures),
@@ -137,6 +143,7 @@ class _Planning:
             export_ids=tuple(
                 PlannedExportId(kind=one.kind, external_id=one.external_id, stands_for=one.stands_for) for one in self._file.export_ids
             ),
+            put_aside=tuple(self._aside),
         )
 
     def _read_ahead(self) -> None:
@@ -156,7 +163,7 @@ class _Planning:
         linked = [guardian for pupil in known[SubjectKind.PUPIL] for guardian in pages.guardians(pupil)]
         pages.expect_people([*(person for people in known.values() for person in people), *linked])
         pages.classes.expect(pages.class_ids().values())
-        pages.expect_alike(pages.likeness(_details(row)) for row in file.pupils)
+        pages.expect_alike(pages.likeness(details_in(row)) for row in file.pupils)
         people = [*file.staff, *file.pupils, *(guardian for row in file.pupils for guardian in row.guardians)]
         pages.expect_numbers(row.consent_number for row in people if row.consent_number is not None)
 
@@ -198,17 +205,18 @@ class _Planning:
     # ---- staff --------------------------------------------------------------------------------------------------------
 
     def _member(self, row: StaffRow) -> PlannedStaff | None:
-        details = _details(row)
+        details = details_in(row)
         person = self._pages.by_external_id(SubjectKind.STAFF, row.external_id)
-        if person is not None and not self._is_active(person):
-            return self._put_aside(row.place, "this member of staff was dismissed: to take the person back, use roster.hire-staff")
+        returns = person is not None and not self._is_active(person)
+        if returns and not self._compared:
+            return self._put_aside(row, ReviewReason.DISMISSED, f"this member of staff, {person}, was dismissed: is the person back?")
         if person is not None and (self._file.format == "oneroster" or self._only_names_the_role(person, details)):
             details.pop("position", None)  # what a role is called says less than a position that somebody entered
         if self._is_signed_later(row, row.place, "staff"):
             return None
         homeroom = self._homeroom(row, person)
         consent = self._consent(row, person)
-        if person is not None and homeroom is None and consent is None and not self._differs(person, details):
+        if person is not None and not returns and homeroom is None and consent is None and not self._differs(person, details):
             return self._leave(row.place)
         return PlannedStaff(
             place=row.place,
@@ -220,6 +228,7 @@ class _Planning:
             details=details,
             consent=consent,
             homeroom=homeroom,
+            returns=returns,
         )
 
     def _only_names_the_role(self, person: str, details: Mapping[str, str]) -> bool:
@@ -244,12 +253,13 @@ class _Planning:
     # ---- pupils -------------------------------------------------------------------------------------------------------
 
     def _pupil(self, row: PupilRow) -> PlannedPupil | None:
-        details = _details(row)
+        details = details_in(row)
         person = self._pages.by_external_id(SubjectKind.PUPIL, row.external_id)
-        if person is None and (like := self._a_like(details, row.place)) is not None:
-            return self._put_aside(row.place, f"a pupil of this name and birth date {like}: compare the two")
-        if person is not None and not self._is_active(person):
-            return self._put_aside(row.place, "this pupil has left: to take the pupil back, use roster.enrol-pupil")
+        if person is None and not self._compared and (like := self._a_like(details, row.place)) is not None:
+            return self._put_aside(row, ReviewReason.ALIKE, f"a pupil of this name and birth date {like}: compare the two")
+        returns = person is not None and not self._is_active(person)
+        if returns and not self._compared:
+            return self._put_aside(row, ReviewReason.LEFT, f"this pupil, {person}, has left: is the pupil back?")
         name = self._class_of(row)
         if name is None:
             hint = "a class of this school: import the classes first"
@@ -266,7 +276,7 @@ class _Planning:
         if person is None and not row.guardians and not _is_of_age(row.born_on, self._today):
             self._without_guardian.append(row.place)
         guardians = [planned for guardian in row.guardians if (planned := self._guardian(row, guardian, person)) is not None]
-        if person is not None and consent is None and not guardians and not self._differs(person, details):
+        if person is not None and not returns and consent is None and not guardians and not self._differs(person, details):
             assigned = self._pages.people.get(person)
             if known is not None and assigned is not None and assigned["class_id"] == known["class_id"]:
                 return self._leave(row.place)
@@ -281,6 +291,7 @@ class _Planning:
             details=details,
             consent=consent,
             guardians=tuple(guardians),
+            returns=returns,
         )
 
     def _class_of(self, row: PupilRow) -> ClassName | None:
@@ -294,7 +305,7 @@ class _Planning:
         """What the row asks of one guardian; None where that is nothing, or cannot be done."""
         if self._is_signed_later(guardian, row.place, "pupils", guardian.number):
             return None
-        details = _details(guardian)
+        details = details_in(guardian)
         person = self._guardian_known(guardian, details, pupil)
         relation, legal = _RELATIONS.get(guardian.kinship, Relation.OTHER), guardian.legal_representative
         consent = self._consent(guardian, person)
@@ -340,8 +351,8 @@ class _Planning:
         likeness = self._pages.likeness(details)
         if likeness is None:
             return None
-        if self._pages.alike(likeness):
-            return "is entered under another ID"
+        if alike := self._pages.alike(likeness):
+            return f"is entered under another ID, as {' and '.join(sorted(alike))}"
         if (first := self._seen.get(likeness)) is not None:
             return f"stands under another ID in {_where(first)}"
         self._seen[likeness] = place
@@ -374,9 +385,9 @@ class _Planning:
     def _leave(self, place: Place) -> None:
         self._unchanged.append(place)
 
-    def _put_aside(self, place: Place, why: str) -> None:
-        self._review += 1
-        self._warn(place, f"{why} (row.review)")
+    def _put_aside(self, row: PupilRow | StaffRow | Departure, reason: ReviewReason, why: str) -> None:
+        self._aside.append(PutAside(place=row.place, reason=reason, external_id=row.external_id, row=as_json(row)))
+        self._warn(row.place, f"{why} (row.review)")
 
     def _reject(self, place: Place, kind: Kind, field: str, code: str, hint: str, guardian: int | None = None) -> None:
         self._rejected.append(finding(place, kind, field, code, hint, guardian, file_format=self._file.format))
@@ -393,7 +404,7 @@ def _name(row: ClassRow) -> ClassName:
     return (f"{row.school_year}/{row.school_year + 1}", row.grade, row.letter)
 
 
-def _details(row: PupilRow | GuardianRow | StaffRow) -> dict[str, str]:
+def details_in(row: PupilRow | GuardianRow | StaffRow) -> dict[str, str]:
     """What the vault keeps of a row, the blank cells left out."""
     cells = vars(row)
     details = {field: str(value) for field in _DETAILS if (value := cells.get(field)) is not None}

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, get_args
 
 import structlog
-from sqlalchemy import Column, Connection, Date, MetaData, Row, Table, Text, func, insert, select, update
+from sqlalchemy import Column, Connection, Date, MetaData, Row, Table, Text, delete, func, insert, select, update
 
 from contracts.call import Role
 from contracts.consent import INVALIDATE_DECISIONS, InvalidateDecisions, InvalidationReason
@@ -50,6 +50,7 @@ from roster.importing import uploads
 from roster.importing.expiry import Expiry
 from roster.importing.insisting import insist
 from roster.importing.job import context, job_table
+from roster.importing.reviews import is_settling, review_table
 from roster.importing.traces import GONE, PUT_BACK, Kind, settle, trace_of, trace_table
 from roster.importing.undoing import LEFT, Undoing
 from roster.projections import consent_table
@@ -116,6 +117,10 @@ class RollBacks:
             if found is not None and found.state != "failed":
                 return _status(connection, found), False
             _require_import(connection, request.school, job)
+            of_job = review_table.c.job == job
+            if connection.execute(is_settling(request.school).where(of_job)).first() is not None:
+                raise Refused("import.running", f"A row of {job} is being settled at this moment. Roll it back when that has ended.")
+            connection.execute(delete(review_table).where(of_job))  # of an import that never was, nothing waits
             row = {
                 "job": job,
                 "school": request.school,

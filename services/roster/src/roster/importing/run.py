@@ -21,7 +21,7 @@ from eventkit.store import Transaction
 from roster.book import Book, Books, Pages
 from roster.domain.facts import IMPORT, Complete
 from roster.files import FileRefused, Finding, Known, Place, holds_changes_only, read_roster, write_rejected
-from roster.importing import traces, uploads
+from roster.importing import reviews, traces, uploads
 from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, seat_lists, seats_of
 from roster.importing.entering import ROWS_PER_COMMAND, Entering, Work, findings
 from roster.importing.insisting import insist
@@ -44,11 +44,13 @@ _log = structlog.get_logger(__name__)
 class Run:
     """One job being carried out."""
 
-    def __init__(self, service: Service, books: Books, box: Box, job: Job) -> None:
+    def __init__(self, service: Service, books: Books, box: Box, job: Job, part: str = "") -> None:
+        """`part` is what the names of the commands begin with where something is added to a job that has ended."""
         self._service = service
         self._books = books
         self._box = box
         self._job = job
+        self._part = part
         self._heard: dict[str, int] = {}  # the positions that the answers of consent knew of
 
     async def carry_out(self) -> None:
@@ -57,7 +59,7 @@ class Run:
             status = await self._status(plan, plan.rejected)
             await self._service.write(lambda connection: connection.execute(self._job.ended(status, self._box)))
             return
-        found = [*plan.rejected, *await self._enter(plan)]
+        found = [*plan.rejected, *await self.enter(plan)]
         await self._complete(plan, found)
 
     # ---- the plan -----------------------------------------------------------------------------------------------------
@@ -97,7 +99,7 @@ class Run:
 
     # ---- the rows -----------------------------------------------------------------------------------------------------
 
-    async def _enter(self, plan: Plan) -> list[Finding]:
+    async def enter(self, plan: Plan) -> list[Finding]:
         """Classes, staff, class teachers, then the decisions of the consent columns, then the pupils and their guardians."""
         entering = Entering(self._books, self._job.school, self._job.day, plan.legal_basis, self._progress, self._keep_trail)
         found = await self._in_parts(plan, "classes", plan.classes, entering.classes)
@@ -131,13 +133,14 @@ class Run:
             part = rows[first : first + ROWS_PER_COMMAND]
             work = make(part)
             troubles = await self._insist(
-                lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{name}-{first}")
+                lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{self._part}{name}-{first}")
             )
             found += findings(troubles, part, plan.format)
         return found
 
     def _progress(self, tx: Transaction, rows: int) -> None:
-        tx.write(update(job_table).where(job_table.c.job == self._job.job).values(done_rows=job_table.c.done_rows + rows))
+        if not self._part:
+            tx.write(update(job_table).where(job_table.c.job == self._job.job).values(done_rows=job_table.c.done_rows + rows))
 
     def _keep_trail(self, tx: Transaction, book: Book) -> None:
         traces.keep(tx, book, self._job.school, self._job.job, self._box)
@@ -187,6 +190,7 @@ class Run:
         def complete(tx: Transaction) -> None:
             tx.decide(IMPORT, f"{job.school}.{job.job}", Complete(completed), school=job.school, happened_on=job.day)
             tx.write(job.ended(status, self._box))
+            reviews.keep(tx, self._box, self._service.secrets, job.school, job.job, plan)
             tx.write(delete(uploads.upload_table).where(here))
 
         await self._insist(lambda: self._service.carry_out(job.caller, complete, part="complete"))
