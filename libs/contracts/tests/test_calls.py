@@ -146,7 +146,7 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     **{
         f"{service}.{verb}": set[Role]()
         for service in SERVICES
-        for verb in ("parked", "show-parked", "retry-parked", "skip-parked", "rotate-key")
+        for verb in ("parked", "show-parked", "retry-parked", "skip-parked", "rotate-key", "timers", "move-time", "settle")
     },
     **{f"{service}.projections": set[Role]() for service in SERVICES},
     **{f"{service}.{verb}-projection": set[Role]() for service in SERVICES for verb in ("rebuild", "switch", "drop")},

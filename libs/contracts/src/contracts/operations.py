@@ -174,6 +174,28 @@ class ClockReply(Reply):
     now: str
 
 
+class Timers(Reply):
+    """What the clock of a service apart says, and when something is due there next; `ends` is how far readers of its log can get."""
+
+    kind: Literal["real", "manual"]
+    now: str
+    due: str | None
+    ends: int
+
+
+class MoveTime(Request):
+    """Moves a manual clock of a service apart; `run` handles what is due there first at that time."""
+
+    to: Moment
+    run: bool = False
+
+
+class Settle(Request):
+    """Waits until a service has published its log, read all others up to these positions, and finished what follows from it."""
+
+    heads: dict[str, int]
+
+
 class SetClock(Request):
     to: str = Field(description="RFC 3339, or a date: midnight in Europe/Moscow")
 
@@ -190,7 +212,13 @@ RECOGNIZE: dict[str, Call[Recognize, Recognized]] = {}
 HEALTH: dict[str, Call[Nothing, Health]] = {}
 ROTATE_KEY: dict[str, Call[Nothing, KeyRotated]] = {}
 HELD: dict[str, Call[HeldQuery, Held]] = {}
+TIMERS: dict[str, Call[Nothing, Timers]] = {}
+MOVE_TIME: dict[str, Call[MoveTime, Timers]] = {}
+SETTLE: dict[str, Call[Settle, Timers]] = {}
 for _service in SERVICES:
+    TIMERS[_service] = query(f"{_service}.timers", Nothing, Timers, (), "The service's clock, and when something is due there next")
+    MOVE_TIME[_service] = query(f"{_service}.move-time", MoveTime, Timers, (), "Moves the manual clock of a service apart")
+    SETTLE[_service] = query(f"{_service}.settle", Settle, Timers, (), "Waits until the service has read what is recorded")
     HEAD[_service] = query(f"{_service}.head", Nothing, Head, (Role.SERVICE,), "Where the service's log ends")
     READ_LOG[_service] = query(f"{_service}.read-log", ReadLog, LogRun, (Role.SERVICE,), "A run of the service's log, verbatim")
     RECOGNIZE[_service] = query(

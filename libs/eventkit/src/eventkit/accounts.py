@@ -65,7 +65,12 @@ def configuration(readers: Collection[Reader], public_keys: Mapping[tuple[str, J
 
 def may_call(service: str) -> list[Call[Any, Any]]:
     """What a service may call of others."""
-    return [call for call in CALLS.values() if call.service in SERVICES and call.service != service and Role.SERVICE in call.allowed]
+    return [call for other in SERVICES if other != service for call in _answers_services(other)]
+
+
+def _answers_services(service: str) -> list[Call[Any, Any]]:
+    """What a service is asked by services, by itself too."""
+    return [call for call in CALLS.values() if call.service == service and Role.SERVICE in call.allowed]
 
 
 def _account(service: str, readers: Collection[Reader], public_keys: Mapping[tuple[str, Job], str]) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def _account(service: str, readers: Collection[Reader], public_keys: Mapping[tup
         f"$JS.API.DIRECT.GET.{stream}",
         *(f"$JS.API.{verb}" for verb in own),
         *(f"JS.{other}.API.{verb}" for other, verb in foreign_verbs),
-        *(call.subject for call in may_call(service)),
+        *(call.subject for call in (*may_call(service), *_answers_services(service))),
         seal_subject(service, "told"),
         seal_subject(service, "kept"),
     ]
@@ -149,7 +154,14 @@ def _operations(operator: str) -> dict[str, Any]:
             {
                 "nkey": operator,
                 "permissions": {
-                    "publish": {"allow": [*(call.subject for call in calls), *(f"JS.{stream}.API.{verb}" for stream, verb in verbs)]},
+                    # Of what is asked of an instance in one process, it hears at once that nobody answers.
+                    "publish": {
+                        "allow": [
+                            "call.instance.*",
+                            *(call.subject for call in calls),
+                            *(f"JS.{stream}.API.{verb}" for stream, verb in verbs),
+                        ]
+                    },
                     "subscribe": {"allow": [f"{inbox(OPERATIONS)}.>"]},
                 },
             }

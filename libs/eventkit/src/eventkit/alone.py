@@ -4,6 +4,7 @@
     VEKHA_DATABASE_URL   postgresql+psycopg://user@host/database; the password stands there too, in `database.password`
     VEKHA_SECRETS        the folder of its secrets (`Secrets.make_apart`), by default /run/secrets; it is only read
     VEKHA_STATE          a folder that it may write, where the keys of rotations stand, by default /var/lib/vekha
+    VEKHA_MANUAL_CLOCK   for tests: the time at which a clock stands when the service first starts; production refuses it
     VEKHA_HTTP           host:port of /livez, /readyz and /metrics, by default 127.0.0.1:8080
 
 and those of `environment`.
@@ -18,6 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -27,8 +29,9 @@ from sqlalchemy.exc import ArgumentError
 
 from eventkit import accounts, health, telemetry
 from eventkit.broker import BrokerError, Credential
-from eventkit.clock import RealClock
+from eventkit.clock import Clock, ManualClock, RealClock
 from eventkit.environment import SettingInvalid, chosen, required
+from eventkit.event import rfc3339
 from eventkit.process import leave_nothing_behind
 from eventkit.secrets import SecretMissing, Secrets
 from eventkit.service import Service, Settings
@@ -67,10 +70,30 @@ def settings(name: str, environment: Mapping[str, str]) -> Settings:
         nats_url=required(environment, "VEKHA_NATS_URL"),
         nats_credential=credential,
         secrets=Secrets(folder, of=name, rotated=state),
-        clock=RealClock(),
+        clock=_clock(environment, state),
         smtp_password=SecretStr(smtp.read_text().strip()) if smtp.is_file() else None,
         **chosen(environment),
     )
+
+
+def _clock(environment: Mapping[str, str], state: Path) -> Clock:
+    """The machine's clock; or a manual one, which stands where it stood when the process before this one ended."""
+    if not (given := environment.get("VEKHA_MANUAL_CLOCK")):
+        return RealClock()
+    if environment.get("VEKHA_PRODUCTION") == "1":
+        raise SettingInvalid("clock.manual-in-production", "VEKHA_MANUAL_CLOCK is for tests: a production service runs on the real clock.")
+    kept = state / "clock"
+    try:
+        now = datetime.fromisoformat(kept.read_text().strip() if kept.is_file() else given)
+    except ValueError:
+        raise SettingInvalid("settings.invalid", "VEKHA_MANUAL_CLOCK is RFC 3339: 2015-08-17T09:00:00+03:00.") from None
+
+    def keep(to: datetime) -> None:
+        new = kept.with_suffix(".new")
+        new.write_text(rfc3339(to))
+        new.replace(kept)
+
+    return ManualClock(now, keep)
 
 
 def database_url(given: str, password_file: Path) -> URL:

@@ -27,12 +27,11 @@ from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import rfc3339
 from eventkit.keys import KeyRing
+from eventkit.moving import moved, settled
 from eventkit.provision import provision
 from eventkit.secrets import OPERATOR, Secrets
-from eventkit.service import Service, Settings
+from eventkit.service import Service, ServiceTime, Settings
 from eventkit.tokens import Actor, Tokens
-
-_SETTLE_TIMEOUT_S = 60.0
 
 Build = Callable[[Settings], Service]
 
@@ -143,38 +142,14 @@ class Instance:
         async with self._moving:
             if to < self.clock.now():
                 self.clock.move(to)  # refuses, with the reason
-            while True:
-                # Between any two timers, so that the second always sees what followed from the first.
-                await self.settled()
-                timed = [(due, service) for service in self.services.values() if (due := service.next_due()) is not None and due <= to]
-                if not timed:
-                    break
-                due, service = min(timed, key=lambda pair: pair[0])
-                self.clock.move(max(due, self.clock.now()))
-                await service.run_due_timer()
-            self.clock.move(to)
+            await moved(self._timed(), self.clock.now(), to)
 
     async def settled(self) -> None:
         """Waits until every log is on the bus and every reader and reaction has taken it in."""
-        async with asyncio.timeout(_SETTLE_TIMEOUT_S):
-            while True:
-                heads = await self._heads()
-                for service in self.services.values():
-                    await service.relay.published(heads[service.name])
-                    for runner in service.runners:
-                        await runner.reach(heads, _SETTLE_TIMEOUT_S)
-                    if service.store.quarantine is None:
-                        for worker in service.workers:
-                            await worker.idle.wait()
-                if await self._heads() == heads:
-                    return
+        await settled(self._timed())
 
-    async def _heads(self) -> dict[str, int]:
-        """Where readers can get to: a quarantined service's log goes no further than its stream."""
-        return {
-            name: await service.store.head() if service.store.quarantine is None else service.relay.position
-            for name, service in self.services.items()
-        }
+    def _timed(self) -> list[ServiceTime]:
+        return [ServiceTime(service) for service in self.services.values()]
 
     def _reply(self, message: CallRequest) -> CallReply:
         reply = operations.ClockReply(kind=self.clock.kind, now=rfc3339(self.clock.now()))

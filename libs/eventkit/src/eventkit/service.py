@@ -30,13 +30,14 @@ from eventkit.answering import Answering, Caller, call_reply, kept, secret_field
 from eventkit.broker import Credential
 from eventkit.bus import CallServer
 from eventkit.calls import CallFailed, CallReply, CallRequest, Calls
-from eventkit.clock import DEFAULT_ZONE, Clock, local_day
+from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, local_day
 from eventkit.database import Database
 from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
-from eventkit.event import Origin, decode, rfc3339
+from eventkit.event import Origin, decode, moment, rfc3339
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KEYS, Begin, KeyRing, rotation
+from eventkit.moving import SETTLE_TIMEOUT_S
 from eventkit.parking import Parking, skipped
 from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, Skipped, last_read, parked_counts, sha256
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
@@ -525,6 +526,29 @@ class Service:
                 readers=tuple(reader(runner, parked) for runner in self.runners),
             )
 
+        time = ServiceTime(self)
+
+        async def timers(request: operations.Nothing, caller: Caller) -> operations.Timers:
+            due = self.next_due()
+            return operations.Timers(
+                kind=self.clock.kind, now=rfc3339(self.clock.now()), due=None if due is None else rfc3339(due), ends=await time.end()
+            )
+
+        async def move_time(request: operations.MoveTime, caller: Caller) -> operations.Timers:
+            if not isinstance(self.clock, ManualClock):
+                raise Refused("clock.real", "This service runs on the real clock.")
+            await time.move(moment(request.to))
+            if request.run:
+                await time.run_due_timer()
+            return await timers(operations.Nothing(), caller)
+
+        async def settle(request: operations.Settle, caller: Caller) -> operations.Timers:
+            await time.settle(request.heads)
+            return await timers(operations.Nothing(), caller)
+
+        self.query(operations.TIMERS[self.name])(timers)
+        self.query(operations.MOVE_TIME[self.name])(move_time)
+        self.query(operations.SETTLE[self.name])(settle)
         self.query(operations.HEAD[self.name])(head)
         self.query(operations.READ_LOG[self.name])(read_log)
         self.query(operations.RECOGNIZE[self.name])(recognize)
@@ -730,6 +754,38 @@ def _nothing() -> None:
 
 def _skipped_by(projection: Projection) -> Skipped:
     return lambda connection: skipped(connection, projection.name)
+
+
+class ServiceTime:
+    """A service of this process, seen from its clock (`moving.Timed`)."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.name = service.name
+
+    async def end(self) -> int:
+        service = self._service
+        return await service.store.head() if service.store.quarantine is None else service.relay.position
+
+    async def settle(self, ends: Mapping[str, int]) -> None:
+        service = self._service
+        await service.relay.published(ends[service.name])
+        for runner in service.runners:
+            await runner.reach(ends, SETTLE_TIMEOUT_S)
+        if service.store.quarantine is None:
+            for worker in service.workers:
+                await worker.idle.wait()
+
+    async def next_due(self) -> datetime | None:
+        return self._service.next_due()
+
+    async def move(self, to: datetime) -> None:
+        clock = self._service.clock
+        if isinstance(clock, ManualClock) and to != clock.now():
+            clock.move(to)
+
+    async def run_due_timer(self) -> None:
+        await self._service.run_due_timer()
 
 
 def _within_reach(caller: Caller, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from datetime import datetime, timedelta
 
 import click
 
-from contracts.call import Call, Request
-from contracts.operations import ADVANCE_CLOCK, SET_CLOCK, AdvanceClock, ClockReply, SetClock
+from eventkit.event import rfc3339
 from vekha import output
 from vekha.client import Target, connected
 from vekha.folder import moment_of
 from vekha.loop import run
+from vekha.moving import move_clock, time_of
 from vekha.options import json_option, target_options
-
-MOVE_TIMEOUT_S = 600.0  # a year of timers may lie on the way
-
-Q = TypeVar("Q", bound=Request)
 
 
 @click.group()
@@ -24,21 +20,20 @@ def clock() -> None:
     """Move the manual clock of a demo or test instance."""
 
 
-def _time(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _time(_context: click.Context, _parameter: click.Parameter, value: str) -> datetime:
     try:
-        moment_of(value)
+        return moment_of(value)
     except ValueError:
         raise click.BadParameter("give a date (2015-08-17) or RFC 3339 (2015-08-17T09:00:00+03:00)") from None
-    return value
 
 
 @clock.command("set")
 @click.argument("to", metavar="TIME", callback=_time)
 @target_options
 @json_option
-def set_clock(target: Target, to: str, as_json: bool) -> None:
+def set_clock(target: Target, to: datetime, as_json: bool) -> None:
     """Move the clock to TIME: a date (its beginning in Moscow) or RFC 3339. It never goes back."""
-    run(_move(target, SET_CLOCK, SetClock(to=to), as_json=as_json))
+    run(_set(target, to, as_json=as_json))
 
 
 @clock.command()
@@ -51,13 +46,23 @@ def advance(target: Target, days: int, hours: int, minutes: int, as_json: bool) 
     """Move the clock forward."""
     if not (days or hours or minutes):
         raise click.UsageError("By how much? Give --days, --hours or --minutes.")
-    run(_move(target, ADVANCE_CLOCK, AdvanceClock(days=days, hours=hours, minutes=minutes), as_json=as_json))
+    run(_advance(target, timedelta(days=days, hours=hours, minutes=minutes), as_json=as_json))
 
 
-async def _move(target: Target, call: Call[Q, ClockReply], request: Q, *, as_json: bool) -> None:
+async def _set(target: Target, to: datetime, *, as_json: bool) -> None:
     async with connected(target) as client:
-        found = (await client.ask(call, request, timeout_s=MOVE_TIMEOUT_S)).reply
+        await move_clock(client, to)
+        _tell(await time_of(client), as_json=as_json)
+
+
+async def _advance(target: Target, by: timedelta, *, as_json: bool) -> None:
+    async with connected(target) as client:
+        await move_clock(client, await time_of(client) + by)
+        _tell(await time_of(client), as_json=as_json)
+
+
+def _tell(now: datetime, *, as_json: bool) -> None:
     if as_json:
-        output.print_json(found.model_dump())
+        output.print_json({"kind": "manual", "now": rfc3339(now)})
     else:
-        click.echo(f"The clock stands at {found.now}.")
+        click.echo(f"The clock stands at {rfc3339(now)}.")

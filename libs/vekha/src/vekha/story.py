@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,18 +18,19 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 import roster
-from contracts import consent, identity, operations, plan
+from contracts import consent, identity, plan
 from contracts import roster as school_calls
 from contracts.call import Call, Reply, Request
 from contracts.consent import Decision, SubjectKind
 from contracts.roster import IssueKind, Position, Seat, SeatHolder
+from eventkit.clock import local_day
 from eventkit.event import decode
 from roster.files import ClassLabel, GuardianRow, PupilRow, read_roster
 from vekha import importing
 from vekha.client import Client
-from vekha.clock import MOVE_TIMEOUT_S
 from vekha.events import log_bytes
 from vekha.failures import Failure
+from vekha.moving import move_clock, time_of
 from vekha.simulation import Simulation
 
 SCHOOL = "school-7"
@@ -211,9 +212,9 @@ async def _staff_refuse(school: School) -> None:
 
 async def _collects_decisions(school: School) -> None:
     """What was signed until today is recorded by seat: there is no name in it, since nobody is entered yet."""
-    today = (await school.call(operations.CLOCK, operations.Nothing(), None)).now[:10]
+    today = local_day(await time_of(school.client))
     for day in sorted(school.paper):
-        if day <= date.fromisoformat(today):
+        if day <= today:
             await school.record(school.paper.pop(day))
 
 
@@ -378,7 +379,7 @@ async def _until(client: Client, at: str, others: Simulation | None) -> None:
 
 
 async def _set_clock(client: Client, at: str) -> None:
-    await client.ask(operations.SET_CLOCK, operations.SetClock(to=f"{at}:00+03:00"), timeout_s=MOVE_TIMEOUT_S)
+    await move_clock(client, datetime.fromisoformat(f"{at}:00+03:00"))
 
 
 # ---- what was signed on paper -----------------------------------------------------------------------------------------------

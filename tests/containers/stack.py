@@ -1,0 +1,144 @@
+"""The five services as containers, on a stack of its own beside whatever else runs here.
+
+Where Docker does not answer, the tests skip and say so; VEKHA_CONTAINERS=required makes that a failure instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vekha.deployment import making
+from vekha.deployment.layout import DeploymentSecrets
+from vekha.testing import BINARY, Outcome
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("roster", "consent", "identity", "plan-tracker", "notifier")
+"""As the compose file names them."""
+
+_BUILD_TIMEOUT_S = 1200.0
+_HEALTHY_WITHIN_S = 120.0
+_USER = 10001
+
+
+def require_docker() -> None:
+    """Skips the test where Docker cannot be had, or fails it where it has to be."""
+    reason = ""
+    if shutil.which("docker") is None:
+        reason = "there is no docker command"
+    elif subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        reason = "docker has no compose"
+    elif subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        reason = "no docker daemon answers"
+    if not reason:
+        return
+    if os.environ.get("VEKHA_CONTAINERS") == "required":
+        pytest.fail(f"container tests cannot run: {reason}")
+    pytest.skip(f"CONTAINER TESTS DID NOT RUN: {reason}")
+
+
+@dataclass
+class Stack:
+    """A project of compose with secrets, a port and volumes of its own."""
+
+    name: str
+    folder: Path
+    files: Sequence[str] = ("docker-compose.yml",)
+    settings: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.secrets = DeploymentSecrets(self.folder / "secrets")
+        self.port = _free_port()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def make_secrets(self) -> None:
+        making.make(self.secrets)
+        if os.geteuid() == 0:
+            making.give_to(self.secrets, _USER, _USER)
+
+    def compose(
+        self, *arguments: str, timeout_s: float = 300.0, check: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        user = f"{_USER}:{_USER}" if os.geteuid() == 0 else f"{os.getuid()}:{os.getgid()}"
+        mine = {"VEKHA_PROJECT": self.name, "VEKHA_SECRETS": str(self.secrets.root), "VEKHA_PORT": str(self.port), "VEKHA_USER": user}
+        files = [argument for file in self.files for argument in ("--file", str(ROOT / file))]
+        command = ["docker", "compose", "--project-directory", str(ROOT), *files, *arguments]
+        environment = os.environ | mine | dict(self.settings or {})
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False, input=stdin)
+        if check and done.returncode:
+            pytest.fail(f"docker compose {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def build(self) -> None:
+        self.compose("build", timeout_s=_BUILD_TIMEOUT_S)
+
+    def up(self) -> float:
+        """Starts everything, and answers after how many seconds all were healthy."""
+        began = time.monotonic()
+        self.compose("up", "--wait", "--wait-timeout", str(int(_HEALTHY_WITHIN_S)), "--pull", "never", timeout_s=_HEALTHY_WITHIN_S + 60)
+        return time.monotonic() - began
+
+    def down(self) -> None:
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "20", check=False)
+
+    def container(self, service: str) -> str:
+        return self.compose("ps", "--all", "--quiet", service).stdout.strip()
+
+    def pid(self, service: str) -> int:
+        found = subprocess.run(
+            ["docker", "inspect", "--format", "{{.State.Pid}}", self.container(service)], capture_output=True, text=True, check=True
+        )
+        return int(found.stdout)
+
+    def kill(self, *services: str) -> None:
+        """Ends the containers' processes as the kernel would: `docker kill` would count as somebody's wish that they stay dead."""
+        for pid in [self.pid(service) for service in services]:
+            os.kill(pid, signal.SIGKILL)
+
+    def wait_until_healthy(self, *services: str, within_s: float = _HEALTHY_WITHIN_S) -> None:
+        deadline = time.monotonic() + within_s
+        while True:
+            lines = self.compose("ps", "--format", "json").stdout.splitlines()
+            health = {row["Service"]: row["Health"] for row in map(json.loads, lines)}
+            if all(health.get(service) == "healthy" for service in services):
+                return
+            if time.monotonic() > deadline:
+                pytest.fail(f"not healthy after {within_s:.0f} s: {health}\n{self.compose('logs', '--tail', '20').stdout}")
+            time.sleep(0.5)
+
+    def inside(self, service: str, program: str, *arguments: str) -> str:
+        """Runs a Python program in a service's container, as the service's user and with what it can see; answers what it printed."""
+        return self.compose("exec", "--no-TTY", service, "python", "-", *arguments, stdin=program).stdout
+
+    def vekha(self, *arguments: str | Path, check: bool = True, timeout_s: float = 120.0) -> Outcome:
+        """Runs the command line against the stack, as its operator."""
+        target = ["--data", str(self.secrets.operator.root), "--server", self.url]
+        command = [str(BINARY), *(str(argument) for argument in arguments), *target]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        outcome = Outcome(done.returncode, done.stdout, done.stderr)
+        if check and outcome.code:
+            pytest.fail(f"vekha {' '.join(map(str, arguments))} ended with {outcome.code}:\n{outcome.out}\n{outcome.err}")
+        return outcome
+
+    def call(self, name: str, body: Mapping[str, Any], *more: str) -> dict[str, Any]:
+        return self.vekha("call", name, json.dumps(body), "--json", *more).json
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
