@@ -22,7 +22,7 @@ _LINE_END = b"\r\n"
 
 
 class Connection(Client):
-    """A client whose subscriptions may have a taker. `own_stream` is the bus stream of its account, where each service has one of its own."""
+    """A client whose subscriptions may have a taker. `own_stream` is the bus stream of its account, where each service has one."""
 
     own_stream: str | None = None
 
