@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import ProgrammingError
 
 from contracts import rebuilding
 from contracts.operations import Nothing
@@ -38,6 +39,8 @@ _BATCH = 1000
 _CLOSE = 500  # events behind the live version: for so few its reader may stand still
 _AGAIN_S = 1.0  # after trouble
 _UNDER_WAY = ("building", "switching")
+
+_NOT_PERMITTED = "42501"  # PostgreSQL's insufficient_privilege
 
 T = TypeVar("T")
 
@@ -211,9 +214,7 @@ class Rebuilding:
             runner = self._runner(request.projection)
             projection = runner.projection
             building = [version for version in await self._versions(projection) if version.state == "building"]
-            number = (
-                building[0].number if building else await self._service.write(lambda connection: versions.begin(connection, projection))
-            )
+            number = building[0].number if building else await self._new_version(projection)
             self._begin(runner, number)
             return rebuilding.OfVersion(version=number, state="building")
 
@@ -261,6 +262,15 @@ class Rebuilding:
             job = Job(self._service, runner, self._owner, number)
             self._jobs[key] = job, asyncio.create_task(job.run(), name=f"{self._service.name}-rebuild")
 
+    async def _new_version(self, projection: Projection) -> int:
+        try:
+            return await self._service.write(lambda connection: versions.begin(connection, projection))
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != _NOT_PERMITTED:
+                raise
+            text = f"The role under which {self._service.name} uses its database may not make tables and own them."
+            raise Refused("projection.not-permitted", text, "Have the database's administrator allow it, or rebuild in a copy.") from error
+
     def _rebuildable(self) -> list[ProjectionRunner]:
         return [runner for runner in self._service.runners if not isinstance(runner.projection, Inbox)]
 
@@ -292,11 +302,13 @@ class Rebuilding:
             at = positions(connection, reader) if reader in checkpoints else {}
             job = self._jobs.get((name, version.number))
             is_working = job is not None and not job[1].done()
+            # What is remembered of the rows before is forgotten only when its job has ended.
+            state = "switching" if version.state == "live" and is_working else version.state
             shown.append(
                 rebuilding.VersionShown.model_validate(
                     {
                         "version": version.number,
-                        "state": version.state,
+                        "state": state,
                         "positions": at,
                         "done": sum(at.values()),
                         "total": sum(live.values()),
