@@ -249,3 +249,56 @@ def test_every_row_is_read_again_as_it_was() -> None:
         assert from_json(as_json(one)) == one
     departure = Departure(place, "users", "У-1", None)
     assert from_json(as_json(departure)) == departure
+
+
+# -- what was changed by hand -------------------------------------------------------------------------------------------------------------
+
+
+async def changed_by_hand(school: School, email: str) -> str:
+    (pupil,) = await school.people("pupil")
+    details = {"last_name": "Ёлкин", "first_name": "Пётр", "email": email}
+    enrolment = {"class_id": await school.class_id(), "enrolled_on": "2012-09-01", "external_id": "У-1"}
+    await school.call(roster.ENROL_PUPIL, details=details, legal_basis=LAW, **enrolment)
+    return pupil
+
+
+async def email_of(school: School, person: str) -> str:
+    return (await school.call(roster.PERSON, person=person)).details.email
+
+
+async def test_what_was_changed_by_hand_stays_and_the_file_enters_the_rest(school: School):
+    pupil = await changed_by_hand(school, "hand@example.org")
+    row = {**FIRST, "E-mail": "file@example.org"}
+    status = await school.imported(csv_of([row]))
+    assert (outcome(status), status.conflict) == ((0, 0, 1, 0, 0), 1)
+    assert "row 2, column E-mail: was changed by hand, and stays" in status.warnings[0]
+    assert "file@" not in status.warnings[0]
+    status = await school.imported(csv_of([{**row, "СНИЛС": "112-233-445 95"}]))
+    assert (outcome(status), status.conflict) == ((0, 1, 0, 0, 0), 1)
+    assert await email_of(school, pupil) == "hand@example.org"
+    assert (await school.call(roster.PERSON, person=pupil)).details.snils == "11223344595"
+
+
+async def test_a_file_that_overrules_wins_and_later_files_then_need_not_say_it_again(school: School):
+    pupil = await changed_by_hand(school, "hand@example.org")
+    status = await school.imported(csv_of([{**FIRST, "E-mail": "file@example.org"}]), overrule=True)
+    assert (outcome(status), status.conflict) == ((0, 1, 0, 0, 0), 0)
+    assert await email_of(school, pupil) == "file@example.org"
+    again = await school.imported(csv_of([{**FIRST, "E-mail": "newer@example.org"}]))
+    assert (outcome(again), again.conflict) == ((0, 1, 0, 0, 0), 0)
+
+
+async def test_a_file_that_says_what_was_said_by_hand_or_nothing_is_no_conflict(school: School):
+    await changed_by_hand(school, "hand@example.org")
+    status = await school.imported(csv_of([{**FIRST, "E-mail": "hand@example.org"}]))
+    assert (outcome(status), status.conflict) == ((0, 0, 1, 0, 0), 0)
+    status = await school.imported(csv_of([FIRST]))
+    assert (outcome(status), status.conflict) == ((0, 0, 1, 0, 0), 0)
+
+
+async def test_who_was_changed_by_hand_may_be_overruled_after_a_roll_back_of_the_overruling_only_again(school: School):
+    pupil = await changed_by_hand(school, "hand@example.org")
+    job = (await school.imported(csv_of([{**FIRST, "E-mail": "file@example.org"}]), overrule=True)).job
+    await school.rolled_back(job)
+    assert await email_of(school, pupil) == "hand@example.org"
+    assert (await school.imported(csv_of([{**FIRST, "E-mail": "file@example.org"}]))).conflict == 1

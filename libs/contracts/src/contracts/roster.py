@@ -673,6 +673,7 @@ class ImportRoster(Act):
     org: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         default=None, description="Confirms that the org with this sourcedId in a OneRoster export is this school"
     )
+    overrule: bool = Field(default=False, description="Enters what the file says where somebody has changed it by hand, too")
 
 
 class ImportJob(SchoolRequest):
@@ -714,6 +715,7 @@ class ImportStatus(Reply):
     unchanged: int
     review: int
     rejected: tuple[RejectedCell, ...]
+    conflict: int = Field(default=0, description="Of how many rows, counted as updated or unchanged, a change made by hand was kept")
     rejected_rows: int = Field(default=0, description="How many rows were rejected; `rejected` lists cells and is cut at 200")
     rejected_file: str | None = Field(default=None, description="The rejected rows as CSV, base64; it holds personal data")
     warnings: tuple[str, ...] = ()

@@ -83,6 +83,7 @@ import_roster.add_command(settle)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @click.option("--legal-basis", metavar="CODE:REF", callback=_legal_basis, help="Another ground than consent, for rows without one.")
 @click.option("--org", metavar="SOURCED_ID", help="This org of a OneRoster export is the school, though its name is another.")
+@click.option("--overrule", is_flag=True, help="Let the file win where somebody has changed a person's details by hand.")
 @as_option
 @target_options
 @json_option
@@ -93,6 +94,7 @@ def import_file(
     dry_run: bool,
     legal_basis: LegalBasis | None,
     org: str | None,
+    overrule: bool,
     acting_as: str | None,
     as_json: bool,
 ) -> int:
@@ -102,7 +104,9 @@ def import_file(
     this ends with 3.
     """
     name, content = read(path)
-    return run(_import(target, path, name, content, school, legal_basis, org, acting_as, dry_run=dry_run, as_json=as_json))
+    return run(
+        _import(target, path, name, content, school, legal_basis, org, acting_as, dry_run=dry_run, overrule=overrule, as_json=as_json)
+    )
 
 
 async def _import(
@@ -116,6 +120,7 @@ async def _import(
     acting_as: str | None,
     *,
     dry_run: bool,
+    overrule: bool,
     as_json: bool,
 ) -> int:
     async with connected(target) as client:
@@ -130,6 +135,7 @@ async def _import(
                 dry_run=dry_run,
                 legal_basis=legal_basis,
                 org=org,
+                overrule=overrule,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
             )
     return _tell_ended(status, school, path, dry_run=dry_run, as_json=as_json)
@@ -153,6 +159,7 @@ def _tell_ended(status: ImportStatus, school: str, path: Path, *, dry_run: bool,
                 "updated": status.updated,
                 "unchanged": status.unchanged,
                 "review": status.review,
+                "conflict": status.conflict,
                 "rejected": [cell.model_dump() for cell in status.rejected],
                 "rejected_file": None if rejected_file is None else str(rejected_file),
                 "warnings": status.warnings,
@@ -299,6 +306,7 @@ async def hand_in(
     dry_run: bool = False,
     legal_basis: LegalBasis | None = None,
     org: str | None = None,
+    overrule: bool = False,
     on_progress: output.OnProgress,
 ) -> ImportStatus:
     """Uploads a file in parts, starts its import and follows it to its end. Raises Failure where nothing of it was entered."""
@@ -313,7 +321,7 @@ async def hand_in(
                 as_=as_,
                 timeout_s=30.0,
             )
-        request = ImportRoster(school=school, upload=upload, dry_run=dry_run, legal_basis=legal_basis, org=org)
+        request = ImportRoster(school=school, upload=upload, dry_run=dry_run, legal_basis=legal_basis, org=org, overrule=overrule)
         status = (await client.ask(IMPORT, request, as_=as_, timeout_s=60.0)).reply
     except Failure as failure:
         if failure.code.startswith("file."):

@@ -19,11 +19,12 @@ from sqlalchemy import delete, func, insert, select
 from contracts.call import AnnulEntry
 from contracts.consent import SubjectKind
 from contracts.event import AnnulmentReason, Event
-from contracts.roster import EntryAnnulled, Seat, SeatHolder
+from contracts.roster import EntryAnnulled, PersonDetailsChanged, Seat, SeatHolder
 from eventkit.annulment import Annulling
 from eventkit.decider import Decider, Refused
 from eventkit.erasure import forgotten
-from eventkit.event import Recorded
+from eventkit.event import Recorded, decode, standing
+from eventkit.log import log_table
 from eventkit.secrets import Secrets
 from eventkit.service import happened_on
 from eventkit.store import Transaction
@@ -64,6 +65,7 @@ EXTERNAL_ID = "external_id"
 """The field of the vault that says under which id imports find the person: an export has to tell it, and digests do not."""
 
 _OWN_ID = re.compile("p-[0-9a-f]{20}")
+_OF_IMPORT = re.compile(r"i-[0-9a-f]{20}\.")  # what the names of an import's commands begin with
 
 
 def new_id(letter: str) -> str:
@@ -193,6 +195,18 @@ class Pages:
         """What the vault holds of a person. Raises vault.Damaged."""
         found = self._found(person)
         return None if found is None else self._vault.open(person, found)
+
+    def by_hand(self, person: str) -> set[str]:
+        """The fields of a person's details that somebody has changed since an import said anything of them."""
+        of_person = log_table.c.stream == DETAILS.stream(f"{self.school}.{person}")
+        told = self._rows(select(log_table.c.bytes).where(of_person).order_by(log_table.c.version))
+        by_hand: set[str] = set()
+        for recorded in standing(decode(row.bytes) for row in told):
+            event = recorded.event()
+            if isinstance(event, PersonDetailsChanged):
+                by_import = _OF_IMPORT.match(recorded.commandid) is not None
+                by_hand = by_hand.difference(event.fields) if by_import else by_hand.union(event.fields)
+        return by_hand
 
     def is_erased(self, person: str) -> bool:
         """Whether a person's data were destroyed."""

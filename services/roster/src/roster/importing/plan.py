@@ -123,6 +123,7 @@ class Plan(Value):
     export_ids: tuple[PlannedExportId, ...] = ()
     file_name: str | None = None
     put_aside: tuple[PutAside, ...] = ()
+    conflict: int = 0
 
     @property
     def rows(self) -> tuple[PlannedRow, ...]:

@@ -62,21 +62,27 @@ _DETAILS = (
 _NO_BASIS = ("consent.missing", "the number of a consent, or import with a legal basis for rows without one (gate 13→14)")
 
 
-def plan_import(file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date, *, compared: bool = False) -> Plan:
+def plan_import(
+    file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date, *, compared: bool = False, overrule: bool = False
+) -> Plan:
     """Plans a file against what is known of the school on a day there. Changes nothing.
 
-    `compared`: somebody has said whose the rows are, so none is put aside.
+    `compared`: somebody has said whose the rows are, so none is put aside. `overrule`: what was changed by hand gives way.
     """
-    return _Planning(file, pages, legal_basis, today, compared=compared).plan()
+    return _Planning(file, pages, legal_basis, today, compared=compared, overrule=overrule).plan()
 
 
 class _Planning:
-    def __init__(self, file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date, *, compared: bool) -> None:
+    def __init__(
+        self, file: RosterFile, pages: Pages, legal_basis: LegalBasis | None, today: date, *, compared: bool, overrule: bool
+    ) -> None:
         self._file = file
         self._pages = pages
         self._legal_basis = legal_basis
         self._today = today
         self._compared = compared
+        self._overrule = overrule
+        self._conflicts: set[Place] = set()
         self._rejected = list(file.errors)
         self._warnings = [f"{_where(warning)}{_column(warning)}: {warning.hint} ({warning.code})" for warning in file.warnings]
         self._unchanged: list[Place] = []
@@ -144,6 +150,7 @@ class _Planning:
                 PlannedExportId(kind=one.kind, external_id=one.external_id, stands_for=one.stands_for) for one in self._file.export_ids
             ),
             put_aside=tuple(self._aside),
+            conflict=sum(row_of(place) not in rejected for place in self._conflicts),
         )
 
     def _read_ahead(self) -> None:
@@ -212,6 +219,8 @@ class _Planning:
             return self._put_aside(row, ReviewReason.DISMISSED, f"this member of staff, {person}, was dismissed: is the person back?")
         if person is not None and (self._file.format == "oneroster" or self._only_names_the_role(person, details)):
             details.pop("position", None)  # what a role is called says less than a position that somebody entered
+        if person is not None:
+            details = self._without_conflicts(person, details, row.place, "staff")
         if self._is_signed_later(row, row.place, "staff"):
             return None
         homeroom = self._homeroom(row, person)
@@ -268,6 +277,8 @@ class _Planning:
         if name not in self._new_classes and known is not None and known["shift"] is None:
             hint = "a class that is created (step 12): pupils are assigned to no other"
             return self._reject(row.place, "pupils", "class_label", "class.not-created", hint)
+        if person is not None:
+            details = self._without_conflicts(person, details, row.place, "pupils")
         if self._is_signed_later(row, row.place, "pupils"):
             return None
         consent = self._consent(row, person)
@@ -317,6 +328,8 @@ class _Planning:
             return self._warn(
                 row.place, f"guardian {guardian.number} was unlinked: to link again, use roster.link-guardian (guardian.unlinked)"
             )
+        if person is not None:
+            details = self._without_conflicts(person, details, row.place, "pupils", guardian.number)
         linked = link is not None and (link["relation"], link["legal_representative"]) == (relation, legal)
         if not linked and not self._has_a_basis(guardian, person):
             code, hint = _NO_BASIS
@@ -381,6 +394,23 @@ class _Planning:
     def _differs(self, person: str, details: Mapping[str, str]) -> bool:
         old = self._pages.details(person) or {}
         return any(not is_written_alike(field, old.get(field, ""), details[field]) for field in changed_fields(old, details))
+
+    def _without_conflicts(
+        self, person: str, details: dict[str, str], place: Place, kind: Kind, guardian: int | None = None
+    ) -> dict[str, str]:
+        """The details without those that somebody has changed by hand to something else: these stay, unless they are overruled."""
+        old = self._pages.details(person) or {}
+        differing = [field for field in changed_fields(old, details) if not is_written_alike(field, old.get(field, ""), details[field])]
+        if not differing or self._overrule:
+            return details
+        kept = self._pages.by_hand(person).intersection(differing)
+        for field in sorted(kept):
+            hint = "was changed by hand, and stays: to have the file's, import it with --overrule"
+            read_from = "born_on" if field == "birth_date" else field
+            found = finding(place, kind, read_from, "row.conflict", hint, guardian, file_format=self._file.format)
+            self._conflicts.add(place)
+            self._warnings.append(f"{_where(place)}{_column(found)}: {found.hint} ({found.code})")
+        return {field: value for field, value in details.items() if field not in kept}
 
     def _leave(self, place: Place) -> None:
         self._unchanged.append(place)

@@ -77,7 +77,8 @@ class Run:
         if self._job.request.org is not None and file.format != "oneroster":
             text, hint = "It is no OneRoster export: it names no org that could be confirmed.", "Leave out --org."
             raise FileRefused("file.org-unnamed", text, hint, file=name)
-        plan = await self._look(lambda pages: plan_import(file, pages, self._job.request.legal_basis, self._job.day))
+        request = self._job.request
+        plan = await self._look(lambda pages: plan_import(file, pages, request.legal_basis, self._job.day, overrule=request.overrule))
         plan = plan.model_copy(update={"file_name": name})
         sealed = self._box.seal(plan.model_dump_json().encode(), self._job.context)
         values = {"plan": sealed, "total_rows": plan.total_rows, "done_rows": plan.total_rows - len(plan.rows)}
@@ -216,6 +217,7 @@ class Run:
             updated=counts["updated"],
             unchanged=plan.unchanged,
             review=plan.review,
+            conflict=plan.conflict,
             rejected=tuple(
                 RejectedCell(file=one.file, sheet=one.sheet, row=one.row, column=one.column, code=one.code, hint=one.hint)
                 for one in sorted(found, key=lambda one: (one.file, one.sheet or "", one.row or 0))[:_TOLD_CELLS]

@@ -262,7 +262,8 @@ class _Settling:
         file = RosterFile(pupils, staff, classes=(), errors=(), warnings=(), detected=(), format=self._format)
 
         def plan(connection: Connection) -> Plan:
-            return plan_import(file, _pages(self._books, connection, self._job.school), request.legal_basis, self._job.day, compared=True)
+            pages = _pages(self._books, connection, self._job.school)
+            return plan_import(file, pages, request.legal_basis, self._job.day, compared=True, overrule=request.overrule)
 
         request = self._job.request
 
