@@ -674,6 +674,18 @@ class ImportRoster(Act):
         default=None, description="Confirms that the org with this sourcedId in a OneRoster export is this school"
     )
     overrule: bool = Field(default=False, description="Enters what the file says where somebody has changed it by hand, too")
+    full_list: bool = Field(
+        default=False, description="Says that the file lists all pupils, all staff, or both: who is here and missing from it leaves"
+    )
+    missing: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Confirms how many are missing from a full list: needed where these are more than 5 %"
+    )
+
+    @model_validator(mode="after")
+    def _a_full_list_misses_somebody(self) -> Self:
+        if self.missing is not None and not self.full_list:
+            raise ValueError("somebody is missing from a full list alone")
+        return self
 
 
 class ImportJob(SchoolRequest):
@@ -715,6 +727,7 @@ class ImportStatus(Reply):
     unchanged: int
     review: int
     rejected: tuple[RejectedCell, ...]
+    leaving: int = Field(default=0, description="How many pupils and staff are missing from a full list, and leave")
     conflict: int = Field(default=0, description="Of how many rows, counted as updated or unchanged, a change made by hand was kept")
     rejected_rows: int = Field(default=0, description="How many rows were rejected; `rejected` lists cells and is cut at 200")
     rejected_file: str | None = Field(default=None, description="The rejected rows as CSV, base64; it holds personal data")

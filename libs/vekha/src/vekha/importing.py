@@ -84,6 +84,8 @@ import_roster.add_command(settle)
 @click.option("--legal-basis", metavar="CODE:REF", callback=_legal_basis, help="Another ground than consent, for rows without one.")
 @click.option("--org", metavar="SOURCED_ID", help="This org of a OneRoster export is the school, though its name is another.")
 @click.option("--overrule", is_flag=True, help="Let the file win where somebody has changed a person's details by hand.")
+@click.option("--full-list", is_flag=True, help="The file lists all pupils, all staff, or both: who is missing from it leaves.")
+@click.option("--missing", type=click.IntRange(min=0), metavar="N", help="Confirms that N are missing from a full list: more than 5 %.")
 @as_option
 @target_options
 @json_option
@@ -95,6 +97,8 @@ def import_file(
     legal_basis: LegalBasis | None,
     org: str | None,
     overrule: bool,
+    full_list: bool,
+    missing: int | None,
     acting_as: str | None,
     as_json: bool,
 ) -> int:
@@ -103,9 +107,25 @@ def import_file(
     Good rows are entered. Rejected ones are listed, and written to a file beside PATH that can be corrected and imported again; then
     this ends with 3.
     """
+    if missing is not None and not full_list:
+        raise click.UsageError("--missing confirms a full list: say --full-list too.")
     name, content = read(path)
     return run(
-        _import(target, path, name, content, school, legal_basis, org, acting_as, dry_run=dry_run, overrule=overrule, as_json=as_json)
+        _import(
+            target,
+            path,
+            name,
+            content,
+            school,
+            legal_basis,
+            org,
+            acting_as,
+            dry_run=dry_run,
+            overrule=overrule,
+            full_list=full_list,
+            missing=missing,
+            as_json=as_json,
+        )
     )
 
 
@@ -121,6 +141,8 @@ async def _import(
     *,
     dry_run: bool,
     overrule: bool,
+    full_list: bool,
+    missing: int | None,
     as_json: bool,
 ) -> int:
     async with connected(target) as client:
@@ -136,6 +158,8 @@ async def _import(
                 legal_basis=legal_basis,
                 org=org,
                 overrule=overrule,
+                full_list=full_list,
+                missing=missing,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total or None),
             )
     return _tell_ended(status, school, path, dry_run=dry_run, as_json=as_json)
@@ -160,6 +184,7 @@ def _tell_ended(status: ImportStatus, school: str, path: Path, *, dry_run: bool,
                 "unchanged": status.unchanged,
                 "review": status.review,
                 "conflict": status.conflict,
+                "leaving": status.leaving,
                 "rejected": [cell.model_dump() for cell in status.rejected],
                 "rejected_file": None if rejected_file is None else str(rejected_file),
                 "warnings": status.warnings,
@@ -307,6 +332,8 @@ async def hand_in(
     legal_basis: LegalBasis | None = None,
     org: str | None = None,
     overrule: bool = False,
+    full_list: bool = False,
+    missing: int | None = None,
     on_progress: output.OnProgress,
 ) -> ImportStatus:
     """Uploads a file in parts, starts its import and follows it to its end. Raises Failure where nothing of it was entered."""
@@ -321,7 +348,16 @@ async def hand_in(
                 as_=as_,
                 timeout_s=30.0,
             )
-        request = ImportRoster(school=school, upload=upload, dry_run=dry_run, legal_basis=legal_basis, org=org, overrule=overrule)
+        request = ImportRoster(
+            school=school,
+            upload=upload,
+            dry_run=dry_run,
+            legal_basis=legal_basis,
+            org=org,
+            overrule=overrule,
+            full_list=full_list,
+            missing=missing,
+        )
         status = (await client.ask(IMPORT, request, as_=as_, timeout_s=60.0)).reply
     except Failure as failure:
         if failure.code.startswith("file."):

@@ -306,6 +306,12 @@ class Pages:
         self.people.expect(people)
         return people
 
+    def active(self, kind: SubjectKind) -> list[str]:
+        """The people of a kind who are here."""
+        one = person_table.c
+        wanted = select(one.person).where(one.school == self.school, one.kind == kind, one.active)
+        return [row.person for row in self._rows(wanted.order_by(one.person))]
+
     def open_classes(self, academic_year: str) -> int:
         return sum(year == academic_year for year, _, _ in self.class_ids())
 

@@ -21,7 +21,7 @@ from roster.book import Book, Books, ClassName
 from roster.files import ExportId, Finding, Format, Place
 from roster.files.rows import Kind
 from roster.importing.decisions import Outcomes
-from roster.importing.plan import PlannedClass, PlannedExportId, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
+from roster.importing.plan import Leaving, PlannedClass, PlannedExportId, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
 
 ROWS_PER_COMMAND = 50
 
@@ -193,6 +193,23 @@ class Entering:
                 acts.assign_pupil(book, person, class_id)
 
         return self._work(rows, enter, expect=expect)
+
+    def leaving(self, leaving: Sequence[Leaving]) -> Work:
+        """Sends away whom a whole list does not name any more."""
+
+        def work(tx: Transaction) -> list[Trouble]:
+            book = self.books.open(tx, self.school, self.day)
+            book.expect_people(one.person for one in leaving)
+            for one in leaving:
+                if one.kind is SubjectKind.PUPIL:
+                    acts.leave(book, one.person)
+                else:
+                    acts.dismiss(book, one.person)
+            book.write()
+            self.keep(tx, book)
+            return []
+
+        return work
 
     def _enrol(self, book: Book, row: PlannedPupil, class_id: str, outcome: DecisionOutcome | None, seat: Seat | None) -> str:
         # Whoever comes back without a new consent does so on the one that was given, if it holds.

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Literal
 
+from contracts.consent import SubjectKind
 from contracts.event import Value
 from contracts.roster import ImportedTable, LegalBasis, Position, Relation, ReviewReason
 from roster.book import ClassName
@@ -106,6 +107,13 @@ class PutAside(Value):
     row: str
 
 
+class Leaving(Value):
+    """Somebody who is here, and missing from a list that is declared to be whole."""
+
+    person: str
+    kind: SubjectKind
+
+
 class Plan(Value):
     """Only rows that ask for something stand in the lists; the others are counted."""
 
@@ -124,6 +132,7 @@ class Plan(Value):
     file_name: str | None = None
     put_aside: tuple[PutAside, ...] = ()
     conflict: int = 0
+    leaving: tuple[Leaving, ...] = ()
 
     @property
     def rows(self) -> tuple[PlannedRow, ...]:

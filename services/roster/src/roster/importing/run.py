@@ -16,6 +16,7 @@ from sqlalchemy import delete, select, update
 from contracts.consent import RECORD_DECISIONS, Decision, DecisionOutcome, RecordDecisions, SubjectKind
 from contracts.operations import HEAD, Nothing
 from contracts.roster import ImportStatus, RejectedCell, RosterImportCompleted, Seat
+from eventkit.decider import Refused
 from eventkit.service import Service
 from eventkit.store import Transaction
 from roster.book import Book, Books, Pages
@@ -27,6 +28,7 @@ from roster.importing.entering import ROWS_PER_COMMAND, Entering, Work, findings
 from roster.importing.insisting import insist
 from roster.importing.job import Job, job_table
 from roster.importing.known import known_of
+from roster.importing.missing import with_leaving
 from roster.importing.plan import Plan, PlannedRow, PlannedStaff
 from roster.importing.planning import plan_import
 from roster.vault import Box
@@ -72,7 +74,8 @@ class Run:
     async def _make_plan(self) -> Plan:
         """Reads the file and plans it, once: a job that is taken up again does what this plan says."""
         name, content = await self._upload()
-        known = await self._known(with_roster=await asyncio.to_thread(holds_changes_only, content, name))
+        only_changes = await asyncio.to_thread(holds_changes_only, content, name)
+        known = await self._known(with_roster=only_changes)
         file = await asyncio.to_thread(read_roster, content, name, school=self._job.school, today=self._job.day, known=known)
         if self._job.request.org is not None and file.format != "oneroster":
             text, hint = "It is no OneRoster export: it names no org that could be confirmed.", "Leave out --org."
@@ -80,6 +83,11 @@ class Run:
         request = self._job.request
         plan = await self._look(lambda pages: plan_import(file, pages, request.legal_basis, self._job.day, overrule=request.overrule))
         plan = plan.model_copy(update={"file_name": name})
+        if request.full_list:
+            if only_changes:
+                raise Refused("list.not-whole", "An export of changes is no whole list. Import it without --full-list.")
+            unlisted = plan
+            plan = await self._look(lambda pages: with_leaving(unlisted, file, pages, request))
         sealed = self._box.seal(plan.model_dump_json().encode(), self._job.context)
         values = {"plan": sealed, "total_rows": plan.total_rows, "done_rows": plan.total_rows - len(plan.rows)}
         await self._service.write(
@@ -114,7 +122,13 @@ class Run:
         outcomes = await decide_staff(entered, self._record)
         found += await self._in_parts(plan, "staff-decisions", staff, lambda rows: entering.staff_decisions(rows, outcomes))
         seats, outcomes = await self._decide_families(plan)
-        return found + await self._in_parts(plan, "pupils", plan.pupils, lambda rows: entering.pupils(rows, outcomes, seats))
+        found += await self._in_parts(plan, "pupils", plan.pupils, lambda rows: entering.pupils(rows, outcomes, seats))
+        for first in range(0, len(plan.leaving), ROWS_PER_COMMAND):
+            work = entering.leaving(plan.leaving[first : first + ROWS_PER_COMMAND])
+            await self._insist(
+                lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{self._part}leaving-{first}")
+            )
+        return found
 
     async def _decide_families(self, plan: Plan) -> tuple[Mapping[Place, Seat], Mapping[Mention, DecisionOutcome]]:
         """Records the decisions of pupils, then of their guardians, whose seats are beside the pupils'."""
@@ -218,6 +232,7 @@ class Run:
             unchanged=plan.unchanged,
             review=plan.review,
             conflict=plan.conflict,
+            leaving=len(plan.leaving),
             rejected=tuple(
                 RejectedCell(file=one.file, sheet=one.sheet, row=one.row, column=one.column, code=one.code, hint=one.hint)
                 for one in sorted(found, key=lambda one: (one.file, one.sheet or "", one.row or 0))[:_TOLD_CELLS]
