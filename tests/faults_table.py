@@ -1,4 +1,4 @@
-"""Writes docs/faults.md from the results of a run of the suite of faults: `python -m tests.faults_table RESULTS.xml`.
+"""Writes docs/faults.md from the results of a run of the suite of faults: `python -m tests.faults_table RESULTS.xml …`.
 
 The results are pytest's JUnit file; each test has said there for which row it counts, and what it has counted.
 """
@@ -62,7 +62,8 @@ def rows(cases: Iterable[ElementTree.Element]) -> Iterator[Row]:
 
 
 def main() -> int:
-    found = list(rows(ElementTree.parse(sys.argv[1]).iter("testcase")))  # noqa: S314 -- our own suite has written it
+    cases = (case for path in sys.argv[1:] for case in ElementTree.parse(path).iter("testcase"))  # noqa: S314 -- our own suite has written it
+    found = list(rows(cases))
     sys.stdout.write(_HEAD + "".join(f"{row}\n" for row in found))
     return 0 if found else 1
 

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from contracts import consent, identity, operations, plan, roster
+from contracts import SERVICES, consent, identity, operations, plan, roster
 from contracts.call import Call, Request
 from contracts.consent import ConsentGranted, Decision, SubjectKind
 from contracts.identity import AccountProvisioned, CredentialsIssued
@@ -211,8 +211,27 @@ def _granted(seat: Seat) -> Decision:
 
 async def settle(client: Client) -> None:
     """Returns when everything recorded is on the bus, and was taken in by every reader and every reaction (manual clock)."""
-    now = (await client.ask(operations.CLOCK, operations.Nothing())).reply.now
+    clock = (await client.ask(operations.CLOCK, operations.Nothing())).reply
+    if clock.kind == "real":
+        await _read(client)
+        return
+    now = clock.now
     await client.ask(operations.SET_CLOCK, operations.SetClock(to=now), timeout_s=60.0)
+
+
+async def _read(client: Client) -> None:
+    """Returns when every reader of every service stands at the heads; on a real clock, nobody stops for it."""
+    deadline = asyncio.get_running_loop().time() + _REFILL_S
+    while True:
+        healths = [(await client.ask(operations.HEALTH[service], operations.Nothing())).reply for service in SERVICES]
+        heads = {health.service: health.position for health in healths}
+        reached = [health.published for health in healths] == [health.position for health in healths]
+        if reached and all(
+            reader.positions[source] == heads[source] for one in healths for reader in one.readers for source in reader.positions
+        ):
+            return
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.1)
 
 
 async def check_running(client: Client, data: Path) -> None:

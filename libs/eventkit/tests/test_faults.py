@@ -31,3 +31,12 @@ def test_the_process_dies_on_the_wanted_arrival(fault: str, survived: list[str])
 @pytest.mark.parametrize("fault", [None, "", "log.before-commit", "relay.before-publish:4"])
 def test_otherwise_nothing_happens(fault: str | None) -> None:
     assert arrivals(fault) == (0, ["1", "2", "3"])
+
+
+def test_the_process_freezes_where_it_was_asked_to_and_goes_on_when_it_is_told() -> None:
+    environment = {**os.environ, "VEKHA_FAULT": "relay.before-publish:2:STOP"}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.communicate()[0].split() == ["1", "2", "3"]

@@ -61,7 +61,9 @@ def test_the_body_may_come_through_a_pipe_and_the_program_prints_for_people_too(
         (["plan", "status", "--as-of", "2015-02-30"], 2, "usage.invalid"),
         (["plan", "explain", "--school", "nowhere", "--step", "4"], 1, "school.unknown"),
         (["plan", "adopt", "--school", "nowhere", "--start", "2015-08-17"], 1, "school.unknown"),
-        (["doctor", "--repair"], 1, "repair.not-available"),
+        (["doctor", "--repair"], 1, "repair.running"),
+        (["doctor", "--rebuild-stream", "plan"], 1, "repair.running"),
+        (["doctor", "--accept", "1"], 2, "usage.invalid"),
     ],
 )
 def test_what_cannot_be_done_ends_with_its_exit_code_and_says_why(ask: Vekha, arguments: list[str], exit_code: int, code: str) -> None:

@@ -23,13 +23,14 @@ class Channel(StrEnum):
 
 
 class RevocationReason(StrEnum):
-    """Why what was issued is taken back: the slip or mail was lost, somebody else has seen it, it was issued by mistake, or the mail came
-    back."""
+    """Why what was issued is taken back: the slip or mail was lost, somebody else has seen it, it was issued by mistake, the mail came
+    back, or its digest was lost with the end of the database."""
 
     LOST = "lost"
     EXPOSED = "exposed"
     MISTAKE = "mistake"
     RETURNED = "returned"
+    DIGEST_LOST = "digest-lost"
 
 
 Signer = Annotated[str, Field(pattern=r"^[a-z_]+(:[A-Za-z0-9_-]{1,64})?$")]

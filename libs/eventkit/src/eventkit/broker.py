@@ -33,6 +33,9 @@ from eventkit.child import tied_to_us
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 USER = "vekha"
+PING_EVERY_S = 5
+PINGS_UNANSWERED = 2
+"""Both ends give a connection up whose other end has vanished without a word: else calls would be sent to who has long been elsewhere."""
 
 _READY_TIMEOUT_S = 120.0  # a large store whose index was lost is read through once before the server listens
 _STOP_TIMEOUT_S = 15.0
@@ -213,6 +216,8 @@ listen: "127.0.0.1:{-1 if self.port is None else self.port}"
 server_name: "embedded"
 max_payload: {MAX_PAYLOAD_BYTES}
 authorization {{ user: {_quoted(self.credential.user)}, password: {_quoted(self.credential.password.get_secret_value())} }}
+ping_interval: "{PING_EVERY_S}s"
+ping_max: {PINGS_UNANSWERED}
 jetstream {{ store_dir: {_quoted(self.store_dir)} }}
 pid_file: {_quoted(self.run_dir / "nats-server.pid")}
 ports_file_dir: {_quoted(self.run_dir)}

@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from eventkit.broker import Credential
+from eventkit.broker import PING_EVERY_S, PINGS_UNANSWERED, Credential
 from eventkit.jetstream import disconnect, told
 from eventkit.tasks import ended
 
@@ -57,6 +57,8 @@ class CallServer:
             name=f"{service}-calls",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
+            ping_interval=PING_EVERY_S,
+            max_outstanding_pings=PINGS_UNANSWERED,
             graceful_timeout=_GRACEFUL_TIMEOUT_S,
             error_cb=self._troubled,
             logger=None,

@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
-from eventkit.broker import Credential
+from eventkit.broker import PING_EVERY_S, PINGS_UNANSWERED, Credential
 from eventkit.connection import Connection, Taker
 
 BusMessage = tuple[int, str, bytes]
@@ -85,7 +85,8 @@ async def connect(url: str, credential: Credential, *, name: str, closed: Callab
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=cast("int", 0.25),  # seconds; the annotation says int, the client only ever sleeps for it
-        ping_interval=20,
+        ping_interval=PING_EVERY_S,
+        max_outstanding_pings=PINGS_UNANSWERED,
         error_cb=troubled,
         closed_cb=closed,
     )

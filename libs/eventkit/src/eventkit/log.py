@@ -80,6 +80,9 @@ command_table = Table(
     sqlite_with_rowid=False,
 )
 
+ANSWER_LOST = ""
+"""The digest of a command whose events were taken back from the bus: it was carried out, and neither body nor answer are known."""
+
 _NAMES_A_QUERY = 500
 _EPOCH = "1970-01-01T00:00:00.000000Z"
 

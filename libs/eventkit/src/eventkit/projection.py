@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 import structlog
@@ -117,6 +117,13 @@ class Transactions(Protocol):
     def writing(self) -> AbstractContextManager[Connection]: ...
 
     def deriving(self) -> AbstractContextManager[Connection]: ...
+
+
+@runtime_checkable
+class ActedUpon(Protocol):
+    """A projection whose rows somebody has acted upon, so that they are never derived anew."""
+
+    def forget_after(self, connection: Connection, source: str, last: int) -> None: ...
 
 
 class Delivered(NamedTuple):
@@ -228,6 +235,33 @@ def last_read(connection: Connection) -> list[LastRead]:
     return reads
 
 
+def unread(connection: Connection, projection: Projection, source: str, last: int, data: bytes) -> None:
+    """Has a reader that has read beyond a log's last event, these bytes, forget what it has read there.
+
+    What is derived is derived anew, from the beginning of every log. A reaction has acted on what it has read, and does not begin anew: it
+    goes on behind the last event, without what waited in its inbox behind that.
+    """
+    found = positions(connection, projection.name)
+    if found.get(source, 0) <= last:
+        return
+    parked = (parked_table.c.reader == projection.name) & (parked_table.c.source == source) & (parked_table.c.position > last)
+    if not isinstance(projection, ActedUpon):
+        connection.execute(delete(parked_table).where(parked_table.c.reader == projection.name))
+        connection.execute(delete(checkpoint_table).where(checkpoint_table.c.name == projection.name))
+        for table in reversed(projection.tables.sorted_tables):
+            connection.execute(delete(table))
+        return
+    connection.execute(delete(parked_table).where(parked))
+    projection.forget_after(connection, source, last)
+    row = connection.execute(select(checkpoint_table).where(checkpoint_table.c.name == projection.name)).one()
+    digests: dict[str, str] = json.loads(row.digests) | {source: sha256(data)}
+    if not last:
+        del digests[source]
+    unrecognized = sorted(_unrecognized(connection, projection.name) - {source})
+    values = {"positions": _text(found | {source: last}), "digests": _text(digests), "unrecognized": json.dumps(unrecognized)}
+    connection.execute(update(checkpoint_table).where(checkpoint_table.c.name == projection.name).values(values))
+
+
 def parked_schools(connection: Connection, name: str) -> dict[str, dict[str, list[int]]]:
     """The parked positions by school and source; the school `_` stands for all of them.
 
@@ -307,6 +341,7 @@ class Checkpointed:
             fresh.append(one)
         if not fresh:
             return
+        reach("projection.before-apply")
         with self._database.deriving() as connection:
             # First, so that whoever else is at work on this checkpoint waits here, and does not fail on our rows.
             read = self._read_with(last)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select, update
 
 from eventkit.database import Database
 from eventkit.event import Recorded, decode, encode
@@ -84,6 +84,11 @@ class Inbox:
         ]
         if rows:
             connection.execute(insert(inbox_table), rows)
+
+    def forget_after(self, connection: Connection, source: str, last: int) -> None:
+        """Takes out of the inbox what came behind a position: it never happened."""
+        table = inbox_table
+        connection.execute(delete(table).where(table.c.reaction == self.name, table.c.source == source, table.c.position > last))
 
 
 @dataclass(frozen=True, slots=True)

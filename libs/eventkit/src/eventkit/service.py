@@ -43,6 +43,7 @@ from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRu
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.rebuild import Rebuilding
 from eventkit.relay import Quarantine, Relay
+from eventkit.repair import Follow
 from eventkit.sealing import Sealer
 from eventkit.secrets import Secrets, key_id
 from eventkit.store import Carried, CommandKey, Quarantined, Store, Transaction
@@ -140,6 +141,7 @@ class Service:
         self._at_end: list[Callable[[], None]] = []
         self._makes: list[Callable[[], None]] = []
         self._before_answering: list[Callable[[], None]] = []
+        self.restorers: list[Follow] = []
         self._at_start: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._at_stop: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.answering = Answering(settings.name, self.tokens, before=self.caught_up)
@@ -232,6 +234,11 @@ class Service:
         """What the service folds of logs; its reactions' inboxes are not among them."""
         return [projection for projection in self._projections if not isinstance(projection, Inbox)]
 
+    @property
+    def readers(self) -> list[Projection]:
+        """All that reads logs: what the service folds, and its reactions' inboxes."""
+        return list(self._projections)
+
     def reaction(self, reaction: Reaction) -> None:
         self.projection(Inbox(reaction))
         self.workers.append(ReactionWorker(self.database, reaction, lambda: self.store.quarantine is None))
@@ -250,6 +257,10 @@ class Service:
     def makes(self, tables: Callable[[], None]) -> None:
         """Makes tables beside the database's, where they are missing, whenever those are made."""
         self._makes.append(tables)
+
+    def restores(self, follow: Follow) -> None:
+        """Writes what follows in the service's own tables from an event that is taken back from the bus, as far as the event tells."""
+        self.restorers.append(follow)
 
     def before_answering(self, task: Callable[[], None]) -> None:
         """Is done to the database whenever it is opened, before anything else happens with it."""

@@ -427,6 +427,9 @@ def _carried_out_before(jobs: Sequence[_Job], session: _Session) -> dict[str, lo
 
 def _known_outcome(key: CommandKey, row: log.CommandRow) -> Carried[Any]:
     if row.digest != key.digest:
+        if row.digest == log.ANSWER_LOST:
+            text = "This command was carried out before the record was taken back from the bus. Its answer was lost: look at what there is."
+            raise Refused("command.answer-lost", text, "`vekha events` shows what it has recorded.")
         raise Refused("command.reused", "This command id was used for another command. Use a new id for a new command.")
     return Carried(key.load(row.reply), row.last_position, before=True)
 

@@ -19,7 +19,8 @@ from eventkit.broker import BrokerError
 from eventkit.event import moment
 from eventkit.jetstream import BusError, JetStream
 from eventkit.secrets import SecretMissing
-from vekha import bus, output
+from roster.restoring import without_data
+from vekha import bus, output, repairing
 from vekha.bus import Bus
 from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
@@ -27,8 +28,10 @@ from vekha.folder import DataFolder
 from vekha.loop import run
 from vekha.options import json_option, target_options
 from vekha.records import Unreadable, last_reads, reading, unrecognized
+from vekha.repairing import Repaired
 
 _SKEW_S = 60.0
+_SHOWN = 20  # people
 _LAG_PATIENCE_S = 3.0  # what was committed a moment ago is on its way
 
 
@@ -43,14 +46,48 @@ class Check:
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Mend what can be mended. Not available yet.")
+@click.option("--repair", is_flag=True, help="Take back from the bus what a database lacks, as far as seals speak for it.")
+@click.option("--accept", multiple=True, metavar="EVENT", help="With --repair: this event, for which no seal speaks, happened.")
+@click.option("--discard", multiple=True, metavar="EVENT", help="With --repair: this event and what follows it never happened.")
+@click.option("--rebuild-stream", type=click.Choice(SERVICES), help="Make a service's bus stream anew from its log.")
 @target_options
 @json_option
-def doctor(target: Target, repair: bool, as_json: bool) -> int:
-    """Say what is wrong and how to mend it, a line each. Ends with 1 where there is anything."""
+def doctor(
+    target: Target, repair: bool, accept: tuple[str, ...], discard: tuple[str, ...], rebuild_stream: str | None, as_json: bool
+) -> int:
+    """Say what is wrong and how to mend it, a line each. Ends with 1 where there is anything.
+
+    To mend anything the instance is stopped first.
+    """
+    if rebuild_stream is not None:
+        messages = run(repairing.rebuild_stream(target.folder, rebuild_stream))
+        if as_json:
+            output.print_json({"service": rebuild_stream, "messages": messages})
+        else:
+            click.echo(f"The bus stream of {rebuild_stream} was made anew, with {messages} messages.")
+        return Exit.OK
     if repair:
-        raise Failure("repair.not-available", "Repairing is not available yet.", "`vekha doctor` says what can be done by hand.")
+        return _say(run(repairing.repair(target.folder, accepted=accept, discarded=discard)), as_json=as_json)
+    if accept or discard:
+        raise click.UsageError("--accept and --discard go with --repair")
     return run(_doctor(target, as_json=as_json))
+
+
+def _say(done: Repaired, *, as_json: bool) -> int:
+    if as_json:
+        output.print_json(done.as_json())
+    else:
+        for service, count in done.taken_back.items():
+            click.echo(f"{service}: {count} events were taken back from the bus.")
+        for service, count in done.discarded.items():
+            click.echo(f"{service}: {count} events were discarded, and its bus stream was made anew.")
+        for one in done.undecided:
+            click.echo(f"{one.service} {one.position}: no seal speaks for {one.type} of {one.school}, {one.recorded_at}. Event {one.event}")
+        if done.undecided:
+            output.remark("Say of each whether it happened: vekha doctor --repair --accept EVENT … --discard EVENT …")
+        elif not done.taken_back and not done.discarded:
+            click.echo("There is nothing to repair.")
+    return Exit.FAILED if done.undecided else Exit.OK
 
 
 async def _doctor(target: Target, *, as_json: bool) -> int:
@@ -113,6 +150,8 @@ def _database(folder: DataFolder, service: str) -> Check:
             if (found := connection.execute(text("PRAGMA quick_check(1)")).scalar_one()) != "ok":
                 return Check(name, "finding", f"It is damaged: {found}.", "Put it back from a backup, then: vekha audit verify")
             head = log.head(connection)
+            if service == "roster" and (nameless := without_data(connection)):
+                return _nameless(name, nameless)
     except Failure as failure:
         return Check(name, "finding", failure.text, failure.hint)
     try:
@@ -120,6 +159,14 @@ def _database(folder: DataFolder, service: str) -> Check:
     except Failure as failure:
         return Check(name, "finding", failure.text, failure.hint)
     return _skew(name, head.position, moment(head.recorded_at), now)
+
+
+def _nameless(name: str, people: Sequence[tuple[str, str, str]]) -> Check:
+    """A record that was taken back from the bus knows who is at a school, and nobody's name."""
+    shown = ", ".join(f"{kind} {person} of {school}" for school, kind, person in people[:_SHOWN])
+    more = f" and {len(people) - _SHOWN} more" if len(people) > _SHOWN else ""
+    hint = "Enter them again with their consents. Whoever has none is dismissed, and hired anew."
+    return Check(name, "finding", f"Nothing is known of {shown}{more} but that they are there.", hint)
 
 
 def _skew(name: str, position: int, recorded: datetime, now: datetime) -> Check:
@@ -166,7 +213,7 @@ async def _stream(opened: Bus, service: str, connection: Connection) -> Check:
 
 
 def _newer(service: str) -> str:
-    return f"Put the newer database of {service} back; or, if there is none, those of all services from one backup, without the bus."
+    return f"Put the newer database of {service} back; or, if there is none, take what it lacks back from the bus: vekha doctor --repair"
 
 
 async def _running(client: Client) -> AsyncGenerator[Check]:
@@ -221,7 +268,7 @@ def _service(health: Health, quarantined: Collection[str]) -> Generator[Check]:
     found = False
     if health.quarantined is not None:
         found = True
-        hint = f"Stop the instance and keep a copy of its folder. {_newer(health.service)} Repairing is not available yet."
+        hint = f"Stop the instance and keep a copy of its folder. {_newer(health.service)}"
         text = f"It is in quarantine, and refuses to record anything. {health.quarantined}"
         yield Check(name, "finding", f"{text} Whoever has read more than its log holds takes in no more of it.", hint)
     elif health.published < health.position:

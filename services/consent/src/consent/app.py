@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consent import api, destruction, forgetting, forms, held, policies, projections, receipt, registry, requests
+from consent import api, destruction, forgetting, forms, held, policies, projections, receipt, registry, requests, restoring
 from consent.grounds import Grounds
 from contracts.erasure import ConsentDataErased
 from eventkit.access import Known
@@ -27,6 +27,7 @@ def build(settings: Settings) -> Service:
     service.timer(forgetting.Due(service))
     Forgetting(service, ConsentDataErased, Holder())
     service.reaction(forgetting.Answers(service))
+    service.restores(restoring.follow)
     api.register(service)
     requests.register(service)
     forms.register(service)

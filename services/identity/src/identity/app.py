@@ -21,6 +21,7 @@ from identity import (
     printing,
     projections,
     reissues,
+    restoring,
     signing_in,
 )
 from identity.hashing import Hashing
@@ -34,6 +35,7 @@ def build(settings: Settings) -> Service:
     service.projection(projections.People())
     service.reaction(policies.BlockAccounts(service))
     Forgetting(service, IdentityDataErased, erasing.Accounts(*PRIVATE))
+    restoring.RevokeLost(service)
     ratings = policies.Ratings(service)
     service.timer(ratings)
     forgetting = links.ForgetLinks(service)

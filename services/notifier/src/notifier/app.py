@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.erasure import NotifierDataErased
 from eventkit.erasure import Forgetting
 from eventkit.service import Service, Settings
-from notifier import api, erasing, held, links, outbox, policies, projections, reissues
+from notifier import api, erasing, held, links, outbox, policies, projections, reissues, restoring
 from notifier.sender import MailServer, Sender, monitors
 
 PRIVATE = (outbox.metadata, policies.metadata)
@@ -27,6 +27,7 @@ def build(settings: Settings) -> Service:
     service.reaction(links.TellIdentity(service))
     service.reaction(reissues.TellOwners(service, wake))
     service.holds(held.messages)
+    service.restores(restoring.follow)
     api.register(service)
     return service
 

@@ -468,9 +468,7 @@ class Book(Pages):
             return
         self.trail.entered.add(person)
         self.people.put(person=person, school=self.school, kind=kind, active=True, erased=False)
-        self._sealed.put(person=person, school=self.school, kind=kind)
-        self._to_seal[person] = details
-        self._remember_likeness(person, kind, details)
+        self._seal_first(person, kind, details)
 
     def bind(self, person: str, kind: SubjectKind, external_id: str | None) -> None:
         """Finds the person under this external id from now on."""
@@ -497,7 +495,7 @@ class Book(Pages):
         self.require_kept(person)
         row, old = self._sealed.get(person), self.details(person)
         if row is None or old is None:
-            raise Refused("person.unknown", f"The vault holds nothing of {person}. Enter the person again.")
+            return self._enter_again(person, details)
         fields = changed_fields(old, details)
         if fields:
             new = {**old, **details}
@@ -506,6 +504,21 @@ class Book(Pages):
             self._remember_likeness(person, row["kind"], new)
             self.decide(DETAILS, person, Change(person, fields))
         return fields
+
+    def _enter_again(self, person: str, details: Details) -> tuple[str, ...]:
+        """Seals the details of somebody whom the record knows and of whom the vault was lost: all of them have changed."""
+        row = self.people.get(person)
+        if row is None:
+            raise Refused("person.unknown", f"There is no {person} in this school.")
+        self._seal_first(person, row["kind"], details)
+        fields = tuple(details)
+        self.decide(DETAILS, person, Change(person, fields))
+        return fields
+
+    def _seal_first(self, person: str, kind: str, details: Details) -> None:
+        self._sealed.put(person=person, school=self.school, kind=kind)
+        self._to_seal[person] = details
+        self._remember_likeness(person, kind, details)
 
     def keep_export_ids(self, ids: Iterable[ExportId]) -> None:
         """Remembers what the ids of an export stand for; a class by its name, if there is one of it."""

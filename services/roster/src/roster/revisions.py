@@ -17,7 +17,7 @@ from contracts.event import Event
 from eventkit.store import Transaction
 from roster.tables import class_table, guardianship_table, person_table
 
-_OF_CLASS = (
+OF_CLASS = (
     roster.ClassDeclared,
     roster.ClassCreated,
     roster.ClassHeadcountDeclared,
@@ -42,7 +42,7 @@ class Touched:
         self._people: set[str] = set()
 
     def by(self, event: Event) -> None:
-        if isinstance(event, _OF_CLASS):
+        if isinstance(event, OF_CLASS):
             self._classes.add(event.class_id)
         elif isinstance(event, _OF_PUPIL):
             self._people.add(event.pupil)

@@ -1,0 +1,214 @@
+"""What `vekha doctor` mends while the instance is stopped: logs that lost their ends, and bus streams that differ from their logs.
+
+The lost end of a log is taken back from its bus stream where the service's own seals speak for it; what they do not speak for is listed,
+and an administrator says of each event whether it happened. What did not happen leaves the bus and whatever was derived from it, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+
+from nats.aio.client import Client as Nats
+
+from contracts.event import SERVICES
+from eventkit import jetstream, log, sealing
+from eventkit.broker import Credential, EmbeddedBroker
+from eventkit.database import sqlite_url
+from eventkit.event import Recorded
+from eventkit.jetstream import BusMessage, JetStream, StreamMissing
+from eventkit.projection import unread
+from eventkit.provision import BUS_STREAMS, SEALS, provision
+from eventkit.relay import Quarantine, Relay
+from eventkit.repair import Contradicted, Tail, tail, take_back
+from eventkit.secrets import Secrets, key_id
+from eventkit.service import Service, Settings
+from eventkit.tasks import ended
+from vekha.builds import BUILDS
+from vekha.failures import Failure
+from vekha.folder import DataFolder
+from vekha.records import check_databases
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """An event behind the end of its log for which no seal speaks."""
+
+    service: str
+    position: int
+    event: str
+    type: str
+    school: str
+    recorded_at: str
+
+
+@dataclass
+class Repaired:
+    """What was done, by service, and what is left to be decided."""
+
+    taken_back: dict[str, int] = field(default_factory=dict[str, int])
+    discarded: dict[str, int] = field(default_factory=dict[str, int])
+    rebuilt: list[str] = field(default_factory=list[str])
+    undecided: list[Undecided] = field(default_factory=list[Undecided])
+
+    def as_json(self) -> dict[str, object]:
+        return {**asdict(self), "ok": not self.undecided}
+
+
+async def repair(folder: DataFolder, *, accepted: Collection[str], discarded: Collection[str]) -> Repaired:
+    """Takes back what the logs have lost, as far as seals or an administrator speak for it.
+
+    Raises Failure `repair.running`, `repair.contradicted` or `repair.event-unknown`; then nothing is changed.
+    """
+    done = Repaired()
+    async with _alone(folder) as (nc, services):
+        tails: dict[str, Tail] = {}
+        for name, service in services.items():
+            messages, heard = await _behind_end(nc, service), await sealing.published(nc, name)
+            roots = {key_id(key) for issuer, key in service.secrets.public_keys().items() if issuer == name}
+            with service.database.reading() as connection:
+                tails[name] = tail(connection, messages, heard, roots)
+        _check_known({event.id for found in tails.values() for event in found.unsealed}, {*accepted, *discarded})
+        try:
+            through = {name: found.through(accepted, discarded) for name, found in tails.items()}
+        except Contradicted as contradicted:
+            hint = "Accept those before it as well, or discard it."
+            raise Failure("repair.contradicted", str(contradicted), hint) from contradicted
+        for name, found in tails.items():
+            service, (upto, decided) = services[name], through[name]
+            if upto > found.base.position:
+                await asyncio.to_thread(_take_back, service, found, upto)
+                done.taken_back[name] = upto - found.base.position
+            done.undecided += [_shown(name, event) for event in found.unsealed if event.position > max(upto, decided)]
+            if decided > upto:
+                done.discarded[name] = decided - upto
+                await _rebuild(nc, services, name)
+                done.rebuilt.append(name)
+                for reader in services.values():
+                    await asyncio.to_thread(_unread, reader, name, services[name])
+    return done
+
+
+async def rebuild_stream(folder: DataFolder, service: str) -> int:
+    """Makes a bus stream anew from its log; answers how many messages it holds then.
+
+    Raises Failure `repair.running`, and `repair.log-behind` where the stream holds events that the log lacks: they would be lost.
+    """
+    async with _alone(folder) as (nc, services):
+        if behind := await _behind_end(nc, services[service]):
+            text = f"The bus stream of {service} holds {len(behind)} events that its log does not."
+            raise Failure("repair.log-behind", text, "Take them back first: vekha doctor --repair")
+        findings = await asyncio.to_thread(_verified, services[service])
+        if findings:
+            text = f"The log of {service} does not verify: a stream made from it would hold the damage."
+            raise Failure("repair.log-damaged", text, "See: vekha audit verify")
+        return await _rebuild(nc, services, service)
+
+
+# ---- one service ------------------------------------------------------------------------------------------------------------
+
+
+async def _behind_end(nc: Nats, service: Service) -> list[BusMessage]:
+    """What a stream holds behind the end of its log."""
+    api, stream, head = JetStream(nc), service.name.upper(), service.store.read_head().position
+    try:
+        last = await api.last_sequence(stream)
+    except StreamMissing:
+        return []
+    return [message async for batch in api.read_range(stream, head + 1, last) for message in batch]
+
+
+def _take_back(service: Service, found: Tail, upto: int) -> None:
+    with service.database.writing() as connection:
+        take_back(connection, found, upto, service.restorers)
+
+
+def _verified(service: Service) -> list[log.Finding]:
+    with service.database.reading() as connection:
+        return list(log.verify(connection, service.name))
+
+
+async def _rebuild(nc: Nats, services: dict[str, Service], name: str) -> int:
+    """Deletes the stream with its durables, makes them again, and has a relay refill it."""
+    api = JetStream(nc)
+    with suppress(StreamMissing):
+        await api.ask(f"STREAM.DELETE.{name.upper()}")
+    streams = [stream for stream in BUS_STREAMS if stream.service == name]
+    durables = [durable for service in services.values() for durable in service.durables if durable[0] == name.upper()]
+    await provision(nc, streams, durables)
+
+    async def contradicted(quarantine: Quarantine) -> None:
+        raise RuntimeError(quarantine.text)
+
+    head = await services[name].store.head()
+    relay = Relay(name, name.upper(), services[name].store, nc, contradicted)
+    filling = asyncio.create_task(relay.run())
+    try:
+        await relay.published(head)
+    finally:
+        await ended([filling])
+    return head
+
+
+def _unread(reader: Service, source: str, owner: Service) -> None:
+    """Whoever has read what did not happen forgets it: projections are derived anew, reactions go on behind what is left."""
+    last = owner.store.read_head().position
+    with owner.database.reading() as connection:
+        rows = log.read(connection, last - 1, 1) if last else []
+    data = rows[0][2] if rows else b""
+    with reader.database.writing() as connection:
+        for projection in reader.readers:
+            unread(connection, projection, source, last, data)
+
+
+def _shown(service: str, event: Recorded) -> Undecided:
+    return Undecided(service, event.position, event.id, event.type, event.school, event.recordedat)
+
+
+def _check_known(there: Collection[str], named: Collection[str]) -> None:
+    if unknown := sorted(set(named) - set(there)):
+        text = f"No log lacks an unsealed event {', '.join(unknown)}."
+        raise Failure("repair.event-unknown", text, "`vekha doctor --repair` lists those that are to be decided.")
+
+
+# ---- the instance, stopped ---------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _alone(folder: DataFolder) -> AsyncGenerator[tuple[Nats, dict[str, Service]]]:
+    """A connection to the broker, and the services of an instance that nobody else runs; the services only have their databases open."""
+    folder.about()
+    if folder.is_held:
+        raise Failure("repair.running", f"An instance runs on {folder.root}.", "Stop it, then repair.")
+    with folder.hold():
+        check_databases(folder)
+        secrets = folder.secrets()
+        services = dict(_services(folder, secrets))
+        try:
+            for service in services.values():
+                await asyncio.to_thread(service.make_tables)
+            async with EmbeddedBroker(folder.bus, folder.run, secrets.broker_password_file) as broker:
+                nc = await jetstream.connect(broker.url, broker.credential, name="repair")
+                try:
+                    await provision(nc, (*BUS_STREAMS, SEALS), [one for service in services.values() for one in service.durables])
+                    yield nc, services
+                finally:
+                    await jetstream.disconnect(nc)
+        finally:
+            for service in services.values():
+                await service.stop()
+
+
+def _services(folder: DataFolder, secrets: Secrets) -> Iterator[tuple[str, Service]]:
+    for name in SERVICES:
+        settings = Settings(
+            name=name,
+            database_url=sqlite_url(folder.database(name)),
+            nats_url="",
+            nats_credential=Credential.read(secrets.broker_password_file),
+            secrets=secrets,
+            clock=folder.clock(),
+        )
+        yield name, BUILDS[name](settings)
