@@ -29,7 +29,7 @@ def test_an_import_counts_what_it_did_and_the_same_file_again_changes_nothing(as
     assert (preview.code, preview.json["created"]) == (0, 2)
     assert "classes.csv: read as classes, utf-8 with semicolons, 2 rows." in preview.err
     done = ask("import", file, "--school", school)
-    counts = {"created": 2, "updated": 0, "unchanged": 0, "review": 0}
+    counts = {"created": 2, "updated": 0, "unchanged": 0, "review": 0, "conflict": 0, "leaving": 0}
     assert done.code == 0
     table = {"file": "classes.csv", "sheet": None, "kind": "classes", "encoding": "utf-8", "delimiter": ";", "rows": 2}
     more = {"rejected": [], "rejected_file": None, "warnings": [], "tables": [table]}
