@@ -1,10 +1,11 @@
-"""Every call that the contracts declare is answered by its service, to the roles that stand beside it and to nobody else (DESIGN 3)."""
+"""Every call that the contracts declare is answered by its service, to the roles and services that stand beside it alone (DESIGN 3)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from contracts import SERVICES
 from contracts.call import CALLS, Call, Role
 from eventkit.calls import CallFailed, Calls
 from eventkit.clock import ManualClock
@@ -20,24 +21,25 @@ from vekha.folder import DataFolder
 async def test_every_call_is_answered_and_only_to_the_roles_that_are_declared_beside_it(lived: Lived, tmp_path: Path) -> None:
     data = lived.copy(tmp_path / "data")
     async with instance(data) as client:
-        for role, token in _tokens(DataFolder(data)).items():
+        for who, token in _tokens(DataFolder(data)).items():
             for name, call in CALLS.items():
                 answer = await _answer(client, call, token)
                 assert answer not in ("call.unknown", "service.unreachable", "token.invalid", "token.expired"), name
-                refused = answer in ("access.role", "access.no-token")
-                assert refused == (role not in call.allowed), (name, role, answer)
+                refused = answer in ("access.role", "access.service", "access.no-token")
+                assert refused == (who not in {*call.allowed, *call.services}), (name, who, answer)
     assert record.logs(data) == record.logs(lived.data)
 
 
-def _tokens(folder: DataFolder) -> dict[Role, str | None]:
-    """A token of each role, signed by whoever may; none for anonymous."""
+def _tokens(folder: DataFolder) -> dict[str, str | None]:
+    """A token of each role and of each service, signed by whoever may; none for anonymous."""
     secrets, clock = folder.secrets(), ManualClock(folder.time())
     identity = Tokens("identity", secrets.signing_key("identity"), secrets.public_keys(), clock)
-    service = Tokens("roster", secrets.signing_key("roster"), secrets.public_keys(), clock)
-    tokens: dict[Role, str | None] = {Role.OPERATOR: folder.operator_token(), Role.ANONYMOUS: None}
-    tokens[Role.SERVICE] = service.mint(Actor(Role.SERVICE, "roster"), lifetime_s=300)
+    tokens: dict[str, str | None] = {Role.OPERATOR: folder.operator_token(), Role.ANONYMOUS: None}
+    for service in SERVICES:
+        own = Tokens(service, secrets.signing_key(service), secrets.public_keys(), clock)
+        tokens[service] = own.mint(Actor(Role.SERVICE, service), lifetime_s=300)
     for role in Role:
-        if role not in tokens:
+        if role not in tokens and role is not Role.SERVICE:
             tokens[role] = identity.mint(Actor(role, "scope-1", SCHOOL), lifetime_s=300)
     return tokens
 

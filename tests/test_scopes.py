@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from contracts import consent, identity, plan, roster
+from contracts import SERVICES, consent, identity, plan, roster
 from contracts.call import CALLS, NAMING, Call, Role, Scope
 from contracts.consent import Decision, SubjectKind
 from contracts.roster import PersonName, Position, Relation, Seat, SeatHolder
@@ -238,7 +238,8 @@ class Answer:
 
 async def _ask(system: System, call: Call[Any, Any], request: Mapping[str, Any], actor: Actor, command_id: str) -> Answer:
     text = json.dumps(request).encode()
-    token = system.instance.services["identity"].tokens.mint(actor, lifetime_s=300)
+    issuer = str(actor.scope) if actor.role is Role.SERVICE else "identity"
+    token = system.instance.services[issuer].tokens.mint(actor, lifetime_s=300)
     try:
         answer = await system.instance.calls(token).call_raw(
             call.name, text, command=call.command, command_id=command_id if call.command else None
@@ -375,6 +376,30 @@ async def _every_call(world: World, actors: list[Acting], random: Random) -> Non
     await _check_small_groups(world)
 
 
+async def _calls_of_services(world: World, random: Random) -> None:
+    """No service makes a call that is meant for others, in whosever name; and none reaches further than the office that it acts for."""
+    pools = {
+        "school": [made.school for made in world.schools],
+        "person": sorted({person for made in world.schools for person in made.people}),
+        "class": [class_id for made in world.schools for class_id in made.classes],
+        "consent": [one for made in world.schools for one in made.consents],
+    }
+    own, other = world.schools[0].school, world.schools[1].school
+    choosing = _Choosing(random, pools, pools)
+    for service in SERVICES:
+        for behind in (None, f"director:{own}", f"administrator:{own}", f"class_teacher:{world.schools[0].classes[0]}"):
+            actor = Actor(Role.SERVICE, service, on_behalf_of=behind)
+            for call in CALLS.values():
+                request = body(call, choosing, everything=True)
+                where = (call.name, service, behind)
+                if service not in call.services:
+                    answer = await _ask(world.system, call, request, actor, f"scope-{next(_numbers)}")
+                    assert answer.code in ("access.role", "access.service"), (*where, answer)
+                elif behind is not None and behind.endswith(f":{own}") and "school" in request:
+                    answer = await _ask(world.system, call, {**request, "school": other}, actor, f"scope-{next(_numbers)}")
+                    assert answer.code in ("access.other-school", "body.invalid"), (*where, answer)
+
+
 async def _check_recorded(world: World, heads: Mapping[str, int], every_person: set[str]) -> None:
     """Whatever was recorded meanwhile is about the actor's own school, and names nobody out of reach."""
     # A class's teacher of now goes before the former one.
@@ -445,5 +470,9 @@ def test_nobody_gets_a_row_or_does_an_act_outside_the_own_scope(
         for shape in shapes:
             await world.build(shape)
         await _every_call(world, list(_actors(world.schools)), Random(seed))
+        await system.settled()
+        heads = {name: await service.store.head() for name, service in system.instance.services.items()}
+        await _calls_of_services(world, Random(seed))
+        assert {name: await service.store.head() for name, service in system.instance.services.items()} == heads
 
     runner.run(live())

@@ -1,24 +1,27 @@
 """Every call has its JSON Schemas, and who may make it stands here to be read and argued about."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
 
 from contracts import CALLS, SERVICES, Call
 from contracts.call import WIDEST, Reply, Request, Role, Scope, named_by, query
+from contracts.operations import READERS
 
-OPERATOR, SERVICE = Role.OPERATOR, Role.SERVICE
+OPERATOR = Role.OPERATOR
 DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, STAFF = Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.STAFF
 PUPIL, GUARDIAN, MUNICIPALITY, MINISTRY = Role.PUPIL, Role.GUARDIAN, Role.MUNICIPALITY, Role.MINISTRY
-EVERYBODY = set(Role)
+EVERYBODY = set(Role) - {Role.SERVICE}
+ROSTER, CONSENT, IDENTITY, PLAN, NOTIFIER = SERVICES
 
-WHO_MAY_CALL: dict[str, set[Role]] = {
+WHO_MAY_CALL: Mapping[str, Collection[str]] = {
     # The operator of an embedded instance may make every call, and these alone.
     "roster.open-school": set(),
     "instance.set-clock": set(),
     "instance.advance-clock": set(),
     # The school's office
-    "roster.school": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "roster.school": {DIRECTOR, ADMINISTRATOR, CONSENT, IDENTITY, NOTIFIER},
     "roster.hire-staff": {DIRECTOR, ADMINISTRATOR},
     "roster.dismiss-staff": {DIRECTOR},
     "roster.appoint-coordinator": {DIRECTOR},
@@ -47,9 +50,9 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.verify-data": {DIRECTOR, ADMINISTRATOR},
     "roster.open-issue": {DIRECTOR, ADMINISTRATOR},
     "roster.resolve-issue": {DIRECTOR, ADMINISTRATOR},
-    "roster.issues": {DIRECTOR, ADMINISTRATOR, SERVICE},
-    "roster.reference-list": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
-    "roster.timetable": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
+    "roster.issues": {DIRECTOR, ADMINISTRATOR},
+    "roster.reference-list": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER},
+    "roster.timetable": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER},
     "roster.annul": {DIRECTOR},
     "roster.upload": {ADMINISTRATOR},
     "roster.import": {ADMINISTRATOR},
@@ -62,29 +65,29 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "roster.reviews": {ADMINISTRATOR},
     "roster.settle-review": {ADMINISTRATOR},
     # Ids are for whoever works with them, names for the office and for services that act for somebody
-    "roster.people": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
-    "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
-    "roster.person": {DIRECTOR, ADMINISTRATOR, SERVICE},
-    "roster.by-snils": {SERVICE},
-    "roster.persons": {DIRECTOR, ADMINISTRATOR, SERVICE},
-    "roster.with-address": {SERVICE},
+    "roster.people": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER},
+    "roster.classes": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, CONSENT, IDENTITY, NOTIFIER},
+    "roster.person": {DIRECTOR, ADMINISTRATOR, NOTIFIER},
+    "roster.by-snils": {IDENTITY},
+    "roster.persons": {DIRECTOR, ADMINISTRATOR, CONSENT, IDENTITY},
+    "roster.with-address": {IDENTITY},
     # What is held on somebody, and who has read it, is told to the office and to whom it is about
     "roster.journal": {DIRECTOR, ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
     "roster.dossier": {DIRECTOR, ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
     # Consents are collected by the school and withdrawn by whoever gave them
-    "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
-    "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, SERVICE},
+    "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER},
+    "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, ROSTER},
     "consent.request": {ADMINISTRATOR, CLASS_TEACHER},
     "consent.forms": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER},
     "consent.receipt": {ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
     "consent.withdraw": {ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},
     # What never was valid the office says
     "consent.invalidate": {DIRECTOR, ADMINISTRATOR},
-    "consent.invalidate-decisions": {SERVICE},
-    "consent.status": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "consent.invalidate-decisions": {ROSTER},
+    "consent.status": {DIRECTOR, ADMINISTRATOR},
     # The director orders that somebody is forgotten at once; the office can prove it
     "consent.order-erasure": {DIRECTOR},
-    "consent.erasure": {DIRECTOR, ADMINISTRATOR, SERVICE},
+    "consent.erasure": {DIRECTOR, ADMINISTRATOR},
     "consent.act-of-destruction": {DIRECTOR, ADMINISTRATOR},
     # Accounts: whoever holds a code needs no role
     "identity.issue-credentials": {ADMINISTRATOR, CLASS_TEACHER},
@@ -101,13 +104,13 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "identity.change-password": EVERYBODY,
     # Links go by mail: notifier takes each once, and says what became of it
     "identity.mail-links": {ADMINISTRATOR, CLASS_TEACHER},
-    "identity.take-link": {SERVICE},
-    "identity.record-mailing": {SERVICE},
+    "identity.take-link": {NOTIFIER},
+    "identity.record-mailing": {NOTIFIER},
     "identity.activate-link": EVERYBODY,
     "identity.revoke-credentials": {ADMINISTRATOR},
-    "identity.account": {DIRECTOR, ADMINISTRATOR, SERVICE},
-    # The portal's service says who was active; what comes of it concerns the office
-    "identity.note-activity": {SERVICE},
+    "identity.account": {DIRECTOR, ADMINISTRATOR},
+    # The operator brings who was active from the portal; what comes of it concerns the office
+    "identity.note-activity": set(),
     "identity.activity": {DIRECTOR, ADMINISTRATOR},
     "identity.annul": {ADMINISTRATOR},
     "identity.token": set(),
@@ -126,23 +129,25 @@ WHO_MAY_CALL: dict[str, set[Role]] = {
     "plan.attest-step": {DIRECTOR, ADMINISTRATOR},
     "plan.register-order": {DIRECTOR},
     "plan.revoke-order": {DIRECTOR},
-    "plan.status": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
+    "plan.status": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY},
     "plan.annul": {DIRECTOR},
-    "plan.diff": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
-    "plan.explain": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY, SERVICE},
+    "plan.diff": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY},
+    "plan.explain": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, MUNICIPALITY, MINISTRY},
     "notifier.outbox": {DIRECTOR, ADMINISTRATOR},
     "notifier.preview": {DIRECTOR, ADMINISTRATOR},
-    # The postmaster's program reads what came back
-    "notifier.report-bounce": {SERVICE},
-    "plan.steps": {DIRECTOR, ADMINISTRATOR, SERVICE},
-    "plan.announced": {SERVICE},
-    "plan.calendar-feed": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER, SERVICE},
-    "plan.notices-ahead": {SERVICE},
-    "plan.own-dates": {SERVICE},
-    "plan.people-due": {SERVICE},
+    # The postmaster's program reads what came back, with the operator's token
+    "notifier.report-bounce": set(),
+    "plan.steps": {DIRECTOR, ADMINISTRATOR, NOTIFIER},
+    "plan.announced": {NOTIFIER},
+    "plan.calendar-feed": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER},
+    "plan.notices-ahead": {NOTIFIER},
+    "plan.own-dates": {NOTIFIER},
+    "plan.people-due": {NOTIFIER},
     "instance.clock": EVERYBODY,
-    # What every service answers about itself
-    **{f"{service}.{verb}": {SERVICE} for service in SERVICES for verb in ("head", "read-log", "recognize", "health", "held")},
+    # What every service answers about itself: to who reads its log, to whose logs it reads, and to who makes the dossier
+    **{f"{service}.{verb}": readers for service, readers in READERS.items() for verb in ("head", "read-log", "recognize")},
+    **{f"{service}.health": {other for other in SERVICES if service in READERS[other]} for service in SERVICES},
+    **{f"{service}.held": {ROSTER} - {service} for service in SERVICES},
     **{
         f"{service}.{verb}": set[Role]()
         for service in SERVICES
@@ -180,7 +185,22 @@ every_call = pytest.mark.parametrize("call", CALLS.values(), ids=lambda call: ca
 
 
 def test_who_may_make_which_call() -> None:
-    assert {name: set(call.allowed) for name, call in CALLS.items()} == {name: roles | {OPERATOR} for name, roles in WHO_MAY_CALL.items()}
+    declared = {name: {*call.allowed, *call.services} - {Role.SERVICE} for name, call in CALLS.items()}
+    assert declared == {name: {OPERATOR, *who} for name, who in WHO_MAY_CALL.items()}
+
+
+@every_call
+def test_a_call_is_open_to_services_only_by_their_names(call: Call[Any, Any]) -> None:
+    assert (Role.SERVICE in call.allowed) == bool(call.services)
+
+
+@pytest.mark.parametrize(
+    "who", [{"who": (Role.SERVICE,)}, {"who": tuple(Role), "services": (ROSTER,)}, {"who": (), "services": ("portal",)}]
+)
+def test_a_call_for_services_that_names_none_or_an_unknown_one_is_not_declared(who: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="name each service"):
+        query("roster.whoever", Request, Reply, summary="For whoever", **who)
+    assert "roster.whoever" not in CALLS
 
 
 def test_how_far_each_role_reaches_in_which_call() -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 
 from contracts.call import CALLS
 from contracts.event import SERVICES
+from contracts.operations import READERS
 from eventkit import jetstream
 from eventkit.accounts import OPERATIONS, Job, Reader, account, inbox, may_call
 from eventkit.broker import Credential, server_binary
@@ -282,6 +283,11 @@ async def test_the_operator_calls_every_service_and_publishes_nothing(bus: Bus) 
     assert await _answers(operator, OPERATIONS, [(subject, b"{}") for subject in everything]) == set(everything)
     assert await _answers(operator, OPERATIONS, [(f"evt.{service}.school-7.something", b"{}") for service in SERVICES]) == set()
     assert {service: await _last(bus, service) for service in SERVICES} == before
+
+
+def test_the_contracts_name_for_each_log_the_services_that_read_it() -> None:
+    found = {service: {reader.service for reader in readers() if reader.stream == service.upper()} for service in SERVICES}
+    assert {service: found[service] - {service} for service in SERVICES} == {service: set(READERS[service]) for service in SERVICES}
 
 
 def test_every_reader_is_known_by_its_service() -> None:

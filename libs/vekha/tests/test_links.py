@@ -61,6 +61,7 @@ def test_a_class_gets_its_links_and_who_has_no_address_is_named_with_the_reason(
     assert done.json["expires_on"] == "2015-09-16"
     again = school.links("send", "--class", school.class_id)
     assert (again.code, set(again.json["refused"].values())) == (1, {"person.no-address", "credentials.already-issued"})
+    assert "What was lost on the way is replaced with --reissue." in again.err
 
 
 def test_everybody_the_staff_or_single_people_are_sent_links(school: School) -> None:
@@ -87,6 +88,8 @@ def test_what_was_not_used_is_taken_back(school: School) -> None:
     school.links("send", "--person", school.mother)
     done = school.links("revoke", "--person", school.mother, "--person", school.pupil, "--reason", "exposed")
     assert (done.code, done.json["revoked"], done.json["refused"]) == (1, 1, {school.pupil: "credentials.not-issued"})
+    again = school.links("revoke", "--person", school.mother, "--reason", "exposed")
+    assert (again.code, again.json["revoked"], again.json["already"], again.json["refused"]) == (0, 0, [school.mother], {})
     assert school.call("identity.account", person=school.mother)["state"] == "provisioned"
 
 

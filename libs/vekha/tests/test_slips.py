@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from pypdf import PdfReader
 
+from contracts.identity import PRINT_SLIPS
+from vekha.client import Client
 from vekha.testing import Vekha
 
 _CREDENTIALS = re.compile(r"Логин (\d{10}) Временный пароль (\S{4}-\S{4}-\S{4})")
@@ -94,21 +96,53 @@ def test_codes_that_are_out_are_replaced_only_on_demand_and_no_empty_file_is_lef
     assert credentials(tmp_path / "first.pdf") != credentials(tmp_path / "again.pdf")
 
 
+def test_single_people_get_slips_of_their_own(school: School, tmp_path: Path) -> None:
+    done = school.slips("--person", school.director, "--person", school.mother, "--out", tmp_path / "two.pdf")
+    assert (done.code, done.json["printed"], len(credentials(tmp_path / "two.pdf"))) == (0, 2, 2)
+    lost = school.slips("--person", school.mother, "--out", tmp_path / "lost.pdf")
+    assert (lost.code, lost.json["refused"]) == (1, {school.mother: "credentials.already-issued"})
+    assert "What was lost is replaced with --reissue." in lost.err
+    assert school.slips("--person", school.mother, "--reissue", "--out", tmp_path / "lost.pdf").code == 0
+    assert school.slips("--person", school.mother, "--staff", "--out", tmp_path / "none.pdf").code == 2
+
+
 def test_the_codes_of_many_are_replaced_under_a_proposal_that_somebody_else_has_confirmed(school: School, tmp_path: Path) -> None:
     for number in range(6):
         name = {"last_name": f"Учитель-{number}", "first_name": "Имя"}
         school.call("roster.hire-staff", details=name, position="director", hired_on="2010-09-01")
-    assert school.slips("--staff", "--out", tmp_path / "first.pdf").json["printed"] == 7
+    assert school.slips("--out", tmp_path / "first").json["printed"] == 9
     alone = school.slips("--staff", "--reissue", "--out", tmp_path / "again.pdf")
     assert (alone.code, alone.error["code"]) == (1, "reissue.needs-second")
-    people = school.call("roster.people", kind="staff")["people"]
-    proposal = school.call("identity.propose-reissue", people=people)["proposal"]
-    body = json.dumps({"school": school.id, "proposal": proposal})
-    assert school.ask("call", "identity.confirm-reissue", body).error["code"] == "reissue.same-person"
-    assert school.ask("call", "identity.confirm-reissue", body, "--as", f"director:{school.id}").code == 0
-    assert school.slips("--staff", "--proposal", proposal, "--out", tmp_path / "again.pdf").code == 2
-    done = school.slips("--staff", "--reissue", "--proposal", proposal, "--out", tmp_path / "again.pdf")
-    assert (done.code, done.json["printed"]) == (0, 7)
+    at = ("--school", school.id)
+    proposed = school.ask("reissue", "propose", *at, "--staff")
+    assert (proposed.code, proposed.json["people"], proposed.json["expires_on"]) == (0, 7, "2015-08-24")
+    proposal = proposed.json["proposal"]
+    assert school.ask("reissue", "confirm", proposal, *at).error["code"] == "reissue.same-person"
+    assert school.ask("reissue", "confirm", proposal, *at, "--as", f"director:{school.id}").code == 0
+    assert school.slips("--proposal", proposal, "--out", tmp_path / "again").code == 2
+    one = school.slips("--person", school.director, "--reissue", "--proposal", proposal, "--out", tmp_path / "one.pdf")
+    assert (one.code, one.json["printed"]) == (0, 1)
+    shown = school.ask("reissue", "show", proposal, *at).json
+    assert (len(shown["people"]), len(shown["left"]), shown["confirmed_by"]) == (7, 6, f"director:{school.id}")
+    done = school.slips("--reissue", "--proposal", proposal, "--out", tmp_path / "again")
+    assert (done.code, done.json["printed"], done.json["refused"]) == (0, 6, {})
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["staff.pdf"]
+
+
+def test_a_printing_that_is_stopped_leaves_no_empty_folder_and_says_what_to_do(
+    school: School, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped(self: Client, call: Any, request: Any, **more: Any) -> Any:
+        if call is PRINT_SLIPS:
+            assert (tmp_path / "slips").is_dir()
+            raise KeyboardInterrupt
+        return await asked(self, call, request, **more)
+
+    asked = Client.ask
+    monkeypatch.setattr(Client, "ask", stopped)
+    ended = school.slips("--out", tmp_path / "slips")
+    assert (ended.code, list(tmp_path.iterdir())) == (130, [])
+    assert "print those who are left with --reissue" in ended.err
 
 
 def test_a_folder_into_which_nothing_was_printed_can_be_named_again(school: School, tmp_path: Path) -> None:
@@ -147,3 +181,29 @@ def test_a_class_teacher_prints_the_own_class_and_neither_another_one_nor_the_st
 def test_unknown_classes_and_two_choices_at_once_are_refused(school: School, tmp_path: Path) -> None:
     assert school.slips("--class", "c-none", "--out", tmp_path / "a.pdf").error["code"] == "class.not-declared"
     assert school.slips("--class", school.class_id, "--staff", "--out", tmp_path / "a.pdf").code == 2
+
+
+def test_a_class_is_handed_its_codes_but_for_who_was_absent_and_the_record_says_who_gave_and_who_took(
+    school: School, tmp_path: Path
+) -> None:
+    at = ("--school", school.id)
+    assert school.slips("--class", school.class_id, "--out", tmp_path / "5a.pdf").code == 0
+    giver = f"class_teacher:{school.class_id}"
+    took = ("--except", school.mother, "--receiver", f"{school.pupil}={school.mother}")
+    first = school.ask("handover", *at, "--class", school.class_id, *took)
+    assert (first.code, first.json["handed_over"], first.json["refused"]) == (0, 1, {})
+    rest = school.ask("handover", *at, "--class", school.class_id, "--as", giver)
+    assert (rest.code, rest.json["handed_over"], rest.json["refused"]) == (0, 1, {school.pupil: "credentials.already-handed-over"})
+    events = school.ask("events", "--service", "identity", *at, "--type", "credentials-handed-over").lines
+    told = [(one["data"]["person"], one["data"]["receiver"], one["data"]["channel"], one["actor"]) for one in events]
+    assert told == [(school.pupil, school.mother, "paper", "operator"), (school.mother, school.mother, "paper", giver)]
+
+
+def test_who_has_no_code_or_is_a_stranger_is_told_of_and_nobody_is_handed_over_unnamed(school: School) -> None:
+    at = ("--school", school.id)
+    none = school.ask("handover", *at, "--staff")
+    assert (none.code, none.json["refused"]) == (1, {school.director: "credentials.not-issued"})
+    assert "vekha slips" in none.err
+    assert school.ask("handover", *at).code == 2
+    assert school.ask("handover", *at, "--staff", "--except", school.pupil).code == 2
+    assert school.ask("handover", *at, "--person", school.pupil, "--receiver", "Анна=Жанна").code == 2

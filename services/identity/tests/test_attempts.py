@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from eventkit.clock import ManualClock
 from eventkit.database import Database, sqlite_url
 from eventkit.decider import Refused
 from eventkit.secrets import Secrets
@@ -29,7 +30,7 @@ def attempt(database: Database, at: datetime, login: str = "one") -> str | None:
     """What is answered to an attempt that comes too early, None to one that is looked at."""
     try:
         with database.writing() as connection:
-            attempts.begin(connection, login, at)
+            attempts.begin(connection, login, ManualClock(at))
     except Refused as refused:
         return f"{refused.code}: {refused.text}"
     return None
@@ -53,7 +54,7 @@ def test_an_attempt_that_comes_too_early_is_not_looked_at_and_does_not_prolong_t
         assert attempt(database, NOW) is None
     early = attempt(database, NOW)
     attempt(database, NOW + timedelta(seconds=1))
-    assert early == "attempt.too-early: There were several wrong attempts with this login. Try again in 5 s."
+    assert early == "attempt.too-early: There were several wrong attempts with this login. Try again in 5 s, at 2015-09-01T09:00:05Z."
     assert attempt(database, NOW + timedelta(seconds=5)) is None
 
 

@@ -40,6 +40,7 @@ from identity.testing import (
     withdrawn,
 )
 
+NOTIFIER = Actor(Role.SERVICE, "notifier")
 TEACHER_OF_5A = Actor(Role.CLASS_TEACHER, "5a", "school-7")
 
 
@@ -104,8 +105,7 @@ async def credential(town: Town, person: str) -> str:
 async def take(town: Town, person: str, of: str | None = None) -> TakenLink:
     """As notifier does."""
     request = identity.TakeLink(school="school-7", credential=of or await credential(town, person))
-    calls = town.system.instance.services["roster"].calls  # any service's own token
-    return (await calls.call(identity.TAKE_LINK, request)).reply
+    return await town.system.call(identity.TAKE_LINK, request, as_=NOTIFIER)
 
 
 async def follow(town: Town, link: str, password: str | None = None) -> Activated:
@@ -119,7 +119,7 @@ async def report(town: Town, person: str, outcome: str, message: str = "m-1") ->
     request = identity.RecordMailing.model_validate(
         {"school": "school-7", "person": person, "credential": of, "message": message, "outcome": outcome}
     )
-    await town.system.instance.services["roster"].calls.call(identity.RECORD_MAILING, request)
+    await town.system.call(identity.RECORD_MAILING, request, as_=NOTIFIER)
 
 
 async def types(town: Town) -> list[str]:
@@ -314,6 +314,8 @@ async def test_codes_that_were_lost_are_revoked_and_open_nothing(town: Town) -> 
     request = identity.RevokeCredentials.model_validate({"school": "school-7", **lost})
     reply = await town.system.call(identity.REVOKE_CREDENTIALS, request, as_=ADMINISTRATOR)
     assert (reply.revoked, reply.refused) == (1, {"p-child": "credentials.used", "p-stranger": "credentials.not-issued"})
+    again = await town.system.call(identity.REVOKE_CREDENTIALS, request, as_=ADMINISTRATOR)
+    assert (again.revoked, again.already, again.refused) == (0, ("p-mother",), reply.refused)
     assert await refusal(activate(town, slip.login, slip.code)) == "activation.revoked"
     assert (await hand_over(town, "p-mother")).refused == {"p-mother": "credentials.not-issued"}
 

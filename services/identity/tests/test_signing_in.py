@@ -190,7 +190,9 @@ async def test_after_wrong_attempts_every_login_waits_alike_whether_there_is_suc
             assert await refusal(town, shown, OTHER) == WRONG
     computed = hashing.computed
     waits = [await refusal(town, shown, PASSWORD) for shown in (login, NOBODYS_LOGIN)]
-    assert waits == [("attempt.too-early", "There were several wrong attempts with this login. Try again in 5 s.", None)] * 2
+    text = "There were several wrong attempts with this login. Try again in 5 s, at 2015-08-17T06:00:05Z."
+    hint = "The clock of this instance is moved by hand: `vekha clock set 2015-08-17T06:00:05Z`."
+    assert waits == [("attempt.too-early", text, hint)] * 2
     assert hashing.computed == computed
     await town.system.until("2015-08-17T09:00:05+03:00")
     assert (await sign_in(town, login, PASSWORD)).person == "p-mother"

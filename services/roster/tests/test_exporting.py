@@ -278,6 +278,18 @@ async def test_an_export_is_journalled_for_everybody_in_it(hard: School):
     assert len(people) == len(entries) == made.staff + made.pupils + made.guardians
 
 
+async def test_a_file_is_given_to_nobody_but_whom_the_journal_names_as_its_reader(hard: School):
+    made = await hard.call(roster.EXPORT, format="csv", by=director)
+    entries = await hard.journal()
+    with pytest.raises(Refused, match=re.escape("export.not-own")):
+        await hard.call(roster.EXPORT_PART, export=made.export, part=1)
+    assert await hard.journal() == entries
+    assert (await hard.call(roster.EXPORT_PART, export=made.export, part=1, by=director)).content
+    own = await hard.call(roster.EXPORT, format="csv")
+    assert {entry.reader for entry in (await hard.journal())[len(entries) :]} == {"administrator:school-7"}
+    assert (await hard.call(roster.EXPORT_PART, export=own.export, part=1)).content
+
+
 async def test_a_file_is_its_own_schools_and_is_kept_for_an_hour(hard: School):
     made = await hard.call(roster.EXPORT, format="csv")
     other = await opened(hard.system, "school-8")

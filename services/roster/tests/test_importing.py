@@ -361,6 +361,19 @@ async def test_a_guardian_without_a_consent_keeps_no_child_out(with_class: Schoo
     assert len(await with_class.people("pupil")) == 1
 
 
+async def test_what_was_sent_is_imported_for_its_sender_alone_who_gets_the_rejected_rows_back(with_class: School):
+    system, bad = with_class.system, {**child(2), "Дата рождения": "31.02.2005"}
+    upload = await with_class.upload(csv_of([child(1), bad]), "5А.csv")
+    begun = await system.call(roster.IMPORT, roster.ImportRoster(school="school-7", upload=upload))
+    assert begun.state == "running"
+    ended = await with_class.ended(begun.job)
+    assert (ended.state, ended.error_code) == ("failed", "upload.not-own")
+    own = await with_class.ended((await with_class.call(roster.IMPORT, upload=upload)).job)
+    told = await system.call(roster.IMPORT_STATUS, roster.ImportJob(school="school-7", job=own.job))
+    assert (own.rejected_file is None, told.rejected_file) == (False, None)
+    assert told == own.model_copy(update={"rejected_file": None})
+
+
 async def test_rejected_rows_come_back_and_can_be_imported_once_they_are_corrected(with_class: School):
     bad = {**child(2), "Дата рождения": "31.02.2005"}
     status = await with_class.imported(csv_of([child(1), bad]), "5А.csv")

@@ -7,14 +7,14 @@ so its bodies may carry personal data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.event import AnnulmentReason, Identifier, Value
+from contracts.event import SERVICES, AnnulmentReason, Identifier, Value
 
 
 class Role(StrEnum):
@@ -34,6 +34,10 @@ class Role(StrEnum):
     GUARDIAN = "guardian"
     MUNICIPALITY = "municipality"
     MINISTRY = "ministry"
+
+
+EVERYBODY = tuple(role for role in Role if role is not Role.SERVICE)
+"""Whoever there is. No service is among them: which of those may make a call stands beside it by name."""
 
 
 class Scope(StrEnum):
@@ -109,6 +113,7 @@ P = TypeVar("P", bound=Reply)
 class Call(Generic[Q, P]):
     """One internal call. `command` says whether it records events: only a command has a command id.
 
+    `services` are those that may make it, of the role of a service.
     `each`: it answers for each of those whom it names; who is out of the caller's reach is refused alone, not the whole call.
     """
 
@@ -118,6 +123,7 @@ class Call(Generic[Q, P]):
     scopes: Mapping[Role, Scope] = field(hash=False)
     summary: str
     command: bool
+    services: frozenset[str]
     each: bool = False
 
     @property
@@ -137,28 +143,39 @@ CALLS: dict[str, Call[Any, Any]] = {}
 """Every call by its name, in the order of declaration."""
 
 
-Who = Iterable[Role] | Mapping[Role, Scope]
+Who = Collection[Role] | Mapping[Role, Scope]
 """Who may make a call. Of a role that reaches less far than it could (`WIDEST`), a mapping says how far."""
 
 
-def _declare(name: str, request: type[Q], reply: type[P], who: Who, summary: str, *, command: bool, each: bool) -> Call[Q, P]:
+def _declare(
+    name: str, request: type[Q], reply: type[P], who: Who, summary: str, services: Iterable[str], *, command: bool, each: bool
+) -> Call[Q, P]:
     if name in CALLS:
         raise ValueError(f"call {name} is declared twice")
+    of_services = frozenset(services)
+    if Role.SERVICE in who or not of_services.issubset(SERVICES):
+        raise ValueError(f"call {name} has to name each service that may make it")
     scopes = dict(cast("Mapping[Role, Scope]", who)) if isinstance(who, Mapping) else {role: WIDEST[role] for role in who}
+    if of_services:
+        scopes[Role.SERVICE] = WIDEST[Role.SERVICE]
     # The operator of an embedded instance may do everything (DESIGN 3).
-    call = Call(name, request, reply, {Role.OPERATOR: Scope.EVERYTHING, **scopes}, summary, command, each)
+    call = Call(name, request, reply, {Role.OPERATOR: Scope.EVERYTHING, **scopes}, summary, command, of_services, each)
     CALLS[name] = call
     return call
 
 
-def command(name: str, request: type[Q], reply: type[P], who: Who, summary: str, *, each: bool = False) -> Call[Q, P]:
+def command(
+    name: str, request: type[Q], reply: type[P], who: Who, summary: str, *, services: Iterable[str] = (), each: bool = False
+) -> Call[Q, P]:
     """Declares a call that records events."""
-    return _declare(name, request, reply, who, summary, command=True, each=each)
+    return _declare(name, request, reply, who, summary, services, command=True, each=each)
 
 
-def query(name: str, request: type[Q], reply: type[P], who: Who, summary: str, *, each: bool = False) -> Call[Q, P]:
+def query(
+    name: str, request: type[Q], reply: type[P], who: Who, summary: str, *, services: Iterable[str] = (), each: bool = False
+) -> Call[Q, P]:
     """Declares a call that only answers."""
-    return _declare(name, request, reply, who, summary, command=False, each=each)
+    return _declare(name, request, reply, who, summary, services, command=False, each=each)
 
 
 def named_by(request: type[BaseModel]) -> set[str]:

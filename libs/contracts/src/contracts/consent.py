@@ -334,11 +334,17 @@ class ConsentStatus(Reply):
     consents: tuple[ConsentCard, ...]
 
 
-_COLLECTORS = {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.CLASS_TEACHER: Scope.OWN_CLASS, Role.SERVICE: Scope.EVERYTHING}
+_COLLECTORS = {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.CLASS_TEACHER: Scope.OWN_CLASS}
 
 RECORD_DECISION = command("consent.record-decision", RecordDecision, DecisionRecorded, _COLLECTORS, "Steps 8 and 13: records one decision")
 RECORD_DECISIONS = command(
-    "consent.record-decisions", RecordDecisions, DecisionsRecorded, _COLLECTORS, "Steps 8 and 13: records a list of decisions", each=True
+    "consent.record-decisions",
+    RecordDecisions,
+    DecisionsRecorded,
+    _COLLECTORS,
+    "Steps 8 and 13: records a list of decisions",
+    services=("roster",),
+    each=True,
 )
 WITHDRAW = command(
     "consent.withdraw",
@@ -375,9 +381,8 @@ INVALIDATE_DECISIONS = command(
     "consent.invalidate-decisions",
     InvalidateDecisions,
     DecisionsInvalidated,
-    (Role.SERVICE,),
+    (),
     "Records that a list of decisions never was valid",
+    services=("roster",),
 )
-STATUS = query(
-    "consent.status", StatusQuery, ConsentStatus, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "The decisions on one subject"
-)
+STATUS = query("consent.status", StatusQuery, ConsentStatus, (Role.DIRECTOR, Role.ADMINISTRATOR), "The decisions on one subject")

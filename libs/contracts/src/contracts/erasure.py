@@ -231,9 +231,7 @@ class ActOfDestruction(Reply):
 ORDER_ERASURE = command(
     "consent.order-erasure", OrderErasure, OrderedErasure, (Role.DIRECTOR,), "Orders that a person's data are destroyed at once"
 )
-ERASURE = query(
-    "consent.erasure", ErasureQuery, ErasureState, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "How far a person's erasure is"
-)
+ERASURE = query("consent.erasure", ErasureQuery, ErasureState, (Role.DIRECTOR, Role.ADMINISTRATOR), "How far a person's erasure is")
 ACT_OF_DESTRUCTION = query(
     "consent.act-of-destruction",
     ErasureQuery,

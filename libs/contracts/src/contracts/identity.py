@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from contracts.call import AnnulEntry, Reply, Request, Role, SchoolRequest, Scope, command, query
+from contracts.call import EVERYBODY, AnnulEntry, Reply, Request, Role, SchoolRequest, Scope, command, query
 from contracts.consent import SubjectKind
 from contracts.event import Annulment, Event, Identifier, Value, event
 from contracts.roster import Act, Done
@@ -269,6 +269,7 @@ class RevokeCredentials(Act):
 
 class RevokedCredentials(Reply):
     revoked: int
+    already: tuple[Identifier, ...] = Field(default=(), description="What was issued to them had been taken back before: nothing was done")
     refused: dict[str, str] = Field(description="The refusal's code by person, for those who have nothing to be taken back")
 
 
@@ -483,9 +484,9 @@ HAND_OVER = command("identity.hand-over", HandOver, HandedOver, _GIVERS, "Step 1
 MAIL_LINKS = command(
     "identity.mail-links", MailLinks, MailedLinks, _GIVERS, "Step 18: makes activation links for people and mails them", each=True
 )
-TAKE_LINK = query("identity.take-link", TakeLink, TakenLink, (Role.SERVICE,), "The link of a credential, once, to be mailed")
+TAKE_LINK = query("identity.take-link", TakeLink, TakenLink, (), "The link of a credential, once, to be mailed", services=("notifier",))
 RECORD_MAILING = command(
-    "identity.record-mailing", RecordMailing, Done, (Role.SERVICE,), "Step 18: records what became of the mail with a link"
+    "identity.record-mailing", RecordMailing, Done, (), "Step 18: records what became of the mail with a link", services=("notifier",)
 )
 REVOKE_CREDENTIALS = command(
     "identity.revoke-credentials",
@@ -494,20 +495,20 @@ REVOKE_CREDENTIALS = command(
     (Role.ADMINISTRATOR,),
     "Takes back codes and links that were not used yet",
 )
-ACTIVATE_LINK = command("identity.activate-link", ActivateLink, Activated, tuple(Role), "Step 19: activates an account with its link")
-ACTIVATE = command("identity.activate", Activate, Activated, tuple(Role), "Step 19: activates an account with its one-time code")
+ACTIVATE_LINK = command("identity.activate-link", ActivateLink, Activated, EVERYBODY, "Step 19: activates an account with its link")
+ACTIVATE = command("identity.activate", Activate, Activated, EVERYBODY, "Step 19: activates an account with its one-time code")
 BEGIN_ESIA = query(
     "identity.begin-esia", BeginEsia, BegunEsia, (Role.ANONYMOUS,), "Step 19: where to sign in at ЕСИА to activate an account"
 )
-FINISH_ESIA = command("identity.finish-esia", FinishEsia, Activated, tuple(Role), "Step 19: activates an account by ЕСИА")
-SIGN_IN = query("identity.sign-in", SignIn, SignedIn, tuple(Role), "A short-lived token for whoever knows login and password")
-CHANGE_PASSWORD = command("identity.change-password", ChangePassword, Done, tuple(Role), "Chooses another password, with the one before")
-ACCOUNT = query("identity.account", AccountQuery, AccountCard, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "How far an account is")
+FINISH_ESIA = command("identity.finish-esia", FinishEsia, Activated, EVERYBODY, "Step 19: activates an account by ЕСИА")
+SIGN_IN = query("identity.sign-in", SignIn, SignedIn, EVERYBODY, "A short-lived token for whoever knows login and password")
+CHANGE_PASSWORD = command("identity.change-password", ChangePassword, Done, EVERYBODY, "Chooses another password, with the one before")
+ACCOUNT = query("identity.account", AccountQuery, AccountCard, (Role.DIRECTOR, Role.ADMINISTRATOR), "How far an account is")
 NOTE_ACTIVITY = query(
     "identity.note-activity",
     NoteActivity,
     ActivityNoted,
-    (Role.SERVICE,),
+    (),
     "Step 21: takes in who was active on a day, for the weekly rating",
 )
 ACTIVITY = query(

@@ -211,7 +211,5 @@ class BounceReported(Reply):
 _OFFICE = (Role.DIRECTOR, Role.ADMINISTRATOR)
 
 OUTBOX = query("notifier.outbox", OutboxQuery, Outbox, _OFFICE, "A school's messages, newest first")
-REPORT_BOUNCE = command(
-    "notifier.report-bounce", ReportBounce, BounceReported, (Role.SERVICE,), "Says that a message which had been accepted came back"
-)
+REPORT_BOUNCE = command("notifier.report-bounce", ReportBounce, BounceReported, (), "Says that a message which had been accepted came back")
 PREVIEW = query("notifier.preview", PreviewQuery, Preview, _OFFICE, "Whom a school's dates would be told to over the next days")

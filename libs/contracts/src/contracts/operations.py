@@ -5,11 +5,12 @@ A service records the public keys under which it signs, so that everybody verifi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from contracts.call import Call, Reply, Request, Role, SchoolRequest, command, query
+from contracts.call import EVERYBODY, Call, Reply, Request, SchoolRequest, command, query
 from contracts.event import SERVICES, Event, Identifier, Sha256, Value, event, upcast
 
 Moment = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z$", description="UTC")]
@@ -215,19 +216,39 @@ HELD: dict[str, Call[HeldQuery, Held]] = {}
 TIMERS: dict[str, Call[Nothing, Timers]] = {}
 MOVE_TIME: dict[str, Call[MoveTime, Timers]] = {}
 SETTLE: dict[str, Call[Settle, Timers]] = {}
+
+READERS: Mapping[str, tuple[str, ...]] = {
+    "roster": ("consent", "identity", "plan", "notifier"),
+    "consent": ("roster", "identity", "plan", "notifier"),
+    "identity": ("consent", "plan", "notifier"),
+    "plan": ("consent", "notifier"),
+    "notifier": ("consent", "plan"),
+}
+"""By service: who reads its log, and so may ask it where that ends, what stands there, and whether it knows what was read."""
+
 for _service in SERVICES:
+    _readers = READERS[_service]
+    _makes_dossiers = () if _service == "roster" else ("roster",)
+    _read = tuple(other for other in SERVICES if _service in READERS[other])
     TIMERS[_service] = query(f"{_service}.timers", Nothing, Timers, (), "The service's clock, and when something is due there next")
     MOVE_TIME[_service] = query(f"{_service}.move-time", MoveTime, Timers, (), "Moves the manual clock of a service apart")
     SETTLE[_service] = query(f"{_service}.settle", Settle, Timers, (), "Waits until the service has read what is recorded")
-    HEAD[_service] = query(f"{_service}.head", Nothing, Head, (Role.SERVICE,), "Where the service's log ends")
-    READ_LOG[_service] = query(f"{_service}.read-log", ReadLog, LogRun, (Role.SERVICE,), "A run of the service's log, verbatim")
+    HEAD[_service] = query(f"{_service}.head", Nothing, Head, (), "Where the service's log ends", services=_readers)
+    READ_LOG[_service] = query(f"{_service}.read-log", ReadLog, LogRun, (), "A run of the service's log, verbatim", services=_readers)
     RECOGNIZE[_service] = query(
-        f"{_service}.recognize", Recognize, Recognized, (Role.SERVICE,), "Whether the service's log holds what a reader has read of it"
+        f"{_service}.recognize",
+        Recognize,
+        Recognized,
+        (),
+        "Whether the service's log holds what a reader has read of it",
+        services=_readers,
     )
-    HEALTH[_service] = query(f"{_service}.health", Nothing, Health, (Role.SERVICE,), "How the service is")
-    HELD[_service] = query(f"{_service}.held", HeldQuery, Held, (Role.SERVICE,), "What the service holds on a person, for the dossier")
+    HEALTH[_service] = query(f"{_service}.health", Nothing, Health, (), "How the service is", services=_read)
+    HELD[_service] = query(
+        f"{_service}.held", HeldQuery, Held, (), "What the service holds on a person, for the dossier", services=_makes_dossiers
+    )
     ROTATE_KEY[_service] = command(f"{_service}.rotate-key", Nothing, KeyRotated, (), "Makes the service sign with a new key from now on")
 
-CLOCK = query("instance.clock", Nothing, ClockReply, tuple(Role), "The instance's time")
+CLOCK = query("instance.clock", Nothing, ClockReply, EVERYBODY, "The instance's time")
 SET_CLOCK = query("instance.set-clock", SetClock, ClockReply, (), "Moves a manual clock forward to a time, from timer to timer")
 ADVANCE_CLOCK = query("instance.advance-clock", AdvanceClock, ClockReply, (), "Moves a manual clock forward, from timer to timer")

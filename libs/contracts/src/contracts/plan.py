@@ -708,16 +708,20 @@ REGISTER_ORDER = command("plan.register-order", RegisterOrder, OrderRegistered, 
 REVOKE_ORDER = command("plan.revoke-order", RevokeOrder, Done, (Role.DIRECTOR,), "Revokes the school's order")
 ANNUL = command("plan.annul", AnnulEntry, Done, (Role.DIRECTOR,), "Annuls a mistyped attestation, order, attendance or consultation")
 
-_VIEWERS = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.MUNICIPALITY, Role.MINISTRY, Role.SERVICE)
+_VIEWERS = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.MUNICIPALITY, Role.MINISTRY)
 
 STATUS = query("plan.status", StatusRequest, Board, _VIEWERS, "The board: a school's 21 rows, or the region's")
 DIFF = query("plan.diff", DiffRequest, Difference, _VIEWERS, "What two boards of a school, or of the region, differ in")
 EXPLAIN = query("plan.explain", ExplainRequest, Explanation, _VIEWERS, "Why a step stands where it stands")
-ANNOUNCED = query("plan.announced", Nothing, Announced, (Role.SERVICE,), "How far the tracker has announced")
-STEPS = query("plan.steps", StepsQuery, Steps, (Role.DIRECTOR, Role.ADMINISTRATOR, Role.SERVICE), "The steps of a school's plan")
-NOTICES_AHEAD = query("plan.notices-ahead", NoticesAheadQuery, NoticesAhead, (Role.SERVICE,), "What will be told of a school's dates")
-OWN_DATES = query("plan.own-dates", Nothing, SchoolsWithOwnDates, (Role.SERVICE,), "In which schools people have own dates that are open")
-PEOPLE_DUE = query("plan.people-due", PeopleDueQuery, PeopleDue, (Role.SERVICE,), "Whose own dates are to be told on a day")
-_SCHOOL_STAFF = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER, Role.SERVICE)
+ANNOUNCED = query("plan.announced", Nothing, Announced, (), "How far the tracker has announced", services=("notifier",))
+STEPS = query("plan.steps", StepsQuery, Steps, (Role.DIRECTOR, Role.ADMINISTRATOR), "The steps of a school's plan", services=("notifier",))
+NOTICES_AHEAD = query(
+    "plan.notices-ahead", NoticesAheadQuery, NoticesAhead, (), "What will be told of a school's dates", services=("notifier",)
+)
+OWN_DATES = query(
+    "plan.own-dates", Nothing, SchoolsWithOwnDates, (), "In which schools people have own dates that are open", services=("notifier",)
+)
+PEOPLE_DUE = query("plan.people-due", PeopleDueQuery, PeopleDue, (), "Whose own dates are to be told on a day", services=("notifier",))
+_SCHOOL_STAFF = (Role.DIRECTOR, Role.ADMINISTRATOR, Role.CLASS_TEACHER)
 
 CALENDAR_FEED = query("plan.calendar-feed", CalendarFeedQuery, CalendarFeed, _SCHOOL_STAFF, "A school's dates for a calendar program")

@@ -1022,7 +1022,9 @@ class Dossier(Reply):
 
 
 OPEN_SCHOOL = command("roster.open-school", OpenSchool, SchoolReply, (), "Opens a school")
-SCHOOL = query("roster.school", SchoolQuery, SchoolCard, (*_SCHOOL_OFFICE, Role.SERVICE), "A school with its counts")
+SCHOOL = query(
+    "roster.school", SchoolQuery, SchoolCard, _SCHOOL_OFFICE, "A school with its counts", services=("consent", "identity", "notifier")
+)
 HIRE_STAFF = command("roster.hire-staff", HireStaff, Person, _SCHOOL_OFFICE, "Enters a member of staff")
 DISMISS_STAFF = command("roster.dismiss-staff", StaffAct, Done, (Role.DIRECTOR,), "Records that a member of staff has left")
 APPOINT_COORDINATOR = command("roster.appoint-coordinator", StaffAct, Done, (Role.DIRECTOR,), "Step 4: appoints a coordinator")
@@ -1095,30 +1097,48 @@ PEOPLE = query(
         Role.DIRECTOR: Scope.OWN_SCHOOL,
         Role.ADMINISTRATOR: Scope.OWN_SCHOOL,
         Role.CLASS_TEACHER: Scope.OWN_CLASS,
-        Role.SERVICE: Scope.EVERYTHING,
     },
     "Ids of a school's people, without names",
 )
-CLASSES = query("roster.classes", ClassesQuery, Classes, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "A school's classes")
+CLASSES = query(
+    "roster.classes",
+    ClassesQuery,
+    Classes,
+    (*_SCHOOL_OFFICE, Role.CLASS_TEACHER),
+    "A school's classes",
+    services=("consent", "identity", "notifier"),
+)
 PERSON = query(
-    "roster.person", PersonQuery, PersonCard, (*_SCHOOL_OFFICE, Role.SERVICE), "One person's details; journalled with the reader"
+    "roster.person", PersonQuery, PersonCard, _SCHOOL_OFFICE, "One person's details; journalled with the reader", services=("notifier",)
 )
 PERSONS = query(
-    "roster.persons", PersonsQuery, Persons, (*_SCHOOL_OFFICE, Role.SERVICE), "Names of several people; journalled with the reader"
+    "roster.persons",
+    PersonsQuery,
+    Persons,
+    _SCHOOL_OFFICE,
+    "Names of several people; journalled with the reader",
+    services=("consent", "identity"),
 )
 WITH_ADDRESS = query(
-    "roster.with-address", PersonsQuery, WithAddress, (Role.SERVICE,), "Who of several people has an e-mail address, without saying which"
+    "roster.with-address",
+    PersonsQuery,
+    WithAddress,
+    (),
+    "Who of several people has an e-mail address, without saying which",
+    services=("identity",),
 )
-BY_SNILS = query("roster.by-snils", SnilsQuery, FoundPeople, (Role.SERVICE,), "Whose a СНИЛС is, for whoever has been shown it; journalled")
+BY_SNILS = query(
+    "roster.by-snils", SnilsQuery, FoundPeople, (), "Whose a СНИЛС is, for whoever has been shown it; journalled", services=("identity",)
+)
 REFERENCE_LIST = query(
     "roster.reference-list",
     ListQuery,
     ReferenceList,
-    (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE),
+    (*_SCHOOL_OFFICE, Role.CLASS_TEACHER),
     "The entries of a reference list",
 )
-TIMETABLE = query("roster.timetable", TimetableQuery, Timetable, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER, Role.SERVICE), "A class's timetable")
-ISSUES = query("roster.issues", IssuesQuery, Issues, (*_SCHOOL_OFFICE, Role.SERVICE), "What is wrong with classes' data")
+TIMETABLE = query("roster.timetable", TimetableQuery, Timetable, (*_SCHOOL_OFFICE, Role.CLASS_TEACHER), "A class's timetable")
+ISSUES = query("roster.issues", IssuesQuery, Issues, _SCHOOL_OFFICE, "What is wrong with classes' data")
 
 _ABOUT_ONESELF = {
     Role.DIRECTOR: Scope.OWN_SCHOOL,

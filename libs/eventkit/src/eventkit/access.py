@@ -147,11 +147,13 @@ class Reach:
 
 
 def check_role(call: Call[Any, Any], actor: Actor) -> None:
-    """Raises Refused `access.role` where this role may not make this call at all."""
+    """Raises Refused `access.role` or `access.service` where this role, or this service, may not make this call at all."""
     if actor.role not in call.scopes:
         if actor.role is Role.ANONYMOUS:
             raise Refused("access.no-token", f"{call.name} needs a token.")
         raise Refused("access.role", f"The role of {_words(actor.role)} may not call {call.name}.")
+    if actor.role is Role.SERVICE and actor.scope not in call.services:
+        raise Refused("access.service", f"Of the services {', '.join(sorted(call.services))} alone may call {call.name}.")
 
 
 def check_school(actor: Actor, request: Request) -> None:

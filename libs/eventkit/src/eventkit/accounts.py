@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from contracts.call import CALLS, Call, Role
+from contracts.call import CALLS, Call
 from contracts.event import SERVICES
 from eventkit.broker import MAX_PAYLOAD_BYTES
 from eventkit.provision import SEALS as SEAL_STREAM
@@ -65,12 +65,7 @@ def configuration(readers: Collection[Reader], public_keys: Mapping[tuple[str, J
 
 def may_call(service: str) -> list[Call[Any, Any]]:
     """What a service may call of others."""
-    return [call for other in SERVICES if other != service for call in _answers_services(other)]
-
-
-def _answers_services(service: str) -> list[Call[Any, Any]]:
-    """What a service is asked by services, by itself too."""
-    return [call for call in CALLS.values() if call.service == service and Role.SERVICE in call.allowed]
+    return [call for call in CALLS.values() if call.service in SERVICES and service in call.services]
 
 
 def _account(service: str, readers: Collection[Reader], public_keys: Mapping[tuple[str, Job], str]) -> dict[str, Any]:
@@ -86,7 +81,7 @@ def _account(service: str, readers: Collection[Reader], public_keys: Mapping[tup
         f"$JS.API.DIRECT.GET.{stream}",
         *(f"$JS.API.{verb}" for verb in own),
         *(f"JS.{other}.API.{verb}" for other, verb in foreign_verbs),
-        *(call.subject for call in (*may_call(service), *_answers_services(service))),
+        *(call.subject for call in may_call(service)),
         seal_subject(service, "told"),
         seal_subject(service, "kept"),
     ]

@@ -1,14 +1,4 @@
-"""One service in a process of its own, as its container runs it: everything it needs to know stands in environment variables and files.
-
-    VEKHA_NATS_URL       nats://host:port; the seed of its nkey stands in the secrets' folder, in `nats.seed`
-    VEKHA_DATABASE_URL   postgresql+psycopg://user@host/database; the password stands there too, in `database.password`
-    VEKHA_SECRETS        the folder of its secrets (`Secrets.make_apart`), by default /run/secrets; it is only read
-    VEKHA_STATE          a folder that it may write, where the keys of rotations stand, by default /var/lib/vekha
-    VEKHA_MANUAL_CLOCK   for tests: the time at which a clock stands when the service first starts; production refuses it
-    VEKHA_HTTP           host:port of /livez, /readyz and /metrics, by default 127.0.0.1:8080
-
-and those of `environment`.
-"""
+"""One service in a process of its own, as its container runs it: everything it needs to know stands in environment variables and files."""
 
 from __future__ import annotations
 
@@ -39,6 +29,16 @@ from eventkit.service import Service, Settings
 SEED = "nats.seed"
 DATABASE_PASSWORD = "database.password"  # noqa: S105 -- a file's name
 SMTP_PASSWORD = "smtp.password"  # noqa: S105 -- as above
+
+VARIABLES: Mapping[str, str] = {
+    "VEKHA_NATS_URL": "nats://host:port; the seed of its nkey stands in the secrets' folder, in nats.seed",
+    "VEKHA_DATABASE_URL": "postgresql+psycopg://user@host/database; the password stands there too, in database.password",
+    "VEKHA_SECRETS": "the folder of its secrets, by default /run/secrets; it is only read",
+    "VEKHA_STATE": "a folder that it may write, where the keys of rotations stand, by default /var/lib/vekha",
+    "VEKHA_MANUAL_CLOCK": "for tests: the time at which a clock stands when the service first starts; production refuses it",
+    "VEKHA_HTTP": "host:port of /livez, /readyz and /metrics, by default 127.0.0.1:8080",
+}
+"""What it has to be told, by the variable's name, beside what an installation chooses (`environment.VARIABLES`)."""
 
 _GARBAGE_AFTER = (50_000, 20, 100)  # as `vekha up` has it
 

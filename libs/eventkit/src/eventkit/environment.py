@@ -13,6 +13,21 @@ from typing import Any
 LEFT_TERM_DAYS = 30
 """How long the data of who has left are kept: 152-ФЗ ст. 21 ч. 4, unless another law or a contract says how long."""
 
+VARIABLES: Mapping[str, str] = {
+    "VEKHA_PRODUCTION": "1 refuses manual clocks, acting in somebody else's role, and activating an account without a password of the own",
+    "VEKHA_ACTIVATION_PAGE": "https address where accounts are activated, for slips and links; unset, an example, and none in production",
+    "VEKHA_CO_SIGNATURE_AGE": "14 to 17: from this age on pupils sign their consent beside a representative; unset, nobody has to",
+    "VEKHA_LEFT_TERM_DAYS": f"for so many days the data of who has left are kept; unset, {LEFT_TERM_DAYS} (152-ФЗ ст. 21 ч. 4)",
+    "VEKHA_SMTP_URL": "smtp://[user@]host[:port] of the mail server, its password in the secrets' smtp.password; unset, nothing is sent",
+    "VEKHA_MAIL_FROM": "the address that mail is sent from",
+    "VEKHA_MONITORS": "a file with addresses, a line each: `ministry ADDRESS`, `municipality:CODE ADDRESS`",
+    "VEKHA_ESIA_ISSUER": "ЕСИА by OpenID Connect, all four or none: the provider's address",
+    "VEKHA_ESIA_CLIENT_ID": "as whom ЕСИА knows this installation",
+    "VEKHA_ESIA_CLIENT_SECRET_FILE": "the file with the client's secret",
+    "VEKHA_ESIA_REDIRECT_URI": "the address to which ЕСИА sends people back",
+}
+"""What may be chosen, by the variable's name; docs/settings.md and `vekha up --help` tell the same."""
+
 _LONGEST_TERM_DAYS = 36_525  # a hundred years
 
 

@@ -35,7 +35,7 @@ class System:
         self.broker = broker
         self.clock = clock
         self._operator = instance.calls(instance.operator_token())
-        self._identity = Tokens("identity", secrets.signing_key("identity"), secrets.public_keys(), clock)
+        self._secrets = secrets
 
     async def ask(
         self,
@@ -47,12 +47,18 @@ class System:
         after: Mapping[str, int] | None = None,
     ) -> Answer[P]:
         """Calls as the operator, or as a given actor, and answers with positions."""
-        calls = self._operator if as_ is None else self.instance.calls(self._identity.mint(as_, lifetime_s=300))
+        calls = self._operator if as_ is None else self.instance.calls(self._token(as_))
         return await calls.call(call, request, command_id=command_id, after=after)
 
     async def call(self, call: Call[Q, P], request: Q, *, as_: Actor | None = None, command_id: str | None = None) -> P:
         """Calls and answers with the reply alone."""
         return (await self.ask(call, request, as_=as_, command_id=command_id)).reply
+
+    def _token(self, actor: Actor) -> str:
+        """Signed by whoever may: a service signs for itself, identity for people."""
+        issuer = str(actor.scope) if actor.role is Role.SERVICE else "identity"
+        tokens = Tokens(issuer, self._secrets.signing_key(issuer), self._secrets.public_keys(), self.clock)
+        return tokens.mint(actor, lifetime_s=300)
 
     async def settled(self) -> None:
         await self.instance.settled()

@@ -574,11 +574,17 @@ class Service:
         self.rebuilding = Rebuilding(self, self._ask_owner)
         self.command_in_steps(operations.ROTATE_KEY[self.name])(self._rotate_key)
 
+    async def head_of(self, source: str) -> int:
+        """Where a log ends that this service reads, its own or another's. Raises Refused or CallFailed as its owner's answer does."""
+        if source == self.name:
+            return await self.store.head()
+        return (await self.calls.call(operations.HEAD[source], operations.Nothing())).reply.position
+
     # ---- inside -------------------------------------------------------------------------------------------------------
 
     async def _open(self, relay: Relay, others: Sequence[str]) -> None:
         await relay.compared()
-        await asyncio.gather(*(self._hear_readers(service) for service in others))
+        await asyncio.gather(*(self._hear_readers(service) for service in others if service in operations.READERS[self.name]))
         if self._contradicted is None:
             self.store.quarantine = None
             if await self._begin_keys():

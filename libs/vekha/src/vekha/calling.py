@@ -88,6 +88,8 @@ def _list(calls: list[Call[Any, Any]], *, as_json: bool) -> None:
         for role, scope in entry["scopes"].items():
             if scope is not WIDEST[role]:
                 click.echo(f"         {role}: {scope}")
+        if entry["services"]:
+            click.echo(f"         service: {', '.join(entry['services'])} alone")
         click.echo(f"  asks   {json.dumps(entry['request'], ensure_ascii=False)}")
         click.echo(f"  tells  {json.dumps(entry['reply'], ensure_ascii=False)}\n")
 
@@ -98,6 +100,7 @@ def _shown(declared: Call[Any, Any]) -> dict[str, Any]:
         "summary": declared.summary,
         "command": declared.command,
         "allowed": sorted(declared.allowed),
+        "services": sorted(declared.services),
         "scopes": {role: declared.scopes[role] for role in sorted(declared.allowed)},
         "request": declared.request.model_json_schema(),
         "reply": declared.reply.model_json_schema(mode="serialization"),

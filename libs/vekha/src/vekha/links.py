@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -14,7 +14,7 @@ from vekha import output
 from vekha.client import Target, connected
 from vekha.failures import Exit, Failure
 from vekha.loop import run
-from vekha.lots import lots_of
+from vekha.lots import lots_of, parts
 from vekha.options import ID, as_option, json_option, target_options
 from vekha.returned import Returned, returned
 
@@ -25,6 +25,7 @@ _MOST_REPORT_BYTES = 10_000_000
 @dataclass
 class _Outcome:
     done: list[str] = field(default_factory=list[str])
+    already: list[str] = field(default_factory=list[str])
     refused: dict[str, str] = field(default_factory=dict[str, str])
     expires_on: str | None = None
     command_ids: list[str | None] = field(default_factory=list[str | None])
@@ -73,10 +74,10 @@ def send(
     else:
         output.print_refused(outcome.refused)
         click.echo(f"{len(outcome.done)} to be mailed, {len(outcome.refused)} refused.")
-        if "credentials.already-issued" in outcome.refused.values():
-            output.remark("Who has a code or a link keeps it. With --reissue another one takes its place.")
-        if "person.no-address" in outcome.refused.values():
-            output.remark("For who has no address, print a slip: vekha slips.")
+    if "credentials.already-issued" in outcome.refused.values():
+        output.remark("Who has a code or a link keeps it. What was lost on the way is replaced with --reissue.")
+    if "person.no-address" in outcome.refused.values():
+        output.remark("For who has no address, print a slip: vekha slips.")
     return Exit.OK if outcome.done else Exit.FAILED
 
 
@@ -97,7 +98,7 @@ async def _send(
             people = [person for lot in await lots_of(client, school, class_id, as_, staff=staff) for person in lot.people]
         with output.progress() as progress:
             task = progress.add_task("links", total=len(people))
-            for some in _parts(people):
+            for some in parts(people, _AT_A_TIME):
                 request = MailLinks(school=school, people=some, reissue=reissue, proposal=proposal)
                 answer = await client.ask(MAIL_LINKS, request, as_=as_, up_to_date=True)
                 outcome.done += answer.reply.prepared
@@ -119,20 +120,22 @@ def revoke(target: Target, school: str, people: tuple[str, ...], reason: str, ac
     outcome = _Outcome()
     run(_revoke(target, school, people, RevocationReason(reason), acting_as, outcome))
     if as_json:
-        output.print_json({"revoked": len(outcome.done), "refused": outcome.refused, "command_ids": outcome.command_ids})
+        counts = {"revoked": len(outcome.done), "already": outcome.already, "refused": outcome.refused}
+        output.print_json({**counts, "command_ids": outcome.command_ids})
     else:
         output.print_refused(outcome.refused)
-        click.echo(f"{len(outcome.done)} revoked, {len(outcome.refused)} refused.")
+        click.echo(f"{len(outcome.done)} revoked, {len(outcome.already)} had been revoked before, {len(outcome.refused)} refused.")
     return Exit.FAILED if outcome.refused else Exit.OK
 
 
 async def _revoke(target: Target, school: str, people: Sequence[str], reason: RevocationReason, as_: str | None, outcome: _Outcome) -> None:
     async with connected(target) as client:
-        for some in _parts(people):
+        for some in parts(people, _AT_A_TIME):
             request = RevokeCredentials.model_validate({"school": school, "people": some, "reason": reason})
             answer = await client.ask(REVOKE_CREDENTIALS, request, as_=as_, up_to_date=True)
             outcome.refused |= answer.reply.refused
-            outcome.done += [person for person in some if person not in answer.reply.refused]
+            outcome.already += answer.reply.already
+            outcome.done += [person for person in some if person not in {*answer.reply.refused, *answer.reply.already}]
             outcome.command_ids.append(answer.command_id)
 
 
@@ -163,8 +166,3 @@ async def _report(target: Target, found: Returned, as_: str | None) -> tuple[str
     async with connected(target) as client:
         reply = (await client.ask(REPORT_BOUNCE, ReportBounce(message=found.message, status=found.status), as_=as_)).reply
         return reply.school, reply.recipient
-
-
-def _parts(people: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    people = [*dict.fromkeys(people)]
-    return (tuple(people[start : start + _AT_A_TIME]) for start in range(0, len(people), _AT_A_TIME))

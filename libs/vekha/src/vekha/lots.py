@@ -1,8 +1,8 @@
-"""Whom a command at the school is for: the staff, a class with its guardians, or everybody, lot by lot."""
+"""Whom a command at the school is for: people by their ids, the staff, a class with its guardians, or everybody, lot by lot."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,12 @@ class Lot:
     name: str
     people: Sequence[str]
     class_id: str | None = None
+
+
+def parts(people: Sequence[str], at_a_time: int) -> Iterator[tuple[str, ...]]:
+    """The people, each once, so many to a call."""
+    people = [*dict.fromkeys(people)]
+    return (tuple(people[start : start + at_a_time]) for start in range(0, len(people), at_a_time))
 
 
 async def lots_of(client: Client, school: str, class_id: str | None, as_: str | None, *, staff: bool) -> list[Lot]:

@@ -22,6 +22,8 @@ _COMMANDS = {
     "export": "vekha.exporting:export_roster",
     "consent": "vekha.consents:consent",
     "slips": "vekha.slips:slips",
+    "handover": "vekha.handover:handover",
+    "reissue": "vekha.reissue:reissue",
     "links": "vekha.links:links",
     "dossier": "vekha.dossier:dossier",
     "journal": "vekha.dossier:journal",

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from eventkit import telemetry
+from eventkit.environment import VARIABLES
 from eventkit.process import leave_nothing_behind
 from vekha import output
 from vekha.folder import DataFolder, moment_of
@@ -30,7 +31,10 @@ def _clock_at(_context: click.Context, _parameter: click.Parameter, value: str |
         raise click.BadParameter("give a date (2015-08-17) or RFC 3339 (2015-08-17T09:00:00+03:00)") from None
 
 
-@click.command()
+_VARIABLES = "\n\n".join(f"\b\n{name}\n  {what}" for name, what in VARIABLES.items())
+
+
+@click.command(epilog=f"Environment variables, all of them optional:\n\n{_VARIABLES}")
 @data_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the broker listens on 127.0.0.1. By default a free port.")
 @click.option(
@@ -43,11 +47,7 @@ def _clock_at(_context: click.Context, _parameter: click.Parameter, value: str |
 def up(data: Path, port: int | None, manual_clock: datetime | None) -> None:
     """Run everything in one process until Ctrl-C.
 
-    Prints one JSON line on stdout when ready, and logs JSON lines on stderr. Mail is sent where VEKHA_SMTP_URL (smtp://[user@]host[:port])
-    and VEKHA_MAIL_FROM are set, with the password in DATA/secrets/smtp.password; VEKHA_MONITORS names a file with the addresses of the
-    ministry and the municipalities, a line each (`ministry ADDRESS`, `municipality:CODE ADDRESS`). VEKHA_ESIA_ISSUER, VEKHA_ESIA_CLIENT_ID,
-    VEKHA_ESIA_CLIENT_SECRET_FILE and VEKHA_ESIA_REDIRECT_URI, all of them, connect it to ЕСИА by OpenID Connect. VEKHA_PRODUCTION=1 refuses
-    manual clocks, acting in somebody else's role, and activating an account without a password of the own.
+    Prints one JSON line on stdout when ready, and logs JSON lines on stderr.
     """
     gc.set_threshold(*_LOOKS_FOR_GARBAGE_AFTER)
     telemetry.set_up()

@@ -12,6 +12,7 @@ from math import ceil
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, Update, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from eventkit.clock import Clock
 from eventkit.decider import Refused
 from eventkit.event import moment, rfc3339
 from eventkit.secrets import Secrets
@@ -40,8 +41,9 @@ def key(secrets: Secrets, typed: str) -> str:
     return secrets.mac("attempt", (codes.meant_login(typed) or f"no login: {codes.bare(typed)}").encode())
 
 
-def begin(connection: Connection, login: str, now: datetime) -> None:
+def begin(connection: Connection, login: str, clock: Clock) -> None:
     """Counts an attempt before it is looked at, so that many at once are no way around. Raises Refused `attempt.too-early`."""
+    now = clock.now()
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     at = rfc3339(now)
     connection.execute(delete(attempt_table).where(attempt_table.c.at < rfc3339(now - KEPT)))
@@ -51,7 +53,7 @@ def begin(connection: Connection, login: str, now: datetime) -> None:
     row = connection.execute(locked).one()
     wait_s = (moment(row.not_before) - now).total_seconds()
     if wait_s > 0:
-        raise Refused("attempt.too-early", f"There were several wrong attempts with this login. Try again in {_in_words(wait_s)}.")
+        raise _too_early(wait_s, moment(row.not_before), clock)
     attempts = row.attempts + 1
     not_before = rfc3339(now + timedelta(seconds=delay_s(attempts)))
     connection.execute(_of(login).values(attempts=attempts, not_before=not_before, at=at))
@@ -74,6 +76,14 @@ def delay_s(attempts: int) -> int:
 
 def _of(login: str) -> Update:
     return update(attempt_table).where(attempt_table.c.login == login)
+
+
+def _too_early(wait_s: float, not_before: datetime, clock: Clock) -> Refused:
+    whole_second = not_before.replace(microsecond=0) + timedelta(seconds=1 if not_before.microsecond else 0)
+    at = whole_second.strftime("%Y-%m-%dT%H:%M:%SZ")
+    hint = f"The clock of this instance is moved by hand: `vekha clock set {at}`." if clock.kind == "manual" else None
+    text = f"There were several wrong attempts with this login. Try again in {_in_words(wait_s)}, at {at}."
+    return Refused("attempt.too-early", text, hint)
 
 
 def _in_words(wait_s: float) -> str:

@@ -69,7 +69,8 @@ def issue(
             command = Issue(person, kind, new_id("a"), credential, today, expires_on, request.reissue)
             tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
         except Refused as refusal:
-            answers.append(identity.IssuedCredential(person=person, refused=refusal.code, text=refusal.text))
+            text = f"{refusal.text} {refusal.hint}" if refusal.hint else refusal.text
+            answers.append(identity.IssuedCredential(person=person, refused=refusal.code, text=text))
             continue
         login, digest = logins.get(person) or next(free), codes.digest(secrets, credential, code)
         issued.append(Credential(person, request.school, login, credential, digest))

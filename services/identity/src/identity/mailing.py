@@ -62,15 +62,19 @@ def register(service: Service, forgetting: ForgetLinks, hashing: Hashing) -> Non
         day = happened_on(request.happened_on, tx.now, timezone(tx.rows, request.school))
         people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
         refused: dict[str, str] = {}
+        already: list[str] = []
         for person, known in people.items():
             try:
                 if known.kind is None:
                     raise Refused("credentials.not-issued", "There is nobody under this id in this school.")
+                if tx.state(ACCOUNTS, person).state == "provisioned":
+                    already.append(person)
+                    continue
                 tx.decide(ACCOUNTS, person, Revoke(request.reason), school=request.school, happened_on=day)
                 links.forsake(tx, person)
             except Refused as refusal:
                 refused[person] = refusal.code
-        return identity.RevokedCredentials(revoked=len(people) - len(refused), refused=refused)
+        return identity.RevokedCredentials(revoked=len(people) - len(refused) - len(already), already=tuple(already), refused=refused)
 
     @service.command_in_steps(identity.ACTIVATE_LINK)
     async def activate_link(request: identity.ActivateLink, caller: Caller, commit: Commit[identity.Activated]) -> identity.Activated:

@@ -47,8 +47,8 @@ def register(service: Service, ratings: Ratings, hashing: Hashing) -> None:
 
     async def begin(login: str) -> str:
         """Counts an attempt; answers under what."""
-        key, now = attempts.key(service.secrets, login), service.clock.now()
-        await service.write(lambda connection: attempts.begin(connection, key, now))
+        key = attempts.key(service.secrets, login)
+        await service.write(lambda connection: attempts.begin(connection, key, service.clock))
         return key
 
     async def succeeded(key: str) -> None:

@@ -42,7 +42,7 @@ _LISTED = 100  # of missing people and of events; the totals stand beside them
 _PAGE = 50  # schools
 _SMALL_GROUP = 5
 _MONITORS = (Role.MUNICIPALITY, Role.MINISTRY)
-_SEE_PEOPLE = (Role.OPERATOR, Role.SERVICE, Role.DIRECTOR, Role.ADMINISTRATOR)
+_SEE_PEOPLE = (Role.OPERATOR, Role.DIRECTOR, Role.ADMINISTRATOR)
 
 
 def school_board(look: Look, school: str, day: date, actor: Actor, known: Mapping[str, int] | None = None) -> Board:

@@ -11,7 +11,6 @@ import structlog
 from sqlalchemy import Column, Connection, Date, Integer, MetaData, Table, insert, select, update
 
 from contracts import SERVICES
-from contracts.operations import HEAD, Nothing
 from contracts.plan import AnnouncementCorrected
 from eventkit import log
 from eventkit.calls import CallFailed
@@ -101,7 +100,7 @@ class Announcements:
     async def _is_read(self, source: str, position: int, end: datetime) -> bool:
         """Whether we have read all of a source's log up to a moment: as its owner says, else as the last event we read says."""
         try:
-            if (await self._service.calls.call(HEAD[source], Nothing())).reply.position <= position:
+            if await self._service.head_of(source) <= position:
                 return True
         except (CallFailed, Refused):
             _log.info("announcements.owner-silent", source=source)

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from contracts import SERVICES
-from contracts.operations import HEAD, Nothing
 from contracts.plan import DIFF, EXPLAIN, STATUS, Board, Difference, DiffRequest, ExplainRequest, Explanation, StatusRequest
 from eventkit.answering import Caller
 from eventkit.clock import DEFAULT_ZONE, local_day
@@ -124,7 +123,7 @@ async def _read_up_to(service: Service, known: Mapping[str, int]) -> None:
         await service.caught_up(known)
     except Refused:
         for source, position in known.items():
-            head = (await service.calls.call(HEAD[source], Nothing())).reply.position
+            head = await service.head_of(source)
             if head < position:
                 raise Refused("at.in-future", f"The log of {source} has no position {position} yet: it ends at {head}.") from None
         raise

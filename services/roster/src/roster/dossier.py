@@ -68,9 +68,11 @@ def register(service: Service, books: Books) -> None:
 
 async def _held(service: Service, owner: str, request: PersonQuery) -> tuple[HeldRecord, ...] | None:
     """What a service holds on a person; None where it does not answer."""
+    if owner == service.name:
+        return await service.read(lambda connection: service.held(connection, request.school, request.person))
     question = operations.HeldQuery(school=request.school, person=request.person)
     try:
-        # As roster itself, whoever asks roster: it has held that against the asker's scope.
+        # As roster itself, whoever asks: it has held that against the asker's scope.
         return (await service.calls.call(operations.HELD[owner], question)).reply.records
     except CallFailed:
         return None

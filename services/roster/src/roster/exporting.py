@@ -1,6 +1,7 @@
 """Exports: a school's roster as a file that an import reads and finds nothing to change in (docs/decisions/export.md).
 
-A file is made in one look at the database, which also journals who read whom, and is fetched in parts: it is sealed and expires.
+A file is made in one look at the database, which also journals who read whom, and is fetched in parts: it is sealed for that reader and
+expires.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from roster.files import (
 )
 from roster.importing.expiry import Expiry
 from roster.tables import require_school
-from roster.vault import Box
+from roster.vault import Box, Damaged
 
 LIFETIME = timedelta(hours=1)
 PART_BYTES = 256 * 1024
@@ -76,7 +77,7 @@ class Exports:
         def keep(connection: Connection) -> int:
             if len(without_forgotten(connection, found.people)) < len(found.people):
                 raise Refused("export.outdated", "Somebody's data were destroyed while the file was made. Export again.")
-            return self._keep(connection, request.school, export, file, now)
+            return self._keep(connection, request.school, journal.reader(caller.origin), export, file, now)
 
         parts = await self._service.write(keep)
         self._expiry.expects(now + LIFETIME)
@@ -102,14 +103,14 @@ class Exports:
             left_out=left_out,
         )
 
-    def _keep(self, connection: Connection, school: str, export: str, file: WrittenFile, now: datetime) -> int:
+    def _keep(self, connection: Connection, school: str, reader: str, export: str, file: WrittenFile, now: datetime) -> int:
         pieces = [file.content[first : first + PART_BYTES] for first in range(0, len(file.content), PART_BYTES)]
         rows = [
             {
                 "school": school,
                 "export": export,
                 "part": number,
-                "content": self._box.seal(piece, _context(school, export, number)),
+                "content": self._box.seal(piece, _context(school, reader, export, number)),
                 "expires_at": rfc3339(now + LIFETIME),
             }
             for number, piece in enumerate(pieces, 1)
@@ -126,10 +127,14 @@ class Exports:
             if row is None:
                 text = f"There is no part {request.part} of {request.export}. Files are kept for an hour: export again."
                 raise Refused("export.unknown", text)
-            return self._box.open(row.content, _context(request.school, request.export, request.part))
+            try:
+                return self._box.open(row.content, _context(request.school, journal.reader(caller.origin), request.export, request.part))
+            except Damaged:
+                text = f"{request.export} was made for somebody else, who stands in the journal as its reader. Export the roster yourself."
+                raise Refused("export.not-own", text) from None
 
         return calls.ExportedPart(content=base64.b64encode(await self._service.read(read)).decode())
 
 
-def _context(school: str, export: str, part: int) -> str:
-    return f"export/{school}/{export}/{part}"
+def _context(school: str, reader: str, export: str, part: int) -> str:
+    return f"export/{school}/{reader}/{export}/{part}"

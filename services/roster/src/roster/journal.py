@@ -14,6 +14,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, inser
 from contracts.call import Call
 from contracts.roster import Journal, JournalQuery, Reading
 from eventkit.answering import Caller
+from eventkit.event import Origin
 
 metadata = MetaData()
 
@@ -28,6 +29,11 @@ journal_table = Table(
     Column("call", Text, nullable=False),
     Column("at", Text, nullable=False),
 )
+
+
+def reader(origin: Origin) -> str:
+    """Who reads, as entries name it. What was made for one reader is sealed for that one."""
+    return f"{origin.actor} {origin.principal or ''}"
 
 
 def note(connection: Connection, call: Call[Any, Any], caller: Caller, school: str, people: Collection[str], at: str) -> None:

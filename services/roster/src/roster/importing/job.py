@@ -14,6 +14,7 @@ from contracts.roster import ImportRoster, ImportStatus
 from eventkit.answering import Caller
 from eventkit.event import Origin, rfc3339
 from eventkit.tokens import Actor
+from roster import journal
 from roster.vault import Box
 
 metadata = MetaData()
@@ -95,14 +96,16 @@ def running_job(connection: Connection, name: str) -> Job | None:
     return Job(name, request, Origin(**json.loads(row.origin)), row.day)
 
 
-def status_of(connection: Connection, box: Box, school: str, job: str) -> ImportStatus | None:
-    """What is told of a job: its result, or how far it is."""
+def status_of(connection: Connection, box: Box, school: str, job: str, asking: Origin) -> ImportStatus | None:
+    """What is told of a job: its result, or how far it is. The rejected rows are told to whoever sent them alone."""
     of = job_table.c
-    row = connection.execute(select(of.result, of.done_rows, of.total_rows).where(of.job == job, of.school == school)).first()
+    row = connection.execute(select(of.result, of.origin, of.done_rows, of.total_rows).where(of.job == job, of.school == school)).first()
     if row is None:
         return None
     if row.result is not None:
-        return ImportStatus.model_validate_json(box.open(row.result, context(school, job)))
+        status = ImportStatus.model_validate_json(box.open(row.result, context(school, job)))
+        is_own = journal.reader(asking) == journal.reader(Origin(**json.loads(row.origin)))
+        return status if is_own else status.model_copy(update={"rejected_file": None})
     return without_outcome(job, "running", row.done_rows, row.total_rows)
 
 

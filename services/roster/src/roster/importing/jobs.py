@@ -16,6 +16,7 @@ from eventkit.decider import Refused
 from eventkit.service import Service, happened_on
 from eventkit.store import Quarantined
 from eventkit.telemetry import trouble
+from roster import journal
 from roster.book import Books, new_id
 from roster.files import FileRefused
 from roster.importing import uploads
@@ -66,7 +67,7 @@ class Imports:
 
         def take(connection: Connection) -> tuple[int, ...]:
             require_school(connection, request.school)
-            return uploads.take(connection, self._box, request, now)
+            return uploads.take(connection, self._box, request, journal.reader(caller.origin), now)
 
         missing = await self._service.write(take)
         self._expiry.expects(now + uploads.LIFETIME)
@@ -102,18 +103,18 @@ class Imports:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PREVIEW_WAIT_S):
                     await finished.wait()
-        return await self._status(request.school, job)
+        return await self._status(request.school, job, caller)
 
     async def _tell(self, request: calls.ImportJob, caller: Caller) -> ImportStatus:
-        status = await self._status(request.school, request.job)
+        status = await self._status(request.school, request.job, caller)
         if status.state == "running":
             self._service.require_appending()
         return status
 
-    async def _status(self, school: str, job: str) -> ImportStatus:
+    async def _status(self, school: str, job: str, caller: Caller) -> ImportStatus:
         def read(connection: Connection) -> ImportStatus:
             require_school(connection, school)
-            status = status_of(connection, self._box, school, job)
+            status = status_of(connection, self._box, school, job, caller.origin)
             if status is None:
                 raise Refused("import.unknown", f"There is no import {job}. Jobs are kept for {uploads.LIFETIME.days} days.")
             return status

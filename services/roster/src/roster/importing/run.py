@@ -19,6 +19,7 @@ from contracts.roster import ImportStatus, RejectedCell, RosterImportCompleted, 
 from eventkit.decider import Refused
 from eventkit.service import Service
 from eventkit.store import Transaction
+from roster import journal
 from roster.book import Book, Books, Pages
 from roster.domain.facts import IMPORT, Complete
 from roster.files import FileRefused, Finding, Known, Place, holds_changes_only, read_roster, write_rejected
@@ -104,7 +105,8 @@ class Run:
 
     async def _upload(self) -> tuple[str, bytes]:
         request = self._job.request
-        return await self._service.read(lambda connection: uploads.whole(connection, self._box, request.school, request.upload))
+        sender = journal.reader(self._job.origin)
+        return await self._service.read(lambda connection: uploads.whole(connection, self._box, request.school, sender, request.upload))
 
     # ---- the rows -----------------------------------------------------------------------------------------------------
 

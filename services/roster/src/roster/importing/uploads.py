@@ -1,4 +1,4 @@
-"""Files on their way in: parts that may come in any order and more than once. They hold personal data, so they are sealed and expire."""
+"""Files on their way in: parts that may come in any order, more than once. They hold personal data, so they are sealed, and expire."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, Table
 from contracts.roster import UploadPart
 from eventkit.decider import Refused
 from eventkit.event import rfc3339
-from roster.vault import Box
+from roster.vault import Box, Damaged
 
 LIFETIME = timedelta(days=30)
 PART_BYTES = 256 * 1024
@@ -30,7 +30,7 @@ upload_table = Table(
 )
 
 
-def take(connection: Connection, box: Box, part: UploadPart, now: datetime) -> tuple[int, ...]:
+def take(connection: Connection, box: Box, part: UploadPart, sender: str, now: datetime) -> tuple[int, ...]:
     """Keeps one part and answers the numbers of those that are missing.
 
     Raises Refused `upload.malformed`, `upload.part-too-large` or `upload.other-parts`.
@@ -43,7 +43,7 @@ def take(connection: Connection, box: Box, part: UploadPart, now: datetime) -> t
     if counts not in (None, part.parts):
         raise Refused("upload.other-parts", f"{part.upload} was begun with {counts} parts. Begin a new upload under another id.")
     connection.execute(delete(upload_table).where(here, upload_table.c.part == part.part))
-    context = _context(part.school, part.upload, part.part)
+    context = _context(part.school, sender, part.upload, part.part)
     row = {
         "school": part.school,
         "upload": part.upload,
@@ -65,8 +65,8 @@ def missing(connection: Connection, school: str, upload: str) -> tuple[int, ...]
     return tuple(part for part in range(1, rows[0].parts + 1) if part not in there) if rows else None
 
 
-def whole(connection: Connection, box: Box, school: str, upload: str) -> tuple[str, bytes]:
-    """The file's name and content. Raises Refused `upload.unknown` or `upload.incomplete`."""
+def whole(connection: Connection, box: Box, school: str, sender: str, upload: str) -> tuple[str, bytes]:
+    """The file's name and content. Raises Refused `upload.unknown`, `upload.incomplete` or `upload.not-own`."""
     parts = missing(connection, school, upload)
     if parts is None:
         raise unknown(upload)
@@ -74,8 +74,12 @@ def whole(connection: Connection, box: Box, school: str, upload: str) -> tuple[s
         raise incomplete(upload, parts)
     wanted = select(upload_table).where(upload_table.c.school == school, upload_table.c.upload == upload)
     rows = connection.execute(wanted.order_by(upload_table.c.part)).all()
-    content = b"".join(box.open(row.content, _context(school, upload, row.part)) for row in rows)
-    return box.open(rows[0].file_name, _context(school, upload, 1)).decode(), content
+    try:
+        content = b"".join(box.open(row.content, _context(school, sender, upload, row.part)) for row in rows)
+        return box.open(rows[0].file_name, _context(school, sender, upload, 1)).decode(), content
+    except Damaged:
+        text = f"Parts of {upload} were sent by somebody else. Send the whole file yourself, under another id."
+        raise Refused("upload.not-own", text) from None
 
 
 def file_name(connection: Connection, box: Box, school: str, upload: str) -> str | None:
@@ -103,5 +107,5 @@ def _content(part: UploadPart) -> bytes:
     return content
 
 
-def _context(school: str, upload: str, part: int) -> str:
-    return f"upload/{school}/{upload}/{part}"
+def _context(school: str, sender: str, upload: str, part: int) -> str:
+    return f"upload/{school}/{sender}/{upload}/{part}"
