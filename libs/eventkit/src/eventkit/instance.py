@@ -83,7 +83,8 @@ class Instance:
             )
             for name, build in builds.items()
         }
-        self._tokens = Tokens(OPERATOR, secrets.signing_key(OPERATOR), secrets.public_keys(), clock, receiver="instance")
+        self._public_keys = secrets.public_keys()
+        self._tokens = Tokens(OPERATOR, secrets.signing_key(OPERATOR), self._public_keys, clock, receiver="instance")
         self._moving = asyncio.Lock()
         self._nc: Client | None = None
         self._server: CallServer | None = None
@@ -100,7 +101,7 @@ class Instance:
         starting = (service.start(heard=self.services) for service in self.services.values())
         _raise_first(await asyncio.gather(*starting, return_exceptions=True))
         answering = Answering("instance", self._tokens)
-        answering.learn_keys = KeyRing(self._tokens, nc).refresh
+        answering.learn_keys = KeyRing(self._tokens, nc, self._public_keys).refresh
         answering.register(operations.CLOCK, self._tell_time)
         answering.register(operations.SET_CLOCK, self._set_clock)
         answering.register(operations.ADVANCE_CLOCK, self._advance_clock)

@@ -24,6 +24,7 @@ from contracts.operations import KEY_EVENTS, KeyPublication, KeyRetirement
 from eventkit.decider import Decider
 from eventkit.event import decode, moment, rfc3339
 from eventkit.jetstream import BusError, BusMessage, JetStream
+from eventkit.seals import Keys, SealKey
 from eventkit.secrets import key_id, public_bytes
 from eventkit.tokens import LONGEST_LIFETIME_S, Tokens
 
@@ -150,13 +151,18 @@ class KeyRing:
     A key is learned once it hangs together with one that is known already: what anybody else has put into a stream is none.
     """
 
-    def __init__(self, tokens: Tokens, nc: Client) -> None:
+    def __init__(self, tokens: Tokens, nc: Client, known: Mapping[str, Ed25519PublicKey]) -> None:
         self._tokens = tokens
+        self._sealing = {service: {key_id(known[service]): SealKey(known[service])} for service in SERVICES}
         self._stream = JetStream(nc, _TIMEOUT_S)
         self._read: dict[str, int] = dict.fromkeys(SERVICES, 0)
         self._published: dict[str, list[KeyPublication]] = {service: [] for service in SERVICES}
         self._ends: dict[str, dict[str, datetime]] = {service: {} for service in SERVICES}
         self._reading = asyncio.Lock()
+
+    def of_seals(self, service: str) -> Keys:
+        """The keys under which a service seals its log, as far as they are known."""
+        return self._sealing[service]
 
     async def refresh(self) -> None:
         """Reads on in every stream. One that cannot be read now is read the next time."""
@@ -190,8 +196,10 @@ class KeyRing:
                 pass
 
     def _teach(self, service: str) -> None:
-        published = self._published[service]
-        for key in trusted(service, published, self._tokens.known(service)).values():
+        for name, key in trusted(service, self._published[service], self._sealing[service]).items():
             self._tokens.learn(service, key)
+            self._sealing[service][name] = SealKey(key)
         for name, not_after in self._ends[service].items():
             self._tokens.retire(service, name, not_after)
+            if (known := self._sealing[service].get(name)) is not None:
+                self._sealing[service][name] = SealKey(known.public, rfc3339(not_after))

@@ -53,6 +53,7 @@ from eventkit.faults import reach
 from eventkit.jetstream import BusError, BusMessage, BusReader, StreamGap
 from eventkit.tasks import ended
 from eventkit.telemetry import span, trouble
+from eventkit.witness import Credulous, Witnesses
 
 metadata = MetaData()
 
@@ -540,6 +541,7 @@ class ProjectionRunner:
         recognizes: Recognizes,
         *,
         skipped: Skipped = _nothing_skipped,
+        witnesses: Witnesses = Credulous,
     ) -> None:
         self.projection = projection
         self.checkpointed = Checkpointed(database, projection, skipped)
@@ -549,6 +551,7 @@ class ProjectionRunner:
         self._durable = durable
         self._owner = owner
         self._recognizes = recognizes
+        self._witnesses = witnesses
         self._moved = asyncio.Condition()
         self._restart = asyncio.Event()
         self._taking_in = asyncio.Lock()
@@ -705,25 +708,30 @@ class ProjectionRunner:
         read = self.checkpointed.last_read.get(source)
         # It begins with what was read last, which is skipped when it is applied: so nobody can go on in another log than the one begun.
         after = self.checkpointed.positions[source] if read is None else read.position - 1
-        reader = BusReader(self._nc, source.upper(), self._durable)
+        reader, witness = BusReader(self._nc, source.upper(), self._durable), self._witnesses(source, after)
         while True:
             try:
-                async with contextlib.aclosing(reader.batches(after)) as batches:
+                async with contextlib.aclosing(reader.batches(await witness.begin())) as batches:
                     async for batch in batches:
-                        if read is not None and batch[0][0] == read.position and not await self._is_still_there(read, batch[0][2]):
+                        if not await self._hand_on(source, await witness.passed(batch), read, arrived):
                             return
-                        await arrived.put((source, batch))
-                        after = batch[-1][0]
             except StreamGap as gap:
                 _log.error("bus-stream.gap", source=source, first=gap.first, last=gap.last, reader=self.projection.name)
-                while after < gap.last:
+                while (after := await witness.begin()) < gap.last:
                     run = await self._owner(source, after, gap.last - after)
                     if not run:
                         raise  # its owner does not have it either, not now
-                    if read is not None and run[0][0] == read.position and not await self._is_still_there(read, run[0][2]):
+                    if not await self._hand_on(source, await witness.passed(run), read, arrived):
                         return
-                    await arrived.put((source, run))
-                    after = run[-1][0]
+
+    async def _hand_on(self, source: str, batch: Sequence[BusMessage], read: LastRead | None, arrived: _Arrived) -> bool:
+        """Has a batch taken in. False where it shows that the source's log is another one than was read."""
+        if not batch:
+            return True
+        if read is not None and batch[0][0] == read.position and not await self._is_still_there(read, batch[0][2]):
+            return False
+        await arrived.put((source, batch))
+        return True
 
     async def _tell(self, *, moved: bool = True) -> None:
         if moved:

@@ -28,6 +28,7 @@ from eventkit.telemetry import trouble
 
 _KEEP_EVERY_S = 1.0
 _TELL_EVERY_S = 0.005  # under a load of commits that come one by one, several are told of together
+_TELL_AGAIN_EVERY_S = 0.9  # whoever has come meanwhile hears it, too
 _LOOK_EVERY_S = 1.0  # a commit whose wake-up was lost, or made by another process, is found after this time
 _PUBLISH_TIMEOUT_S = 5.0
 _PUBLISHED_AT_A_TIME = 500
@@ -84,6 +85,7 @@ class Sealer:
         self._keeping = asyncio.Lock()
         self._told = self._kept = self._published = 0  # the last positions that were told, kept, and kept on the bus
         self.has_begun = False
+        self._told_at = -math.inf
         self._asked_at = -math.inf  # when the bus was asked what it has, in seconds of the loop's clock
 
     def wake(self) -> None:
@@ -116,10 +118,11 @@ class Sealer:
         if self._store.quarantine is not None:
             return
         head = head or await asyncio.to_thread(self._store.read_head)
-        if head.position > self._told:
+        now = asyncio.get_running_loop().time()
+        if head.position > self._told or now - self._told_at > _TELL_AGAIN_EVERY_S:
             seal = seals.told(await self._whose(), head, self._key())
             await self._nc.publish(subject(self._service, "told"), seals.encode(seal))
-            self._told = head.position
+            self._told, self._told_at = head.position, now
             if head.position - self._kept >= seals.LONGEST_RUN:
                 self._many.set()
             await asyncio.sleep(_TELL_EVERY_S)

@@ -11,6 +11,7 @@ import base64
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -50,6 +51,7 @@ from eventkit.store import Carried, CommandKey, Quarantined, Store, Transaction
 from eventkit.tasks import ended
 from eventkit.telemetry import traceparent, trouble
 from eventkit.tokens import Actor, Tokens
+from eventkit.witness import Heard, Sealed
 
 _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
 _OWN_TOKEN_LIFETIME_S = 300
@@ -325,7 +327,9 @@ class Service:
         self.store.start()
         nc = await jetstream.connect(self.settings.nats_url, self.settings.nats_credential, name=self.name)
         self.calls = Calls(nc, self._own_token)
-        keys = KeyRing(self.tokens, nc)
+        keys = KeyRing(self.tokens, nc, self.secrets.public_keys())
+        told = Heard(nc, keys.of_seals, keys.refresh)
+        await told.start({source for projection in self._projections for source in projection.sources})
         self.answering.learn_keys = keys.refresh
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
         sealer = Sealer(self.store, nc, self._signing_key, self._quarantined)
@@ -341,6 +345,7 @@ class Service:
                 self._ask_owner,
                 self._ask_whether_known,
                 skipped=_skipped_by(projection),
+                witnesses=partial(Sealed, told, self._ask_owner),
             )
             self.runners.append(runner)
             await runner.create()

@@ -115,10 +115,6 @@ class Tokens:
         key = OKPKey.import_key(public)  # pyright: ignore[reportArgumentType] -- as above
         self._known.setdefault(key_id(public), _Key(issuer, key))
 
-    def known(self, issuer: str) -> set[str]:
-        """The ids of the keys with which an issuer signs, or has signed."""
-        return {name for name, key in self._known.items() if key.issuer == issuer}
-
     def retire(self, issuer: str, name: str, not_after: datetime) -> None:
         """Believes from a moment on no longer what an issuer's key has signed."""
         found = self._known.get(name)

@@ -25,6 +25,8 @@ Kind = Literal["changed", "removed", "inserted", "reordered", "truncated", "forg
 HARMLESS = frozenset(("lag", "unsealed"))
 """Kinds of findings that are no fault: the relay publishes what is missing on the bus, and the service seals what is not sealed yet."""
 
+_VAGUE = frozenset(("seal-differs", "checkpoint-differs"))
+
 _DONE: Mapping[str, Kind] = {
     "beyond-head": "inserted",
     "stream-ahead": "forged",
@@ -85,6 +87,7 @@ class Witness:
     _undecodable: list[int] = field(default_factory=list[int])
     _elsewhere: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     _last: int = 0
+    _vague_up_to: int = 0  # where a seal or a checkpoint shows that something before it is wrong
 
     def __post_init__(self) -> None:
         self._asked = {seal.position for seal in (*self.sealed, *self.heard)}
@@ -138,8 +141,7 @@ class Witness:
         for seal in sorted(self.sealed, key=lambda seal: seal.position):
             if not self._holds(seal, keys):
                 yield Finding(service, seal.position, "seal-forged")
-                continue
-            if seal.since > since:
+            elif seal.since > since:
                 yield Finding(service, since + 1, "seal-missing")
             since = max(since, seal.position)
         yield from self._against_seals(keys)
@@ -168,6 +170,7 @@ class Witness:
                 return
             if hashes != {self._hashes.get(position)}:
                 # Wherever between the two seals it was: the chain is what tells, and it was made to fit.
+                self._vague_up_to = position
                 yield Finding(service, agreed + 1, "seal-differs")
                 return
             agreed = position
@@ -186,6 +189,7 @@ class Witness:
                 for seal in self.sealed
                 if seal.position < checkpoint.position and self._hashes.get(seal.position) == seal.hash
             ]
+            self._vague_up_to = max(self._vague_up_to, checkpoint.position)
             yield Finding(service, max(agreed, default=0) + 1, "checkpoint-differs")
 
     def damage(self, findings: Iterable[Finding]) -> Damage | None:
@@ -193,6 +197,9 @@ class Witness:
         faults = [finding for finding in findings if finding.kind not in HARMLESS]
         if not faults:
             return None
+        placed = [finding for finding in faults if finding.kind not in _VAGUE]
+        if any(finding.position <= self._vague_up_to for finding in placed):
+            faults = placed  # what is wrong, and where, is known better than by a seal behind it
         first = min(finding.position for finding in faults)
         kinds = {finding.kind for finding in faults if finding.position == first}
         if "stream-ahead" in kinds and self.sealed_up_to >= first:

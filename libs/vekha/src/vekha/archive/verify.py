@@ -150,7 +150,7 @@ class Log:
         self.faults: dict[int, set[str]] = {}
         self.misplaced: dict[int, int] = {}  # by where it stands, where an event says that it belongs
         self.hashes: dict[int, str] = {}
-        self.last = 0
+        self.last = self.vague_up_to = 0
 
     def fault(self, position: int, kind: str) -> None:
         self.faults.setdefault(position, set()).add(kind)
@@ -199,19 +199,20 @@ class Log:
         for seal in sorted(seals, key=lambda seal: seal["position"]):
             position = seal["position"]
             is_ours = (seal["service"], seal["log"]) == (self.service, self.log)
-            if not is_ours or not self.keys.signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"]):
+            holds = is_ours and self.keys.signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"])
+            if not holds:
                 self.fault(position, "forged")
-                continue
-            if seal["since"] > since:
+            elif seal["since"] > since:
                 self.fault(since + 1, "seal gone")
             since = max(since, position)
-            if agreed < 0:
+            if agreed < 0 or not holds:
                 continue
             if position > self.last:
                 self.fault(self.last + 1, "cut")
                 agreed = -1
             elif self.hashes.get(position) != seal["hash"]:
-                self.fault(agreed + 1, "forged")
+                self.fault(agreed + 1, "other")
+                self.vague_up_to = position
                 agreed = -1
             else:
                 agreed = position
@@ -226,15 +227,19 @@ class Log:
             agreed = [
                 seal["position"] for seal in seals if seal["position"] < position and self.hashes.get(seal["position"]) == seal["hash"]
             ]
-            self.fault(max(agreed, default=0) + 1, "forged")
+            self.fault(max(agreed, default=0) + 1, "other")
+            self.vague_up_to = max(self.vague_up_to, position)
 
     def damage(self) -> Damage | None:
         if any(key["key_id"] not in self.keys.believed() for key in self.keys.published):
             self.fault(1, "forged")
         if not self.faults:
             return None
-        first = min(self.faults)
-        return self.service, first, self.done(first, self.faults[first])
+        # A seal shows that something before it is wrong; what it is, and where, may be known better.
+        placed = {position: faults - {"other"} for position, faults in self.faults.items() if faults != {"other"}}
+        faults = placed if any(position <= self.vague_up_to for position in placed) else self.faults
+        first = min(faults)
+        return self.service, first, self.done(first, faults[first])
 
     def done(self, first: int, faults: set[str]) -> str:
         if "no line" in faults:
@@ -248,7 +253,7 @@ class Log:
             return "inserted" if self.misplaced[first] < first else "reordered" if stands_elsewhere else "removed"
         if "differs" in faults:
             return "inserted" if stands_elsewhere else "changed"
-        for fault, done in (("beyond", "inserted"), ("cut", "truncated"), ("forged", "forged")):
+        for fault, done in (("beyond", "inserted"), ("cut", "truncated"), ("forged", "forged"), ("other", "forged")):
             if fault in faults:
                 return done
         return "removed"
