@@ -1,8 +1,9 @@
-"""Rebuilding the plan tracker's board from the bus, and reading the bus alone, beside FastStream's own batch subscriber.
+"""Rebuilding the plan tracker's board from the bus, and reading the bus alone, beside FastStream's own batch subscriber and the
+`eventsourcing` library.
 
-Two dozen invented schools stand in five real logs; the relay carries them to a real nats-server, and from there the real projection reads
-them into an empty database. Each rebuild must end in the same digest, or it was not worth measuring. What else runs on the machine makes it
-slower and leaves our processor time as it is, so both are told.
+Some hundred invented schools stand in five real logs; the relay carries them to a real nats-server, and from there the real projection
+reads them into an empty database. Each rebuild must end in the same digest, or it was not worth measuring. What else runs on the machine
+makes it slower and leaves our processor time as it is, so both are told.
 """
 
 import asyncio
@@ -13,11 +14,9 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faststream import AckPolicy
-from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
-from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 
+from bench.folding import BATCH, fold_with_eventsourcing, fold_with_faststream, read_with_faststream
 from bench.measuring import Figure, Scale, side_by_side
 from bench.schools import opened_logs, write_logs
 from contracts.event import SERVICES
@@ -25,7 +24,7 @@ from eventkit import jetstream
 from eventkit.broker import EmbeddedBroker
 from eventkit.clock import RealClock
 from eventkit.database import Database, sqlite_url
-from eventkit.jetstream import BusMessage, BusReader, JetStream
+from eventkit.jetstream import BusMessage, BusReader
 from eventkit.projection import LastRead, ProjectionRunner, delivered, parked_schools
 from eventkit.provision import provision
 from eventkit.relay import Quarantine, Relay
@@ -34,9 +33,10 @@ from eventkit.testing_servers import make_broker, new_database, running_postgres
 from plan_tracker.projections import BoardProjection, digest
 
 OURS, DECODED, PEER = "BusReader", "BusReader, decoded", "FastStream"
-EVENTS, QUICK_EVENTS = 200_000, 10_000
+BOARD, LIBRARY = "BoardProjection", "eventsourcing"
+EVENTS, QUICK_EVENTS = 1_000_000, 10_000
+LIBRARY_EVENTS = 20_000  # it takes them one by one
 TO_REACH = 40_000.0  # a second: a million in 25 s
-PEER_BATCH = 500  # with which it was fastest
 READ_STREAM = "IDENTITY"  # the longest one
 TIMEOUT_S = 300.0
 
@@ -53,6 +53,7 @@ def figures(scale: Scale) -> list[Figure]:
                     bench.relay(folder),
                     *bench.rebuild("PostgreSQL, SQLAlchemy and psycopg", lambda: new_database(postgres), scale, TO_REACH),
                     *bench.rebuild("SQLite (WAL, FULL), SQLAlchemy and sqlite3", _new_file, scale, None),
+                    bench.beside(folder, lambda: new_database(postgres), scale),
                     bench.reading(scale),
                 ]
             finally:
@@ -91,18 +92,39 @@ class _Bench:
             processor.append(self.events / worked_s)
             return self.events / took_s
 
-        runs = side_by_side(scale.rounds, {"BoardProjection": once})
+        runs = side_by_side(scale.rounds, {BOARD: once})
         return [
             Figure(f"rebuild of the board from the bus, {self.events:,} events", engine, "events/s", runs, to_reach),
-            Figure("the same, by our processor time", engine, "events/s", {"BoardProjection": processor}),
+            Figure("the same, by our processor time", engine, "events/s", {BOARD: processor}),
         ]
+
+    def beside(self, folder: Path, empty: Callable[[], contextlib.AbstractContextManager[str]], scale: Scale) -> Figure:
+        """The same fold of the same events, carried by others."""
+        logs = opened_logs(folder)
+
+        def ours() -> float:
+            with empty() as url:
+                return self.events / self._rebuilt(url)[0]
+
+        def faststream() -> float:
+            with empty() as url:
+                return self.runner.run(fold_with_faststream(self.broker, self.bus, url, logs))
+
+        def library() -> float:
+            with empty() as url:
+                return fold_with_eventsourcing(url, logs, scale.count(LIBRARY_EVENTS))
+
+        runs = side_by_side(scale.rounds, {BOARD: ours, PEER: faststream, LIBRARY: library})
+        for log in logs.values():
+            log.close()
+        return Figure("the same fold of the same events, beside others", "PostgreSQL, psycopg", "events/s", runs)
 
     def reading(self, scale: Scale) -> Figure:
         # Full batches: with one that is not, FastStream waits for its time-out.
-        count = self.heads[READ_STREAM.lower()] // PEER_BATCH * PEER_BATCH
+        count = self.heads[READ_STREAM.lower()] // BATCH * BATCH
         sides: dict[str, Callable[[], Awaitable[None]]] = {
             OURS: lambda: _read(self.bus, count, len),
-            PEER: lambda: _read_with_faststream(self.broker, self.bus, count),
+            PEER: lambda: read_with_faststream(self.broker, self.bus, READ_STREAM, count),
             DECODED: lambda: _read(self.bus, count, _decoded),
         }
         runs = side_by_side(scale.rounds, {name: lambda side=side: count / self._timed(side) for name, side in sides.items()})
@@ -150,8 +172,8 @@ def _running_broker(folder: Path) -> Generator[EmbeddedBroker]:
 
 async def _connected(broker: EmbeddedBroker) -> Client:
     bus = await jetstream.connect(broker.url, broker.credential, name="bench")
-    readers = [(service.upper(), "plan-board") for service in SERVICES]
-    await provision(bus, durables=[*readers, (READ_STREAM, "ours"), (READ_STREAM, "faststream")])
+    readers = [(service.upper(), durable) for service in SERVICES for durable in ("plan-board", "faststream")]
+    await provision(bus, durables=[*readers, (READ_STREAM, "ours")])
     return bus
 
 
@@ -205,36 +227,6 @@ async def _read(bus: Client, count: int, take: Callable[[Sequence[BusMessage]], 
 
 def _decoded(batch: Sequence[BusMessage]) -> int:
     return sum(delivered(READ_STREAM.lower(), message).event is not None for message in batch)
-
-
-async def _read_with_faststream(broker: EmbeddedBroker, bus: Client, count: int) -> None:
-    """At its fastest: it acknowledges nothing, and hands over bytes instead of decoding them."""
-    await JetStream(bus).ask(f"CONSUMER.RESET.{READ_STREAM}.faststream", {"seq": 1})
-    taken, done = 0, asyncio.Event()
-
-    async def verbatim(message: NatsMessage) -> object:
-        return message.body
-
-    async def take(batch: list[bytes]) -> None:
-        nonlocal taken
-        taken += len(batch)
-        if taken >= count:
-            done.set()
-
-    security = SASLPlaintext(username=broker.credential.user, password=broker.credential.password.get_secret_value(), use_ssl=False)
-    faststream = NatsBroker(broker.url, security=security, logger=None)
-    subscriber = faststream.subscriber(
-        f"evt.{READ_STREAM.lower()}.>",
-        stream=JStream(name=READ_STREAM, declare=False),
-        durable="faststream",
-        pull_sub=PullSub(batch_size=PEER_BATCH, timeout=1.0, batch=True),
-        ack_policy=AckPolicy.MANUAL,
-        decoder=verbatim,
-    )
-    subscriber(take)
-    await faststream.start()
-    await done.wait()
-    await faststream.stop()
 
 
 @contextlib.contextmanager
