@@ -10,7 +10,7 @@ SUITE = .venv/bin/pytest -m $@ || test $$? -eq 5
 
 FAULTS    := .pytest_cache/faults.xml
 
-.PHONY: demo test check lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets
+.PHONY: demo test check release-contracts lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets
 
 demo: $(READY)        # a real school walks through its plan
 	@.venv/bin/vekha demo
@@ -18,11 +18,15 @@ demo: $(READY)        # a real school walks through its plan
 test: $(READY)        # the fast suites of every library and service, in two processes with servers of their own
 	@.venv/bin/pytest -n 2 --dist loadfile -m "not slow and not faults and not containers"
 
-check: $(READY)       # style, format, types, who may import whom
+check: $(READY)       # style, format, types, who may import whom, whether the contracts hold what was released
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports
+	.venv/bin/python -m contracts.compatibility
+
+release-contracts: $(READY)  # what events and calls promise from now on; refused where it breaks what was released
+	.venv/bin/python -m contracts.compatibility --release
 
 lint-fix: $(READY)    # mend what ruff can mend
 	.venv/bin/ruff check --fix

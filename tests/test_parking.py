@@ -24,6 +24,7 @@ from plan_tracker.projections import BoardProjection
 from tests import record
 from tests.conftest import Lived, instance
 from tests.school import SCHOOL
+from vekha import replay
 from vekha.client import Client
 from vekha.failures import Failure
 from vekha.folder import DataFolder
@@ -194,6 +195,9 @@ async def test_a_skip_is_recorded_once_and_whoever_builds_the_rows_anew_skips_th
     with reading(DataFolder(data), "plan") as connection:
         skips = skipped(connection, "board")
     rebuilt = record.rebuilt(BOARD, logs, tmp_path / "sound.db", skips)
+    with replay.from_databases(DataFolder(data)) as source, reading(DataFolder(data), "plan") as connection:
+        replayed = replay.replay(source, source.heads, None, lambda: None)
+        assert replayed.digests["plan-board"] == replay.digest(connection, BOARD)
     assert record.projected(data, "plan", BOARD) == rebuilt
 
 

@@ -7,7 +7,7 @@ parked event goes, and what waited behind it is tried. Where the process dies in
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from eventkit import log
 from eventkit.answering import Caller
 from eventkit.clock import local_day
 from eventkit.decider import Decider, Refused
+from eventkit.event import decode
 from eventkit.projection import Place, parked_table, sha256
 
 if TYPE_CHECKING:
@@ -68,6 +69,14 @@ SKIPS: Decider[Skip, Skips] = Decider("skips", frozenset(), decide, evolve)
 def skipped(connection: Connection, reader: str) -> Skips:
     """What a reader skips, as the log of its own service says."""
     return SKIPS.fold(recorded.event() for recorded in log.history(connection, SKIPS.stream(reader)))
+
+
+def skipped_among(log_of_its_service: Iterable[bytes], reader: str) -> Skips:
+    """As `skipped`, from the events of a whole log."""
+    stream = SKIPS.stream(reader)
+    mark = f'"{stream}"'.encode()  # few are decoded
+    found = (decode(data) for data in log_of_its_service if mark in data)
+    return SKIPS.fold(recorded.event() for recorded in found if recorded.stream == stream)
 
 
 class Parking:

@@ -307,7 +307,7 @@ class Checkpointed:
         self._parked: frozenset[tuple[str, str]] = frozenset()
         self._database = database
         self._skipped = skipped
-        self._skips: Mapping[tuple[str, int], str] = {}
+        self._skips: Mapping[tuple[str, int], Collection[str]] = {}
 
     def create(self) -> None:
         """Makes the tables and the checkpoint where they are missing, and takes up the positions. What was skipped is parked no more."""
@@ -417,12 +417,15 @@ class Checkpointed:
         self._parked = frozenset((source, school) for school, sources in parked.items() for source in sources)
         self.halted = frozenset(source for source, school in self._parked if school == NO_SCHOOL)
 
-    def _read_skips(self, connection: Connection) -> Mapping[tuple[str, int], str]:
-        return {(place.source, place.position): place.sha256 for place in self._skipped(connection)}
+    def _read_skips(self, connection: Connection) -> Mapping[tuple[str, int], Collection[str]]:
+        skips: dict[tuple[str, int], set[str]] = {}
+        for place in self._skipped(connection):
+            skips.setdefault((place.source, place.position), set()).add(place.sha256)
+        return skips
 
     def _skips_over(self, one: Delivered) -> bool:
         skipped = self._skips.get((one.source, one.position)) if self._skips else None
-        return skipped is not None and skipped == sha256(one.data)
+        return skipped is not None and sha256(one.data) in skipped
 
     def _parked_and_skipped(self) -> set[tuple[str, str]]:
         """The keys, by source and school, of what is parked although it is skipped."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -31,7 +31,8 @@ from eventkit.clock import local_day, start_of_day
 from eventkit.database import Database, sqlite_url
 from eventkit.decider import Refused
 from eventkit.event import decode, moment, rfc3339
-from eventkit.projection import Checkpointed, Projection, delivered, is_created, positions
+from eventkit.parking import skipped_among
+from eventkit.projection import Checkpointed, Place, Projection, Skipped, delivered, is_created, positions
 from eventkit.tokens import Actor
 from plan_tracker.answers import region_board, school_board
 from plan_tracker.boards import Boards
@@ -161,7 +162,8 @@ def replay(source: Source, at: Mapping[str, int], as_of: date | None, on_event: 
         for service, projection in PROJECTIONS:
             database = Database(sqlite_url(Path(scratch) / f"{service}-{projection.name}.db"), service)
             try:
-                checkpointed = Checkpointed(database, projection)
+                skips = skipped_among((data for _, data in source.events(service, at[service])), projection.name)
+                checkpointed = Checkpointed(database, projection, _as_recorded(skips))
                 checkpointed.create()
                 for name in projection.sources:
                     for batch in _batches(source.events(name, at[name])):
@@ -175,6 +177,10 @@ def replay(source: Source, at: Mapping[str, int], as_of: date | None, on_event: 
             finally:
                 database.close()
         return replayed
+
+
+def _as_recorded(skips: Collection[Place]) -> Skipped:
+    return lambda connection: skips
 
 
 def _batches(events: Iterator[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
