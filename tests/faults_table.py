@@ -62,8 +62,12 @@ def rows(cases: Iterable[ElementTree.Element]) -> Iterator[Row]:
 
 
 def main() -> int:
-    cases = (case for path in sys.argv[1:] for case in ElementTree.parse(path).iter("testcase"))  # noqa: S314 -- our own suite has written it
-    found = list(rows(cases))
+    cases = {
+        (case.attrib["classname"], case.attrib["name"]): case  # one that was run again counts as it ended last
+        for path in sys.argv[1:]
+        for case in ElementTree.parse(path).iter("testcase")  # noqa: S314 -- our own suite has written it
+    }
+    found = list(rows(cases.values()))
     sys.stdout.write(_HEAD + "".join(f"{row}\n" for row in found))
     return 0 if found else 1
 

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from sqlalchemy import Connection
 
-from contracts import operations, plan
+from contracts import parking, plan
 from eventkit.event import Recorded
 from plan_tracker.projections import BoardProjection
 from tests import record
@@ -44,16 +44,16 @@ async def test_a_poisoned_event_holds_back_its_school_until_it_can_be_taken_in(
     with monkeypatch.context() as broken:
         broken.setattr(BoardProjection, "apply", _failing_at(poison))
         async with instance(data) as client:
-            await client.ask(operations.RETRY_PARKED["plan"], operations.RetryParked())
+            await client.ask(parking.RETRY_PARKED["plan"], parking.RetryParked())
             await settle(client)
             board = (await client.ask(plan.STATUS, plan.StatusRequest(school=SCHOOL))).reply
             assert board.model_dump()["incomplete"] is True
-            parked = (await client.ask(operations.PARKED["plan"], operations.Nothing())).reply.events
+            parked = (await client.ask(parking.PARKED["plan"], parking.ParkedQuery())).reply.events
             assert [event.position for event in parked if not event.waiting] == [poison]
             assert all(event.position > poison for event in parked if event.waiting)
             await load.run(client, limit=120)
     async with instance(data) as client:
-        retried = (await client.ask(operations.RETRY_PARKED["plan"], operations.RetryParked())).reply
+        retried = (await client.ask(parking.RETRY_PARKED["plan"], parking.RetryParked())).reply
         assert retried.left == 0
         await survival.check_live(data, load)
     survival.check_stopped(data)

@@ -142,6 +142,7 @@ async def test_what_the_broker_skips_in_silence_readers_get_from_the_owner_and_a
     damaged = _flip(data, logs[service], Random(service))
     _forget_what_was_read(data)
     async with instance(data) as client:  # every reader begins anew, and meets the gap
+        await load.settle(client)
         assert damaged not in {position for position, _, _ in (await record.streams(client.nc))[service]}
         assert await boards(client) == lived.boards
     found = await _run(vekha, "audit", "verify", "--data", data)

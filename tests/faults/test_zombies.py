@@ -71,9 +71,9 @@ asyncio.run(main())
     ("program", "arguments", "point"),
     [
         pytest.param(_RELAY, ["roster"], "relay.before-publish:2:STOP", marks=pytest.mark.fault("a zombie relay")),
-        pytest.param(_RELAY, ["consent"], "relay.after-publish:1:STOP", marks=pytest.mark.fault("a zombie relay")),
+        pytest.param(_RELAY, ["plan"], "relay.after-publish:1:STOP", marks=pytest.mark.fault("a zombie relay")),
         pytest.param(_PROJECTION, [], "projection.before-apply:1:STOP", marks=pytest.mark.fault("a zombie projection")),
-        pytest.param(_PROJECTION, [], "projection.after-checkpoint:2:STOP", marks=pytest.mark.fault("a zombie projection")),
+        pytest.param(_PROJECTION, [], "projection.before-apply:3:STOP", marks=pytest.mark.fault("a zombie projection")),
     ],
 )
 async def test_a_zombie_that_wakes_up_changes_nothing(
