@@ -10,7 +10,7 @@ SUITE = .venv/bin/pytest -m $@ || test $$? -eq 5
 
 FAULTS    := .pytest_cache/faults.xml
 
-.PHONY: demo test check release-contracts lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets
+.PHONY: demo test check release-contracts approve lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets
 
 demo: $(READY)        # a real school walks through its plan
 	@.venv/bin/vekha demo
@@ -27,6 +27,9 @@ check: $(READY)       # style, format, types, who may import whom, whether the c
 
 release-contracts: $(READY)  # what events and calls promise from now on; refused where it breaks what was released
 	.venv/bin/python -m contracts.compatibility --release
+
+approve: $(READY)     # write the boards of the sample histories anew, to be read and committed
+	VEKHA_APPROVE=1 .venv/bin/pytest -q tests/test_approved.py tests/test_simulation.py
 
 lint-fix: $(READY)    # mend what ruff can mend
 	.venv/bin/ruff check --fix

@@ -11,7 +11,7 @@ from contracts import operations
 from contracts.plan import EXPLAIN, STATUS, Board, ExplainRequest, StatusRequest, StepRow
 from eventkit.database import Database, sqlite_url
 from plan_tracker.projections import BoardProjection, digest
-from tests import record
+from tests import approval, record
 from tests.conftest import instance
 from vekha.client import Client
 from vekha.folder import DataFolder
@@ -84,6 +84,10 @@ async def test_each_school_lives_as_it_is(data: Path) -> None:
         region = (await client.ask(STATUS, StatusRequest(), up_to_date=True)).reply
         assert isinstance(region, Board)
         assert region.schools == len(Behaviour)
+
+
+def test_their_boards_are_the_approved_ones(data: Path) -> None:
+    assert list(approval.changes(data, [f"school-sim-{n}" for n in range(1, len(Behaviour) + 1)])) == []
 
 
 def test_what_they_lived_through_folds_to_the_same_rows_again(data: Path, tmp_path: Path) -> None:

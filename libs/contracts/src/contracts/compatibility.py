@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from contracts import CALLS, EVENTS
+from contracts.call import Call, Role
 from contracts.event import newest_name
 
 RELEASED = Path(__file__).parents[2] / "released.json"
@@ -36,12 +37,18 @@ def described() -> Contracts:
             name: {
                 "request": _flat(call.request.model_json_schema()),
                 "reply": _flat(call.reply.model_json_schema(mode="serialization")),
-                "who": {role.value: scope.value for role, scope in sorted(call.scopes.items())},
+                "who": _who(call),
                 "command": call.command,
             }
             for name, call in sorted(CALLS.items())
         },
     }
+
+
+def _who(call: Call[Any, Any]) -> dict[str, str]:
+    """How far whoever may make a call reaches, each service by its name."""
+    people = {role.value: scope.value for role, scope in sorted(call.scopes.items()) if role is not Role.SERVICE}
+    return people | {f"service {name}": call.scopes[Role.SERVICE].value for name in sorted(call.services)}
 
 
 def broken(old: Contracts, new: Contracts) -> Iterator[str]:
