@@ -168,7 +168,7 @@ class Imports:
         def fail(connection: Connection) -> None:
             row = connection.execute(select(job_table).where(job_table.c.job == job.job)).first()
             if row is not None:
-                name = uploads.file_name(connection, self._box, job.school, job.request.upload)
+                name = uploads.file_name(connection, self._box, job.school, journal.reader(job.origin), job.request.upload)
                 failed = without_outcome(job.job, "failed", row.done_rows, row.total_rows, error_code=code, error_text=text)
                 status = failed.model_copy(update={"file_name": name})
                 connection.execute(job.ended(status, self._box))

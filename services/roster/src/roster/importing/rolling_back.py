@@ -44,6 +44,7 @@ from eventkit.service import Service, happened_on
 from eventkit.store import Quarantined, Transaction
 from eventkit.telemetry import trouble
 from eventkit.tokens import Actor
+from roster import journal
 from roster.book import Books
 from roster.domain.facts import IMPORT, RollBack
 from roster.importing import uploads
@@ -175,8 +176,9 @@ class RollBacks:
             status = ImportStatus.model_validate_json(self._box.open(row.result, context(row.school, row.job)))
             told = {**{field: getattr(status, field) for field in kept}, "rejected": status.rejected_rows}
         else:
+            sender = journal.reader(Origin(**json.loads(row.origin)))
             told = {
-                "file_name": uploads.file_name(connection, self._box, row.school, request.upload),
+                "file_name": uploads.file_name(connection, self._box, row.school, sender, request.upload),
                 "created": 0,
                 "updated": 0,
                 "rejected": 0,

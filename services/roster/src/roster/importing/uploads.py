@@ -82,11 +82,14 @@ def whole(connection: Connection, box: Box, school: str, sender: str, upload: st
         raise Refused("upload.not-own", text) from None
 
 
-def file_name(connection: Connection, box: Box, school: str, upload: str) -> str | None:
-    """The name of a file that is kept still."""
+def file_name(connection: Connection, box: Box, school: str, sender: str, upload: str) -> str | None:
+    """The name of a file that is kept still, and was sent by this sender."""
     here = (upload_table.c.school == school) & (upload_table.c.upload == upload)
     row = connection.execute(select(upload_table.c.part, upload_table.c.file_name).where(here).limit(1)).first()
-    return None if row is None else box.open(row.file_name, _context(school, upload, row.part)).decode()
+    try:
+        return None if row is None else box.open(row.file_name, _context(school, sender, upload, row.part)).decode()
+    except Damaged:
+        return None
 
 
 def unknown(upload: str) -> Refused:
