@@ -27,7 +27,7 @@ from eventkit.store import Store
 from eventkit.telemetry import trouble
 
 _KEEP_EVERY_S = 1.0
-_TELL_EVERY_S = 0.005  # under a load of commits that come one by one, several are told of together
+_TELL_EVERY_S = 0.005  # where commits come faster than they are told of, several are told of together
 _TELL_AGAIN_EVERY_S = 0.9  # whoever has come meanwhile hears it, too
 _LOOK_EVERY_S = 1.0  # a commit whose wake-up was lost, or made by another process, is found after this time
 _PUBLISH_TIMEOUT_S = 5.0
@@ -125,7 +125,8 @@ class Sealer:
             self._told, self._told_at = head.position, now
             if head.position - self._kept >= seals.LONGEST_RUN:
                 self._many.set()
-            await asyncio.sleep(_TELL_EVERY_S)
+            if self._committed.is_set():
+                await asyncio.sleep(_TELL_EVERY_S)
 
     async def _keep_next(self) -> None:
         await _set_within(self._many, _KEEP_EVERY_S)
