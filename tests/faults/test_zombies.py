@@ -95,7 +95,7 @@ async def test_a_zombie_that_wakes_up_changes_nothing(
 
                 await load.run_until(client, asyncio.create_task(fault()))
                 assert zombie.poll() is None
-                await survival.check_live(data, load)
+        await survival.check_live(data, load)
         assert up.end() == 0
     survival.check_stopped(data)
 
