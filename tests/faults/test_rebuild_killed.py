@@ -23,6 +23,7 @@ from vekha.testing import running
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 
+@pytest.mark.fault("kill -9 in the middle of a rebuild and of a switch")
 @pytest.mark.parametrize(
     ("point", "arrival"),
     [
