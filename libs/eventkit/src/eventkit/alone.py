@@ -17,11 +17,12 @@ from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from eventkit import accounts, health, telemetry
+from eventkit import accounts, health, otlp, telemetry
 from eventkit.broker import BrokerError, Credential
 from eventkit.clock import Clock, ManualClock, RealClock
 from eventkit.environment import SettingInvalid, chosen, required
 from eventkit.event import rfc3339
+from eventkit.figures import of_folder
 from eventkit.process import leave_nothing_behind
 from eventkit.secrets import SecretMissing, Secrets
 from eventkit.service import Service, Settings
@@ -48,10 +49,12 @@ _log = structlog.get_logger(__name__)
 def main(name: str, build: Callable[[Settings], Service]) -> int:
     """Runs a service until SIGTERM; returns the exit code."""
     gc.set_threshold(*_GARBAGE_AFTER)
-    telemetry.set_up()
+    telemetry.set_up(service=name, processor=otlp.processor(os.environ))
     leave_nothing_behind()
     try:
-        asyncio.run(_run(build(settings(name, os.environ)), *_address(os.environ)))
+        service = build(settings(name, os.environ))
+        service.figure(*of_folder(_state(os.environ)))
+        asyncio.run(_run(service, *_address(os.environ)))
     except (SettingInvalid, SecretMissing, BrokerError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
@@ -61,7 +64,7 @@ def main(name: str, build: Callable[[Settings], Service]) -> int:
 def settings(name: str, environment: Mapping[str, str]) -> Settings:
     """A service's settings. Raises SettingInvalid, SecretMissing and BrokerError, each saying what to set or put back."""
     folder = Path(environment.get("VEKHA_SECRETS") or "/run/secrets")
-    state = Path(environment.get("VEKHA_STATE") or "/var/lib/vekha")
+    state = _state(environment)
     credential = Credential.read(folder / SEED, own_stream=accounts.account(name), inbox=accounts.inbox(name))
     smtp = folder / SMTP_PASSWORD
     return Settings(
@@ -74,6 +77,10 @@ def settings(name: str, environment: Mapping[str, str]) -> Settings:
         smtp_password=SecretStr(smtp.read_text().strip()) if smtp.is_file() else None,
         **chosen(environment),
     )
+
+
+def _state(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("VEKHA_STATE") or "/var/lib/vekha")
 
 
 def _clock(environment: Mapping[str, str], state: Path) -> Clock:

@@ -8,6 +8,7 @@ none tells values: they may be personal.
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class Answering:
     def __init__(self, service: str, tokens: Tokens, *, before: Callable[[Mapping[str, int]], Awaitable[None]] | None = None) -> None:
         self.known = Known()
         self.learn_keys: Callable[[], Awaitable[None]] | None = None
+        self.on_answer: Callable[[str, str, float], None] | None = None
+        """Is told of each call its name, how it ended and how many seconds it took."""
         self._service = service
         self._tokens = tokens
         self._before = before
@@ -87,6 +90,14 @@ class Answering:
 
     async def answer(self, name: str, payload: bytes) -> bytes:
         """The answer to one call. Never raises."""
+        since = time.perf_counter()
+        answer, outcome = await self._answered(name, payload)
+        if self.on_answer is not None:
+            self.on_answer(name if name in self._handlers else "unknown", outcome, time.perf_counter() - since)
+        return answer
+
+    async def _answered(self, name: str, payload: bytes) -> tuple[bytes, str]:
+        """The answer, and how it ended."""
         command_id: str | None = None
         try:
             message = _read(payload)
@@ -96,7 +107,7 @@ class Answering:
             with span(name, kind=SpanKind.SERVER, parent=message.traceparent):
                 answer = msgspec.json.encode(await self._answer(*self._handlers[name], message))
             if len(answer) <= MAX_BODY_BYTES:
-                return answer
+                return answer, "ok"
             _log.error("call.reply-too-large", call=name, bytes=len(answer))
             error = CallError("failed", "reply.too-large", f"The answer of {name} is over 512 KiB: ask for a part of it.", None, command_id)
         except Refused as refused:
@@ -111,7 +122,7 @@ class Answering:
             error = self._incident(name, failed.code, failed.text, failed, command_id)
         except Exception as unexpected:  # noqa: BLE001 -- the caller gets an answer at once, the log the cause
             error = self._incident(name, "call.failed", f"{name} failed.", unexpected, command_id)
-        return msgspec.json.encode(CallReply(error=error, command_id=command_id))
+        return msgspec.json.encode(CallReply(error=error, command_id=command_id)), error.kind
 
     def _incident(self, name: str, code: str, text: str, error: Exception, command_id: str | None) -> CallError:
         incident = uuid.uuid4().hex[:12]

@@ -95,6 +95,14 @@ def decode(data: bytes) -> Recorded:
         raise msgspec.DecodeError(f"Invalid UTF-8: {error}") from error
 
 
+def traceparent_of(data: bytes) -> str | None:
+    """The trace that an event's bytes belong to; None where they say none, or are no envelope."""
+    try:
+        return decode(data).traceparent
+    except msgspec.MsgspecError:
+        return None
+
+
 def standing(history: Iterable[Recorded]) -> list[Recorded]:
     """Of one stream's history what was not annulled, without the annulments: what its state is folded from."""
     annulled: set[str] = set()

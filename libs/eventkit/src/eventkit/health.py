@@ -1,20 +1,18 @@
 """How a service apart says how it is, over HTTP: to the engine that restarts it, to who balances load, and to Prometheus.
 
-`/livez`: the process works. `/readyz`: it can do its job, each thing that it needs tried just now. `/metrics`: figures.
+`/livez`: the process works. `/readyz`: it can do its job, each thing that it needs tried just now. `/metrics`: `figures`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 
-import structlog
 import uvicorn
 from nats import errors
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -22,15 +20,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from eventkit.figures import Figures
 from eventkit.jetstream import BusError, JetStream
-from eventkit.projection import parked_table
 from eventkit.service import Service
 
 _TRY_TIMEOUT_S = 2.0
 _LAG_LIMIT = 5_000
 """So many events a reader, or the relay, may be behind before the service counts as not ready."""
-
-_log = structlog.get_logger(__name__)
 
 Trouble = str | None
 
@@ -96,43 +92,6 @@ async def _tried(check: Callable[[], Awaitable[Trouble]]) -> Trouble:
             return await check()
     except (TimeoutError, BusError, errors.Error, SQLAlchemyError, OSError) as error:
         return error.code if isinstance(error, BusError) else type(error).__name__
-
-
-class Figures:
-    """What Prometheus scrapes of one service."""
-
-    def __init__(self, service: Service, health: Health) -> None:
-        self._service = service
-        self._health = health
-        self._registry = CollectorRegistry()
-        self._ready = self._gauge("vekha_ready", "Whether the service can do its job")
-        self._quarantined = self._gauge("vekha_quarantined", "Whether the service refuses to append")
-        self._head = self._gauge("vekha_log_position", "The position of the last event in the service's log")
-        self._relay_lag = self._gauge("vekha_relay_lag_events", "Events in the log that the bus does not hold yet")
-        self._reader_lag = self._gauge("vekha_reader_lag_events", "Events on the bus that a reader is behind", "reader", "source")
-        self._parked = self._gauge("vekha_parked_events", "Events that readers have put aside")
-        self._seen_at = self._gauge("vekha_looked_at_seconds", "When these figures were last taken, in seconds since 1970")
-
-    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
-        return Gauge(name, about, labels, registry=self._registry)
-
-    async def text(self) -> bytes:
-        service = self._service
-        self._ready.set(0 if await self._health.troubles() else 1)
-        self._quarantined.set(0 if service.store.quarantine is None else 1)
-        self._head.set(await service.store.head())
-        try:
-            for lag in await self._health.lags():
-                if lag.reader == "relay":
-                    self._relay_lag.set(lag.events)
-                else:
-                    self._reader_lag.labels(lag.reader, lag.source).set(lag.events)
-        except (BusError, errors.Error) as error:
-            _log.warning("metrics.lag-unknown", error=type(error).__name__)
-        parked = await service.read(lambda connection: len(connection.execute(parked_table.select()).all()))
-        self._parked.set(parked)
-        self._seen_at.set(time.time())
-        return generate_latest(self._registry)
 
 
 def application(service: Service) -> Starlette:

@@ -19,7 +19,7 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Met
 
 from eventkit.database import Database
 from eventkit.event import Recorded, decode, encode
-from eventkit.telemetry import trouble
+from eventkit.telemetry import span_after, trouble
 
 metadata = MetaData()
 
@@ -149,7 +149,8 @@ class ReactionWorker:
     async def _act(self, waiting: _Waiting) -> None:
         event, state = waiting.event, "done"
         try:
-            await self._reaction.react(event)
+            with span_after(event.traceparent, f"react {self._reaction.name}", source=waiting.source, position=event.position):
+                await self._reaction.react(event)
         except Exception as error:  # noqa: BLE001 -- whatever it was, it is tried again
             state = "waiting"
             self._rests[event.school] = asyncio.get_running_loop().time() + delay_s(waiting.attempts)

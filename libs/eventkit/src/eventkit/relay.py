@@ -7,6 +7,7 @@ holds what the log does not is a service in quarantine: the relay says so, and p
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,14 +15,17 @@ from typing import Literal, Protocol
 
 import structlog
 from nats.aio.client import Client
+from opentelemetry.trace import SpanKind
 
+from eventkit.event import traceparent_of
 from eventkit.faults import reach
 from eventkit.jetstream import BusError, BusMessage, JetStream, PipelinedPublisher, broken_since, told
-from eventkit.telemetry import trouble
+from eventkit.telemetry import happened, is_heard, trouble
 
 _READ_LIMIT = 1000  # positions taken from the log at a time
 _POLL_S = 1.0  # a commit whose wake-up was lost, or made by another process, is found after this time
 _MAX_PAUSE_S = 0.5
+_TRACED_RUN = 32  # of more events at a time nobody follows each
 
 _log = structlog.get_logger(__name__)
 
@@ -166,15 +170,24 @@ class Relay:
         if run[0][0] != self.position + 1 or run[-1][0] != self.position + len(run):
             raise BusError(f"The log of {self.service} has a hole after {self.position}: it cannot be published. Verify it.")
         reach("relay.before-publish")
+        since_ns = time.time_ns()
         sent = await self._publisher.send(run)
         reach("relay.after-publish")
         self.position = sent.acknowledged
         self._advanced.set()
+        if is_heard() and len(run) <= _TRACED_RUN:
+            self._tell_of(run, since_ns)
         if sent.failure is None:
             return True
         if sent.failure.kind == "wrong-last-sequence":  # another relay was faster, or the stream lost its tail
             return False
         raise BusError(f"{self.stream} did not take position {sent.failure.position}: {sent.failure.text} ({sent.failure.kind})")
+
+    def _tell_of(self, run: Sequence[BusMessage], since_ns: int) -> None:
+        for position, _, data in run:
+            if position <= self.position:
+                parent = traceparent_of(data)
+                happened("relay", since_ns=since_ns, parent=parent, kind=SpanKind.PRODUCER, service=self.service, position=position)
 
     async def _until_committed(self, limit_s: float) -> None:
         try:

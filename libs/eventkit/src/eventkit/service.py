@@ -36,6 +36,7 @@ from eventkit.database import Database
 from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import Origin, decode, moment, rfc3339
+from eventkit.figures import Figure
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KEYS, Begin, KeyRing, rotation
 from eventkit.moving import SETTLE_TIMEOUT_S
@@ -155,6 +156,7 @@ class Service:
         self._rotating = asyncio.Lock()
         self._key_in_use: Ed25519PrivateKey | None = None
         self._holdings: list[Holding] = []
+        self.figures: list[Figure] = []
         self._answer_operations()
 
     # ---- what a service is made of ------------------------------------------------------------------------------------
@@ -284,6 +286,10 @@ class Service:
     def holds(self, what: Holding) -> None:
         """Says what the service holds on a person, for that person's dossier. Several things are said one by one."""
         self._holdings.append(what)
+
+    def figure(self, *figures: Figure) -> None:
+        """Says what Prometheus is told of this service alone."""
+        self.figures.extend(figures)
 
     def held(self, connection: Connection, school: str, person: str) -> tuple[operations.HeldRecord, ...]:
         """All that it said it holds on a person of a school."""

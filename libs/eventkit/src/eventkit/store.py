@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -33,6 +34,7 @@ from eventkit.database import Database
 from eventkit.decider import Decider, Refused
 from eventkit.event import Draft, Origin, Recorded, decode, rfc3339, standing
 from eventkit.faults import reach
+from eventkit.telemetry import happened, is_heard
 
 _MAX_BATCH = 64
 _CACHED_STREAMS = 20_000
@@ -259,6 +261,8 @@ class Store:
         self._head: log.Head | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self.on_append: Callable[[float], None] | None = None
+        """Is told how many seconds each commit took, from the queue's thread."""
 
     def start(self) -> None:
         self._stopping = False
@@ -340,6 +344,7 @@ class Store:
         if self.quarantine is not None:
             _answer([(job, Quarantined(self.quarantine)) for job in jobs])
             return
+        since_ns, since = time.time_ns(), time.perf_counter()
         try:
             outcomes = self._attempt(jobs)
         except BaseException as error:  # noqa: BLE001 -- whatever went wrong becomes the answer of whoever asked, and this thread goes on
@@ -351,7 +356,17 @@ class Store:
             # What the database says of a value that is taken may quote it, so it is not passed on.
             outcomes = [(jobs[0], Conflict("a value that must be unique is taken") if isinstance(error, IntegrityError) else error)]
         recorded = any(isinstance(outcome, Carried) and not outcome.before for _, outcome in outcomes)
+        if recorded and self.on_append is not None:
+            self.on_append(time.perf_counter() - since)
+        if is_heard():
+            self._tell_of(outcomes, since_ns)
         _answer(outcomes, committed=self._committed if recorded else None)
+
+    def _tell_of(self, outcomes: Sequence[tuple[_Job, Carried[Any] | BaseException]], since_ns: int) -> None:
+        for job, outcome in outcomes:
+            if isinstance(outcome, Carried) and not outcome.before:
+                service, parent = self.database.service, job.origin.traceparent
+                happened("record", since_ns=since_ns, parent=parent, service=service, position=outcome.position)
 
     def _attempt(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Carried[Any] | BaseException]]:
         if not self.database.is_sqlite:  # there the lock costs nothing, and everything begins with it

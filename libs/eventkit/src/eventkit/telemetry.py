@@ -1,8 +1,8 @@
 """Logs and traces, set up once a process: structlog to stderr as JSON lines, OpenTelemetry with W3C trace context.
 
-A trace runs from a call through the event it recorded (its `traceparent`) to the projections that took it in. Neither
-logs nor spans hold bodies: ids, codes, counts and positions only, by an allow-list (`redaction`; DESIGN 2.7). What libraries log comes out
-in the same lines, as who spoke and where.
+A trace runs from a call through the event it recorded (its `traceparent`) and the relay to the projections that took it in, and to what
+reactions did because of it. Neither logs nor spans hold bodies: ids, codes, counts and positions only, by an allow-list (`redaction`;
+DESIGN 2.7). What libraries log comes out in the same lines, as who spoke and where.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ from eventkit.decider import Refused
 from eventkit.redaction import allowed
 
 _propagator = TraceContextTextMapPropagator()
-_tracer = trace.get_tracer("vekha")
+SCOPE = "vekha"
+"""Whose our spans are, in OpenTelemetry's words."""
+
+_tracer = trace.get_tracer(SCOPE)
+_listeners: list[SpanProcessor] = []
 _libraries = structlog.get_logger("libraries")
 
 
-def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None) -> None:
-    """Sets up logging and tracing for this process. A second call changes the log level, and adds the processor."""
+def set_up(*, service: str = "vekha", level: int = logging.INFO, processor: SpanProcessor | None = None) -> None:
+    """Sets up logging and tracing for this process, which is `service`. A second call changes the log level, and adds the processor."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -51,10 +55,16 @@ def set_up(*, level: int = logging.INFO, processor: SpanProcessor | None = None)
         logging.root.addHandler(_Libraries())
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        provider = TracerProvider(resource=Resource.create({"service.name": "vekha"}))
+        provider = TracerProvider(resource=Resource.create({"service.name": service, "service.namespace": "vekha"}))
         trace.set_tracer_provider(provider)
     if processor is not None:
         provider.add_span_processor(processor)
+        _listeners.append(processor)
+
+
+def is_heard() -> bool:
+    """Whether anybody listens to spans: what they cost on the way of every event is spent only then."""
+    return bool(_listeners)
 
 
 @contextmanager
@@ -73,6 +83,18 @@ def span(name: str, *, kind: SpanKind = SpanKind.INTERNAL, parent: str | None = 
             # The type alone. OpenTelemetry by itself would record the text, too, which may quote a body.
             current.set_status(StatusCode.ERROR, type(error).__name__)
             raise
+
+
+def span_after(parent: str | None, name: str, **attributes: str | int) -> AbstractContextManager[None]:
+    """A span of what follows from an event, where the event has a trace and anybody listens."""
+    return span(name, kind=SpanKind.CONSUMER, parent=parent, **attributes) if parent and is_heard() else nullcontext()
+
+
+def happened(name: str, *, since_ns: int, parent: str | None, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int) -> None:
+    """A span that is told now that it is over, where it has a parent and anybody listens. It began at `since_ns`, by `time.time_ns`."""
+    if parent and is_heard():
+        context = _propagator.extract({"traceparent": parent})
+        _tracer.start_span(name, context, kind, allowed(attributes), start_time=since_ns).end()
 
 
 def traceparent() -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from eventkit import telemetry
+from eventkit import otlp, telemetry
 from eventkit.environment import VARIABLES
 from eventkit.process import leave_nothing_behind
 from vekha import output
@@ -50,7 +50,7 @@ def up(data: Path, port: int | None, manual_clock: datetime | None) -> None:
     Prints one JSON line on stdout when ready, and logs JSON lines on stderr.
     """
     gc.set_threshold(*_LOOKS_FOR_GARBAGE_AFTER)
-    telemetry.set_up()
+    telemetry.set_up(processor=otlp.processor(os.environ))
     leave_nothing_behind()
     run(_run(DataFolder(data), port, manual_clock))
 

@@ -48,6 +48,7 @@ def build(settings: Settings) -> Service:
     service.holds(held.active_days)
     api.register(service, ratings)
     hashing = Hashing()
+    service.figure(hashing.figure)
     signing_in.register(service, ratings, hashing)
     esia.register(service, hashing)
     printing.register(service)

@@ -15,6 +15,7 @@ from typing import cast
 import msgspec
 
 from eventkit.decider import Refused
+from eventkit.figures import Figure, Labelled
 
 WAITING = 100
 """So many wait at most: on two cores the last one for some three seconds, well within the ten that a caller waits."""
@@ -58,6 +59,15 @@ class Hashing:
     def idle(self) -> list[int]:
         """The process ids of the workers that have nothing to do."""
         return [worker.pid for worker in self._idle]
+
+    @property
+    def figure(self) -> Figure:
+        """How many wait, told to who watches over the service."""
+
+        async def waiting() -> Labelled:
+            return {(): self._waiting}
+
+        return Figure("vekha_hashing_waiting", "Passwords that wait to be computed", (), waiting)
 
     async def _compute(self, asked: dict[str, str]) -> str | bool:
         async with contextlib.AsyncExitStack() as stack:

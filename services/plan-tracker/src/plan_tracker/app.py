@@ -4,7 +4,7 @@ from contracts.erasure import PlanDataErased
 from eventkit.access import Known
 from eventkit.erasure import Forgetting, Holder
 from eventkit.service import Service, Settings
-from plan_tracker import ahead, api, held, policies, queries
+from plan_tracker import ahead, api, figures, held, policies, queries
 from plan_tracker.boards import Boards
 from plan_tracker.projections import BoardProjection, municipality
 
@@ -20,4 +20,5 @@ def build(settings: Settings) -> Service:
     api.register(service)
     queries.register(service, boards)
     ahead.register(service, boards)
+    figures.register(service, boards)
     return service
