@@ -10,7 +10,11 @@ SUITE = .venv/bin/pytest -m $@ || test $$? -eq 5
 
 FAULTS    := .pytest_cache/faults.xml
 
-.PHONY: demo test check release-contracts approve lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets
+# What `make restore-drill` takes.
+DATA      := .vekha
+BACKUPS   := backups
+
+.PHONY: demo test check release-contracts approve lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets restore-drill
 
 demo: $(READY)        # a real school walks through its plan
 	@.venv/bin/vekha demo
@@ -42,6 +46,11 @@ test-faults: $(READY) # processes killed and frozen, files damaged, networks cut
 	@.venv/bin/pytest -n 2 --dist worksteal -m faults --junitxml=$(FAULTS)
 
 faults: test-faults   # the same
+
+restore-drill: $(READY) # restore the last backup in BACKUPS on trial, with the secrets of the instance in DATA
+	@file=$$(ls -t $(BACKUPS)/*.zip 2>/dev/null | head -1); \
+	 test -n "$$file" || { echo "No backup yet. Type: .venv/bin/vekha backup --data $(DATA) --out $(BACKUPS)/FILE.zip" >&2; exit 1; }; \
+	 .venv/bin/vekha drill "$$file" --data $(DATA)
 
 docs/faults.md: test-faults # the table of faults, written anew from a run
 	@.venv/bin/python -m tests.faults_table $(FAULTS) >$@.new && mv $@.new $@

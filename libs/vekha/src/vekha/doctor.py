@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import click
@@ -31,6 +31,8 @@ from vekha.records import Unreadable, last_reads, reading, unrecognized
 from vekha.repairing import Repaired
 
 _SKEW_S = 60.0
+_BACKUP_FRESH_FOR = timedelta(days=2)
+_DRILL_FRESH_FOR = timedelta(days=30)
 _SHOWN = 20  # people
 _LAG_PATIENCE_S = 3.0  # what was committed a moment ago is on its way
 
@@ -111,6 +113,8 @@ async def _examined(target: Target) -> AsyncGenerator[Check]:
     yield Check("data folder", "ok", f"{target.folder.root}, format {about.format}, {about.clock} clock.")
     for check in _secrets(target.folder):
         yield check
+    for check in _kept(target.folder):
+        yield check
     for service in SERVICES:
         yield await asyncio.to_thread(_database, target.folder, service)
     if target.server is None and not target.folder.is_held:
@@ -141,6 +145,22 @@ def _secrets(folder: DataFolder) -> Generator[Check]:
         yield Check("secrets", "finding", f"Open to others: {', '.join(str(path) for path in exposed)}.", hint)
     else:
         yield Check("secrets", "ok", "All there, for their owner alone.")
+
+
+def _kept(folder: DataFolder) -> Generator[Check]:
+    """How old the last backup is, and the last proof that one can be restored."""
+    kept: list[tuple[str, Literal["backup", "drill"], timedelta, str]] = [
+        ("backup", "backup", _BACKUP_FRESH_FOR, "Make one: vekha backup --out FILE"),
+        ("restore drill", "drill", _DRILL_FRESH_FOR, "Restore the last backup on trial: vekha drill FILE"),
+    ]
+    for name, what, fresh_for, hint in kept:
+        at = folder.remembered(what)
+        if at is None:
+            yield Check(name, "note", "There was none yet.", hint)
+            continue
+        age = datetime.now(UTC) - at
+        told = f"The last good one was {age.days} days and {age.seconds // 3600} hours ago."
+        yield Check(name, "ok", told) if age <= fresh_for else Check(name, "note", told, hint)
 
 
 def _database(folder: DataFolder, service: str) -> Check:

@@ -6,6 +6,7 @@
     DATA/db/             one database a service: the record
     DATA/keys/           the keys of people's details: no backup of DATA/db holds them, and their own are kept for a short time
     DATA/bus/            the broker's streams, which could be refilled from the record
+    DATA/last-backup, DATA/last-drill   when the last backup was made, and when the last restore drill ended well
     DATA/run/            what exists while the instance runs: a lock, the endpoint that clients look up, the broker's log
 
 A folder is made as a whole or not at all: `instance.json` gets its name last. From then on each database must be there: an empty one in
@@ -196,6 +197,20 @@ class DataFolder:
             return [path for path in (folder, *sorted(folder.iterdir())) if path.stat().st_mode & 0o077]
         except OSError as error:
             raise not_permitted(folder, error, "read") from error
+
+    def remember(self, what: Literal["backup", "drill"], at: str) -> None:
+        """Keeps when something last ended well, by the machine's clock. Raises Failure `data.not-writable`."""
+        path = self.root / f"last-{what}"
+        try:
+            _write(path, at.encode() + b"\n")
+        except OSError as error:
+            raise not_permitted(path, error, "written") from error
+
+    def remembered(self, what: Literal["backup", "drill"]) -> datetime | None:
+        try:
+            return moment((self.root / f"last-{what}").read_text().strip())
+        except (OSError, ValueError):
+            return None
 
     def clock(self) -> Clock:
         """The instance's clock; a manual one keeps each new time on disk."""

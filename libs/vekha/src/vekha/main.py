@@ -36,6 +36,9 @@ _COMMANDS = {
     "projections": "vekha.projections:projections",
     "audit": "vekha.audit:audit",
     "doctor": "vekha.doctor:doctor",
+    "backup": "vekha.backup:backup",
+    "restore": "vekha.restore:restore",
+    "drill": "vekha.drill:drill",
     "deploy": "vekha.deploy:deploy",
 }
 
