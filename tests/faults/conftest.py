@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.survival import Survival, Tell
 from vekha.testing import Vekha
+
+
+_HERE = Path(__file__).parent
 
 
 @pytest.fixture
@@ -22,5 +27,5 @@ def _row(request: pytest.FixtureRequest, record_property: Tell) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("faults") is not None and item.get_closest_marker("fault") is None:
+        if item.path.is_relative_to(_HERE) and item.get_closest_marker("fault") is None:
             raise pytest.UsageError(f'{item.nodeid} does not say which fault it is: give it the marker fault("…")')
