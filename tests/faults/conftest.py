@@ -9,7 +9,6 @@ import pytest
 from tests.survival import Survival, Tell
 from vekha.testing import Vekha
 
-
 _HERE = Path(__file__).parent
 
 
@@ -27,5 +26,6 @@ def _row(request: pytest.FixtureRequest, record_property: Tell) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(_HERE) and item.get_closest_marker("fault") is None:
+        is_ours = item.path.is_relative_to(_HERE) and item.get_closest_marker("faults") is not None
+        if is_ours and item.get_closest_marker("fault") is None:
             raise pytest.UsageError(f'{item.nodeid} does not say which fault it is: give it the marker fault("…")')
