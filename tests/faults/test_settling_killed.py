@@ -21,7 +21,7 @@ from vekha.folder import DataFolder
 from vekha.importing import hand_in
 from vekha.testing import running
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240), pytest.mark.fault("kill -9 while a row that was put aside is settled")]
 
 FIRST, TWIN = child(1, "Ёлкин", "Пётр"), {**child(2, "Ёлкин", "Пётр", **{"E-mail": "petr@example.org"}), **parent(1)}
 
