@@ -63,7 +63,8 @@ def handover(
     """Record that codes were handed over, as the signed sheets say: a class, the staff or single people, without those left out.
 
     Whoever acts is recorded as the giver. Each person is the receiver of the own code, but for pupils whose guardian took it. Said again,
-    it records nothing twice: who has received the code is listed so. A code opens nothing before this.
+    it records nothing twice: who has received the code is listed so. A code opens nothing before this. Ends with 1 only where nobody's
+    hand-over could be recorded.
     """
     if (class_id is not None) + staff + bool(people) != 1:
         raise click.UsageError("Whom? Give --class, --staff or --person.")
@@ -77,9 +78,9 @@ def handover(
         output.print_refused(outcome.refused)
         click.echo(f"{len(outcome.done)} handed over, {len(outcome.refused)} refused.")
     if "credentials.not-issued" in outcome.refused.values():
-        output.remark("For who has no code, print a slip first: vekha slips.")
+        output.remark("Who has no code gets one on a slip (vekha slips), which says what is missing where it refuses one.")
     unsettled = {code for code in outcome.refused.values() if code != "credentials.already-handed-over"}
-    return Exit.FAILED if unsettled else Exit.OK
+    return Exit.OK if outcome.done or not unsettled else Exit.FAILED
 
 
 async def _hand_over(
