@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -101,6 +101,7 @@ async def _live(folder: Path, *, schools: int, until: date, faults: Sequence[str
                     await _open(client, school)
             assert up.end() == 0
         began, deaths = date(2015, 8, 17), 0
+        outbox: dict[str | None, dict[str, OutboxRow]] = {school: {} for school in (*names, None)}
         for number, fault in enumerate(faults, 1):
             try:
                 up = await asyncio.to_thread(Up, data, environment={**environment, "VEKHA_FAULT": fault})
@@ -108,6 +109,7 @@ async def _live(folder: Path, *, schools: int, until: date, faults: Sequence[str
                 deaths += 1  # as it started
                 continue
             try:
+                await _look(data, outbox)
                 deaths += await _until_death(data, up, began + (until - began) * number // (len(faults) + 1))
             finally:
                 up.end(signal.SIGKILL)  # at any moment, where it did not come to the point
@@ -116,7 +118,8 @@ async def _live(folder: Path, *, schools: int, until: date, faults: Sequence[str
         assert deaths >= len(faults) // 2
         with running(data, environment=environment) as up:
             assert not await _until_death(data, up, until)
-            await _check(data, names, office)
+            await _look(data, outbox, to_the_end=True)
+            _check({school: [*rows.values()] for school, rows in outbox.items()}, office)
             assert up.end() == 0
 
 
@@ -152,10 +155,21 @@ async def _day_by_day(data: Path, until: date) -> None:
             await client.ask(operations.ADVANCE_CLOCK, operations.AdvanceClock(days=1), timeout_s=60.0)
 
 
-async def _check(data: Path, schools: Sequence[str], office: PostOffice) -> None:
-    async with _client(data) as client:
-        rows = {school: await _outbox(client, school) for school in schools}
-        managers = await _outbox(client, None)
+async def _look(data: Path, outbox: dict[str | None, dict[str, OutboxRow]], *, to_the_end: bool = False) -> None:
+    """Looks at every outbox, before what is old is deleted there; an instance that dies meanwhile is looked at the next time."""
+    try:
+        async with _client(data) as client:
+            for school, rows in outbox.items():
+                found = await _outbox(client, school) if to_the_end else await _messages(client, school)
+                rows.update((row.message, row) for row in found)
+    except Failure as failure:
+        if to_the_end or failure.exit_code != Exit.UNREACHABLE:
+            raise
+
+
+def _check(outbox: Mapping[str | None, Sequence[OutboxRow]], office: PostOffice) -> None:
+    rows = {school: sorted(found, key=lambda row: row.day) for school, found in outbox.items() if school is not None}
+    managers = outbox[None]
     everything = [row for found in (*rows.values(), managers) for row in found]
     to_director = {day: told[DIRECTOR] for day, told in NOTHING_IS_DONE.items() if DIRECTOR in told}
     for found in rows.values():
@@ -163,7 +177,7 @@ async def _check(data: Path, schools: Sequence[str], office: PostOffice) -> None
         assert len(found) == len(to_director)
     digests: Told = {}
     for row in managers:
-        assert {one.schools for one in row.overdue} == {len(schools)}
+        assert {one.schools for one in row.overdue} == {len(rows)}
         whom = MINISTRY if row.template == "ministry-digest" else MUNICIPALITY
         digests.setdefault(f"{row.day:%d.%m}", {})[whom] = [str(one.step) for one in row.overdue]
     assert digests == {day: told for day, told in NOTHING_IS_DONE.items() if DIRECTOR not in told}
@@ -181,11 +195,15 @@ async def _outbox(client: Client, school: str | None) -> Sequence[OutboxRow]:
     """A school's messages, once none waits to be sent any more."""
     deadline = asyncio.get_running_loop().time() + 60
     while True:
-        rows = (await client.ask(OUTBOX, OutboxQuery(school=school, limit=500))).reply.messages
+        rows = await _messages(client, school)
         if all(row.state != "queued" for row in rows):
             return rows
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.1)
+
+
+async def _messages(client: Client, school: str | None) -> Sequence[OutboxRow]:
+    return (await client.ask(OUTBOX, OutboxQuery(school=school, limit=500))).reply.messages
 
 
 def _client(data: Path) -> AbstractAsyncContextManager[Client]:

@@ -79,12 +79,14 @@ class Week:
                 await self.end(signal.SIGKILL)
                 await self.start()
             case "broker":
-                os.kill(self.up.broker_pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it may be dead already, of the fault before
+                    os.kill(self.up.broker_pid, signal.SIGKILL)
             case "freeze":
                 pid = self._random.choice((self.up.process.pid, self.up.broker_pid))
-                os.kill(pid, signal.SIGSTOP)
-                await asyncio.sleep(self._random.uniform(0.1, 3.0))
-                os.kill(pid, signal.SIGCONT)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                    await asyncio.sleep(self._random.uniform(0.1, 3.0))
+                    os.kill(pid, signal.SIGCONT)
             case _:
                 damage = self._random.choice((lose_everything, put_an_older_copy_back, lose_the_tail, flip_a_byte))
                 with without_broker(self.up) as bus:

@@ -120,7 +120,7 @@ async def test_everybody_knows_the_published_keys_after_a_restart(tmp_path: Path
     async with running(tmp_path, builds, now="2015-08-17T09:59:00+03:00") as system:
         assert await asked(system, old) == "answered"  # its key is in no file any more
         assert await asked(system, system.instance.services["identity"].tokens.mint(DIRECTOR, lifetime_s=300)) == "answered"
-        own = await system.instance.services["roster"].calls.call(operations.HEAD["identity"], Nothing())
+        own = await system.instance.services["identity"].calls.call(operations.HEAD["roster"], Nothing())
         assert own.reply.position == 3
 
 

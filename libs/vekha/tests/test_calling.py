@@ -32,7 +32,7 @@ def test_the_body_may_come_through_a_pipe_and_the_program_prints_for_people_too(
     school = open_school("calling-3")
     piped = run_binary("call", "roster.school", "-", "--data", instance.data, stdin=json.dumps({"school": school}))
     assert piped.code == 0
-    assert json.loads(piped.out)["name"] == "Школа"
+    assert json.loads(piped.out)["name"] == "Школа № 7"
     assert piped.err.startswith("at ")
     assert "roster " in piped.err
 

@@ -63,9 +63,8 @@ async def register(town: Town, people: Sequence[str]) -> None:
 
 
 async def note(town: Town, day: date, *people: str, school: str = "school-7") -> identity.ActivityNoted:
-    """As a service tells it, under a token of its own."""
-    calls = town.system.instance.services["roster"].calls
-    return (await calls.call(identity.NOTE_ACTIVITY, NoteActivity(school=school, day=day, people=people))).reply
+    """As the operator tells it: no service does yet."""
+    return await town.system.call(identity.NOTE_ACTIVITY, NoteActivity(school=school, day=day, people=people))
 
 
 async def note_a_week(town: Town) -> None:

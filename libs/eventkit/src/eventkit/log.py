@@ -325,13 +325,13 @@ def streams_among(connection: Connection, names: Sequence[str]) -> set[str]:
 
 def read(connection: Connection, after: int, limit: int) -> list[tuple[int, str, bytes]]:
     """Position, bus subject and bytes of the events after a position, in order, at most `limit`."""
-    split: dict[str, list[str]] = {}
+    split: dict[str, tuple[str, str, str]] = {}
     rows: list[tuple[int, str, bytes]] = []
     for position, type_name, school, data in _run(connection, _SELECT_RUN, (after, limit)).fetchall():
         parts = split.get(type_name)
         if parts is None:
-            parts = split[type_name] = type_name.split(".", 1)
-        rows.append((position, f"evt.{parts[0]}.{school}.{parts[1]}", bytes(data)))
+            parts = split[type_name] = type_name.partition(".")  # a type that somebody has damaged may have none
+        rows.append((position, f"evt.{parts[0]}.{school}.{parts[2]}", bytes(data)))
     return rows
 
 

@@ -26,7 +26,7 @@ _TEXTS: Mapping[str, re.Pattern[str]] = {
     **dict.fromkeys(("code", "reason", "refused", "why"), _CODE),
     **dict.fromkeys(("day", "week_ends"), _DAY),
     **dict.fromkeys(("call", "connection", "durable", "logger", "reader", "readers_of", "reaction", "service", "source", "stream"), _ID),
-    **dict.fromkeys(("actor", "behind", "consent", "erasure", "incident", "job", "message", "school", "whom"), _ID),
+    **dict.fromkeys(("actor", "behind", "consent", "erasure", "incident", "job", "message", "review", "school", "whom"), _ID),
 }
 _NUMBERS = frozenset(
     ("after", "attempts", "bytes", "created", "exit_code", "failures", "first", "had", "last", "left", "lost_from", "position", "rejected")
