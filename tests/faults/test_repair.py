@@ -58,7 +58,7 @@ async def test_what_seals_speak_for_is_taken_back_byte_for_byte(lived: Lived, tm
         lost = record.events(record.logs(data)[service])[before:]
         assert {event.type for event in lost} <= {"identity.credentials-revoked.v1"}
         if service == "identity":
-            assert {event.facts()[1]["reason"] for event in lost} == {"digest-lost"}
+            assert {event.facts()[1]["reason"] for event in lost} <= {"digest-lost"}  # none where each code was used before
     if service != "roster":
         check_stopped(data, tmp_path)
 

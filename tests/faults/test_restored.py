@@ -99,7 +99,10 @@ def test_a_service_whose_database_is_older_is_quarantined_alone_until_the_newer_
     head = len(record.logs(data)[service])
     found = _verify(vekha, data)
     assert found.code == 4
-    assert found.json["findings"] == [{"service": service, "position": head + 1, "kind": "stream-ahead"}]
+    assert {finding["service"] for finding in found.json["findings"]} == {service}
+    kinds = {finding["kind"] for finding in found.json["findings"]}
+    assert {"stream-ahead", "seal-ahead"} <= kinds <= {"stream-ahead", "seal-ahead", "key-missing"}  # a key may have followed since
+    assert {"service": service, "position": head + 1, "kind": "stream-ahead"} in found.json["findings"]
     with running(data) as up:
         for other, (call, request) in APPENDS.items():
             outcome = vekha("call", call.name, request.model_dump_json(exclude_unset=True), "--data", data, "--json")
@@ -137,7 +140,8 @@ def test_when_a_database_is_older_and_the_bus_is_lost_as_well_the_readers_keep_i
     lose_the_bus(data, lived)
     older, known = record.logs(data)[service], len(record.logs(lived.data)[service])
     found = [finding for finding in _verify(vekha, data).json["findings"] if finding["kind"] != "lag"]
-    assert found == [{"service": service, "position": len(older) + 1, "kind": "reader-ahead"}]
+    assert {"service": service, "position": len(older) + 1, "kind": "reader-ahead"} in found
+    assert {finding["kind"] for finding in found} <= {"reader-ahead", "key-missing"}  # a key may have followed since
     for _ in range(2):  # it is said at every start anew
         with running(data):
             call, request = APPENDS[service]

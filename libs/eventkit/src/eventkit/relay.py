@@ -78,6 +78,7 @@ class Relay:
         self.state = RelayState.STARTING
         self.trouble = ""  # why it is waiting, in words
         self.quarantine: Quarantine | None = None
+        self.refused_since: float | None = None  # when the stream began to take nothing, in seconds of the loop's clock
         self._source = log
         self._bus = JetStream(nc)
         self._publisher = PipelinedPublisher(nc, stream)
@@ -178,7 +179,10 @@ class Relay:
         if is_heard() and len(run) <= _TRACED_RUN:
             self._tell_of(run, since_ns)
         if sent.failure is None:
+            self.refused_since = None
             return True
+        if sent.failure.kind == "refused" and self.refused_since is None:
+            self.refused_since = asyncio.get_running_loop().time()
         if sent.failure.kind == "wrong-last-sequence":  # another relay was faster, or the stream lost its tail
             return False
         raise BusError(f"{self.stream} did not take position {sent.failure.position}: {sent.failure.text} ({sent.failure.kind})")

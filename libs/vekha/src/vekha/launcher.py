@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -36,6 +38,9 @@ _THREADS = 32  # five services read and write their databases in threads, a writ
 _DEATHS_LIMIT = 3
 _DEATHS_WITHIN_S = 60.0
 _START_AGAIN_S = 0.5
+_LOOK_WHETHER_STUCK_S = 1.0
+_STUCK_AFTER_S = 5.0
+_ROOM_BYTES = 8 * 1024 * 1024  # as much as one block of a stream
 _PROVISION_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 60.0
 
@@ -81,7 +86,11 @@ async def launched(folder: DataFolder, *, port: int | None = None, clock_at: dat
             try:
                 await _unless_failed(_start(instance), keeping)
                 folder.publish_endpoint(broker.url)
-                yield Launched(broker.url, keeping)
+                mending = asyncio.create_task(_end_where_stuck(broker, instance, folder.bus), name="broker-stuck")
+                try:
+                    yield Launched(broker.url, keeping)
+                finally:
+                    await ended([mending])
             finally:
                 folder.forget_endpoint()
                 await ended([keeping])
@@ -168,6 +177,18 @@ async def _keep(broker: EmbeddedBroker, instance: Instance) -> Failure:
             _log.error("broker.not-provisioned", error=type(error).__name__)
         else:
             _log.warning("broker.started-again")
+
+
+async def _end_where_stuck(broker: EmbeddedBroker, instance: Instance, bus: Path) -> None:
+    """Ends a broker that takes nothing into a stream although there is room: a stream that met a full disk once refuses until a restart."""
+    while True:
+        await asyncio.sleep(_LOOK_WHETHER_STUCK_S)
+        since = [service.relay.refused_since for service in instance.services.values()]
+        stuck_s = max((asyncio.get_running_loop().time() - at for at in since if at is not None), default=0.0)
+        if stuck_s > _STUCK_AFTER_S and shutil.disk_usage(bus).free > _ROOM_BYTES:
+            _log.error("broker.stuck")
+            await broker.stop()  # who keeps it starts it again
+            await asyncio.sleep(_STUCK_AFTER_S)
 
 
 async def _provision(broker: EmbeddedBroker, instance: Instance) -> None:

@@ -9,10 +9,10 @@ from datetime import date
 
 from sqlalchemy import Connection, update
 
-from contracts.notifier import LinkQueued, MessageAccepted, MessageBounced, MessageQueued
+from contracts.notifier import LinkQueued, MessageAccepted, MessageBounced, MessageQueued, ReissueNoticeQueued
 from eventkit.event import Recorded
-from notifier.domain.message import Contents, Queue, QueueLink
-from notifier.outbox import State, link_queued, outbox_table, queued
+from notifier.domain.message import Contents, Queue, QueueLink, QueueReissueNotice
+from notifier.outbox import State, link_queued, outbox_table, queued, reissue_notice_queued
 
 
 def follow(connection: Connection, recorded: Recorded) -> None:
@@ -26,6 +26,10 @@ def follow(connection: Connection, recorded: Recorded) -> None:
             _became(connection, event.message, "ambiguous")
         case LinkQueued():
             connection.execute(link_queued(recorded.school, QueueLink(event.message, event.recipient, event.credential), day))
+            _became(connection, event.message, "ambiguous")
+        case ReissueNoticeQueued():
+            notice = QueueReissueNotice(event.message, event.recipient, event.proposal)
+            connection.execute(reissue_notice_queued(recorded.school, notice, day))
             _became(connection, event.message, "ambiguous")
         case MessageAccepted():
             _became(connection, event.message, "accepted")
