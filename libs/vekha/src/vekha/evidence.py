@@ -83,6 +83,7 @@ class Witness:
     on_event: Callable[[], None] = lambda: None
     _hashes: dict[int, str] = field(default_factory=dict[int, str])
     _published: list[KeyPublication] = field(default_factory=list[KeyPublication])
+    _published_at: list[int] = field(default_factory=list[int])
     _ends: dict[str, str] = field(default_factory=dict[str, str])
     _undecodable: list[int] = field(default_factory=list[int])
     _elsewhere: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
@@ -116,6 +117,7 @@ class Witness:
         match event:
             case KeyPublication():
                 self._published.append(event)
+                self._published_at.append(position)
             case KeyRetirement():
                 self._ends.setdefault(event.key_id, event.not_after)
             case _:
@@ -132,9 +134,9 @@ class Witness:
         service, keys = self.whose.service, self.keys()
         for position in self._undecodable:
             yield Finding(service, position, "event-undecodable")
-        for event in self._published:
+        for event, position in zip(self._published, self._published_at, strict=True):
             if event.key_id not in keys:
-                yield Finding(service, 1, "key-forged")
+                yield Finding(service, position, "key-forged")
         if self._last and self.roots and not keys.keys() & self.roots:
             yield Finding(service, self._last + 1, "key-missing")
         since = 0

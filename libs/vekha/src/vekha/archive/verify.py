@@ -63,11 +63,17 @@ class Keys:
     def __init__(self, service: str) -> None:
         self.service = service
         self.published: list[dict[str, Any]] = []
+        self.places: list[int] = []
         self.not_after: dict[str, str] = {}
 
-    def see(self, kind: str, data: dict[str, Any]) -> None:
+    def see(self, kind: str, data: dict[str, Any], place: int = 0) -> None:
+        """An event at its place. Raises ValueError, TypeError, LookupError or AttributeError for a key that is none."""
         if kind.startswith(f"{self.service}.key-published."):
+            for name in ("key_id", "public_key", *(("handed_over", "taken_over") if data.get("follows") else ())):
+                bytes.fromhex(data[name])
+            data["not_before"].encode()
             self.published.append(data)
+            self.places.append(place)
         elif kind.startswith(f"{self.service}.key-retired."):
             self.not_after.setdefault(data["key_id"], data["not_after"])
 
@@ -186,8 +192,8 @@ class Log:
             belongs, kind, fields = event["position"], event["type"], event["data"]
             if not (isinstance(belongs, int) and isinstance(kind, str) and isinstance(fields, dict)):
                 raise TypeError
-            self.keys.see(kind, event["data"])
-        except (ValueError, TypeError, LookupError):
+            self.keys.see(kind, event["data"], position)
+        except (ValueError, TypeError, LookupError, AttributeError):
             self.fault(position, "differs")
             return
         if belongs != position:
@@ -231,8 +237,10 @@ class Log:
             self.vague_up_to = max(self.vague_up_to, position)
 
     def damage(self) -> Damage | None:
-        if any(key["key_id"] not in self.keys.believed() for key in self.keys.published):
-            self.fault(1, "forged")
+        believed = self.keys.believed()
+        for key, place in zip(self.keys.published, self.keys.places, strict=True):
+            if key["key_id"] not in believed:
+                self.fault(place, "forged")
         if not self.faults:
             return None
         # A seal shows that something before it is wrong; what it is, and where, may be known better.
