@@ -8,8 +8,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -73,7 +74,12 @@ def client_of(data: Path) -> AbstractAsyncContextManager[Client]:
 
 def processes_of(data: Path) -> list[str]:
     """The command lines of all processes that were started for a data folder."""
-    found: list[str] = []
+    return list(_started_for(data).values())
+
+
+def _started_for(data: Path) -> dict[int, str]:
+    """The same by process id. One that waits only for its parent to notice its end has no command line any more."""
+    found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
@@ -81,7 +87,7 @@ def processes_of(data: Path) -> list[str]:
             except OSError:  # it has ended meanwhile
                 continue
             if str(data) in line:
-                found.append(line.replace("\0", " "))
+                found[int(entry.name)] = line.replace("\0", " ")
     return found
 
 
@@ -111,13 +117,14 @@ def has_ended(pid: int) -> bool:
 def without_broker(up: Up, ended_by: signal.Signals = signal.SIGKILL) -> Generator[Path]:
     """The broker of a running instance ended, and the instance held still, so that nobody starts it again before the end of the block.
 
-    Answers the broker's folder, to be damaged.
+    Answers the broker's folder, to be damaged. After an earlier fault it may have been dead already, or be just starting.
     """
-    broker = up.broker_pid
     up.process.send_signal(signal.SIGSTOP)
     try:
-        os.kill(broker, ended_by)
-        until(lambda: has_ended(broker))
+        for broker in (pid for pid, line in _started_for(up.data).items() if "nats-server" in line):
+            with suppress(ProcessLookupError):
+                os.kill(broker, ended_by)
+            until(partial(has_ended, broker))
         yield up.data / "bus"
     finally:
         up.process.send_signal(signal.SIGCONT)

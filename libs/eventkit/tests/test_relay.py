@@ -29,6 +29,7 @@ from eventkit.jetstream import BusMessage, JetStream, connect, disconnect
 from eventkit.provision import BusStream, provision
 from eventkit.relay import LogSource, Quarantine, Relay, RelayState
 from eventkit.store import Store
+from eventkit.testing_servers import a_small_disk, fill, make_broker
 
 
 class LogUnderTest(LogSource, Protocol):
@@ -198,6 +199,12 @@ def stream_dir(server: EmbeddedBroker, bench: Bench) -> Path:
     return server.store_dir / "jetstream" / "$G" / "streams" / bench.stream.name
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with a_small_disk(tmp_path / "small", "32m") as disk:
+        yield disk
+
+
 # Publishing
 
 
@@ -334,6 +341,31 @@ async def test_a_stream_whose_folder_was_deleted_is_refilled_with_the_same_bytes
     await provision(own_bench.nc, [own_bench.stream])
     await own_bench.relayed()
     assert await own_bench.in_stream() == await own_bench.in_log()
+
+
+async def test_a_stream_that_met_a_full_disk_is_known_to_take_nothing_and_takes_all_after_a_restart(small_disk: Path) -> None:
+    server = make_broker(small_disk)
+    await server.start()
+    nc = await connect(server.url, server.credential, name="test")
+    bench = new_bench(nc, MemoryLog)
+    await provision(nc, [bench.stream])
+    async with bench.running() as relay:
+        await bench.log.append(10)
+        relay.wake()
+        await relay.published(10)
+        ballast = fill(small_disk)
+        await bench.log.append(200)
+        relay.wake()
+        await until(lambda: relay.refused_since is not None and relay.state == RelayState.WAITING)
+
+        ballast.unlink()
+        await server.stop()
+        await restart(server, bench)
+        await relay.published(210)
+        assert relay.refused_since is None
+        assert await bench.in_stream() == await bench.in_log()
+    await disconnect(nc)
+    await server.stop()
 
 
 async def test_a_stream_put_back_from_an_older_copy_is_refilled_while_the_relay_runs(

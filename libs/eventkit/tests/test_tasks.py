@@ -27,6 +27,35 @@ async def test_a_task_that_swallows_its_first_cancellation_ends_all_the_same() -
     assert swallowed == 2
 
 
+async def test_who_ends_others_and_is_cancelled_meanwhile_leaves_none_of_them_behind() -> None:
+    """As a reader whose service stops: what it has begun ends with it, however often it is told."""
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                swallowed += 1
+                if swallowed == 3:
+                    raise
+
+    inner = asyncio.create_task(stubborn())
+
+    async def reader() -> None:
+        try:
+            await asyncio.wait([inner])
+        finally:
+            await ended([inner])
+
+    outer = asyncio.create_task(reader())
+    await asyncio.sleep(0)
+    await ended([outer])
+    assert outer.cancelled()
+    assert inner.cancelled()
+
+
 async def test_what_a_task_ended_with_is_nobodys_trouble_any_more() -> None:
     async def failing() -> None:
         raise ValueError("it was over before")

@@ -19,12 +19,13 @@ from opentelemetry.trace import SpanKind
 
 from eventkit.event import traceparent_of
 from eventkit.faults import reach
-from eventkit.jetstream import BusError, BusMessage, JetStream, PipelinedPublisher, broken_since, told
+from eventkit.jetstream import BusError, BusMessage, JetStream, PipelinedPublisher, Sent, broken_since, told
 from eventkit.telemetry import happened, is_heard, trouble
 
 _READ_LIMIT = 1000  # positions taken from the log at a time
 _POLL_S = 1.0  # a commit whose wake-up was lost, or made by another process, is found after this time
 _MAX_PAUSE_S = 0.5
+_SAID_BY_STREAM = ("refused", "wrong-last-sequence")  # a stream is there, and answers
 _TRACED_RUN = 32  # of more events at a time nobody follows each
 
 _log = structlog.get_logger(__name__)
@@ -146,6 +147,8 @@ class Relay:
             elif theirs != ours[1:]:
                 text = f"Stream {self.stream} and the log of {self.service} hold different events at {last}: run `vekha audit verify`."
                 raise _Contradiction(Quarantine("stream-differs", last, text))
+        if last != self.position:
+            self.refused_since = None  # it has moved: somebody else publishes, or it has lost its tail and takes it again
         if last < self.position:
             _log.warning("relay.refilling", service=self.service, stream=self.stream, lost_from=last + 1, had=self.position)
         self.position = last
@@ -181,11 +184,19 @@ class Relay:
         if sent.failure is None:
             self.refused_since = None
             return True
-        if sent.failure.kind == "refused" and self.refused_since is None:
-            self.refused_since = asyncio.get_running_loop().time()
-        if sent.failure.kind == "wrong-last-sequence":  # another relay was faster, or the stream lost its tail
+        again = self._takes_nothing_again(run[0][0], sent)
+        # Another relay was faster, or the stream lost its tail: where it stands now will tell. One that stands where it stood has failed
+        # to store what was sent first, which it leaves unanswered, and refuses what follows.
+        if sent.failure.kind == "wrong-last-sequence" and not again:
             return False
         raise BusError(f"{self.stream} did not take position {sent.failure.position}: {sent.failure.text} ({sent.failure.kind})")
+
+    def _takes_nothing_again(self, first: int, sent: Sent) -> bool:
+        """Whether a stream that answers took nothing of this run, as it took nothing of the run before."""
+        if sent.acknowledged >= first or sent.failure is None or sent.failure.kind not in _SAID_BY_STREAM:
+            return False
+        before, self.refused_since = self.refused_since, self.refused_since or asyncio.get_running_loop().time()
+        return before is not None
 
     def _tell_of(self, run: Sequence[BusMessage], since_ns: int) -> None:
         for position, _, data in run:

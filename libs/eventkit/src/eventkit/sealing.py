@@ -24,6 +24,7 @@ from eventkit.jetstream import BusError, BusMessage, JetStream
 from eventkit.relay import Quarantine
 from eventkit.seals import Seal
 from eventkit.store import Store
+from eventkit.tasks import ended
 from eventkit.telemetry import trouble
 
 _KEEP_EVERY_S = 1.0
@@ -95,9 +96,11 @@ class Sealer:
     async def run(self) -> None:
         """Seals until cancelled. Whatever goes wrong is tried again."""
         self.has_begun = True
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._again_and_again(self._tell_next))
-            tasks.create_task(self._again_and_again(self._keep_next))
+        tasks = [asyncio.create_task(self._again_and_again(step)) for step in (self._tell_next, self._keep_next)]
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            await ended(tasks)
 
     async def finish(self) -> None:
         """Keeps a seal of all that is recorded, when nothing more will be."""

@@ -2,6 +2,7 @@
 
 `asyncio.wait_for` of Python 3.11 swallows a cancellation that arrives together with the result, and libraries wait that way: nats-py as
 it reconnects, aiosmtplib as it connects. A task that was cancelled once may so go on for ever, and whoever waits for it never stops.
+A TaskGroup cancels once: what runs until it is cancelled is ended here instead.
 """
 
 from __future__ import annotations
@@ -14,12 +15,19 @@ _CANCEL_AGAIN_S = 0.05
 
 
 async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancels tasks until each has ended, with whatever outcome."""
+    """Cancels tasks until each has ended, with whatever outcome. Whoever is cancelled meanwhile is so once they have, not sooner."""
     ending = left = set(tasks)
+    cancelled = False
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+        try:
+            _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+        except asyncio.CancelledError:
+            cancelled = True
+            left = {task for task in left if not task.done()}
     for task in ending:
         if not task.cancelled():
             task.exception()  # has been seen: nobody is to be told at the loop's end
+    if cancelled:
+        raise asyncio.CancelledError

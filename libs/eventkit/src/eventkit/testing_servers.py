@@ -212,3 +212,26 @@ def _free_port() -> int:
 def _psql(url: str, statement: str) -> None:
     psql = _wheel_binaries() / "psql"
     subprocess.run([psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def a_small_disk(at: Path, size: str) -> Generator[Path]:
+    """A file system of its own, which can be filled without harm to anybody. Skips the test where none can be mounted."""
+    at.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", at], check=False).returncode:
+        pytest.skip("a file system can only be mounted by root")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "--lazy", at], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Down to the last byte. Answers the file that fills it."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1024 * 1024, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * size)
+    return ballast

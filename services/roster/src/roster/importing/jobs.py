@@ -15,6 +15,7 @@ from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.service import Service, happened_on
 from eventkit.store import Quarantined
+from eventkit.tasks import ended
 from eventkit.telemetry import trouble
 from roster import journal
 from roster.book import Books, new_id
@@ -128,14 +129,15 @@ class Imports:
         unfinished = select(job_table.c.job).where(job_table.c.state == "running")
         for job in await self._service.read(lambda connection: connection.execute(unfinished).scalars().all()):
             self._begun.put_nowait(job)
-        running: set[str] = set()
-        async with asyncio.TaskGroup() as group:
+        running: dict[str, asyncio.Task[None]] = {}
+        try:
             while True:
                 job = await self._begun.get()
                 if job not in running:
-                    running.add(job)
-                    task = group.create_task(self._carry_out(job))
-                    task.add_done_callback(lambda _, job=job: running.discard(job))
+                    running[job] = asyncio.create_task(self._carry_out(job))
+                    running[job].add_done_callback(lambda _, job=job: running.pop(job))
+        finally:
+            await ended(running.values())
 
     async def _carry_out(self, name: str) -> None:
         """Carries out one job to its end. Never raises."""
