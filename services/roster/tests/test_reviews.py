@@ -5,17 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from consent.app import build as build_consent
 from contracts import consent, roster
 from contracts.roster import LegalBasis, ReviewCard, ReviewReason, ReviewStatus, SettledAs
 from eventkit.harness import running
 from roster.app import build
+from roster.book import LIKENESS
 from roster.files import Departure, Place, PupilRow, StaffRow
 from roster.files.words import KINSHIPS, ROLES, SEXES
 from roster.importing.putting_aside import as_json, from_json
 from roster.importing.reviews import review_table
+from roster.tables import likeness_table
 from roster.testing import School, child, csv_of, klass, member, open_school, outcome, parent, zip_of
 
 BUILDS = {"roster": build, "consent": build_consent}
@@ -58,6 +60,44 @@ async def test_a_row_that_is_put_aside_waits_with_its_place_and_whom_it_is_near(
     assert (card.import_id, card.file, card.row, card.external_id) == (status.job, "twins.csv", 2, "У-2")
     assert (card.reason, card.near, card.under_way, card.rejected) == ("alike", (first,), False, ())
     assert await waiting(school, import_id="i-other") == []
+
+
+async def test_a_pupil_is_near_who_has_no_patronymic_where_the_other_has_one(school: School):
+    (first,) = await school.people("pupil")
+    status = await school.imported(csv_of([{**TWIN, "Отчество": "Ильич"}]))
+    assert outcome(status) == (0, 0, 0, 1, 0)
+    (card,) = await waiting(school)
+    assert (card.reason, card.near) == ("alike", (first,))
+    assert (await settled(school, card, "same", first)).state == "settled"
+    assert (await school.call(roster.PERSON, person=first)).details.patronymic == "Ильич"
+    assert outcome(await school.imported(csv_of([child(7, "Ёлкин", "Пётр")]))) == (0, 0, 0, 1, 0)
+    assert [card.near for card in await waiting(school)] == [(first,)]
+
+
+async def test_namesakes_with_two_patronymics_are_two_pupils_and_one_without_any_is_near_both(school: School):
+    one, other = ({**child(number, "Ким", "Ян"), "Отчество": patronymic} for number, patronymic in ((3, "Ильич"), (4, "Львович")))
+    unnamed = {**child(5, "Ким", "Ян"), "Отчество": ""}
+    status = await school.imported(csv_of([one, other, unnamed]))
+    assert outcome(status) == (2, 0, 0, 1, 0)
+    (card,) = await waiting(school)
+    assert (card.row, len(card.near)) == (4, 2)
+
+
+async def test_pupils_whose_likeness_was_made_with_the_patronymic_are_found_after_the_next_start(tmp_path: Path):
+    made_otherwise = update(likeness_table).values(digest="0f" * 32)
+    async with running(tmp_path, BUILDS) as system:
+        school = School(system)
+        await open_school(school)
+        await school.imported(zip_of(classes=[klass()], pupils=[FIRST]))
+        people = await school.people("pupil")
+        await system.instance.services["roster"].write(lambda connection: connection.execute(made_otherwise))
+        assert (await school.imported(csv_of([TWIN]), dry_run=True)).review == 0
+    for _ in range(2):
+        async with running(tmp_path, BUILDS) as system:
+            assert (await School(system).imported(csv_of([TWIN]), dry_run=True)).review == 1
+            found = await system.instance.services["roster"].read(lambda connection: connection.execute(select(likeness_table)).all())
+            assert {row.person for row in found} == people
+            assert [row.digest.startswith(LIKENESS) for row in found] == [True]
 
 
 async def test_a_preview_keeps_nothing(school: School):

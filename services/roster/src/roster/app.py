@@ -6,7 +6,7 @@ from contracts.erasure import RosterDataErased
 from eventkit.access import Known
 from eventkit.erasure import Forgetting
 from eventkit.service import Service, Settings
-from roster import api, dossier, exporting, held, journal, reach, restoring, tables, vault
+from roster import api, dossier, exporting, held, journal, likenesses, reach, restoring, tables, vault
 from roster.book import Books
 from roster.erasing import People
 from roster.importing import job, jobs, reviews, rolling_back, traces, uploads
@@ -21,6 +21,7 @@ def build(settings: Settings) -> Service:
     service.makes(keys.create)
     service.at_end(keys.close)
     books = Books(settings.secrets, keys)
+    likenesses.register(service, books)
     service.projection(Consents())
     service.knows(Known(teaches=reach.teaches, children=reach.children))
     Forgetting(service, RosterDataErased, People(keys))

@@ -64,6 +64,9 @@ LAST_SEAT = 99
 EXTERNAL_ID = "external_id"
 """The field of the vault that says under which id imports find the person: an export has to tell it, and digests do not."""
 
+LIKENESS = "name-"
+"""What a likeness begins with, behind all hex digits; one that begins otherwise was made with the patronymic (likenesses.py)."""
+
 _OWN_ID = re.compile("p-[0-9a-f]{20}")
 _OF_IMPORT = re.compile(r"i-[0-9a-f]{20}\.")  # what the names of an import's commands begin with
 
@@ -76,6 +79,12 @@ def new_id(letter: str) -> str:
 def same_name(one: Details, other: Details) -> bool:
     """Whether two people have the same last and first name; ё equals е, for comparing only (DOMAIN 4)."""
     return all(folded(one.get(field, "")) == folded(other.get(field, "")) for field in ("last_name", "first_name"))
+
+
+def may_be_one(one: Details, other: Details) -> bool:
+    """Whether the patronymics of two people of one likeness let them be the same person: equal, or left out of either."""
+    patronymics = {folded(details.get("patronymic", "")) for details in (one, other)} - {""}
+    return len(patronymics) < 2
 
 
 class Digests:
@@ -96,11 +105,11 @@ class Digests:
         return self._digest("imported-consent-number", number)
 
     def likeness(self, details: Details) -> str | None:
-        """Of name and birth date; None for who has no birth date."""
+        """Of last and first name and birth date; None for who has none. A patronymic is left out in one file and told in the next."""
         if "birth_date" not in details:
             return None
-        name = "/".join(folded(details.get(field, "")) for field in ("last_name", "first_name", "patronymic"))
-        return self._digest("likeness", f"{name}/{details['birth_date']}")
+        name = "/".join(folded(details.get(field, "")) for field in ("last_name", "first_name"))
+        return LIKENESS + self._digest("likeness", f"{name}/{details['birth_date']}")
 
     def _digest(self, purpose: str, text: str) -> str:
         made = self._made.get((purpose, text))
@@ -181,15 +190,17 @@ class Pages:
         return external_id if _OWN_ID.fullmatch(external_id) and self.person(external_id, kind) is not None else None
 
     def likeness(self, details: Details) -> str | None:
-        """What a pupil has in common with who has the same name and birth date, and with nobody else."""
+        """What a pupil has in common with who has the same last and first name and birth date, and with nobody else."""
         return self._digests.likeness(details)
 
     def expect_alike(self, likenesses: Iterable[str | None]) -> None:
         self._likenesses.expect(likeness for likeness in likenesses if likeness is not None)
 
-    def alike(self, likeness: str | None) -> list[str]:
-        """The pupils of this likeness."""
-        return [] if likeness is None else [row["person"] for row in self._likenesses.all(likeness)]
+    def alike(self, details: Details) -> list[str]:
+        """The pupils who may be the one of these details: of the same likeness, and of no other patronymic."""
+        likeness = self.likeness(details)
+        people = [] if likeness is None else [row["person"] for row in self._likenesses.all(likeness)]
+        return [person for person in people if may_be_one(self.details(person) or {}, details)]
 
     def details(self, person: str) -> dict[str, str] | None:
         """What the vault holds of a person. Raises vault.Damaged."""
@@ -638,7 +649,10 @@ class Books:
         timezone = tx.state(SCHOOL, school).timezone
         if timezone is None:
             raise Refused("school.unknown", f"There is no school {school}.")
-        return Book(tx, school, happened_on(day, tx.now, timezone), self.vault, self.keys, Digests(self._secrets, school))
+        return Book(tx, school, happened_on(day, tx.now, timezone), self.vault, self.keys, self.digests(school))
+
+    def digests(self, school: str) -> Digests:
+        return Digests(self._secrets, school)
 
     def opened(self, rows: Sequence[Any]) -> Iterator[tuple[Any, dict[str, str]]]:
         """Rows of the vault with the details in them; a row whose key is not there holds nothing any more."""
@@ -648,4 +662,4 @@ class Books:
                 yield row, self.vault.open(row.person, Sealed(keys[row.person], row.sealed))
 
     def read(self, rows: Rows, school: str) -> Pages:
-        return Pages(rows, school, self.vault, self.keys, Digests(self._secrets, school))
+        return Pages(rows, school, self.vault, self.keys, self.digests(school))

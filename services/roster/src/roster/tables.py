@@ -94,7 +94,7 @@ likeness_table = Table(
     Column("digest", Text, primary_key=True),
     Column("person", Text, primary_key=True),
 )
-"""The digest is of school, name and birth date: who has the same may be the same pupil, or a namesake."""
+"""The digest is of school, last and first name and birth date: who has the same may be the same pupil, or a namesake."""
 
 number_table = Table("consent_number", metadata, Column("digest", Text, primary_key=True))
 """The digests of the consent numbers whose decision an import has recorded: they need not be recorded with each import anew."""

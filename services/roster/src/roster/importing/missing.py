@@ -54,4 +54,4 @@ def _listed(rows: tuple[PupilRow, ...] | tuple[StaffRow, ...], kind: SubjectKind
     """Who stands in the list: by ID, or perhaps, as long as nobody has compared the rows that are put aside."""
     aside = {one.place for one in plan.put_aside if one.reason is ReviewReason.ALIKE}
     found = {person for row in rows if (person := pages.by_external_id(kind, row.external_id)) is not None}
-    return found.union(*(pages.alike(pages.likeness(details_in(row))) for row in rows if row.place in aside))
+    return found.union(*(pages.alike(details_in(row)) for row in rows if row.place in aside))

@@ -1,8 +1,8 @@
 """Makes the import plan: looks at each row of a file beside what is known, and decides what it asks for.
 
-Rows match by external id alone. Who has the same name and birth date under another id goes to review and is never
-merged (twins!). A blank cell leaves the value, a missing row deletes nothing, and a row that asks for nothing new is
-`unchanged` (DOMAIN 4). Nothing is changed here.
+Rows match by external id alone. Who has the same name and birth date under another id, a patronymic perhaps left out of
+either, goes to review and is never merged (twins!). A blank cell leaves the value, a missing row deletes nothing, and a
+row that asks for nothing new is `unchanged` (DOMAIN 4). Nothing is changed here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from contracts.consent import SubjectKind
 from contracts.roster import ImportedTable, LegalBasis, Position, Relation, ReviewReason
-from roster.book import ClassName, Pages, changed_fields, same_name
+from roster.book import ClassName, Pages, changed_fields, may_be_one, same_name
 from roster.files import ClassLabel, ClassRow, Departure, Finding, GuardianRow, Place, PupilRow, RosterFile, StaffRow
 from roster.files.cells import is_written_alike
 from roster.files.rows import Kind
@@ -97,7 +97,7 @@ class _Planning:
         self._consenting = {guardian.external_id for guardian in guardians if guardian.external_id and guardian.consent_number}
         # A label says no year: it means the newest class that bears it.
         self._newest = {ClassLabel(*name[1:]): name for name in sorted({*pages.class_ids(), *self._new_classes})}
-        self._seen: dict[str, Place] = {}
+        self._seen: dict[str, list[tuple[Place, Mapping[str, str]]]] = {}
         self._read_ahead()
 
     def plan(self) -> Plan:
@@ -364,11 +364,12 @@ class _Planning:
         likeness = self._pages.likeness(details)
         if likeness is None:
             return None
-        if alike := self._pages.alike(likeness):
+        if alike := self._pages.alike(details):
             return f"is entered under another ID, as {' and '.join(sorted(alike))}"
-        if (first := self._seen.get(likeness)) is not None:
+        seen = self._seen.setdefault(likeness, [])
+        if (first := next((above for above, other in seen if may_be_one(other, details)), None)) is not None:
             return f"stands under another ID in {_where(first)}"
-        self._seen[likeness] = place
+        seen.append((place, details))
         return None
 
     # ---- what rows of people have in common ---------------------------------------------------------------------------

@@ -311,7 +311,7 @@ def _near(aside: Aside, pages: Pages) -> list[str]:
     if isinstance(aside, Departure):
         return []
     known = pages.by_external_id(kind_of(aside), aside.external_id)
-    alike = pages.alike(pages.likeness(details_in(aside)))
+    alike = pages.alike(details_in(aside))
     return sorted({*alike, *([] if known is None else [known])})
 
 
