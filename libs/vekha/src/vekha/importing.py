@@ -411,7 +411,8 @@ def _tell(status: ImportStatus, rejected_file: Path | None, *, dry_run: bool) ->
         click.echo(f"{place}: {cell.code}: {cell.hint}")
     rejected = status.rejected_rows or len({(cell.file, cell.sheet, cell.row) for cell in status.rejected})
     counts = {"created": status.created, "updated": status.updated, "unchanged": status.unchanged, "to review": status.review}
-    words = ", ".join(f"{number} {what}" for what, number in {**counts, "rejected": rejected}.items())
+    rare = {what: number for what, number in {"in conflict": status.conflict, "leaving": status.leaving}.items() if number}
+    words = ", ".join(f"{number} {what}" for what, number in {**counts, "rejected": rejected, **rare}.items())
     click.echo(f"Nothing was entered. It would be: {words}." if dry_run else f"{words}.")
     if rejected_file is not None:
         click.echo(f"Correct the rejected rows in {rejected_file}, then import that file.")

@@ -40,7 +40,8 @@ def with_leaving(plan: Plan, file: RosterFile, pages: Pages, request: ImportRost
         leaving += [Leaving(person=person, kind=kind) for person in missing]
         if len(missing) * _ONE_IN > len(here):
             too_many.append(f"{len(missing)} of {len(here)} {_WORDS[kind]}")
-    if request.missing not in (None, len(leaving)):
+    # Where nobody is missing there is nothing to confirm: the same was said before, and is done.
+    if leaving and request.missing not in (None, len(leaving)):
         text = f"{len(leaving)} are missing from the list, not {request.missing}. Look at the preview (--dry-run) again."
         raise Refused("list.other-missing", text)
     if too_many and request.missing is None:
