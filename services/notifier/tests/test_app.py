@@ -41,6 +41,7 @@ DAY = date(2015, 8, 17)
 TOMORROW = date(2015, 8, 18)
 SCHOOL = "school-7"
 ADDRESSES = {"p-director": "director@example.org", "p-first": "first@example.org", "p-second": "second@example.org", "p-silent": ""}
+NAMES = {SCHOOL: "Школа № 7", "school-8": "Школа № 8"}
 
 
 def approaching(
@@ -74,7 +75,7 @@ SAYING: Decider[Event, None] = Decider("saying", None, _say, lambda state, event
 
 
 def a_roster(settings: Settings) -> Service:
-    """Knows the addresses above, and nobody else."""
+    """Knows the addresses and names above, and nobody else."""
     service = Service(settings)
 
     @service.query(roster.PERSON)
@@ -83,6 +84,19 @@ def a_roster(settings: Settings) -> Service:
             raise Refused("person.unknown", "There is no such person.")
         details = roster.PersonName(last_name="Смирнова", first_name="Ольга", email=ADDRESSES[request.person])
         return roster.PersonCard(person=request.person, kind="staff", details=details)
+
+    @service.query(roster.SCHOOL)
+    async def school(request: roster.SchoolQuery, caller: Caller) -> roster.SchoolCard:  # pyright: ignore[reportUnusedFunction] -- the service calls it
+        if request.school not in NAMES:
+            raise Refused("school.unknown", "There is no such school.")
+        of = {"name": NAMES[request.school], "municipality": "mytishchi", "timezone": "Europe/Moscow"}
+        return roster.SchoolCard.model_validate({"school": request.school, **of, "staff": 3, "classes": 1, "pupils": 0, "guardians": 0})
+
+    @service.query(roster.CLASSES)
+    async def classes(request: roster.ClassesQuery, caller: Caller) -> roster.Classes:  # pyright: ignore[reportUnusedFunction] -- the service calls it
+        named = {"class_id": "7a", "grade": 7, "letter": "А", "academic_year": "2015/2016"}
+        card = {**named, "created": True, "shift": 1, "headcount": 25, "teacher": None, "revision": 1}
+        return roster.Classes(classes=(roster.ClassCard.model_validate(card),))
 
     return service
 
@@ -188,6 +202,13 @@ class Town:
 
     async def recorded(self) -> list[Recorded]:
         return [decode(data) for _, _, data in await self.system.instance.services["notifier"].store.read(BEGUN, 1000)]
+
+
+def text_of(content: bytes) -> str:
+    """The plain text of a mail."""
+    body = message_from_bytes(content, policy=policy.default).get_body(("plain",))
+    assert body is not None
+    return body.get_content()
 
 
 @asynccontextmanager
@@ -505,6 +526,7 @@ async def test_managers_are_written_to_at_the_addresses_that_the_operator_has_se
         ((recipients, content),) = office.mails
         assert recipients == ["edu@mytishchi.example"]
         assert "overdue in schools: 1 step" in str(message_from_bytes(content, policy=policy.default)["Subject"])
+        assert "1 школа: Школа № 7." in text_of(content)
     stored = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
     assert b"edu@mytishchi.example" not in stored
 
@@ -577,6 +599,38 @@ async def test_each_person_gets_a_mail_alone_and_the_outcome_is_recorded(tmp_pat
         assert [recipients for recipients, _ in office.mails] == [["first@example.org"], ["second@example.org"], ["director@example.org"]]
         types = [recorded.type for recorded in await here.recorded()]
         assert types == ["notifier.message-queued.v2"] * 3 + ["notifier.message-accepted.v1"] * 3
+
+
+async def test_a_letter_names_its_school_and_its_classes_as_people_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = plan.ClassOverdue(step=19, class_id="7a", working_days=1, people=3)
+    monkeypatch.setitem(PEOPLE_DUE, TOMORROW, plan.PeopleDue(near=(), overdue=(late,)))
+    async with post_office() as office, town(tmp_path, sending_to(office.url)) as here:
+        await here.say("roster", roster.ClassTeacherAssigned(class_id="7a", person="p-second"))
+        await here.morning()
+        await here.become("accepted", "accepted")  # the director's, where there is no coordinator
+        content = next(content for recipients, content in office.mails if recipients == ["second@example.org"])
+        text = text_of(content)
+        assert text.startswith("Школа № 7, 18 августа 2015 года (вторник)")
+        assert "Класс 7А: 3 человека, свой срок прошёл 1 рабочий день назад." in text
+        assert "Class 7А: 3 people" in text
+        assert SCHOOL not in text
+
+
+async def test_the_ministrys_digest_names_schools_with_their_municipality_and_one_that_roster_does_not_know_by_its_id(
+    tmp_path: Path,
+) -> None:
+    addresses = tmp_path / "monitors"
+    addresses.write_text("ministry edu@region.example\n", encoding="utf-8")
+    async with post_office() as office, town(tmp_path / "data", sending_to(office.url, addresses)) as here:
+        for school in ("school-8", "school-9"):
+            await here.open_school(school)
+        for school in (SCHOOL, "school-8", "school-9"):
+            await here.adopt(school)
+            await here.announce(overdue(4, working_days=5), school=school)
+        await here.morning(date(2015, 8, 24))
+        await here.become("accepted", school=None)
+        ((_, content),) = office.mails
+        assert "3 школы: Школа № 7 (mytishchi), Школа № 8 (mytishchi), school-9." in text_of(content)
 
 
 async def test_a_mailbox_that_does_not_exist_bounces_with_the_servers_answer_and_stops_nobody_else(tmp_path: Path) -> None:

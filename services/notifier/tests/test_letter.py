@@ -8,9 +8,11 @@ import pytest
 from contracts.notifier import ClassNotice, Notice, NoticeKind, OwnDate, StepCount, Template
 from notifier.domain.message import Contents
 from notifier.letter import Letter, Title, deliverable, written
+from notifier.names import Names
 
 DAY = date(2015, 9, 2)
 NOW = datetime(2015, 9, 2, 6, 0, tzinfo=UTC)
+NAMES = Names({"school-7": "МБОУ «Школа № 7»", "school-8": "Лицей <8>"}, {"c-7a": "7А"})
 TITLES = {("", 18): Title("Выдать логины <всем>", "Hand out logins"), ("", 4): Title("Назначить координаторов", "Appoint coordinators")}
 
 
@@ -20,7 +22,7 @@ def notice(kind: NoticeKind, step: int = 18, due: date | None = None, working_da
 
 def mail_of(contents: Contents, template: Template = "daily") -> tuple[dict[str, str], str, str]:
     """Headers, plain text and HTML, as a mail program reads them."""
-    letter = Letter("m-1", "school-7", template, DAY, contents, TITLES)
+    letter = Letter("m-1", "school-7", template, DAY, contents, TITLES, NAMES)
     mail = written(letter, sender="vekha@example.org", address="director@example.org", at=NOW)
     read = message_from_bytes(mail.as_bytes(), policy=policy.default)
     assert read.get_content_type() == "multipart/alternative"
@@ -36,7 +38,9 @@ def test_a_letter_goes_to_one_address_in_both_languages_and_says_in_its_subject_
     assert headers["Message-ID"] == "<m-1@example.org>"
     assert headers["Subject"] == "Шаг 18: срок 7 сентября 2015 года / Step 18: due on 7 September 2015"
     for shown in (text, html):
-        assert "Школа school-7, 2 сентября 2015 года (среда)" in shown
+        assert "МБОУ «Школа № 7», 2 сентября 2015 года (среда)" in shown
+        assert "МБОУ «Школа № 7», Wednesday, 2 September 2015" in shown
+        assert "school-7" not in shown
         assert "Срок: 7 сентября 2015 года (понедельник), через 3 рабочих дня." in shown
         assert "It is due on Monday, 7 September 2015: in 3 working days." in shown
     assert "Шаг 18. Выдать логины <всем>" in text
@@ -74,7 +78,7 @@ def test_several_notices_are_one_letter_by_headings_and_the_subject_counts_the_o
         )
     )
     assert headers["Subject"].startswith("Шаг 4: срок прошёл 18 августа 2015 года и ещё 2 / ")
-    russian, _, english = text.partition("School school-7")
+    russian, _, english = text.partition("МБОУ «Школа № 7», Wednesday")
     assert russian.index("Срок прошёл:") < russian.index("Приближается срок:") < russian.index("Что изменилось:")
     assert "- Шаг 6\n  Выполнен: 1 сентября 2015 года (вторник)." in russian
     assert "- Step 4. Appoint coordinators\n  Not done. It was due on Tuesday, 18 August 2015." in english
@@ -110,11 +114,14 @@ def test_a_person_is_told_the_own_date() -> None:
 
 def test_of_people_who_are_late_a_letter_says_how_many_and_where_to_look() -> None:
     late = (
-        ClassNotice(step=19, class_id="7a", working_days=1, people=21),
+        ClassNotice(step=19, class_id="c-7a", working_days=1, people=21),
+        ClassNotice(step=19, class_id="c-closed", working_days=1, people=1),
         ClassNotice(step=19, class_id=None, working_days=5, people=2),
     )
     _, text, _ = mail_of(Contents(classes=late))
-    assert "Класс 7a: 21 человек, свой срок прошёл 1 рабочий день назад." in text
+    assert "Класс 7А: 21 человек, свой срок прошёл 1 рабочий день назад." in text
+    assert "Class 7А: 21 people, 1 working day past their own date." in text
+    assert "Класс c-closed: 1 человек," in text
     assert "Сотрудники и те, кто не в классе: 2 человека, свой срок прошёл 5 рабочих дней назад." in text
     assert "The explanation of the step, in the system, shows who they are." in text
 
@@ -124,11 +131,12 @@ def test_a_managers_digest_counts_schools() -> None:
         StepCount(plan="portal", step=4, schools=52, listed=("school-7", "school-8")),
         StepCount(plan="portal", step=6, schools=1, listed=("school-7",)),
     )
-    headers, text, _ = mail_of(Contents(overdue=counts), "municipality-digest")
+    headers, text, html = mail_of(Contents(overdue=counts), "municipality-digest")
     assert headers["Subject"] == "Просрочено в школах: 2 шага / overdue in schools: 2 steps"
     assert headers["List-Id"] == "Vekha <municipality-digest.vekha.example.org>"
-    assert "52 школы: school-7, school-8 и ещё 50." in text
-    assert "1 school: school-7." in text
+    assert "52 школы: МБОУ «Школа № 7», Лицей <8> и ещё 50." in text
+    assert "Лицей &lt;8&gt; и ещё 50" in html
+    assert "1 school: МБОУ «Школа № 7»." in text
 
 
 def test_a_managers_digest_tells_the_same_number_apart_in_different_plans() -> None:

@@ -1,4 +1,4 @@
-"""The letters: what a message says, in Russian and English, as plain text and as HTML. No link, and no name but the address itself."""
+"""The letters: what a message says, in Russian and English, as plain text and as HTML. No link, and nobody's name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from contracts.notifier import ClassNotice, Notice, OwnDate, StepCount, Template
 from notifier.domain.message import Contents
+from notifier.names import Names
 
 _ADDRESS = re.compile(r"[!-;=?A-~]+@[!-;=?A-~]+")  # printable ASCII, without angle brackets
 
@@ -26,7 +27,9 @@ class Title(NamedTuple):
 
 @dataclass(frozen=True)
 class Letter:
-    """What a letter says. `titles` are the steps', by plan (empty: the school's) and number; without one a step is only numbered."""
+    """What a letter says. `titles` are the steps', by plan (empty: the school's) and number; without one a step is only numbered.
+
+    `names` are those of the schools and classes whose ids stand in it."""
 
     message: str
     school: str
@@ -34,6 +37,7 @@ class Letter:
     day: date
     contents: Contents
     titles: Mapping[tuple[str, int], Title] = field(default_factory=dict[tuple[str, int], Title])
+    names: Names = field(default_factory=Names)
 
 
 def deliverable(address: str) -> bool:
@@ -71,12 +75,11 @@ class Language:
     subject: Callable[[Notice], str]
     notice: Callable[[Notice], str]
     own: Callable[[OwnDate, date], str]
-    people: Callable[[ClassNotice], str]
-    schools: Callable[[StepCount], str]
+    people: Callable[[ClassNotice, Names], str]
+    schools: Callable[[StepCount, Names], str]
     and_more: Callable[[int], str]
     plan: str
     step: str
-    school: str
     manager: str
     overdue: str
     near: str
@@ -219,17 +222,17 @@ def _notice_en(one: Notice) -> str:
             return f"A correction: it was not open again on {_with_weekday_en(one.day)}, although you were told so."
 
 
-def _staff_or_class_ru(class_id: str | None) -> str:
-    return "Сотрудники и те, кто не в классе" if class_id is None else f"Класс {class_id}"
+def _staff_or_class_ru(class_id: str | None, names: Names) -> str:
+    return "Сотрудники и те, кто не в классе" if class_id is None else f"Класс {names.class_(class_id)}"
 
 
-def _staff_or_class_en(class_id: str | None) -> str:
-    return "Staff, and who is in no class" if class_id is None else f"Class {class_id}"
+def _staff_or_class_en(class_id: str | None, names: Names) -> str:
+    return "Staff, and who is in no class" if class_id is None else f"Class {names.class_(class_id)}"
 
 
-def _more_schools(line: StepCount, more: Callable[[int], str]) -> str:
+def _more_schools(line: StepCount, names: Names, more: Callable[[int], str]) -> str:
     rest = line.schools - len(line.listed)
-    return ", ".join(line.listed) + (more(rest) if rest else "")
+    return ", ".join(names.school(school) for school in line.listed) + (more(rest) if rest else "")
 
 
 def _and_more_ru(n: int) -> str:
@@ -250,15 +253,14 @@ RUSSIAN = Language(
         f"Зарегистрируйте свой аккаунт по выданным логину и временному паролю. Ваш срок: {_with_weekday_ru(one.due)}, "
         f"{_left_ru(one.working_days, one.due - day)}."
     ),
-    people=lambda one: (
-        f"{_staff_or_class_ru(one.class_id)}: {_count_ru(one.people, 'человек', 'человека', 'человек')}, "
+    people=lambda one, names: (
+        f"{_staff_or_class_ru(one.class_id, names)}: {_count_ru(one.people, 'человек', 'человека', 'человек')}, "
         f"свой срок прошёл {_workdays_ru(one.working_days)} назад."
     ),
-    schools=lambda one: f"{_count_ru(one.schools, 'школа', 'школы', 'школ')}: {_more_schools(one, _and_more_ru)}.",
+    schools=lambda one, names: f"{_count_ru(one.schools, 'школа', 'школы', 'школ')}: {_more_schools(one, names, _and_more_ru)}.",
     and_more=_and_more_ru,
     plan="план",
     step="Шаг",
-    school="Школа",
     manager="Сводка",
     overdue="Срок прошёл",
     near="Приближается срок",
@@ -280,15 +282,14 @@ ENGLISH = Language(
         f"Register your account with the login and the temporary password that you received. Your date is {_with_weekday_en(one.due)}: "
         f"{_left_en(one.working_days, one.due - day)}."
     ),
-    people=lambda one: (
-        f"{_staff_or_class_en(one.class_id)}: {_count_en(one.people, 'person', 'people')}, "
+    people=lambda one, names: (
+        f"{_staff_or_class_en(one.class_id, names)}: {_count_en(one.people, 'person', 'people')}, "
         f"{_workdays_en(one.working_days)} past their own date."
     ),
-    schools=lambda one: f"{_count_en(one.schools, 'school', 'schools')}: {_more_schools(one, _and_more_en)}.",
+    schools=lambda one, names: f"{_count_en(one.schools, 'school', 'schools')}: {_more_schools(one, names, _and_more_en)}.",
     and_more=_and_more_en,
     plan="plan",
     step="Step",
-    school="School",
     manager="Digest",
     overdue="Overdue",
     near="Due soon",
@@ -356,10 +357,15 @@ def _page(letter: Letter, language: Language) -> Page:
     sections = [
         Section(language.own_date, [Line(head(one.step), language.own(one, letter.day)) for one in told.own]),
         *(Section(heading, lines) for heading, lines in by_kind.items()),
-        Section(language.classes, [Line(head(one.step), language.people(one)) for one in told.classes], language.where_to_look),
-        *(Section(heading, [Line(head(one.step, one.plan), language.schools(one)) for one in found]) for heading, found in counts),
+        Section(
+            language.classes, [Line(head(one.step), language.people(one, letter.names)) for one in told.classes], language.where_to_look
+        ),
+        *(
+            Section(heading, [Line(head(one.step, one.plan), language.schools(one, letter.names)) for one in found])
+            for heading, found in counts
+        ),
     ]
-    whose = language.manager if letter.template != "daily" else f"{language.school} {letter.school}"
+    whose = language.manager if letter.template != "daily" else letter.names.school(letter.school)
     return Page(language.code, f"{whose}, {language.date(letter.day)}", [section for section in sections if section.lines])
 
 

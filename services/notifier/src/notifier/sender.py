@@ -27,7 +27,7 @@ from sqlalchemy import Connection, Row
 from contracts.event import NO_SCHOOL
 from contracts.identity import TAKE_LINK, TakeLink, TakenLink
 from contracts.plan import STEPS, StepsQuery
-from contracts.roster import PERSON, SCHOOL, PersonQuery, SchoolQuery
+from contracts.roster import PERSON, PersonQuery
 from eventkit import log
 from eventkit.clock import DEFAULT_ZONE, local_day
 from eventkit.decider import Refused
@@ -40,6 +40,7 @@ from notifier.domain.message import MESSAGES, Accept, Bounce
 from notifier.domain.telling import LATEST
 from notifier.letter import Letter, Title, deliverable, written
 from notifier.link_letter import LinkLetter, link_written
+from notifier.names import names_for, school_name
 from notifier.outbox import State, contents, expire, set_state, waiting
 from notifier.plain_letter import plain_written
 from notifier.projections import place
@@ -221,7 +222,9 @@ class Sender:
                 return await self._letter(row)
 
     async def _letter(self, row: Row[Any]) -> _Write:
-        letter = Letter(row.message, row.school, row.template, row.day, contents(row), await self._titles(row))
+        told = contents(row)
+        names = await names_for(self._service.calls, row.school, row.template, told)
+        letter = Letter(row.message, row.school, row.template, row.day, told, await self._titles(row), names)
 
         async def write(address: str) -> EmailMessage:
             return written(letter, sender=self._server.sender, address=address, at=self._service.clock.now())
@@ -229,7 +232,7 @@ class Sender:
         return write
 
     async def _reissue_letter(self, row: Row[Any]) -> _Write:
-        school = (await self._service.calls.call(SCHOOL, SchoolQuery(school=row.school))).reply.name
+        school = await school_name(self._service.calls, row.school)
 
         async def write(address: str) -> EmailMessage:
             letter = reissue_letter(row.message, school)
@@ -239,7 +242,7 @@ class Sender:
 
     async def _link_letter(self, row: Row[Any]) -> _Write:
         """A letter with a link; None where nobody is told that any more. The link is taken as late as can be."""
-        school = (await self._service.calls.call(SCHOOL, SchoolQuery(school=row.school))).reply.name
+        school = await school_name(self._service.calls, row.school)
 
         async def write(address: str) -> EmailMessage | None:
             taken = self._links.get(row.message)
