@@ -20,6 +20,9 @@ class Columns:
         object.__setattr__(self, "passed_over", frozenset(passed_over.split()) | {"dateLastModified"})
 
 
+KINSHIP = "metadata.kinship"
+"""Our own column of users.csv: the standard leaves such names to whoever exports. It says what a guardian's role and sex do not."""
+
 FILES = {
     "orgs": Columns("sourcedId name type", "identifier", "parentSourcedId"),
     "academicSessions": Columns("sourcedId", "startDate endDate schoolYear parentSourcedId", "title type"),
@@ -30,7 +33,7 @@ FILES = {
     ),
     "users": Columns(
         "sourcedId givenName familyName",
-        "enabledUser orgSourcedIds primaryOrgSourcedId role middleName email sms phone agentSourcedIds",
+        f"enabledUser orgSourcedIds primaryOrgSourcedId role middleName email sms phone agentSourcedIds {KINSHIP}",
         "username userIds userId identifier grades grade password userMasterIdentifier resourceSourcedIds preferredGivenName"
         " preferredMiddleName preferredFamilyName pronouns",
     ),

@@ -15,9 +15,11 @@ from roster.files.findings import FileRefused, Finding, Place
 from roster.files.repeats import Repeats
 from roster.files.results import Detected, RosterFile
 from roster.files.rows import ClassRow, GuardianRow, PupilRow, StaffRow
+from roster.files.words import KINSHIPS, folded
 
 from .bundle import Bundle, Record
 from .classes import TOO_LONG, Classes, Mapped, Sessions, day_of, day_text, map_classes
+from .columns import KINSHIP
 from .known import ExportId, Known
 from .merging import NOWHERE, Merged, merge
 from .orgs import school_org
@@ -441,10 +443,13 @@ class _Reading:
         """A guardian's row, read once however many children there are; None if it is wrong."""
         if user not in self._guardian_rows:
             record, sex = self._users[user], self._sex(user)
-            if person.guardian == "parent" and sex is None:
+            told = folded(record[KINSHIP])
+            if person.guardian == "parent" and sex is None and told not in KINSHIPS:
                 hint = "the parent's sex is not in demographics.csv; neither mother nor father, but another representative was entered"
                 self._count(record.place, "kinship.unknown", hint)
             words = dict(zip(("kinship", "legal_representative"), kinship(person.guardian or "", sex), strict=True))
+            if told in KINSHIPS:
+                words["kinship"] = told
             values: dict[str, object] = {**self._named(record), **self._reached(record), **words}
             row = self._validated(GuardianRow, {**values, "number": 1}, "pupils", record.place, {})
             self._guardian_rows[user] = None if row is None else values

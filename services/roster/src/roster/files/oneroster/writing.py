@@ -1,7 +1,7 @@
 """Writes a school's roster as a OneRoster export, bulk, of version 1.1 or 1.2.
 
 Each class is a homeroom with a course of its own, as the standard wants a course for each class. What OneRoster has no place for (СНИЛС,
-the order, the shift, the position) is left out; read again here, what is left out stays as it is.
+the order, the shift, the position) is left out; read again here, what is left out stays as it is. Kinship stands in a column of our own.
 """
 
 import csv
@@ -13,6 +13,8 @@ from datetime import date
 
 from roster.files.cells import guarded, phone_written
 from roster.files.exported import Exported, ExportedGuardian, ExportedPerson
+
+from .columns import KINSHIP
 
 Rows = list[dict[str, str]]
 
@@ -30,10 +32,10 @@ _TITLES: Mapping[str, str] = {
     "orgs": f"{_CHANGES} name type identifier parentSourcedId",
 }
 _OF_VERSION: Mapping[str, Mapping[str, str]] = {
-    "1.1": {"users": f"{_CHANGES} enabledUser orgSourcedIds role username userIds givenName familyName {_USER_ENDS}"},
+    "1.1": {"users": f"{_CHANGES} enabledUser orgSourcedIds role username userIds givenName familyName {_USER_ENDS} {KINSHIP}"},
     "1.2": {
         "users": f"{_CHANGES} enabledUser username userIds givenName familyName {_USER_ENDS} userMasterIdentifier resourceSourcedIds"
-        " preferredGivenName preferredMiddleName preferredFamilyName primaryOrgSourcedId pronouns",
+        f" preferredGivenName preferredMiddleName preferredFamilyName primaryOrgSourcedId pronouns {KINSHIP}",
         "roles": f"{_CHANGES} userSourcedId roleType role beginDate endDate orgSourcedId userProfileSourcedId",
     },
 }
@@ -100,7 +102,7 @@ class _Writing:
             self._demographics(pupil, birthDate=pupil.details.get("birth_date", ""), sex=sex)
             self._enrol(pupil.class_id, pupil, "student", "false", pupil.enrolled_on)
         for guardian in guardians.values():
-            self._user(guardian, _guardian_role(guardian))
+            self._user(guardian, _guardian_role(guardian), kinship=guardian.kinship)
             if guardian.kinship in _PARENTS:
                 self._demographics(guardian, sex=_PARENTS[guardian.kinship])
         return self._rows
@@ -135,10 +137,11 @@ class _Writing:
     def _demographics(self, person: ExportedPerson, **cells: str) -> None:
         self._rows["demographics"].append({"sourcedId": self._ids[person.person], **cells})
 
-    def _user(self, person: ExportedPerson, role: str, *, hired_on: date | None = None, **cells: str) -> None:
+    def _user(self, person: ExportedPerson, role: str, *, hired_on: date | None = None, kinship: str = "", **cells: str) -> None:
         details, user = person.details, self._ids[person.person]
         named = {"givenName": details.get("first_name", ""), "familyName": details.get("last_name", "")}
         row = {"sourcedId": user, "enabledUser": "true", "username": user, "identifier": person.external_id, **named, **cells}
+        row[KINSHIP] = kinship
         row |= {
             "middleName": details.get("patronymic", ""),
             "email": details.get("email", ""),
