@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 from contracts.consent import DecisionOutcome, SubjectKind
 from contracts.roster import LegalBasis, Seat
 from eventkit.decider import Refused
+from eventkit.faults import reach
 from eventkit.store import Transaction
 from roster import acts
 from roster.book import Book, Books, ClassName
@@ -207,6 +208,7 @@ class Entering:
                     acts.dismiss(book, one.person)
             book.write()
             self.keep(tx, book)
+            reach("leaving.before-commit")
             return []
 
         return work

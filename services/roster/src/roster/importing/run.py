@@ -17,6 +17,7 @@ from contracts.consent import RECORD_DECISIONS, Decision, DecisionOutcome, Recor
 from contracts.operations import HEAD, Nothing
 from contracts.roster import ImportStatus, RejectedCell, RosterImportCompleted, Seat
 from eventkit.decider import Refused
+from eventkit.faults import reach
 from eventkit.service import Service
 from eventkit.store import Transaction
 from roster import journal
@@ -130,6 +131,7 @@ class Run:
             await self._insist(
                 lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{self._part}leaving-{first}")
             )
+            reach("leaving.after-commit")
         return found
 
     async def _decide_families(self, plan: Plan) -> tuple[Mapping[Place, Seat], Mapping[Mention, DecisionOutcome]]:
