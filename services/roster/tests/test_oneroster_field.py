@@ -5,6 +5,7 @@ Their ways are made here, of the sample and of a school as a program for America
 
 import csv
 import io
+import re
 import uuid
 import zipfile
 from collections.abc import Callable, Mapping
@@ -179,9 +180,44 @@ def test_what_programs_write_otherwise_is_read_the_same(change: Callable[[Tables
     assert who(file) == PLAIN
 
 
-@pytest.mark.parametrize("said", ["1.1.0", "v1.1", "V1.1", "OneRoster 1.1"])
+@pytest.mark.parametrize("said", ["1.1.0", "v1.1", "V1.1", "v1p1", "OneRoster 1.1"])
 def test_the_version_may_be_written_in_several_ways(said: str) -> None:
     assert who(read(manifest(sample(), oneroster__version=said))) == PLAIN
+
+
+@pytest.mark.parametrize("sign", [";", "|", " ; "])
+def test_guardians_may_be_listed_with_other_signs_than_commas(sign: str) -> None:
+    tables = every(sample(), "users", "agentSourcedIds", lambda cell: cell.replace(",", sign))
+    assert who(read(tables)) == PLAIN
+
+
+def test_an_id_that_holds_such_a_sign_is_not_parted() -> None:
+    tables = sample()
+    for file, column in (("users", "sourcedId"), ("demographics", "sourcedId"), ("enrollments", "userSourcedId")):
+        every(tables, file, column, lambda cell: f"{cell};1")
+    every(tables, "users", "agentSourcedIds", lambda cell: ",".join(f"{one};1" for one in cell.split(",") if one))
+    assert [len(pupil.guardians) for pupil in read(tables).pupils] == [len(pupil.guardians) for pupil in read(sample()).pupils]
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        *("5-А", "5 А класс", "5 класс А", "Класс 5 А", "5 кл. А", "5 кл А", "5/А", "5_А", "5-й А", "5й «А» класс", "05А", "5A"),
+        *("5А 2015/2016", "5А (2015-2016)", "5 «А», 2015/16 уч. год", "5А (2015/2016 учебный год)"),
+    ],
+)
+def test_a_class_may_be_titled_in_many_ways(title: str) -> None:
+    tables = every(sample(), "classes", "title", lambda cell: title if cell == "5 «А»" else cell)
+    assert who(read(every(tables, "classes", "grades", lambda _: "KG"))) == PLAIN
+
+
+@pytest.mark.parametrize("title", ["5АБ", "5А1", "Пятый А", "5А кадетский", "12А", "0А", "5", "2015/2016"])
+def test_a_class_that_is_titled_otherwise_is_rejected_with_what_a_title_looks_like(title: str) -> None:
+    file = read(every(sample(), "classes", "title", lambda cell: title if cell == "5 «А»" else cell))
+    (error,) = (error for error in file.errors if error.file == "classes.csv")
+    assert (error.column, error.code) == ("title", "class.title-unknown")
+    assert "5А" in error.hint
+    assert {str(row.class_label) for row in file.pupils} == {"5Б"}
 
 
 def test_ids_may_be_long_and_have_signs() -> None:
@@ -220,6 +256,72 @@ def test_a_birthday_with_another_time_behind_it_is_not_guessed_at() -> None:
     errors = read(tables).errors
     assert {(error.file, error.column, error.code) for error in errors} == {("demographics.csv", "birthDate", "date.unreadable")}
     assert all("2015-08-17" in error.hint for error in errors)
+
+
+def test_groups_for_lessons_that_are_left_out_of_the_classes_keep_nobody_out() -> None:
+    tables = sample()
+    kind = tables["classes"][0].index("classType")
+    tables["classes"] = [row for index, row in enumerate(tables["classes"]) if index == 0 or row[kind] == "homeroom"]
+    file = read(tables)
+    assert (who(file), file.errors, warned(file)) == (PLAIN, (), {("enrollments.csv", "enrollment.class-unknown")})
+
+
+def test_a_pupil_whose_only_class_is_not_there_is_rejected_and_others_are_not() -> None:
+    tables = sample()
+    user, key = (tables["enrollments"][0].index(column) for column in ("userSourcedId", "classSourcedId"))
+    pupil = read(tables).pupils[0].external_id
+    for row in tables["enrollments"][1:]:
+        if row[user] == pupil:
+            row[key] = "class-9Я"
+    file = read(tables)
+    assert {(error.file, error.code) for error in file.errors} == {("enrollments.csv", "enrollment.class-unknown")}
+    assert len(file.pupils) == 23
+
+
+def test_of_who_has_gone_an_enrollment_may_still_be_there() -> None:
+    tables = sample()
+    titles = tables["enrollments"][0]
+    row = dict(zip(titles, tables["enrollments"][1], strict=True))
+    gone = {**row, "sourcedId": "gone", "userSourcedId": "gone", "role": "student", "endDate": "2015-09-01"}
+    tables["enrollments"].append([gone[title] for title in titles])
+    file = read(tables)
+    assert (who(file), file.errors, warned(file)) == (PLAIN, (), {("enrollments.csv", "enrollment.ended")})
+
+
+@pytest.mark.parametrize(("file", "code"), [("users", "user.to-be-deleted"), ("enrollments", "enrollment.to-be-deleted")])
+def test_a_status_in_a_whole_file_is_told_of_and_changes_nothing(file: str, code: str) -> None:
+    found = read(every(sample(), file, "status", lambda _: "tobedeleted"))
+    assert (who(found), warned(found)) == (PLAIN, {(f"{file}.csv", code)})
+    assert warned(read(every(sample(), file, "status", lambda _: "active"))) == set()
+
+
+def test_roles_that_are_not_read_are_told_of_with_those_that_are() -> None:
+    file = read(every(sample(), "users", "role", lambda cell: "pupil" if cell == "student" else cell))
+    (warning,) = (warning for warning in file.warnings if warning.code == "role.unknown")
+    assert "Read are student, teacher," in warning.hint
+    assert file.pupils == ()
+
+
+def test_without_a_manifest_it_is_said_how_one_is_made_and_it_is_read_then() -> None:
+    tables = sample()
+    files = [name for name in tables if name != "manifest"]
+    del tables["manifest"]
+    refused = refusal(tables)
+    assert refused.code == "file.manifest-missing"
+    lines = re.findall("`([^`]+)`", refused.hint)
+    assert lines == ["propertyName,value", "manifest.version,1.0", "oneroster.version,1.1", "file.users,bulk"]
+    tables["manifest"] = [line.split(",") for line in [*lines[:-1], *(lines[-1].replace("users", name) for name in files)]]
+    assert who(read(tables)) == PLAIN
+
+
+@pytest.mark.parametrize("beginning", [b"Rar!\x1a\x07\x01\0", b"7z\xbc\xaf\x27\x1c\0\x04", b"\x1f\x8b\x08\0", b"BZh91AY", b"\xfd7zXZ\0\0"])
+def test_an_archive_of_another_kind_is_named_as_one(beginning: bytes) -> None:
+    with pytest.raises(FileRefused) as refused:
+        read_roster(beginning + bytes(range(256)), "export.rar", school="school-7", today=TODAY)
+    assert (refused.value.code, refused.value.hint) == (
+        "file.unreadable",
+        "Unpack it, and pack the csv files into one zip archive.",
+    )
 
 
 def test_american_dates_reject_their_rows_and_say_how_a_date_looks() -> None:

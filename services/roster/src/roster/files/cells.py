@@ -245,7 +245,10 @@ class ClassLabel:
 # A keyboard left in Latin types these for the Russian letters that look the same.
 _LOOK_ALIKES = str.maketrans("ABCEHKMOPTXY", "АВСЕНКМОРТХУ")
 _QUOTES = "\"'«»„“”‘’`"
-_CLASS_LABEL = re.compile(rf"0?(1[01]|[1-9])(?: ?класс)?[ \-–—_.{_QUOTES}]*([^\W\d_])[ {_QUOTES}]*(?: (?:класс|кл\.?))?", re.IGNORECASE)
+_CLASS_LABEL = re.compile(
+    rf"0?(1[01]|[1-9])(?:[\-–]?[оы]?й(?= ))?(?: ?(?:класс|кл\.?))?[ \-–—_./{_QUOTES}]*([^\W\d_])[ {_QUOTES}]*(?: (?:класс|кл\.?))?",
+    re.IGNORECASE,
+)
 _SCHOOL_YEAR = re.compile(r"(20[0-9]{2})(?: ?[/\-–] ?(?:20)?([0-9]{2}))?(?: ?(?:уч(?:\.|ебный))? ?(?:г\.?|год))?", re.IGNORECASE)
 
 

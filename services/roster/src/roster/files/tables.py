@@ -42,6 +42,10 @@ class Table:
     marks: Marks = field(default_factory=Marks)
 
 
+_OTHER_ARCHIVES = (b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+"""What RAR, 7z, gzip, bzip2 and xz begin with."""
+
+
 def open_tables(source: Path | bytes, name: str) -> tuple[Iterator[Table], list[Finding]]:
     """The tables of a path or of uploaded bytes, and warnings about what stayed unread beside them; refuses what is none of the formats."""
     try:
@@ -65,6 +69,9 @@ def _from_folder(folder: Path) -> tuple[Iterator[Table], list[Finding]]:
 
 def _from_bytes(content: bytes, name: str) -> tuple[Iterator[Table], list[Finding]]:
     refuse_large(len(content), name)
+    if content.startswith(_OTHER_ARCHIVES):
+        text = "It is an archive of another kind than zip."
+        raise FileRefused("file.unreadable", text, "Unpack it, and pack the csv files into one zip archive.", file=name)
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise FileRefused("file.unreadable", "It has a password or the old .xls format.", "Save it as .xlsx without a password.", file=name)
     if not content.startswith((b"PK\3\4", b"PK\5\6")):

@@ -20,7 +20,12 @@ from .columns import FILES, OLD_NAMES, READ, REQUIRED, STANDARD
 _MANIFEST = "manifest"
 _TELLING = {"orgs", "users", "enrollments", "academicsessions"}
 """Two of these names tell OneRoster files, even where the manifest is missing."""
-_VERSION = re.compile(r"(?:oneroster )?v?(1\.[012])(?:\.[0-9])?", re.IGNORECASE)
+_VERSION = re.compile(r"(?:oneroster )?v?1[.p]([012])(?:[.p][0-9])?", re.IGNORECASE)
+_MANIFEST_HINT = (
+    "Export them again as OneRoster 1.1 or 1.2, manifest included. If the program makes none, and its files are of one of these versions,"
+    " add a manifest.csv with the lines `propertyName,value`, `manifest.version,1.0`, `oneroster.version,1.1` (or 1.2), and for each file"
+    " that is there one like `file.users,bulk`."
+)
 _BESIDE = {REJECTED_ROW.casefold(), REJECTED_WHY.casefold()}
 
 
@@ -203,7 +208,7 @@ def _members(names: list[str], name: str) -> dict[str, str] | None:
 def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str) -> Bundle:
     if _MANIFEST not in members:
         text = "These are OneRoster files without manifest.csv."
-        raise FileRefused("file.manifest-missing", text, "Export them again as OneRoster 1.1 or 1.2, manifest included.", file=name)
+        raise FileRefused("file.manifest-missing", text, _MANIFEST_HINT, file=name)
     file = _file(members[_MANIFEST])
     properties = _properties(load(members[_MANIFEST]), file)
     version = _version(properties, file)
@@ -253,10 +258,11 @@ def _properties(content: bytes, file: str) -> dict[str, str]:
 
 def _version(properties: Mapping[str, str], file: str) -> str:
     version = _VERSION.fullmatch(properties.get("oneroster.version", ""))
-    if version is None or version[1] not in READ:
+    if version is None or f"1.{version[1]}" not in READ:
         text = "It states no version of OneRoster that is read here."
-        raise FileRefused("file.oneroster-version", text, "Export as OneRoster 1.1 or 1.2, with oneroster.version saying so.", file=file)
-    return version[1]
+        hint = "Export as OneRoster 1.1 or 1.2: then the manifest has the line `oneroster.version,1.1` or `oneroster.version,1.2`."
+        raise FileRefused("file.oneroster-version", text, hint, file=file)
+    return f"1.{version[1]}"
 
 
 def _mode(properties: Mapping[str, str], kind: str, file: str) -> str:

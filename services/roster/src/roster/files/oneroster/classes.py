@@ -23,6 +23,8 @@ _DAY: TypeAdapter[date] = TypeAdapter(Day)
 _LABEL: TypeAdapter[ClassLabel] = TypeAdapter(Label)
 _LETTER: TypeAdapter[str] = TypeAdapter(Letter)
 _WORD = re.compile(r"^(?:класс|class|grade)\s+|\s*(?:\bкл\.?|класс|class)$", re.IGNORECASE)
+_OF_YEAR = re.compile(r"[ ,(]+20[0-9]{2} ?[/\-–] ?(?:20)?[0-9]{2}\)?(?: ?уч(?:\.|ебный)? ?(?:г\.?|год))?\)?$", re.IGNORECASE)
+"""Behind a title: programs that keep years apart by it write the session's year there, too."""
 _MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _TIME = re.compile(r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _GRADE = re.compile(r"0?([1-9])|(1[01])")
@@ -167,12 +169,17 @@ def _wrong(record: Record, mapped: Mapping[str, Mapped]) -> Finding | None:
 TOO_LONG = "no more cells than there are titles: put quotation marks around a cell that holds the separator"
 
 
+def _named(cell: str) -> str:
+    """A title without its year and without the word for a class."""
+    return _WORD.sub("", _OF_YEAR.sub("", cell)).strip()
+
+
 def _label(record: Record) -> ClassLabel | Finding:
     grades = record.listed("grades")
     grade = _GRADE.fullmatch(grades[0]) if len(grades) == 1 else None
     number = int(grade[0]) if grade else None
     for column in ("title", "classCode"):
-        text = _WORD.sub("", record[column]).strip()
+        text = _named(record[column])
         try:
             label = _LABEL.validate_python(text)
         except ValidationError:
@@ -181,7 +188,7 @@ def _label(record: Record) -> ClassLabel | Finding:
             return _error(record, "grades", "class.grades-differ", "the grade that the title names")
         return label
     for column in ("title", "classCode"):
-        text = _WORD.sub("", record[column]).strip()
+        text = _named(record[column])
         try:
             letter = _LETTER.validate_python(text)
         except ValidationError:

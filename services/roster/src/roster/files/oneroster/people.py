@@ -23,6 +23,12 @@ STAFF: Mapping[str, tuple[str, str]] = {
 
 GUARDIANS = ("parent", "guardian", "relative")
 
+ROLES_TOLD = (
+    "student, teacher, principal, administrator, siteAdministrator, systemAdministrator, counselor, aide, proctor, parent, guardian"
+    " and relative"
+)
+"""All of them, as the standard writes them."""
+
 # A parent's kinship follows from the sex. Parents and guardians represent by law (СК РФ ст. 64, ФЗ № 48 ст. 15); relatives do not.
 _PARENTS = {"female": "мать", "male": "отец"}
 

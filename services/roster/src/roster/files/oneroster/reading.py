@@ -4,6 +4,7 @@ What is wrong is said under OneRoster's own file, row and column. A user is a pu
 the pupils' rows, as in the template. How each column is read stands in docs/decisions/oneroster.md.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -23,11 +24,13 @@ from .columns import KINSHIP
 from .known import ExportId, Known
 from .merging import NOWHERE, Merged, merge
 from .orgs import school_org
-from .people import FALSE, SEXES, STAFF, STUDENT, TRUE, Person, kinship, person_of
+from .people import FALSE, ROLES_TOLD, SEXES, STAFF, STUDENT, TRUE, Person, kinship, person_of
 from .titles import TITLES
 
 Row = TypeVar("Row", bound=BaseModel)
 
+_DELETED = ("tobedeleted", "inactive")
+_OTHER_COMMAS = re.compile("[;|]")
 _MOST_GUARDIANS = 2
 _TOLD_ROWS = 20
 
@@ -155,6 +158,7 @@ class _Reading:
     def _read_users(self) -> None:
         for record in self._bundle.records("users"):
             user = record["sourcedId"]
+            self._tell_of_status(record, "user.to-be-deleted")
             if record.is_too_long:
                 self._error(record.place, None, "row.too-long", TOO_LONG)
                 self._told.add(user)
@@ -164,8 +168,10 @@ class _Reading:
                 self._error(record.place, "sourcedId", "row.duplicate", f"one row for each id; row {first.place.row} has it")
 
     def _read_enrolments(self, classes: Classes) -> None:
+        without_class: list[Record] = []
         for record in self._bundle.records("enrollments"):
             key, user, role = record["classSourcedId"], record["userSourcedId"], record["role"].casefold()
+            self._tell_of_status(record, "enrollment.to-be-deleted")
             if record.is_too_long:
                 self._error(record.place, None, "row.too-long", TOO_LONG)
                 self._told.add(user)
@@ -174,20 +180,19 @@ class _Reading:
                 if key in classes.past:
                     self._left.add(user)
                 continue
-            if key not in classes.mapped and key not in classes.rejected:
-                self._error(record.place, "classSourcedId", "enrollment.class-unknown", "the id of a class in classes.csv")
-                self._told.add(user)
-                continue
-            if user not in self._users:
-                if user not in self._told:
-                    self._error(record.place, "userSourcedId", "enrollment.user-unknown", "the id of a person in users.csv")
-                continue
             if (days := self._days(record, user)) is None:
                 continue
             begins, ends = days
             if ends is not None and ends < self._today:
                 self._count(record.place, "enrollment.ended", "the enrollment has ended; it was passed over")
                 self._left.add(user)
+                continue
+            if key not in classes.mapped and key not in classes.rejected:
+                without_class.append(record)
+                continue
+            if user not in self._users:
+                if user not in self._told:
+                    self._error(record.place, "userSourcedId", "enrollment.user-unknown", "the id of a person in users.csv")
                 continue
             self._enrolled.add(user)
             if role == STUDENT:
@@ -200,6 +205,23 @@ class _Reading:
                 self._was_there(user, begins)
             else:
                 self._count(record.place, "enrollment.role-unread", "a role other than student and teacher; it was passed over")
+        for record in without_class:
+            self._without_class(record)
+
+    def _without_class(self, record: Record) -> None:
+        """Keeps out only a pupil who is in no class that is there: programs leave groups for lessons out of classes.csv alone."""
+        user = record["userSourcedId"]
+        if record["role"].casefold() == STUDENT and not self._students.get(user):
+            self._error(record.place, "classSourcedId", "enrollment.class-unknown", "the id of a class in classes.csv")
+            self._told.add(user)
+        else:
+            self._count(record.place, "enrollment.class-unknown", "the class is not in classes.csv; the enrollment was passed over")
+
+    def _tell_of_status(self, record: Record, code: str) -> None:
+        """In a whole file the status means nothing, yet who wrote it may have meant something (docs/decisions/oneroster.md)."""
+        if isinstance(self._bundle, Bundle) and record["status"].casefold() in _DELETED:
+            hint = "the status says that the row is to be deleted, which means nothing in a file that is bulk: it was read like any other."
+            self._count(record.place, code, f"{hint} Leave the row out, give the enrollment an endDate, or set enabledUser to false")
 
     def _days(self, record: Record, user: str) -> tuple[date | None, date | None] | None:
         """The first and the last day of an enrollment or a role; None if one cannot be read, which is said."""
@@ -228,7 +250,7 @@ class _Reading:
                 continue
             person = person_of(here.get(user, ()), anywhere.get(user, ()))
             if person.unknown:
-                self._count(record.place, "role.unknown", "a role that is not read here; it was passed over")
+                self._count(record.place, "role.unknown", f"a role that is not read here; it was passed over. Read are {ROLES_TOLD}")
             if person.is_pupil and person.staff:
                 column = None if "roles" in self._bundle.files else "role"
                 self._error(record.place, column, "role.conflicting", "a pupil or a member of staff, not both at once")
@@ -415,7 +437,7 @@ class _Reading:
         agents: dict[str, list[str]] = {}
         for user in pupils:
             record = self._users[user]
-            for agent in record.listed("agentSourcedIds"):
+            for agent in self._agents_in(record):
                 if agent not in self._users:
                     self._count(record.place, "guardian.unknown", "agentSourcedIds names somebody who is not in users.csv; passed over")
                 elif agent not in people or not people[agent].guardian:
@@ -425,10 +447,15 @@ class _Reading:
         wanted = {user for user, person in people.items() if person.is_pupil}
         for agent, person in people.items():
             if person.guardian:
-                for user in self._users[agent].listed("agentSourcedIds"):
+                for user in self._agents_in(self._users[agent]):
                     if user in wanted and agent not in agents.setdefault(user, []):
                         agents[user].append(agent)
         return agents
+
+    def _agents_in(self, record: Record) -> list[str]:
+        """The ids in the list; where one is nobody's, signs that programs write instead of commas part it, too."""
+        ids = [(one,) if one in self._users else _OTHER_COMMAS.split(one) for one in record.listed("agentSourcedIds")]
+        return [one.strip() for part in ids for one in part if one.strip()]
 
     def _guardians(self, pupil: Record, agents: list[str], people: Mapping[str, Person]) -> list[dict[str, object]]:
         """The good rows of a pupil's guardians, relatives last; a row has room for two."""
