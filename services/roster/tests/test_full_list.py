@@ -1,6 +1,9 @@
 """A file that is declared to be a whole list: who is missing from it leaves, and beyond one in twenty not before somebody confirms it."""
 
-from collections.abc import AsyncIterator
+import csv
+import io
+import zipfile
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +11,14 @@ import pytest
 
 from consent.app import build as build_consent
 from contracts import roster
-from contracts.roster import ImportStatus
+from contracts.roster import ImportStatus, LegalBasis
 from eventkit.harness import running
 from roster.app import build
 from roster.testing import School, child, csv_of, klass, member, open_school, zip_of
 
 BUILDS = {"roster": build, "consent": build_consent}
+SAMPLES = Path(__file__).parents[1] / "samples"
+LAW = LegalBasis(code="law", reference="273-FZ")
 PUPILS = [child(number) for number in range(1, 22)]
 
 
@@ -24,6 +29,14 @@ async def school(tmp_path: Path) -> AsyncIterator[School]:
         await open_school(school)
         await school.imported(zip_of(classes=[klass()], staff=[member()], pupils=PUPILS))
         yield school
+
+
+def packed(files: Mapping[str, str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"{name}.csv", text)
+    return content.getvalue()
 
 
 async def ended(school: School, content: bytes, **more: Any) -> ImportStatus:
@@ -58,6 +71,25 @@ async def test_a_list_of_which_rows_cannot_be_read_is_not_whole(school: School):
     assert (await ended(school, csv_of([broken, *PUPILS[1:]]))).error_code == "list.not-whole"
     assert (await ended(school, csv_of([klass()]))).error_code == "list.not-whole"
     assert await school.events(roster.PupilLeft) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "cell"),
+    [("demographics", "birthDate", "13/12/2004"), ("enrollments", "beginDate", "9/1/2015"), ("users", "email", "?")],
+)
+async def test_an_export_of_which_a_row_of_any_file_cannot_be_read_is_not_whole(school: School, name: str, column: str, cell: str):
+    files = {path.stem: path.read_text("utf-8") for path in (SAMPLES / "oneroster-1.1").glob("*.csv")}
+    assert (await school.imported(packed(files), "export.zip", legal_basis=LAW)).rejected_rows == 0
+    people = await school.people("pupil")
+    rows = list(csv.DictReader(io.StringIO(files[name])))
+    wrong = next(row for row in rows if row.get("role", "student") == "student" and row[column])
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows([*(row for row in rows if row is not wrong), {**wrong, column: cell}])
+    status = await ended(school, packed({**files, name: text.getvalue()}), legal_basis=LAW, missing=23)
+    assert status.error_code == "list.not-whole"
+    assert await school.people("pupil") == people
 
 
 async def test_who_may_stand_in_the_list_under_another_id_does_not_leave(school: School):

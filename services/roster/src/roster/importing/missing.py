@@ -26,7 +26,8 @@ def with_leaving(plan: Plan, file: RosterFile, pages: Pages, request: ImportRost
     """
     kinds = {_TABLES[table.kind]: table.kind for table in file.detected if table.kind in _TABLES}
     tables = {(table.file, table.sheet) for table in file.detected if table.kind in _TABLES}
-    if any((error.file, error.sheet) in tables for error in file.errors):
+    # Of a person in an export several files speak, and a wrong row of any may keep the person out.
+    if any((error.file, error.sheet) in tables or file.format == "oneroster" for error in file.errors):
         text = "Rows of this list cannot be read, so who is missing from it cannot be told."
         raise Refused("list.not-whole", f"{text} Import it without --full-list, correct what is rejected, and then the whole.")
     if not kinds:

@@ -59,7 +59,10 @@ _DETAILS = (
     "position",
     "subjects",
 )
-_NO_BASIS = ("consent.missing", "the number of a consent, or import with a legal basis for rows without one (gate 13→14)")
+_NO_BASIS = (
+    "consent.missing",
+    "the number of a consent, or import with another legal basis for rows without one, like --legal-basis law:273-FZ (gate 13→14)",
+)
 
 
 def plan_import(
