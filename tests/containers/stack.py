@@ -12,7 +12,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,21 @@ class Stack:
     def build(self) -> None:
         self.compose("build", timeout_s=_BUILD_TIMEOUT_S)
 
+    @contextmanager
+    def running(self) -> Generator[float]:
+        """Builds and starts everything; answers after how many seconds all were healthy. It is gone afterwards, and so is what a run
+        that was cut off has left."""
+        self.build()
+        self.down()
+        try:
+            yield self.up()
+        finally:
+            self.down()
+
     def up(self) -> float:
         """Starts everything, and answers after how many seconds all were healthy."""
         began = time.monotonic()
-        self.compose("up", "--wait", "--wait-timeout", str(int(_HEALTHY_WITHIN_S)), "--pull", "never", timeout_s=_HEALTHY_WITHIN_S + 60)
+        self.compose("up", "--wait", "--wait-timeout", str(int(_HEALTHY_WITHIN_S)), timeout_s=_HEALTHY_WITHIN_S + 60)
         return time.monotonic() - began
 
     def down(self) -> None:
