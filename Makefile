@@ -47,10 +47,13 @@ test-faults: $(READY) # processes killed and frozen, files damaged, networks cut
 
 faults: test-faults   # the same
 
-restore-drill: $(READY) # restore the last backup in BACKUPS on trial, with the secrets of the instance in DATA
-	@file=$$(ls -t $(BACKUPS)/*.zip 2>/dev/null | head -1); \
-	 test -n "$$file" || { echo "No backup yet. Type: .venv/bin/vekha backup --data $(DATA) --out $(BACKUPS)/FILE.zip" >&2; exit 1; }; \
-	 .venv/bin/vekha drill "$$file" --data $(DATA)
+restore-drill: $(READY) # restore the last backup in BACKUPS on trial: of the containers, or with the secrets of the instance in DATA
+	@file=$$(ls -t $(BACKUPS)/*.zip $(BACKUPS)/*.dump 2>/dev/null | head -1); \
+	 case "$$file" in \
+	     *.dump) deploy/drill "$$file" ;; \
+	     *.zip) .venv/bin/vekha drill "$$file" --data $(DATA) ;; \
+	     *) echo "No backup yet. Type: .venv/bin/vekha backup --data $(DATA) --out $(BACKUPS)/FILE.zip, or: deploy/backup" >&2; exit 1 ;; \
+	 esac
 
 docs/faults.md: test-faults # the table of faults, written anew from a run
 	@.venv/bin/python -m tests.faults_table $(FAULTS) >$@.new && mv $@.new $@

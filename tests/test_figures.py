@@ -14,7 +14,7 @@ import roster.app
 from contracts.plan import ADOPT_PLAN, AdoptPlan
 from contracts.roster import OPEN_SCHOOL, OpenSchool
 from eventkit.decider import Refused
-from eventkit.figures import LAST_BACKUP, Figures, of_folder
+from eventkit.figures import LAST_BACKUP, LAST_DRILL, Figures, of_folder
 from eventkit.harness import director, running
 from eventkit.health import Health
 from eventkit.service import Service
@@ -34,6 +34,7 @@ OF_EVERY_SERVICE: dict[str, set[str]] = {
     "vekha_append_seconds": set(),
     "vekha_disk_free_ratio": set(),
     "vekha_backup_taken_at_seconds": set(),
+    "vekha_drill_passed_at_seconds": set(),
 }
 OF_ONE_SERVICE: dict[str, dict[str, set[str]]] = {
     "roster": {},
@@ -99,8 +100,10 @@ async def test_a_backup_tells_when_it_was_taken_and_an_unknown_call_is_counted_u
         figures = figures_of(service, tmp_path)
         assert value((await taken(figures))["vekha_backup_taken_at_seconds"]) == 0
         (tmp_path / LAST_BACKUP).write_text("2015-08-18T03:00:00Z\n")
+        (tmp_path / LAST_DRILL).write_text("2015-08-17T03:00:00Z\n")
         await service.answering.answer("roster.what-nobody-knows", b"{}")
         told = await taken(figures)
     assert value(told["vekha_backup_taken_at_seconds"]) == datetime(2015, 8, 18, 3, tzinfo=UTC).timestamp()
+    assert value(told["vekha_drill_passed_at_seconds"]) == datetime(2015, 8, 17, 3, tzinfo=UTC).timestamp()
     assert {one.labels["call"] for one in told["vekha_call_seconds"].samples if one.labels["outcome"] == "refused"} <= {"unknown"}
     assert 0 < value(told["vekha_disk_free_ratio"]) < 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -161,15 +162,20 @@ def test_each_command_of_compose_names_services_that_there_are(line: list[str]) 
     services = set(compose()["services"])
     if verb == "exec":
         assert words[0] in services
-    elif verb in ("logs", "restart", "stop", "top", "up"):
+    elif verb == "run":
+        assert words[:2] == ["--rm", "vekha"]
+        assert parsed(words[2:]).callback is not None
+    elif verb in ("logs", "restart", "rm", "stop", "top", "up"):
         named = [word for word in words if not word.startswith("-") and not re.fullmatch(r"\d+[mh]?", word)]
         assert set(named) <= services
     else:
         assert verb in ("build", "ps")
 
 
-def test_every_other_command_is_docker_s() -> None:
-    assert {line[0] for line in commands()} == {"vekha", "docker"}
+def test_every_other_command_is_docker_s_or_stands_in_deploy() -> None:
+    ours = {line[0] for line in commands()} - {"vekha", "docker"}
+    assert ours == {"deploy/backup", "deploy/drill", "deploy/restore"}
+    assert all(os.access(ROOT / name, os.X_OK) for name in ours)
 
 
 # ---- the threat model -----------------------------------------------------------------------------------------------------

@@ -74,14 +74,20 @@ class Stack:
     def compose(
         self, *arguments: str, timeout_s: float = 300.0, check: bool = True, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
+        return self.run("docker", "compose", *arguments, timeout_s=timeout_s, check=check, stdin=stdin)
+
+    def run(
+        self, *command: str | Path, timeout_s: float = 300.0, check: bool = True, stdin: str | None = None, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command at the root of the repository, as who operates the stack would."""
         user = f"{_USER}:{_USER}" if os.geteuid() == 0 else f"{os.getuid()}:{os.getgid()}"
         mine = {"VEKHA_PROJECT": self.name, "VEKHA_SECRETS": str(self.secrets.root), "VEKHA_PORT": str(self.port), "VEKHA_USER": user}
-        files = [argument for file in self.files for argument in ("--file", str(ROOT / file))]
-        command = ["docker", "compose", "--project-directory", str(ROOT), *files, *arguments]
-        environment = os.environ | mine | dict(self.settings or {})
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False, input=stdin)
+        environment = os.environ | mine | {"COMPOSE_FILE": ":".join(self.files)} | dict(self.settings or {}) | settings
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False, input=stdin
+        )
         if check and done.returncode:
-            pytest.fail(f"docker compose {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+            pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
 
     def build(self) -> None:

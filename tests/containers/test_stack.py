@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
 
 from contracts.event import SERVICES as NAMES
-from tests.containers.stack import SERVICES, Stack, require_docker
+from tests.containers.stack import SERVICES, Stack
 from vekha import story
-from vekha.client import Target, connected
 from vekha.testing import BINARY
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
 FOUNDATIONS = ("nats", "postgres")
-
-
-_SETTINGS = {"VEKHA_PRODUCTION": "0", "VEKHA_MANUAL_CLOCK": story.START, "VEKHA_ACTIVATION_PAGE": "https://school.example/activate"}
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    require_docker()
-    made = Stack("vekha-test", tmp_path_factory.mktemp("stack"), settings=_SETTINGS)
-    made.make_secrets()
-    with made.running() as took_s:
-        print(f"healthy after {took_s:.0f} s")
-        yield made
-
-
-@pytest.fixture(scope="module")
-def school(stack: Stack) -> Stack:
-    """The stack on which the demo's school has lived through its weeks."""
-
-    async def play() -> None:
-        async with connected(Target(stack.secrets.operator, stack.url)) as client:
-            await story.play(client, lambda over, what: print(over, what))
-
-    asyncio.run(play())
-    return stack
 
 
 def test_the_compose_file_is_clean(stack: Stack) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 from contracts.call import CALLS
 from contracts.event import SERVICES
 from contracts.operations import READERS
-from eventkit import jetstream
+from eventkit import jetstream, log
 from eventkit.accounts import OPERATIONS, Job, Reader, account, inbox, may_call
 from eventkit.broker import Credential, server_binary
 from eventkit.jetstream import BusError, BusReader, JetStream, PipelinedPublisher
@@ -32,8 +32,12 @@ from vekha.deployment.migrating import migrate
 from vekha.deployment.provisioning import provision_bus, provision_roles
 from vekha.deployment.readers import readers
 from vekha.failures import Failure
+from vekha.folder import DataFolder
+from vekha.records import AUDITOR, last_reads, reading
 
 _HEARD_WITHIN_S = 0.2
+_TABLES = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+_MAY_READ = "has_schema_privilege(schemaname, 'USAGE') AND has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT')"
 _STREAM_VERBS = ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
 
 
@@ -305,6 +309,44 @@ def database(secrets: DeploymentSecrets, postgres_url: str) -> Iterator[str]:
             provision_roles(secrets, connection)
         migrate(secrets, url)
         yield url
+
+
+def test_an_auditor_reads_the_record_and_what_is_derived_from_it_and_nothing_that_people_told_us(
+    secrets: DeploymentSecrets, database: str
+) -> None:
+    secret = {"roster.vault", "roster.journal", "roster.upload", "keys.person_key"}
+    secret |= {"identity.password", "identity.credential", "identity.link", "notifier.outbox"}
+    with _as(database, AUDITOR) as connection, psycopg.connect(database) as superuser:
+        every = {f"{schema}.{table}" for schema, table in superuser.execute(_TABLES)}
+        open_to_it = {f"{schema}.{table}" for schema, table in connection.execute(f"{_TABLES} AND {_MAY_READ}")}
+        assert secret <= every - open_to_it
+        assert {table.partition(".")[2] for table in open_to_it} >= {"log", "head", "seal", "checkpoint"}
+        assert all(f"{service}.command" in every - open_to_it for service in SERVICES)
+        with pytest.raises(InsufficientPrivilege):
+            connection.execute("INSERT INTO roster.seal DEFAULT VALUES")
+
+
+def test_what_a_newer_version_needs_is_added_to_the_secrets(tmp_path: Path, database: str) -> None:
+    made = DeploymentSecrets(tmp_path / "secrets")
+    making.make(made)
+    for path in made.auditor_passwords:
+        path.unlink()
+    with psycopg.connect(database) as connection:
+        provision_roles(made, connection)
+    making.complete(made)
+    first, second = (path.read_text() for path in made.auditor_passwords)
+    assert first == second
+    making.complete(made)
+    assert made.auditor_passwords[0].read_text() == first
+
+
+def test_the_record_on_a_server_is_read_as_its_auditor(secrets: DeploymentSecrets, database: str) -> None:
+    folder = DataFolder(secrets.operator.root, database)
+    for service in SERVICES:
+        with reading(folder, service) as connection:
+            assert log.about(connection).service == service
+            assert list(log.verify(connection, service)) == []
+    assert last_reads(folder) == []
 
 
 def _as(database: str, role: str) -> psycopg.Connection:

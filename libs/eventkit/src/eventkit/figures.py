@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LAST_BACKUP = "last-backup"
 """The file in a service's state folder in which a backup, once it is complete, says when it was taken (RFC 3339)."""
 
+LAST_DRILL = "last-drill"
+"""The file beside it that tells when a backup was last restored on trial and found sound."""
+
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 _log = structlog.get_logger(__name__)
@@ -60,11 +63,14 @@ def of_folder(state: Path) -> tuple[Figure, ...]:
         usage = await asyncio.to_thread(shutil.disk_usage, state)
         return {(): usage.free / usage.total}
 
-    async def taken() -> Labelled:
-        try:
-            return {(): datetime.fromisoformat((state / LAST_BACKUP).read_text().strip()).timestamp()}
-        except (OSError, ValueError):
-            return {}  # nobody has taken one, as far as this service was told
+    def told_in(name: str) -> Callable[[], Awaitable[Labelled]]:
+        async def told() -> Labelled:
+            try:
+                return {(): datetime.fromisoformat((state / name).read_text().strip()).timestamp()}
+            except (OSError, ValueError):
+                return {}  # there was none, as far as this service was told
+
+        return told
 
     return (
         Figure("vekha_disk_free_ratio", "How much of the disk under the service's volume is free, 0 to 1", (), free),
@@ -72,7 +78,13 @@ def of_folder(state: Path) -> tuple[Figure, ...]:
             "vekha_backup_taken_at_seconds",
             "When the last backup was taken, in seconds since 1970; 0: none is known of",
             (),
-            taken,
+            told_in(LAST_BACKUP),
+        ),
+        Figure(
+            "vekha_drill_passed_at_seconds",
+            "When a backup was last restored on trial and found sound, in seconds since 1970; 0: never, as far as is known",
+            (),
+            told_in(LAST_DRILL),
         ),
     )
 

@@ -78,6 +78,11 @@ class Secrets:
                 _write(folder / _public(other), public_bytes(keys[other].public_key()))
 
     @staticmethod
+    def known(folder: Path) -> dict[str, Ed25519PublicKey]:
+        """By issuer, the public key that each began with, from the folder of anybody apart."""
+        return {issuer: Ed25519PublicKey.from_public_bytes(_key(folder / _public(issuer))) for issuer in ISSUERS}
+
+    @staticmethod
     def key_of(folder: Path, issuer: str) -> Ed25519PrivateKey:
         """An issuer's signing key, from a folder that holds it."""
         return Ed25519PrivateKey.from_private_bytes(_key(folder / _signing(issuer)))

@@ -217,7 +217,7 @@ def _verify_archive(path: Path, kept: Checkpoint | None, *, as_json: bool) -> in
 
 
 async def _verify(target: Target, kept: Checkpoint | None, *, as_json: bool) -> int:
-    target.folder.about()
+    target.folder.check_is_made()
     examined = Examined()
     roots = _known_keys(target)
     async with bus.opened(target) as opened:
@@ -252,6 +252,8 @@ def _tell(examined: Examined, *, as_json: bool) -> None:
 def _known_keys(target: Target) -> Mapping[str, Collection[str]]:
     """The keys that the services sign with, by the secrets folder, where that can be read: a log must have published them."""
     try:
+        if target.folder.database_server is not None:
+            return {issuer: {key_id(key)} for issuer, key in Secrets.known(target.folder.secrets_folder).items()}
         return {issuer: {key_id(key)} for issuer, key in Secrets(target.folder.secrets_folder).public_keys().items()}
     except (OSError, RuntimeError):
         return {}

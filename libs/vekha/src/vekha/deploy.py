@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import psycopg
@@ -11,6 +12,9 @@ import psycopg
 from vekha import output
 from vekha.loop import run
 from vekha.options import json_option
+
+if TYPE_CHECKING:
+    from vekha.deployment.layout import DeploymentSecrets
 
 _secrets = click.option(
     "--secrets",
@@ -58,11 +62,12 @@ def secrets(secrets: Path, owner: str | None, as_json: bool) -> None:
 @_secrets
 @json_option
 def accounts(secrets: Path, as_json: bool) -> None:
-    """Write the bus's accounts anew, as the contracts have them now; keys stay."""
+    """Make what an older version did not make yet, and write the bus's accounts anew, as the contracts have them now; keys stay."""
     from vekha.deployment import making
     from vekha.deployment.layout import DeploymentSecrets
 
     found = DeploymentSecrets(secrets)
+    making.complete(found)
     making.write_accounts(found)
     if as_json:
         output.print_json({"accounts": str(found.accounts)})
@@ -73,23 +78,28 @@ def accounts(secrets: Path, as_json: bool) -> None:
 @deploy.command()
 @_secrets
 @_database
+def roles(secrets: Path, database: str) -> None:
+    """Make the roles and the empty schemas that are missing: what a backup is put back into."""
+    from vekha.deployment.layout import DeploymentSecrets
+
+    _make_roles(DeploymentSecrets(secrets), database)
+
+
+@deploy.command()
+@_secrets
+@_database
 @click.option("--nats", metavar="URL", envvar="VEKHA_NATS_URL", required=True, help="Where the bus listens.")
 @click.option("--replicas", type=click.IntRange(1, 5), default=1, envvar="VEKHA_REPLICAS", help="How many nodes keep each stream.")
 @json_option
 def provision(secrets: Path, database: str, nats: str, replicas: int, as_json: bool) -> None:
     """Make the streams, durables, roles and schemas that are missing, then bring the tables up to date."""
-    from sqlalchemy.engine import make_url
-
     from vekha.deployment.layout import DeploymentSecrets
     from vekha.deployment.migrating import migrate
-    from vekha.deployment.provisioning import provision_bus, provision_roles
+    from vekha.deployment.provisioning import provision_bus
     from vekha.deployment.readers import readers
 
     found = DeploymentSecrets(secrets)
-    password = found.superuser_passwords[1].read_text().strip()
-    superuser = make_url(database).set(drivername="postgresql", username=os.environ.get("VEKHA_SUPERUSER", "postgres"), password=password)
-    with psycopg.connect(superuser.render_as_string(hide_password=False)) as connection:
-        provision_roles(found, connection)
+    _make_roles(found, database)
     migrated = migrate(found, database)
     durables = readers()
     run(provision_bus(found, nats, durables, replicas))
@@ -97,3 +107,14 @@ def provision(secrets: Path, database: str, nats: str, replicas: int, as_json: b
         output.print_json({"migrated": migrated, "durables": len(durables), "replicas": replicas})
         return
     click.echo(f"The tables of {', '.join(migrated)} are up to date; {len(durables)} durables read {len(migrated)} streams.")
+
+
+def _make_roles(secrets: DeploymentSecrets, database: str) -> None:
+    from sqlalchemy.engine import make_url
+
+    from vekha.deployment.provisioning import provision_roles
+
+    password = secrets.superuser_passwords[1].read_text().strip()
+    superuser = make_url(database).set(drivername="postgresql", username=os.environ.get("VEKHA_SUPERUSER", "postgres"), password=password)
+    with psycopg.connect(superuser.render_as_string(hide_password=False)) as connection:
+        provision_roles(secrets, connection)

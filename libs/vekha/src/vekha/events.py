@@ -139,7 +139,7 @@ async def log_bytes(client: Client, service: str) -> AsyncGenerator[bytes]:
 
 @asynccontextmanager
 async def _databases(target: Target) -> AsyncGenerator[Page]:
-    target.folder.about()
+    target.folder.check_is_made()
 
     async def page(service: str, after: int) -> Sequence[bytes]:
         with reading(target.folder, service) as connection:

@@ -69,6 +69,8 @@ class DataFolder:
     """One data folder, whether or not there is anything in it yet."""
 
     root: Path
+    database_server: str | None = None
+    """Where the services' databases are on a server, rather than in DATA/db: an address without a user."""
 
     @property
     def secrets_folder(self) -> Path:
@@ -121,6 +123,11 @@ class DataFolder:
             raise Failure("data.damaged", f"{path} cannot be read.", "Put it back from a backup.") from None
         except OSError as error:
             raise not_permitted(path, error, "read") from error
+
+    def check_is_made(self) -> None:
+        """Raises what `about` raises, where the databases should be in this folder."""
+        if self.database_server is None:
+            self.about()
 
     def check(self) -> None:
         """Raises Failure where an instance must not start here, before anything is written: a newer version's folder, somebody else's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -56,13 +57,16 @@ def as_json_option(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def target_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Adds --data and --server; the command gets them as `target`."""
+    """Adds --data and --server; the command gets them as `target`.
+
+    Who looks into databases themselves finds those of services apart where VEKHA_DATABASE says.
+    """
 
     @data_option
     @click.option("--server", metavar="URL", help="Where the instance's broker listens, instead of what the data folder says.")
     @wraps(command)
     def with_target(*, data: Path, server: str | None, **others: Any) -> R:
-        return command(target=Target(DataFolder(data), server), **others)
+        return command(target=Target(DataFolder(data, os.environ.get("VEKHA_DATABASE")), server), **others)
 
     return with_target
 

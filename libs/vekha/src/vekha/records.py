@@ -1,4 +1,7 @@
-"""The services' databases, opened so that nothing can be changed: for auditors and for doctor, also while the instance runs."""
+"""The services' databases, opened so that nothing can be changed: for auditors and for doctor, also while the instance runs.
+
+Those of services apart are schemas of one database on a server, where an auditor has a role of its own (`deployment.provisioning`).
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,22 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from contracts.event import SERVICES
 from eventkit import log, projection
+from eventkit.alone import DATABASE_PASSWORD
 from eventkit.projection import LastRead
-from vekha.failures import Failure
+from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder, not_permitted
 
 _BUSY_TIMEOUT_S = 30
 _FROM_A_BACKUP = "Put it back from a backup."
+
+AUDITOR = "auditor"
+"""The role on a database server that reads what this program reads, and nothing else."""
 
 
 class Unreadable(Failure):
@@ -32,9 +40,46 @@ class Unreadable(Failure):
 def reading(folder: DataFolder, service: str) -> Generator[Connection]:
     """One consistent view of a service's database.
 
-    Raises Unreadable, also for damage that is met later on; and Failure `data.not-readable`, `database.newer` or `database.mixed-up` for
-    one that may be sound.
+    Raises Unreadable, also for damage that is met later on; and Failure `data.not-readable`, `database.unreachable`, `database.newer` or
+    `database.mixed-up` for one that may be sound.
     """
+    with _reading_file(folder, service) if folder.database_server is None else _reading_schema(folder, service) as connection:
+        yield connection
+
+
+@contextmanager
+def _reading_schema(folder: DataFolder, service: str) -> Generator[Connection]:
+    server = make_url(folder.database_server or "")
+    name = f"{service}'s schema at {server.render_as_string()}"
+    try:
+        password = (folder.secrets_folder / DATABASE_PASSWORD).read_text().strip()
+    except FileNotFoundError:
+        text = f"{folder.secrets_folder / DATABASE_PASSWORD} is missing."
+        raise Failure("secret.missing", text, "`vekha deploy accounts` makes it; then bring the containers up.") from None
+    except OSError as error:
+        raise not_permitted(folder.secrets_folder / DATABASE_PASSWORD, error, "read") from error
+    engine = create_engine(
+        server.set(drivername="postgresql+psycopg", username=AUDITOR, password=password),
+        isolation_level="REPEATABLE READ",
+        poolclass=NullPool,
+        connect_args={"options": f"-c search_path={service} -c default_transaction_read_only=on -c timezone=UTC"},
+        hide_parameters=True,
+    )
+    try:
+        with engine.begin() as connection:
+            _check(name, service, connection)
+            yield connection
+    except DatabaseError as error:
+        if not error.connection_invalidated and error.statement is None:
+            text = f"The database at {server.render_as_string()} does not let us in: {str(error.orig).strip()}"
+            raise Failure("database.unreachable", text, "Is the address right, and is it up?", exit_code=Exit.UNREACHABLE) from error
+        raise Unreadable("database.unreadable", f"{name} cannot be read: {str(error.orig).strip()}", _FROM_A_BACKUP) from error
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _reading_file(folder: DataFolder, service: str) -> Generator[Connection]:
     path = folder.database(service)
     try:
         path.open("rb").close()
@@ -57,7 +102,7 @@ def reading(folder: DataFolder, service: str) -> Generator[Connection]:
 
     try:
         with engine.begin() as connection:
-            _check(path, service, connection)
+            _check(str(path), service, connection)
             yield connection
     except (DatabaseError, sqlite3.DatabaseError) as error:
         reason = error.orig if isinstance(error, DatabaseError) else error
@@ -99,13 +144,13 @@ def unrecognized(connection: Connection, service: str, reads: Sequence[LastRead]
                 yield read
 
 
-def _check(path: Path, service: str, connection: Connection) -> None:
+def _check(name: str, service: str, connection: Connection) -> None:
     found = log.about(connection)
     if found.schema_version > log.SCHEMA_VERSION:
-        text = f"{path} has schema {found.schema_version}, and this program knows {log.SCHEMA_VERSION}."
+        text = f"{name} has schema {found.schema_version}, and this program knows {log.SCHEMA_VERSION}."
         raise Failure("database.newer", text, "Start the newer program that wrote it.")
     if found.service != service:
-        raise Failure("database.mixed-up", f"{path} holds the log of {found.service}.", f"Put the database of {service} there.")
+        raise Failure("database.mixed-up", f"{name} holds the log of {found.service}.", f"Put the database of {service} there.")
 
 
 def _has_more(path: Path) -> bool:

@@ -24,7 +24,7 @@ async def replayed(
     day = None if as_of is None else _day(as_of)
     with ExitStack() as opened:
         if source == "live":
-            target.folder.about()
+            target.folder.check_is_made()
             events = opened.enter_context(replay.from_databases(target.folder))
             compare = target.folder.endpoint() is not None or target.server is not None
         else:

@@ -52,6 +52,11 @@ class DeploymentSecrets:
         return self.root / "postgres" / "superuser.password", self.root / "provisioner" / "superuser.password"
 
     @property
+    def auditor_passwords(self) -> tuple[Path, Path]:
+        """What the command line shows the database when it looks into the record: where it reads it, and where the provisioner does."""
+        return self.operator.secrets_folder / DATABASE_PASSWORD, self.root / "provisioner" / "database-auditor.password"
+
+    @property
     def accounts(self) -> Path:
         return self.root / "nats" / "accounts.conf"
 

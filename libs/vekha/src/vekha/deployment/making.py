@@ -41,6 +41,7 @@ def make(secrets: DeploymentSecrets) -> None:
         _keep_twice(unfinished.passwords(service))
         _keep(unfinished.owner_password(service), _password())
     _keep_seed(unfinished.operator_seed, unfinished.operators_public_key)
+    _keep_twice(unfinished.auditor_passwords)
     _keep_twice(unfinished.superuser_passwords)
     # The server's image chooses a user of its own to read it. On the host the folder around it is closed.
     unfinished.superuser_passwords[0].chmod(0o444)
@@ -55,6 +56,17 @@ def write_accounts(secrets: DeploymentSecrets) -> None:
     """Writes the server's accounts anew, as the contracts of today have them; keys stay."""
     public_keys = {user: secrets.public_key(*user).read_text().strip() for user in USERS}
     secrets.accounts.write_text(configuration(readers(), public_keys, secrets.operators_public_key.read_text().strip()))
+
+
+def complete(secrets: DeploymentSecrets) -> None:
+    """Makes what an older version of this program did not make yet, for the owner of all the others."""
+    owner = secrets.root.stat()
+    if not secrets.auditor_passwords[0].exists():
+        for path in secrets.auditor_passwords:
+            path.unlink(missing_ok=True)  # of a run that was cut off
+        _keep_twice((secrets.auditor_passwords[1], secrets.auditor_passwords[0]))
+        for path in secrets.auditor_passwords:
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def give_to(secrets: DeploymentSecrets, user: int, group: int) -> None:

@@ -16,12 +16,16 @@ from eventkit import accounts, jetstream
 from eventkit.accounts import Reader, account, inbox
 from eventkit.broker import Credential
 from eventkit.log import command_table, head_table, log_table
+from eventkit.projection import checkpoint_table
 from eventkit.provision import BUS_STREAMS, SEALS, provision
 from eventkit.seals import seal_table
 from roster.keys import SCHEMA as KEYS
 from vekha.deployment.layout import DeploymentSecrets
+from vekha.records import AUDITOR
+from vekha.replay import PROJECTIONS
 
 _ONLY_ADDED_TO = (log_table.name, command_table.name, seal_table.name)
+_RECORD = (head_table.name, log_table.name, seal_table.name, checkpoint_table.name)
 
 
 async def provision_bus(secrets: DeploymentSecrets, url: str, readers: list[Reader], replicas: int) -> None:
@@ -55,6 +59,9 @@ def provision_roles(secrets: DeploymentSecrets, connection: psycopg.Connection) 
             _run(connection, "ALTER ROLE {} SET search_path = {}", sql.Identifier(role), sql.Identifier(service))
         _make_schema(connection, service, service)
     _make_schema(connection, KEYS, "roster")
+    if secrets.auditor_passwords[1].exists():  # an older version made none
+        _make_role(connection, AUDITOR, secrets.auditor_passwords[1].read_text().strip())
+        _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", sql.Identifier(database), sql.Identifier(AUDITOR))
 
 
 def grant(connection: psycopg.Connection, service: str) -> None:
@@ -72,6 +79,19 @@ def grant(connection: psycopg.Connection, service: str) -> None:
             else:
                 _run(connection, "GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}", name, role)
         _run(connection, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {}", sql.Identifier(schema), role)
+    _let_see(connection, service)
+
+
+def _let_see(connection: psycopg.Connection, service: str) -> None:
+    """Lets an auditor read the log, its seals, and what is derived from logs. What people told us, and what opens it, it cannot."""
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [AUDITOR]).fetchone() is None:
+        return
+    auditor = sql.Identifier(AUDITOR)
+    _run(connection, "GRANT USAGE ON SCHEMA {} TO {}", sql.Identifier(service), auditor)
+    derived = {table.name for whose, one in PROJECTIONS if whose == service for table in one.tables.sorted_tables}
+    for table in (*_RECORD, *derived):
+        if connection.execute("SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = %s", [service, table]).fetchone():
+            _run(connection, "GRANT SELECT ON {} TO {}", sql.Identifier(service, table), auditor)
 
 
 def _make_role(connection: psycopg.Connection, role: str, password: str) -> None:

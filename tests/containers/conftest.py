@@ -1,0 +1,36 @@
+"""The stack that the tests share, and the school that has lived on it: both are slow to make."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.containers.stack import Stack, require_docker
+from vekha import story
+from vekha.client import Target, connected
+
+_SETTINGS = {"VEKHA_PRODUCTION": "0", "VEKHA_MANUAL_CLOCK": story.START, "VEKHA_ACTIVATION_PAGE": "https://school.example/activate"}
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    require_docker()
+    made = Stack("vekha-test", tmp_path_factory.mktemp("stack"), settings=_SETTINGS)
+    made.make_secrets()
+    with made.running() as took_s:
+        print(f"healthy after {took_s:.0f} s")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def school(stack: Stack) -> Stack:
+    """The stack on which the demo's school has lived through its weeks."""
+
+    async def play() -> None:
+        async with connected(Target(stack.secrets.operator, stack.url)) as client:
+            await story.play(client, lambda over, what: print(over, what))
+
+    asyncio.run(play())
+    return stack

@@ -1,0 +1,95 @@
+"""Backups of the stack: taken while it runs, restored on trial beside it, and into it after its database was lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.containers.stack import SERVICES, Stack
+from vekha import story
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("backups")
+
+
+@pytest.fixture(scope="module")
+def backup(school: Stack, folder: Path) -> Path:
+    """A backup after roster's key was changed, and carried to the other secrets as it says."""
+    school.vekha("keys", "rotate", "roster")
+    said = school.run("deploy/backup", folder).stderr
+    (line,) = [line for line in said.splitlines() if line.startswith("docker compose exec")]
+    school.run("sh", "-c", line)
+    again = folder / "again"
+    assert school.run("deploy/backup", again).stderr == ""
+    (made,) = again.glob("*.dump")
+    return made
+
+
+def _clock(stack: Stack) -> str:
+    """Where the stack's clock stands: one beside it that began anew would be behind what was recorded."""
+    return stack.inside("roster", "print(open('/var/lib/vekha/clock').read(), end='')")
+
+
+def test_a_backup_holds_neither_keys_nor_secrets_and_its_keys_stand_beside_it(school: Stack, backup: Path) -> None:
+    listed = {
+        name: school.run("sh", "-c", f"docker compose exec -T postgres pg_restore --list <{backup}{name}").stdout for name in ("", ".keys")
+    }
+    assert "TABLE DATA roster vault" in listed[""]
+    assert "person_key" not in listed[""]
+    assert "TABLE DATA keys person_key" in listed[".keys"]
+    assert "TABLE DATA roster" not in listed[".keys"]
+    assert not (backup.stat().st_mode & 0o077)
+
+
+def test_keys_are_kept_for_a_week(school: Stack, backup: Path, tmp_path: Path) -> None:
+    old = tmp_path / "vekha-20200101T000000Z.dump"
+    for suffix in ("", ".keys", ".keys.sha256"):
+        shutil.copy(backup, f"{old}{suffix}")
+    done = school.run("deploy/backup", tmp_path)
+    assert f"{old}.keys was older than 7 days" in done.stdout
+    assert sorted(path.suffix for path in tmp_path.glob(f"{old.name}*")) == [".dump"]
+    assert len(list(tmp_path.glob("*.dump.keys"))) == 1
+
+
+def test_a_backup_is_restored_beside_the_stack_and_has_the_same_record_and_boards(school: Stack, backup: Path) -> None:
+    done = school.run("deploy/drill", backup, timeout_s=600, VEKHA_MANUAL_CLOCK=_clock(school))
+    assert "The record verifies." in done.stdout
+    assert "The running instance holds and answers the same." in done.stdout
+    assert school.inside("roster", "print(open('/var/lib/vekha/last-drill').read(), end='')").startswith("20")
+    assert school.run("docker", "compose", "--project-name", f"{school.name}-drill", "ps", "--all", "--quiet").stdout == ""
+
+
+def test_a_backup_is_not_put_over_events(school: Stack, backup: Path) -> None:
+    refused = school.run("deploy/restore", backup, check=False)
+    assert refused.returncode == 1
+    assert "holds events, and nothing is put over them" in refused.stderr
+    school.wait_until_healthy(*SERVICES, within_s=5)  # it was refused before anything was stopped
+
+
+def test_a_backup_that_was_changed_is_refused(school: Stack, backup: Path, tmp_path: Path) -> None:
+    for path in backup.parent.glob(f"{backup.name}*"):
+        shutil.copy(path, tmp_path)
+    changed = tmp_path / backup.name
+    changed.write_bytes(changed.read_bytes()[:-1])
+    refused = school.run("deploy/restore", changed, check=False)
+    assert refused.returncode == 1
+    assert "is not what deploy/backup wrote" in refused.stderr
+
+
+def test_a_lost_database_is_put_back_from_its_backup_with_the_newest_keys(school: Stack, backup: Path) -> None:
+    before = school.vekha("plan", "status", "--school", story.SCHOOL, "--json").json
+    school.run("deploy/backup", backup.parent)
+    newest = max(backup.parent.glob("*.keys"))
+    assert newest.name != f"{backup.name}.keys"
+    school.compose("rm", "--stop", "--force", "postgres")
+    school.run("docker", "volume", "rm", f"{school.name}_database")
+    done = school.run("deploy/restore", backup)
+    assert f"the keys those of {newest}" in done.stdout
+    assert school.vekha("plan", "status", "--school", story.SCHOOL, "--json").json == before
+    assert "The record verifies." in school.compose("run", "--rm", "vekha", "audit", "verify").stdout
