@@ -11,11 +11,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -57,14 +59,16 @@ class Stack:
     folder: Path
     files: Sequence[str] = ("docker-compose.yml",)
     settings: Mapping[str, str] | None = None
+    nodes: int = 1
+    """Of the bus."""
 
     def __post_init__(self) -> None:
         self.secrets = DeploymentSecrets(self.folder / "secrets")
-        self.port = _free_port()
+        self.ports = [_free_port() for _ in range(self.nodes)]
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return ",".join(f"nats://127.0.0.1:{port}" for port in self.ports)
 
     def make_secrets(self) -> None:
         making.make(self.secrets)
@@ -81,8 +85,14 @@ class Stack:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command at the root of the repository, as who operates the stack would."""
         user = f"{_USER}:{_USER}" if os.geteuid() == 0 else f"{os.getuid()}:{os.getgid()}"
-        mine = {"VEKHA_PROJECT": self.name, "VEKHA_SECRETS": str(self.secrets.root), "VEKHA_PORT": str(self.port), "VEKHA_USER": user}
-        environment = os.environ | mine | {"COMPOSE_FILE": ":".join(self.files)} | dict(self.settings or {}) | settings
+        mine = {
+            "VEKHA_PROJECT": self.name,
+            "VEKHA_SECRETS": str(self.secrets.root),
+            "VEKHA_USER": user,
+            "COMPOSE_FILE": ":".join(self.files),
+        }
+        mine |= {name: str(port) for name, port in zip(("VEKHA_PORT", "VEKHA_PORT_2", "VEKHA_PORT_3"), self.ports, strict=False)}
+        environment = os.environ | mine | dict(self.settings or {}) | settings
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False, input=stdin
         )
@@ -154,6 +164,39 @@ class Stack:
 
     def call(self, name: str, body: Mapping[str, Any], *more: str) -> dict[str, Any]:
         return self.vekha("call", name, json.dumps(body), "--json", *more).json
+
+
+def while_recording(stack: Stack, act: Callable[[], object]) -> list[str]:
+    """Opens schools one after the other while something happens; answers those that were acknowledged."""
+    acknowledged: list[str] = []
+    ended = threading.Event()
+
+    def record() -> None:
+        run, number = token_hex(4), 0
+        while not ended.is_set():
+            name = f"school-{run}-{number}"
+            body = json.dumps({"school": name, "name": name, "municipality": "mytishchi"})
+            if stack.vekha("call", "roster.open-school", body, check=False).code == 0:
+                acknowledged.append(name)
+            number += 1
+
+    recording = threading.Thread(target=record)
+    recording.start()
+    try:
+        threading.Event().wait(3)
+        act()
+        threading.Event().wait(3)
+    finally:
+        ended.set()
+        recording.join()
+    return acknowledged
+
+
+def all_are_there(stack: Stack, schools: list[str]) -> None:
+    """Asserts that some were acknowledged, and that each was recorded once."""
+    assert schools
+    opened = [event["school"] for event in stack.vekha("events", "--service", "roster", "--type", "school-opened", "--json").lines]
+    assert [opened.count(name) for name in schools] == [1] * len(schools)
 
 
 def _free_port() -> int:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
 
 from contracts.event import SERVICES as NAMES
-from tests.containers.stack import SERVICES, Stack
+from tests.containers.stack import SERVICES, Stack, all_are_there, while_recording
 from vekha import story
 from vekha.testing import BINARY
 
@@ -42,47 +39,15 @@ def test_forms_are_typeset_in_it(school: Stack) -> None:
 
 @pytest.mark.parametrize("killed", [*SERVICES, *FOUNDATIONS])
 def test_a_container_that_is_killed_comes_back_and_nothing_acknowledged_is_lost(school: Stack, killed: str) -> None:
-    acknowledged = _while_recording(school, lambda: school.kill(killed))
+    acknowledged = while_recording(school, lambda: school.kill(killed))
     school.wait_until_healthy(*SERVICES, *FOUNDATIONS)
-    _all_are_there(school, acknowledged)
+    all_are_there(school, acknowledged)
 
 
 def test_all_containers_are_killed_at_once_and_nothing_acknowledged_is_lost(school: Stack) -> None:
-    acknowledged = _while_recording(school, lambda: school.kill(*SERVICES, *FOUNDATIONS))
+    acknowledged = while_recording(school, lambda: school.kill(*SERVICES, *FOUNDATIONS))
     school.wait_until_healthy(*SERVICES, *FOUNDATIONS)
-    _all_are_there(school, acknowledged)
-
-
-def _while_recording(stack: Stack, act: Callable[[], None]) -> list[str]:
-    """Opens schools one after the other while something happens; answers those that were acknowledged."""
-    acknowledged: list[str] = []
-    ended = threading.Event()
-
-    def record() -> None:
-        run, number = token_hex(4), 0
-        while not ended.is_set():
-            name = f"school-{run}-{number}"
-            body = json.dumps({"school": name, "name": name, "municipality": "mytishchi"})
-            if stack.vekha("call", "roster.open-school", body, check=False).code == 0:
-                acknowledged.append(name)
-            number += 1
-
-    recording = threading.Thread(target=record)
-    recording.start()
-    try:
-        threading.Event().wait(3)
-        act()
-        threading.Event().wait(3)
-    finally:
-        ended.set()
-        recording.join()
-    return acknowledged
-
-
-def _all_are_there(stack: Stack, schools: list[str]) -> None:
-    assert schools
-    opened = [event["school"] for event in stack.vekha("events", "--service", "roster", "--type", "school-opened", "--json").lines]
-    assert [opened.count(name) for name in schools] == [1] * len(schools)
+    all_are_there(school, acknowledged)
 
 
 # ---- who is taken over ----------------------------------------------------------------------------------------------------

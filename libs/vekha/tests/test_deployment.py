@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import stat
 import subprocess
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from contracts.event import SERVICES
 from contracts.operations import READERS
 from eventkit import jetstream, log
 from eventkit.accounts import OPERATIONS, Job, Reader, account, inbox, may_call
+from eventkit.alone import database_url
 from eventkit.broker import Credential, server_binary
 from eventkit.jetstream import BusError, BusReader, JetStream, PipelinedPublisher
 from eventkit.testing_servers import new_database
-from vekha.deployment import making
+from vekha.deployment import certifying, making
 from vekha.deployment.layout import DeploymentSecrets
 from vekha.deployment.migrating import migrate
 from vekha.deployment.provisioning import provision_bus, provision_roles
@@ -297,6 +298,94 @@ def test_the_contracts_name_for_each_log_the_services_that_read_it() -> None:
 def test_every_reader_is_known_by_its_service() -> None:
     assert all(reader.durable.startswith(f"{reader.service}-") for reader in readers())
     assert Reader("ROSTER", "consent-grounds", "consent") in readers()
+
+
+# ---- certificates --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> DeploymentSecrets:
+    made = DeploymentSecrets(tmp_path / "certified" / "secrets")
+    making.make(made)
+    certifying.certify(made, ["bus.example"])
+    return made
+
+
+@contextmanager
+def _under_tls(secrets: DeploymentSecrets, folder: Path) -> Generator[str]:
+    """A server as deploy/tls.yml configures it."""
+    folder.mkdir()
+    tls = (
+        (Path(__file__).parents[3] / "deploy/nats-tls.conf").read_text().replace("/etc/vekha/server.pem", str(secrets.certificate("nats")))
+    )
+    configuration = folder / "nats.conf"
+    configuration.write_text(f'listen: "127.0.0.1:-1"\nports_file_dir: "{folder}"\n{secrets.accounts.read_text()}{tls}')
+    process = subprocess.Popen([server_binary(), "--config", str(configuration)], stderr=subprocess.DEVNULL)
+    try:
+        yield asyncio.run(_listening(folder / f"nats-server_{process.pid}.ports"))
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _ask(secrets: DeploymentSecrets, url: str) -> bool:
+    """Whether the operator comes in."""
+
+    async def connect() -> bool:
+        credential = Credential.read(secrets.operator_seed, own_stream=account(OPERATIONS), inbox=inbox(OPERATIONS))
+        try:
+            async with asyncio.timeout(1):
+                nc = await jetstream.connect(url.replace("tls://", "nats://"), credential, name="operator")
+        except TimeoutError:  # it would go on trying
+            return False
+        await jetstream.disconnect(nc)
+        return True
+
+    return asyncio.run(connect())
+
+
+def test_nothing_is_said_to_a_bus_that_shows_no_certificate_of_ours(
+    certified: DeploymentSecrets, secrets: DeploymentSecrets, server: str, tmp_path: Path
+) -> None:
+    assert _ask(secrets, server)
+    with _under_tls(certified, tmp_path / "ours") as url:
+        assert _ask(certified, url)
+        for authority in certified.authorities():
+            authority.unlink()
+        assert not _ask(certified, url)
+    certifying.certify(certified, [])  # another authority
+    known = certified.authorities()[0].read_bytes()
+    with _under_tls(certified, tmp_path / "again") as url:
+        certified.operator_seed.with_name("ca.pem").write_bytes(_authority_of_somebody_else(tmp_path))
+        assert not _ask(certified, url)
+        certified.operator_seed.with_name("ca.pem").write_bytes(known)
+        assert _ask(certified, url)
+    assert not _ask(certified, server)  # it shows none at all
+
+
+def _authority_of_somebody_else(folder: Path) -> bytes:
+    other = DeploymentSecrets(folder / "other" / "secrets")
+    making.make(other)
+    certifying.certify(other, [])
+    return other.authorities()[0].read_bytes()
+
+
+def test_certificates_are_made_anew_by_the_same_authority_whose_key_has_to_be_there(certified: DeploymentSecrets) -> None:
+    authority, before = certified.authorities()[0].read_bytes(), certified.certificate("postgres").read_bytes()
+    certifying.certify(certified, [])
+    assert {path.read_bytes() for path in certified.authorities()} == {authority}
+    assert certified.certificate("postgres").read_bytes() != before
+    certified.authority_key.unlink()
+    with pytest.raises(Failure, match="is not there"):
+        certifying.certify(certified, [])
+
+
+def test_services_ask_the_database_for_a_certificate_where_they_know_who_issues_them(certified: DeploymentSecrets) -> None:
+    file = certified.passwords("roster")[0]
+    url = database_url("postgresql+psycopg://roster@postgres/vekha", file)
+    assert dict(url.query) == {"sslmode": "verify-full", "sslrootcert": str(file.with_name("ca.pem"))}
+    file.with_name("ca.pem").unlink()
+    assert dict(database_url("postgresql+psycopg://roster@postgres/vekha", file).query) == {}
 
 
 # ---- the database -------------------------------------------------------------------------------------------------------

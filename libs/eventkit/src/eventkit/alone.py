@@ -20,19 +20,22 @@ from sqlalchemy.exc import ArgumentError
 from eventkit import accounts, health, otlp, telemetry
 from eventkit.broker import BrokerError, Credential
 from eventkit.clock import Clock, ManualClock, RealClock
+from eventkit.database import encrypted
 from eventkit.environment import SettingInvalid, chosen, required
 from eventkit.event import rfc3339
 from eventkit.figures import of_folder
+from eventkit.heartbeat import beat
 from eventkit.process import leave_nothing_behind
 from eventkit.secrets import SecretMissing, Secrets
 from eventkit.service import Service, Settings
+from eventkit.tasks import ended
 
 SEED = "nats.seed"
 DATABASE_PASSWORD = "database.password"  # noqa: S105 -- a file's name
 SMTP_PASSWORD = "smtp.password"  # noqa: S105 -- as above
 
 VARIABLES: Mapping[str, str] = {
-    "VEKHA_NATS_URL": "nats://host:port; the seed of its nkey stands in the secrets' folder, in nats.seed",
+    "VEKHA_NATS_URL": "nats://host:port, several of a cluster; the seed of its nkey stands in the secrets' folder, in nats.seed",
     "VEKHA_DATABASE_URL": "postgresql+psycopg://user@host/database; the password stands there too, in database.password",
     "VEKHA_SECRETS": "the folder of its secrets, by default /run/secrets; it is only read",
     "VEKHA_STATE": "a folder that it may write, where the keys of rotations stand, by default /var/lib/vekha",
@@ -54,7 +57,7 @@ def main(name: str, build: Callable[[Settings], Service]) -> int:
     try:
         service = build(settings(name, os.environ))
         service.figure(*of_folder(_state(os.environ)))
-        asyncio.run(_run(service, *_address(os.environ)))
+        asyncio.run(_run(service, *_address(os.environ), _state(os.environ)))
     except (SettingInvalid, SecretMissing, BrokerError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
@@ -106,7 +109,7 @@ def _clock(environment: Mapping[str, str], state: Path) -> Clock:
 def database_url(given: str, password_file: Path) -> URL:
     """The address with the password that its file holds."""
     try:
-        return make_url(given).set(password=password_file.read_text().strip())
+        return encrypted(make_url(given).set(password=password_file.read_text().strip()), password_file.parent)
     except ArgumentError:
         raise SettingInvalid("settings.invalid", "VEKHA_DATABASE_URL is no address: postgresql+psycopg://user@host/database.") from None
     except OSError as error:
@@ -120,13 +123,14 @@ def _address(environment: Mapping[str, str]) -> tuple[str, int]:
     return host, int(port)
 
 
-async def _run(service: Service, host: str, port: int) -> None:
+async def _run(service: Service, host: str, port: int, state: Path) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     web = health.server(service, host, port)
     serving: asyncio.Task[None] | None = None
+    beating: asyncio.Task[None] | None = None
     try:
         await service.prepare()
         starting = asyncio.create_task(service.start())
@@ -140,9 +144,12 @@ async def _run(service: Service, host: str, port: int) -> None:
         await starting
         gc.freeze()
         serving = asyncio.create_task(web.serve())
+        beating = asyncio.create_task(beat(health.Health(service), state))
         await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
         _log.info("service.stopping", service=service.name)
     finally:
+        if beating is not None:
+            await ended([beating])
         await service.stop()
         if serving is not None:
             web.should_exit = True

@@ -18,6 +18,7 @@ import re
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator
@@ -30,6 +31,7 @@ from typing import IO, Any, Self
 from pydantic import SecretStr
 
 from eventkit.child import tied_to_us
+from eventkit.secrets import AUTHORITY
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 USER = "vekha"
@@ -75,7 +77,8 @@ class Credential:
     """What a client of the server shows: a user's name and password, or the seed of an nkey with which it signs.
 
     On a server where each service has an account of its own, `own_stream` is the bus stream of the account, and `inbox` the prefix under
-    which this user alone hears answers.
+    which this user alone hears answers. Where there is an `authority`, the server has to show a certificate that it has issued, before
+    anything is said.
     """
 
     password: SecretStr
@@ -83,6 +86,7 @@ class Credential:
     is_seed: bool = False
     own_stream: str | None = None
     inbox: str = "_INBOX"
+    authority: Path | None = None
 
     @classmethod
     def read(cls, secret_file: Path, *, own_stream: str | None = None, inbox: str = "_INBOX") -> Self:
@@ -92,14 +96,28 @@ class Credential:
             raise SecretUnusable(f"{secret_file} cannot be read: {error}. Put the file back from its backup.") from error
         if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", secret):
             raise SecretUnusable(f"{secret_file} must hold one line of 16 to 128 letters, digits, '-' and '_'.")
-        return cls(SecretStr(secret), is_seed=re.fullmatch(r"SU[A-Z2-7]{56}", secret) is not None, own_stream=own_stream, inbox=inbox)
+        authority = secret_file.with_name(AUTHORITY)
+        return cls(
+            SecretStr(secret),
+            is_seed=re.fullmatch(r"SU[A-Z2-7]{56}", secret) is not None,
+            own_stream=own_stream,
+            inbox=inbox,
+            authority=authority if authority.is_file() else None,
+        )
+
+    @property
+    def encryption(self) -> ssl.SSLContext | None:
+        """How the server is to be asked for its certificate, first of all: else somebody in between could say that none is needed."""
+        return None if self.authority is None else ssl.create_default_context(cafile=self.authority)
 
     @property
     def options(self) -> dict[str, Any]:
         """What nats-py is told of it."""
         shown = self.password.get_secret_value()
         shows = {"nkeys_seed_str": shown} if self.is_seed else {"user": self.user, "password": shown}
-        return {**shows, "inbox_prefix": self.inbox.encode()}
+        encryption = self.encryption
+        asks = {} if encryption is None else {"tls": encryption, "tls_handshake_first": True}
+        return {**shows, **asks, "inbox_prefix": self.inbox.encode()}
 
 
 class EmbeddedBroker:

@@ -51,7 +51,7 @@ class CallServer:
         self._under_way: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_MAX_CALLS_AT_ONCE)
         self._broker = NatsBroker(
-            url,
+            url.split(","),
             security=_security(credential),
             inbox_prefix=credential.inbox,
             name=f"{service}-calls",
@@ -122,7 +122,10 @@ class CallServer:
 
 def _security(credential: Credential) -> NatsSecurity:
     shown = credential.password.get_secret_value()
-    return NatsNKey.from_seed(shown) if credential.is_seed else NatsUserPassword(credential.user, shown)
+    asked = credential.encryption
+    if credential.is_seed:
+        return NatsNKey.from_seed(shown, ssl_context=asked, tls_handshake_first=asked is not None)
+    return NatsUserPassword(credential.user, shown, ssl_context=asked, tls_handshake_first=asked is not None)
 
 
 async def _verbatim(message: NatsMessage) -> NatsMessage:

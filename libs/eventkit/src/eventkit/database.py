@@ -26,6 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateSchema
 
 from eventkit import log, seals
+from eventkit.secrets import AUTHORITY
 
 _BUSY_TIMEOUT_S = 30
 _SCRUB_TIMEOUT_MS = 2_000
@@ -167,6 +168,14 @@ class Apart(Database):
 
 def sqlite_url(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))
+
+
+def encrypted(url: URL, secrets: Path) -> URL:
+    """An address on a server, which has to show a certificate where the folder of secrets says who issues them."""
+    authority = secrets / AUTHORITY
+    if not authority.is_file():
+        return url
+    return url.update_query_dict({"sslmode": "verify-full", "sslrootcert": str(authority)})
 
 
 _ISOLATION = {"BEGIN": "REPEATABLE READ", "BEGIN IMMEDIATE": "READ COMMITTED", None: "AUTOCOMMIT"}

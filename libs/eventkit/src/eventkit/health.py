@@ -28,6 +28,9 @@ _TRY_TIMEOUT_S = 2.0
 _LAG_LIMIT = 5_000
 """So many events a reader, or the relay, may be behind before the service counts as not ready."""
 
+_SILENT_LIMIT_S = 20.0
+"""For so long a reader may hear nothing of a source, which has something to say every few seconds."""
+
 Trouble = str | None
 
 
@@ -43,8 +46,9 @@ class Lag:
 class Health:
     """Looks at one running service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, silent_limit_s: float = _SILENT_LIMIT_S) -> None:
         self._service = service
+        self._silent_limit_s = silent_limit_s
 
     async def troubles(self) -> dict[str, str]:
         """What keeps the service from its job, by what it needs; empty when it is ready."""
@@ -52,6 +56,7 @@ class Health:
             "record": self._appends,
             "database": self._database_answers,
             "jetstream": self._jetstream_answers,
+            "readers": self._reads,
             "lag": self._keeps_up,
         }
         found = await asyncio.gather(*(_tried(check) for check in checks.values()))
@@ -80,6 +85,15 @@ class Health:
     async def _jetstream_answers(self) -> Trouble:
         await JetStream(self._service.nc, _TRY_TIMEOUT_S).last_sequence(self._service.name.upper())
         return None
+
+    async def _reads(self) -> Trouble:
+        silent = self.silent()
+        return ", ".join(f"{reader} has heard nothing for {silent_s:.0f} s" for reader, silent_s in silent.items()) or None
+
+    def silent(self) -> dict[str, float]:
+        """The readers that have heard nothing for too long, and for how long, in seconds."""
+        silences = {runner.projection.name: runner.silent_s() for runner in self._service.runners}
+        return {reader: silent_s for reader, silent_s in silences.items() if silent_s > self._silent_limit_s}
 
     async def _keeps_up(self) -> Trouble:
         behind = [lag for lag in await self.lags() if lag.events > _LAG_LIMIT]

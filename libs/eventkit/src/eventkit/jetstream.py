@@ -72,7 +72,10 @@ class StreamGap(BusError):
 
 
 async def connect(url: str, credential: Credential, *, name: str, closed: Callable[[], Awaitable[None]] | None = None) -> Client:
-    """A connection that comes back by itself for as long as it takes. `closed` is called if it ever ends; nothing works after that."""
+    """A connection that comes back by itself for as long as it takes. `closed` is called if it ever ends; nothing works after that.
+
+    `url` may name several nodes of one cluster, with commas between them.
+    """
 
     async def troubled(error: Exception) -> None:
         _log.warning("bus.connection-trouble", connection=name, **told(error))
@@ -80,7 +83,7 @@ async def connect(url: str, credential: Credential, *, name: str, closed: Callab
     nc = Connection()
     nc.own_stream = credential.own_stream
     await nc.connect(
-        url,
+        url.split(","),
         **credential.options,
         name=name,
         max_reconnect_attempts=-1,
@@ -342,6 +345,8 @@ class BusReader:
         self._api = JetStream(nc)
         self._pull = pull
         self._heartbeat_s = heartbeat_s
+        self.heard_at = asyncio.get_running_loop().time()
+        """When the stream was last heard of, in seconds of the loop's clock: it says every few seconds that there is nothing new."""
 
     async def batches(self, after: int) -> AsyncGenerator[list[BusMessage]]:
         """Lists of at most `pull` messages, from `after + 1` on without end; consecutive within and between lists.
@@ -354,7 +359,7 @@ class BusReader:
         while True:
             await asyncio.sleep(pause_s)
             await self._until_connected()
-            pull = _Pull(self._nc, self.stream, self.durable, after + 1, self._pull, self._heartbeat_s)
+            pull = _Pull(self._nc, self.stream, self.durable, after + 1, self._pull, self._heartbeat_s, self._hear)
             try:
                 await self._api.ask(f"CONSUMER.INFO.{self.stream}.{self.durable}")  # a move of one that is missing is never answered
                 await pull.open(self._api)
@@ -372,6 +377,9 @@ class BusReader:
                 await pull.close()
             pause_s = min(1.0, pause_s * 2 or 0.02)
 
+    def _hear(self) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
+
     async def _until_connected(self) -> None:
         while not self._nc.is_connected:
             if self._nc.is_closed:
@@ -388,7 +396,9 @@ class BusReader:
 class _Pull:
     """One uninterrupted reading. When anything is unclear it ends, and the reader opens another at the position it has reached."""
 
-    def __init__(self, nc: Client, stream: str, durable: str, first: int, size: int, heartbeat_s: float) -> None:
+    def __init__(
+        self, nc: Client, stream: str, durable: str, first: int, size: int, heartbeat_s: float, on_heard: Callable[[], None]
+    ) -> None:
         self.lost = ""
         self.jumped_to: int | None = None
         self._nc = nc
@@ -396,6 +406,7 @@ class _Pull:
         self._reset_verb = f"CONSUMER.RESET.{stream}.{durable}"
         self._size = size
         self._heartbeat_s = heartbeat_s
+        self._on_heard = on_heard
         self._request = msgspec.json.encode(
             {
                 "batch": size,
@@ -439,6 +450,8 @@ class _Pull:
                 if self._buffer:
                     return await self._take()
                 silent_s = 0.0 if self._heard else silent_s + limit_s
+                if self._heard:
+                    self._on_heard()
                 self._heard = False
                 if silent_s > 2 * self._heartbeat_s + 1.0:
                     self.lost = "no-heartbeat"
@@ -446,6 +459,7 @@ class _Pull:
                 self.lost = self.lost or "connection-broken"
 
     async def _take(self) -> list[BusMessage]:
+        self._on_heard()
         batch, self._buffer = self._buffer[: self._size], self._buffer[self._size :]
         await self._ask_for_more()
         return batch

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -561,6 +562,8 @@ class ProjectionRunner:
         self._pause_s = 0.0
         self._awaited = 0  # by how many
         self._hurry = asyncio.Event()
+        self._readers: dict[str, BusReader] = {}
+        self._begun_at = math.inf  # in seconds of the loop's clock
         # All writing is done in this one thread: whatever is cancelled here, what it began there ends before anything else begins.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=durable)
 
@@ -571,6 +574,7 @@ class ProjectionRunner:
 
     async def run(self) -> None:
         """Reads until cancelled. Starts again from the checkpoint whenever something went wrong underneath."""
+        self._begun_at = asyncio.get_running_loop().time()
         try:
             while True:
                 self._restart.clear()
@@ -602,6 +606,12 @@ class ProjectionRunner:
             finally:
                 self._awaited -= 1
         return not missing()
+
+    def silent_s(self) -> float:
+        """For how long a source that is read has not been heard of, or what was heard has not been taken in. Seconds."""
+        read = set(self.projection.sources) - self.checkpointed.halted
+        heard_at = [self._readers[source].heard_at if source in self._readers else self._begun_at for source in read]
+        return max(0.0, asyncio.get_running_loop().time() - min(heard_at, default=math.inf))
 
     async def retry(self, source: str | None, school: str | None) -> tuple[int, int]:
         """Tries parked events again. Answers how many were applied and how many of those are left."""
@@ -712,6 +722,7 @@ class ProjectionRunner:
         # It begins with what was read last, which is skipped when it is applied: so nobody can go on in another log than the one begun.
         after = self.checkpointed.positions[source] if read is None else read.position - 1
         reader, witness = BusReader(self._nc, source.upper(), self._durable), self._witnesses(source, after)
+        self._readers[source] = reader
         while True:
             try:
                 async with contextlib.aclosing(reader.batches(await witness.begin())) as batches:

@@ -35,6 +35,10 @@ _BROKER = "broker.password"
 _KEY_BYTES = 32
 
 
+AUTHORITY = "ca.pem"
+"""The file beside a client's secrets that says by whom the servers' certificates are issued. Where it stands, servers have to show one."""
+
+
 class SecretMissing(RuntimeError):
     """A secret that was made at the first start is gone, or damaged."""
 

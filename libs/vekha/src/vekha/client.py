@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -158,16 +158,27 @@ async def bus_connection(target: Target, url: str) -> Nats:
     credential = Credential.read(target.folder.secrets_folder / "broker.password")
     if credential.is_seed:  # a server with accounts, where operators have their own
         credential = replace(credential, own_stream=accounts.account(accounts.OPERATIONS), inbox=accounts.inbox(accounts.OPERATIONS))
-    address = urlsplit(url)
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            # The client would go on trying; whether somebody listens is known at once.
-            _, probe = await asyncio.open_connection(address.hostname, address.port or 4222)
-            probe.close()
+            await _probe(url.split(","))
             return await jetstream.connect(url, credential, name="vekha")
     except (TimeoutError, OSError, ValueError, errors.Error) as error:
         text = f"Nothing answers at {url}."
         raise Failure("instance.unreachable", text, _what_to_do(target), exit_code=Exit.UNREACHABLE) from error
+
+
+async def _probe(nodes: Sequence[str]) -> None:
+    """Raises OSError where nobody listens: the client would go on trying, and it is known at once."""
+    for number, node in enumerate(nodes, start=1):
+        address = urlsplit(node)
+        try:
+            _, probe = await asyncio.open_connection(address.hostname, address.port or 4222)
+        except OSError:
+            if number == len(nodes):
+                raise
+        else:
+            probe.close()
+            return
 
 
 def _what_to_do(target: Target) -> str:

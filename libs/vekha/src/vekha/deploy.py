@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,25 @@ def accounts(secrets: Path, as_json: bool) -> None:
 
 @deploy.command()
 @_secrets
+@click.option("--name", "names", metavar="HOST", multiple=True, help="A name or address by which clients outside reach the bus.")
+@json_option
+def certificates(secrets: Path, names: Sequence[str], as_json: bool) -> None:
+    """Make the certificates of bus and database, or make them anew before they expire; from then on clients ask for them.
+
+    They are issued by an authority of the deployment's own, whose key stands in SECRETS/administrator and is needed here alone.
+    """
+    from vekha.deployment import certifying
+    from vekha.deployment.layout import DeploymentSecrets
+
+    until = certifying.certify(DeploymentSecrets(secrets), names)
+    if as_json:
+        output.print_json({"until": until.isoformat()})
+        return
+    click.echo(f"The certificates hold until {until}. Bring the containers up with deploy/tls.yml; see deploy/README.md.")
+
+
+@deploy.command()
+@_secrets
 @_database
 def roles(secrets: Path, database: str) -> None:
     """Make the roles and the empty schemas that are missing: what a backup is put back into."""
@@ -112,9 +132,12 @@ def provision(secrets: Path, database: str, nats: str, replicas: int, as_json: b
 def _make_roles(secrets: DeploymentSecrets, database: str) -> None:
     from sqlalchemy.engine import make_url
 
+    from eventkit.database import encrypted
     from vekha.deployment.provisioning import provision_roles
 
     password = secrets.superuser_passwords[1].read_text().strip()
-    superuser = make_url(database).set(drivername="postgresql", username=os.environ.get("VEKHA_SUPERUSER", "postgres"), password=password)
+    superuser = encrypted(make_url(database), secrets.provisioner).set(
+        drivername="postgresql", username=os.environ.get("VEKHA_SUPERUSER", "postgres"), password=password
+    )
     with psycopg.connect(superuser.render_as_string(hide_password=False)) as connection:
         provision_roles(secrets, connection)

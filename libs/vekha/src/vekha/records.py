@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from contracts.event import SERVICES
 from eventkit import log, projection
 from eventkit.alone import DATABASE_PASSWORD
+from eventkit.database import encrypted
 from eventkit.projection import LastRead
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder, not_permitted
@@ -59,7 +60,7 @@ def _reading_schema(folder: DataFolder, service: str) -> Generator[Connection]:
     except OSError as error:
         raise not_permitted(folder.secrets_folder / DATABASE_PASSWORD, error, "read") from error
     engine = create_engine(
-        server.set(drivername="postgresql+psycopg", username=AUDITOR, password=password),
+        encrypted(server.set(drivername="postgresql+psycopg", username=AUDITOR, password=password), folder.secrets_folder),
         isolation_level="REPEATABLE READ",
         poolclass=NullPool,
         connect_args={"options": f"-c search_path={service} -c default_transaction_read_only=on -c timezone=UTC"},

@@ -6,15 +6,19 @@ SECRETS/administrator/      who may delete a stream: for the day on which one is
 SECRETS/operator/secrets/   for the command line: `vekha --data SECRETS/operator --server …`
 SECRETS/postgres/           the superuser's password, for the server itself
 SECRETS/nats/accounts.conf  the server's accounts, which hold public keys alone
+SECRETS/nats/cluster.conf   how the nodes of a cluster know each other
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from contracts.event import SERVICES
 from eventkit.accounts import Job
 from eventkit.alone import DATABASE_PASSWORD, SEED
+from eventkit.secrets import AUTHORITY
 from vekha.folder import DataFolder
 
 
@@ -55,6 +59,29 @@ class DeploymentSecrets:
     def auditor_passwords(self) -> tuple[Path, Path]:
         """What the command line shows the database when it looks into the record: where it reads it, and where the provisioner does."""
         return self.operator.secrets_folder / DATABASE_PASSWORD, self.root / "provisioner" / "database-auditor.password"
+
+    @property
+    def provisioner(self) -> Path:
+        return self.root / "provisioner"
+
+    @property
+    def cluster(self) -> Path:
+        """What a node of the bus shows the others, and where they are."""
+        return self.root / "nats" / "cluster.conf"
+
+    @property
+    def authority_key(self) -> Path:
+        """What certificates are issued with."""
+        return self.root / "administrator" / "ca.key"
+
+    def authorities(self) -> list[Path]:
+        """Where it is told by whom certificates are issued: beside the secrets of each client, and of the nodes, which are each other's."""
+        folders = [self.service(service) for service in SERVICES] + [self.provisioner, self.operator.secrets_folder, self.root / "nats"]
+        return [folder / AUTHORITY for folder in folders]
+
+    def certificate(self, server: Literal["nats", "postgres"]) -> Path:
+        """A server's certificate and its key, in one file."""
+        return self.root / server / "server.pem"
 
     @property
     def accounts(self) -> Path:

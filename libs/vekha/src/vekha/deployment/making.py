@@ -19,6 +19,10 @@ from vekha.deployment.layout import DeploymentSecrets
 from vekha.deployment.readers import readers
 from vekha.failures import Failure
 
+NODES = ("nats", "nats-2", "nats-3")
+"""The nodes of the bus, by the names of their containers; the first is there without the others, too."""
+
+_NODE = "node"
 _SEED_BYTES = 32
 _PASSWORD_BYTES = 24
 
@@ -48,6 +52,7 @@ def make(secrets: DeploymentSecrets) -> None:
     operators = Secrets.key_of(unfinished.operator.secrets_folder, OPERATOR)
     token = Tokens(OPERATOR, operators, {OPERATOR: operators.public_key()}, RealClock()).mint(Actor(Role.OPERATOR), lifetime_s=None)
     _keep(unfinished.operator.secrets_folder / "operator.token", token)
+    _keep(unfinished.cluster, _cluster())
     write_accounts(unfinished)
     unfinished.root.rename(secrets.root)
 
@@ -67,12 +72,30 @@ def complete(secrets: DeploymentSecrets) -> None:
         _keep_twice((secrets.auditor_passwords[1], secrets.auditor_passwords[0]))
         for path in secrets.auditor_passwords:
             os.chown(path, owner.st_uid, owner.st_gid)
+    if not secrets.cluster.exists():
+        _keep(secrets.cluster, _cluster())
+        os.chown(secrets.cluster, owner.st_uid, owner.st_gid)
 
 
 def give_to(secrets: DeploymentSecrets, user: int, group: int) -> None:
     """Makes a user of the containers the owner of all: root's files would be closed to them."""
     for path in (secrets.root, *secrets.root.rglob("*")):
         os.chown(path, user, group)
+
+
+def _cluster() -> str:
+    """The part `cluster` of a node's configuration, for nodes with the names that `deploy/cluster.yml` gives them."""
+    password = _password()
+    routes = ", ".join(f'"nats-route://{_NODE}:{password}@{node}:6222"' for node in NODES)
+    return f"""cluster {{
+    name: "vekha"
+    listen: "0.0.0.0:6222"
+    # Clients know the nodes by their names: an address would be on no certificate, and nothing outside of the containers' network.
+    no_advertise: true
+    authorization {{ user: "{_NODE}", password: "{password}", timeout: 5 }}
+    routes: [{routes}]
+    include "routes-tls.conf"
+}}"""
 
 
 def _keep_seed(path: Path, public: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy.engine import make_url
 
+from eventkit.database import encrypted
 from eventkit.secrets import Secrets
 from vekha.builds import BUILDS
 from vekha.deployment.layout import DeploymentSecrets
@@ -21,7 +22,9 @@ def migrate(secrets: DeploymentSecrets, database: str) -> list[str]:
         none = Secrets.make(Path(scratch) / "secrets")  # what builds a service wants some; to make tables needs none
         for service in BUILDS:
             password = secrets.owner_password(service).read_text().strip()
-            url = make_url(database).set(drivername="postgresql+psycopg", username=owner(service), password=password)
+            url = encrypted(make_url(database), secrets.provisioner).set(
+                drivername="postgresql+psycopg", username=owner(service), password=password
+            )
             one = built(service, url.render_as_string(hide_password=False), none)
             try:
                 one.make_tables()
