@@ -295,6 +295,35 @@ def test_a_status_in_a_whole_file_is_told_of_and_changes_nothing(file: str, code
     assert warned(read(every(sample(), file, "status", lambda _: "active"))) == set()
 
 
+def test_a_person_may_have_a_row_for_each_org_and_no_two_that_differ_otherwise() -> None:
+    tables = sample()
+    titles = tables["users"][0]
+    org, last_name = titles.index("orgSourcedIds"), titles.index("familyName")
+    first = tables["users"][1]
+    tables["users"].append([*first[:org], "org-district", *first[org + 1 :]])
+    assert (who(read(tables)), read(tables).errors) == (PLAIN, ())
+    tables["users"].append([*first[:last_name], "Другая", *first[last_name + 1 :]])
+    assert [(error.row, error.code) for error in read(tables).errors] == [(len(tables["users"]), "row.duplicate")]
+
+
+@pytest.mark.parametrize("said", ["2016", "2015/2016", "2015-2016", "2015/16", "2015/2016 уч. год"])
+def test_a_school_year_without_dates_may_be_said_by_its_end_or_by_both_years(said: str) -> None:
+    tables = every(sample(), "academicSessions", "schoolYear", lambda _: said)
+    for column in ("startDate", "endDate"):
+        every(tables, "academicSessions", column, lambda _: "")
+    assert who(read(tables)) == PLAIN
+
+
+def test_a_patronymic_behind_the_first_name_is_told_of() -> None:
+    tables = sample()
+    given, middle = (tables["users"][0].index(column) for column in ("givenName", "middleName"))
+    row = tables["users"][1]
+    row[given], row[middle] = f"{row[given]} {row[middle]}", ""
+    file = read(tables)
+    assert [(one.row, one.code) for one in file.warnings] == [(2, "patronymic.in-first-name")]
+    assert file.errors == ()
+
+
 def test_roles_that_are_not_read_are_told_of_with_those_that_are() -> None:
     file = read(every(sample(), "users", "role", lambda cell: "pupil" if cell == "student" else cell))
     (warning,) = (warning for warning in file.warnings if warning.code == "role.unknown")

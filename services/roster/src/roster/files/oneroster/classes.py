@@ -11,7 +11,7 @@ from datetime import date
 
 from pydantic import TypeAdapter, ValidationError
 
-from roster.files.cells import ClassLabel, Day, Label, Letter
+from roster.files.cells import ClassLabel, Day, Label, Letter, SchoolYear
 from roster.files.findings import Finding
 
 from .bundle import Record
@@ -22,6 +22,7 @@ FIRST_MONTH = 7
 _DAY: TypeAdapter[date] = TypeAdapter(Day)
 _LABEL: TypeAdapter[ClassLabel] = TypeAdapter(Label)
 _LETTER: TypeAdapter[str] = TypeAdapter(Letter)
+_SCHOOL_YEAR: TypeAdapter[int] = TypeAdapter(SchoolYear)
 _WORD = re.compile(r"^(?:класс|class|grade)\s+|\s*(?:\bкл\.?|класс|class)$", re.IGNORECASE)
 _OF_YEAR = re.compile(r"[ ,(]+20[0-9]{2} ?[/\-–] ?(?:20)?[0-9]{2}\)?(?: ?уч(?:\.|ебный)? ?(?:г\.?|год))?\)?$", re.IGNORECASE)
 """Behind a title: programs that keep years apart by it write the session's year there, too."""
@@ -74,16 +75,26 @@ class Sessions:
         return self._ends.get(year, date(year + 1, 8, 31)) < today
 
     def _year(self, key: str) -> int | None:
-        """The year in which the session's school year begins: by its dates, else by `schoolYear`, its end, else its parent's."""
+        """The year in which the session's school year begins: by its dates, else by `schoolYear`, else its parent's."""
         seen: set[str] = set()
         while key in self._sessions and key not in seen:
             seen.add(key)
             session = self._sessions[key]
             if (begins := _day(session["startDate"])) is not None:
                 return begins.year if begins.month >= FIRST_MONTH else begins.year - 1
-            if re.fullmatch("20[0-9]{2}", session["schoolYear"]):
-                return int(session["schoolYear"]) - 1
+            if (year := _beginning(session["schoolYear"])) is not None:
+                return year
             key = session["parentSourcedId"]
+        return None
+
+
+def _beginning(cell: str) -> int | None:
+    """The year in which a school year begins: the standard names the one in which it ends, some programs both."""
+    if re.fullmatch("20[0-9]{2}", cell):
+        return int(cell) - 1
+    try:
+        return _SCHOOL_YEAR.validate_python(cell)
+    except ValidationError:
         return None
 
 

@@ -30,6 +30,8 @@ from .titles import TITLES
 Row = TypeVar("Row", bound=BaseModel)
 
 _DELETED = ("tobedeleted", "inactive")
+_PATRONYMIC = re.compile(r" \w+(?:вич|вна|чна|ьич|кызы|оглы)$", re.IGNORECASE)
+_OF_ORGS = ("orgSourcedIds", "primaryOrgSourcedId")
 _OTHER_COMMAS = re.compile("[;|]")
 _MOST_GUARDIANS = 2
 _TOLD_ROWS = 20
@@ -165,7 +167,10 @@ class _Reading:
             elif not user:
                 self._error(record.place, "sourcedId", "cell.blank", "this column must be filled in every row")
             elif (first := self._users.setdefault(user, record)) is not record:
-                self._error(record.place, "sourcedId", "row.duplicate", f"one row for each id; row {first.place.row} has it")
+                if (joined := _in_both_orgs(first, record)) is not None:
+                    self._users[user] = joined
+                else:
+                    self._error(record.place, "sourcedId", "row.duplicate", f"one row for each id; row {first.place.row} has it")
 
     def _read_enrolments(self, classes: Classes) -> None:
         without_class: list[Record] = []
@@ -491,6 +496,9 @@ class _Reading:
             "first_name": record["givenName"],
             "patronymic": record["middleName"],
         }
+        if not record["middleName"] and _PATRONYMIC.search(record["givenName"]):
+            hint = "givenName seems to hold a patronymic too, which belongs into middleName; both were read as the first name"
+            self._count(record.place, "patronymic.in-first-name", hint)
         return {field: cell for field, cell in cells.items() if cell}
 
     def _reached(self, record: Record) -> dict[str, object]:
@@ -528,3 +536,12 @@ class _Reading:
             rows = ", ".join(str(place.row) for place in places[:_TOLD_ROWS]) + (", …" if len(places) > _TOLD_ROWS else "")
             more = f"; it is so in {len(places)} rows: {rows}" if len(places) > 1 else ""
             yield Finding(places[0].file, None, places[0].row, None, code, hint + more)
+
+
+def _in_both_orgs(first: Record, second: Record) -> Record | None:
+    """One row of a person of whom a program writes a row for each org; None where the rows differ in more than that, or in nothing."""
+    orgs = [[org for column in _OF_ORGS for org in record.listed(column)] for record in (first, second)]
+    rest = [{column: cell for column, cell in record.cells.items() if column not in (*_OF_ORGS, "status")} for record in (first, second)]
+    if rest[0] != rest[1] or set(orgs[1]) <= set(orgs[0]):
+        return None
+    return Record(first.place, {**first.cells, "orgSourcedIds": ",".join(dict.fromkeys([*orgs[0], *orgs[1]]))}, is_too_long=False)
