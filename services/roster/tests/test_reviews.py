@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import literal, select, update
 
 from consent.app import build as build_consent
 from contracts import consent, roster
@@ -19,6 +19,7 @@ from roster.importing.putting_aside import as_json, from_json
 from roster.importing.reviews import review_table
 from roster.tables import likeness_table
 from roster.testing import School, child, csv_of, klass, member, open_school, outcome, parent, zip_of
+from roster.vault import vault_table
 
 BUILDS = {"roster": build, "consent": build_consent}
 LAW = LegalBasis(code="law", reference="273-FZ")
@@ -84,13 +85,17 @@ async def test_namesakes_with_two_patronymics_are_two_pupils_and_one_without_any
 
 
 async def test_pupils_whose_likeness_was_made_with_the_patronymic_are_found_after_the_next_start(tmp_path: Path):
-    made_otherwise = update(likeness_table).values(digest="0f" * 32)
+    made_otherwise = update(likeness_table).values(digest=literal("0f") + likeness_table.c.person)
     async with running(tmp_path, BUILDS) as system:
         school = School(system)
         await open_school(school)
         await school.imported(zip_of(classes=[klass()], pupils=[FIRST]))
         people = await school.people("pupil")
-        await system.instance.services["roster"].write(lambda connection: connection.execute(made_otherwise))
+        await school.imported(csv_of([child(8)]))
+        (unreadable,) = await school.people("pupil") - people
+        damaged = update(vault_table).where(vault_table.c.person == unreadable).values(sealed=b"damaged")
+        for change in (made_otherwise, damaged):
+            await system.instance.services["roster"].write(lambda connection, change=change: connection.execute(change))
         assert (await school.imported(csv_of([TWIN]), dry_run=True)).review == 0
     for _ in range(2):
         async with running(tmp_path, BUILDS) as system:
