@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -32,6 +32,7 @@ SERVICES = ("roster", "consent", "identity", "plan-tracker", "notifier")
 
 _BUILD_TIMEOUT_S = 1200.0
 _HEALTHY_WITHIN_S = 120.0
+_PULL_TIMEOUT_S = 600.0
 _USER = 10001
 
 
@@ -44,8 +45,23 @@ def require_docker() -> None:
         reason = "docker has no compose"
     elif subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         reason = "no docker daemon answers"
-    if not reason:
-        return
+    if reason:
+        _cannot_run(reason)
+
+
+def require_image(name: str) -> None:
+    """As above, where an image is neither here nor to be had."""
+    if not has_image(name):
+        _cannot_run(f"the image {name} cannot be had")
+
+
+def has_image(name: str) -> bool:
+    """Whether an image is here, or comes when it is asked for."""
+    asking = (["docker", "image", "inspect", name], ["docker", "pull", "--quiet", name])
+    return any(subprocess.run(command, capture_output=True, check=False, timeout=_PULL_TIMEOUT_S).returncode == 0 for command in asking)
+
+
+def _cannot_run(reason: str) -> NoReturn:
     if os.environ.get("VEKHA_CONTAINERS") == "required":
         pytest.fail(f"container tests cannot run: {reason}")
     pytest.skip(f"CONTAINER TESTS DID NOT RUN: {reason}")
@@ -64,7 +80,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         self.secrets = DeploymentSecrets(self.folder / "secrets")
-        self.ports = [_free_port() for _ in range(self.nodes)]
+        self.ports = [free_port() for _ in range(self.nodes)]
 
     @property
     def url(self) -> str:
@@ -121,7 +137,7 @@ class Stack:
         return time.monotonic() - began
 
     def down(self) -> None:
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "20", check=False)
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "20", check=False)
 
     def container(self, service: str) -> str:
         return self.compose("ps", "--all", "--quiet", service).stdout.strip()
@@ -199,7 +215,7 @@ def all_are_there(stack: Stack, schools: list[str]) -> None:
     assert [opened.count(name) for name in schools] == [1] * len(schools)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -56,6 +56,10 @@ def _has_tls(image: str) -> bool:
     return "openssl" in options.stdout
 
 
+def test_the_compose_files_are_clean_together(stack: Stack) -> None:
+    assert stack.compose("config", "--quiet").stderr == ""
+
+
 def test_the_command_line_plays_on_it(stack: Stack) -> None:
     stack.call("roster.open-school", {"school": "school-7", "name": "Школа № 7", "municipality": "mytishchi"})
     shown = stack.vekha("events", "--school", "school-7", "--json").lines
