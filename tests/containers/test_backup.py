@@ -93,3 +93,5 @@ def test_a_lost_database_is_put_back_from_its_backup_with_the_newest_keys(school
     assert f"the keys those of {newest}" in done.stdout
     assert school.vekha("plan", "status", "--school", story.SCHOOL, "--json").json == before
     assert "The record verifies." in school.compose("run", "--rm", "vekha", "audit", "verify").stdout
+    listed = school.compose("run", "--rm", "vekha", "events", "--service", "roster", "--offline", "--json").stdout.splitlines()
+    assert len(listed) == school.vekha("events", "--service", "roster", "--json").out.count("\n")

@@ -32,7 +32,7 @@ from vekha.deployment.layout import DeploymentSecrets
 from vekha.deployment.migrating import migrate
 from vekha.deployment.provisioning import provision_bus, provision_roles
 from vekha.deployment.readers import readers
-from vekha.failures import Failure
+from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.records import AUDITOR, last_reads, reading
 
@@ -436,6 +436,15 @@ def test_the_record_on_a_server_is_read_as_its_auditor(secrets: DeploymentSecret
             assert log.about(connection).service == service
             assert list(log.verify(connection, service)) == []
     assert last_reads(folder) == []
+
+
+def test_what_keeps_an_auditor_from_the_record_is_told_and_what_to_do(secrets: DeploymentSecrets, database: str, tmp_path: Path) -> None:
+    with pytest.raises(Failure) as away, reading(DataFolder(secrets.operator.root, "postgresql://127.0.0.1:1/vekha"), "roster"):
+        pass
+    assert (away.value.code, away.value.exit_code) == ("database.unreachable", Exit.UNREACHABLE)
+    with pytest.raises(Failure, match="is missing") as unknown, reading(DataFolder(tmp_path, database), "roster"):
+        pass
+    assert "vekha deploy accounts" in (unknown.value.hint or "")
 
 
 def _as(database: str, role: str) -> psycopg.Connection:
