@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sqlite3
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contracts.event import EVENTS, SERVICES
+from contracts.plan import PlanAdopted
 from eventkit import log
 from tests.conftest import Lived
+from tests.school import SCHOOL
 from vekha.archive import verify
 from vekha.folder import DataFolder
 from vekha.main import main
@@ -173,3 +178,90 @@ def test_what_cannot_be_proved_is_refused_with_a_reason(vekha: Vekha, lived: Liv
         database.execute("DELETE FROM seal")
         unsealed = vekha("audit", "prove", "--event", event, "--data", data, "--json")
         assert (unsealed.code, unsealed.error["code"]) == (1, "event.unsealed")
+
+
+@pytest.mark.parametrize("step", [1, 5, 12, 13, 14, 18])
+def test_an_answer_is_proved_with_every_event_that_it_rests_on(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path, step: int
+) -> None:
+    out = tmp_path / "answer.json"
+    ended = vekha("audit", "prove", "--school", SCHOOL, "--step", str(step), "--data", lived.data, "--out", out)
+    assert ended.code == 0, ended.err
+    proof = json.loads(out.read_text())
+    assert proof["answer"] == lived.explanations[step - 1]  # what the plan tracker answered, byte for byte
+    answer = json.loads(proof["answer"])
+    there = {(event["type"].split(".")[0], event["position"]) for event in events_of(proof)}
+    assert {(event["service"], event["position"]) for event in answer["events"]} < there
+    assert ("plan", PlanAdopted.type) in {(event["type"].split(".")[0], event["type"]) for event in events_of(proof)}
+    assert proven(out) == proven(out, "--keys", archive) == (0, [])
+    told = subprocess.run([sys.executable, "-I", verify.__file__, out], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert f"{SCHOOL}, step {step}, at the end of {answer['as_of']}: {answer['row']['state']}" in told
+
+
+def test_an_answer_of_an_earlier_day_is_proved_from_what_is_known_now(vekha: Vekha, lived: Lived) -> None:
+    ended = vekha("audit", "prove", "--school", SCHOOL, "--step", "12", "--as-of", "2015-08-24", "--data", lived.data)
+    answer = json.loads(ended.json["answer"])
+    row = next(row for row in json.loads(lived.boards[date(2015, 8, 24)])["steps"] if row["step"] == 12)
+    assert (answer["as_of"], answer["row"]) == ("2015-08-24", row)
+
+
+def test_whatever_is_changed_in_the_proof_of_an_answer_is_found(vekha: Vekha, lived: Lived, tmp_path: Path) -> None:
+    out = tmp_path / "answer.json"
+    assert vekha("audit", "prove", "--school", SCHOOL, "--step", "12", "--data", lived.data, "--out", out).code == 0
+    whole = out.read_text()
+    answer = json.loads(json.loads(whole)["answer"])
+    counting = answer["events"][-1]
+
+    def found(change: Callable[[dict[str, Any]], object]) -> Told:
+        proof = json.loads(whole)
+        change(proof)
+        out.write_text(json.dumps(proof))
+        code, told = proven(out)
+        assert code == 4
+        return told
+
+    def another_state(proof: dict[str, Any]) -> None:
+        proof["answer"] = proof["answer"].replace(f'"state":"{answer["row"]["state"]}"', '"state":"waived"')
+
+    def another_event(proof: dict[str, Any]) -> None:
+        one = proof["events"][place_of(proof, counting)]
+        one["event"] = base64.b64encode(base64.b64decode(one["event"]).replace(b'"school"', b'"schoul"')).decode()
+
+    def another_seal(proof: dict[str, Any]) -> None:
+        proof["seals"][0]["recorded_at"] = "2015-01-01T00:00:00.000000Z"
+
+    def another_checkpoint(proof: dict[str, Any]) -> None:
+        proof["checkpoint"] = re.sub(r"roster +\d+", "roster    1", proof["checkpoint"])
+
+    assert found(another_state) == [("answer", 0, "forged")]
+    assert found(another_event) == [(counting["service"], counting["position"], "changed"), ("answer", 0, "forged")]
+    assert found(lambda proof: proof["events"].pop(place_of(proof, counting))) == [
+        ("answer", 0, "forged"),
+        (counting["service"], counting["position"], "removed"),
+    ]
+    assert found(lambda proof: proof["events"].append(proof["events"][0])) == [("answer", 0, "forged")]
+    seal = json.loads(whole)["seals"][0]
+    assert found(another_seal) == [(seal["service"], seal["position"], "forged")]
+    assert found(another_checkpoint) == [("identity", 0, "forged"), ("answer", 0, "forged"), ("answer", 0, "changed")]
+
+
+def events_of(proof: dict[str, Any]) -> list[dict[str, Any]]:
+    return [json.loads(base64.b64decode(one["event"])) for one in proof["events"]]
+
+
+def place_of(proof: dict[str, Any], counting: dict[str, Any]) -> int:
+    """Where the proof of one of an answer's events stands."""
+    at = [(event["type"].split(".")[0], event["position"]) for event in events_of(proof)]
+    return at.index((counting["service"], counting["position"]))
+
+
+def test_an_answer_that_there_is_not_cannot_be_proved(vekha: Vekha, lived: Lived) -> None:
+    def refused(*arguments: str) -> tuple[int, str]:
+        ended = vekha("audit", "prove", *arguments, "--data", lived.data, "--json")
+        return ended.code, ended.error["code"]
+
+    assert refused("--school", "nowhere", "--step", "1") == (1, "school.unknown")
+    assert refused("--school", SCHOOL, "--step", "40") == (1, "step.unknown")
+    assert refused("--school", SCHOOL, "--step", "1", "--as-of", "2099-01-01") == (1, "as-of.in-future")
+    assert refused("--school", SCHOOL, "--step", "1", "--as-of", "2015-01-01") == (1, "plan.not-adopted")
+    assert refused("--school", SCHOOL) == refused() == refused("--step", "1") == (2, "usage.invalid")

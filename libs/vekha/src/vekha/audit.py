@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequ
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -147,22 +148,31 @@ def export(target: Target, out: Path, as_json: bool) -> None:
 
 
 @audit.command("prove")
-@click.option("--event", "event_id", metavar="ID", required=True, help="The event's id, as `vekha events` shows it.")
+@click.option("--event", "event_id", metavar="ID", help="The event's id, as `vekha events` shows it.")
+@click.option("--school", type=ID, metavar="ID", help="Instead of an event: the school of an answer.")
+@click.option("--step", type=click.IntRange(1, 99), help="And the step that the answer is about.")
+@click.option("--as-of", "as_of", metavar="DATE", help="At the end of that day, by default today.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof into a file instead.")
 @target_options
 @as_json_option
-def prove_event(target: Target, event_id: str, out: Path | None) -> None:
-    """Prove that an event is in the record: the event, the hashes that lead to the seal behind it, and that seal, as JSON.
+def prove_event(target: Target, event_id: str | None, school: str | None, step: int | None, as_of: str | None, out: Path | None) -> None:
+    """Prove that an event is in the record, or what the record says of a step of a school.
 
-    The verify.py of any archive verifies it, on any machine: python3 verify.py PROOF.json --keys ARCHIVE.zip
+    An event with the hashes that lead to the seal behind it, and that seal, as JSON; an answer as `vekha plan explain` gives it, with each
+    event that it rests on. The verify.py of any archive verifies both, on any machine: python3 verify.py PROOF.json --keys ARCHIVE.zip
     """
+    if (event_id is None) == (school is None) or (school is None) != (step is None) or (as_of is not None and school is None):
+        raise click.UsageError("Name an event (--event), or a school and one of its steps (--school, --step).")
     target.folder.about()
-    proof = prove(target.folder, event_id)
+    if school is not None and step is not None:
+        proof = _prove_step(target, school, step, as_of)
+    else:
+        proof = prove(target.folder, event_id or "")
     if out is None:
         output.print_json(proof)
         return
     try:
-        out.write_text(json.dumps(proof, indent=1) + "\n")
+        out.write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise not_permitted(out, error, "written") from error
 
@@ -185,6 +195,14 @@ def replay_record(target: Target, source: str, to: str | None, as_of: str | None
     from vekha import replaying  # what no other command of this group has to wait for
 
     return run(replaying.replayed(target, source, to, as_of, school, compare=compare, as_json=as_json))
+
+
+def _prove_step(target: Target, school: str, step: int, as_of: str | None) -> dict[str, Any]:
+    from vekha import answer_proof, replaying  # what no other command of this group has to wait for
+
+    key = target.folder.secrets().signing_key(checkpoint.SIGNER)
+    day = None if as_of is None else replaying.day(as_of)
+    return answer_proof.prove_step(target.folder, _checkpoint(target), key, school, step, day)
 
 
 def _read_checkpoint(path: Path) -> Checkpoint:

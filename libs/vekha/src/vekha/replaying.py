@@ -21,7 +21,7 @@ async def replayed(
     target: Target, source: str, to: str | None, as_of: str | None, school: str | None, *, compare: bool, as_json: bool
 ) -> int:
     """Replays, compares with the instance if it runs, and prints. Answers the exit code."""
-    day = None if as_of is None else _day(as_of)
+    as_of_day = None if as_of is None else day(as_of)
     with ExitStack() as opened:
         if source == "live":
             target.folder.check_is_made()
@@ -32,7 +32,7 @@ async def replayed(
         at, day_of_to = replay.resolved(events, to)
         with output.progress() as bar:
             task = bar.add_task("replay", total=sum(at[name] for _, projection in replay.PROJECTIONS for name in projection.sources))
-            made = replay.replay(events, at, day or day_of_to, lambda: bar.advance(task))
+            made = replay.replay(events, at, as_of_day or day_of_to, lambda: bar.advance(task))
     if school is not None and school not in made.boards:
         raise Failure("school.unknown", f"By then {school} had not adopted a plan.", "Name a later day, or another school.")
     differing: list[str] | None = None
@@ -43,7 +43,8 @@ async def replayed(
     return Exit.FAILED if differing else Exit.OK
 
 
-def _day(text: str) -> date:
+def day(text: str) -> date:
+    """A day of the command line. Raises Failure `day.unreadable`."""
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -33,7 +33,7 @@ from plan_tracker.boards import Look, Outline
 from plan_tracker.domain.adoption import step_of
 from plan_tracker.domain.board import SchoolBoard
 from plan_tracker.domain.deadlines import Due, baseline_with_reasons, skipped
-from plan_tracker.domain.evidence import evidence
+from plan_tracker.domain.evidence import evidence, founded_on
 from plan_tracker.domain.facts import type_of
 from plan_tracker.domain.measures import OF_PEOPLE, RULES, sentence
 from plan_tracker.domain.progress import Progress
@@ -159,6 +159,15 @@ def explanation(look: Look, school: str, n: int, day: date, actor: Actor, known:
         live=_reason(progress, board.live(day)[n]),
         timeline=tuple(TimelineEntry(day=date.fromordinal(at), change=change) for at, change in progress.changes(n, day)),
     )
+
+
+def resting_on(look: Look, school: str, n: int, day: date, known: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Source and position of every event that an explanation rests on, in order: those that move the step's measure, and those that say
+    by which plan and calendar it counts. Where its term runs from another step, that one has an explanation of its own.
+    """
+    adoption, documents = _adopted(_board(look, school, known), day).adoption, look.documents(school, known)
+    found = evidence(step_of(adoption.plan, n), documents, day) + founded_on(documents, adoption.calendar.digest, day)
+    return sorted({(one.key.source, one.fact[1]) for one in found}, key=lambda place: (SERVICES.index(place[0]), place[1]))
 
 
 def difference(before: Board, after: Board) -> Difference:

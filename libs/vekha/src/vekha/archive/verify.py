@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Verifies an archive of a record, or the proof of one event, without trusting whoever made it.
+"""Verifies an archive of a record, or the proof of an event or of an answer, without trusting whoever made it.
 
     python3 verify.py ARCHIVE.zip [--checkpoint FILE] [--json]
     python3 verify.py PROOF.json [--keys ARCHIVE.zip] [--json]
+
+The proof of an answer is printed with what it answers.
 
 Needs Python 3.11 and the package `cryptography`, and nothing else: no network, no database, none of the programs that made the record. It
 ends with 0 where everything holds, with 4 where something does not, and then says in which log, from which position on, and what was done:
@@ -17,6 +19,8 @@ What it holds against what:
 * The keys stand in the logs, as events. The first of a log is the one to believe, or not: hold its id against what you know. Each later one
   was signed by the one before it.
 * `checkpoint.txt` says where the five logs end. One that you have kept (`--checkpoint`) shows whether anything that it spoke of is gone.
+* A proof leads from an event's bytes by hashes to the root of a Merkle tree (RFC 9162, 2.1) that a seal has signed. That of an answer has
+  many of them, and a signature under the answer, a checkpoint and all events: none can be left out, and none of the answer's is missing.
 """
 
 import argparse
@@ -378,41 +382,87 @@ def leads_to(root: bytes, size: int, index: int, leaf: bytes, path: list[bytes])
     return last == 0 and found == root
 
 
-def verify_proof(proof: dict[str, Any], known: Keys | None) -> tuple[list[Damage], str]:
-    """What is wrong with a proof, and the key that it rests on. The event stands at the position that its bytes say."""
-    seal, event = proof["seal"], base64.b64decode(proof["event"], validate=True)
-    keys = Keys(seal["service"])
-    for data in proof["keys"]:
+def verify_event(proof: dict[str, Any], seal: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], list[Damage]]:
+    """The event of a proof, and what is wrong with it. It stands at the position that its bytes say."""
+    data = base64.b64decode(proof["event"], validate=True)
+    event: dict[str, Any] = json.loads(data)
+    path = [bytes.fromhex(hash_) for hash_ in proof["path"]]
+    index, size = event["position"] - seal["since"] - 1, seal["position"] - seal["since"]
+    faults: list[Damage] = []
+    if not (0 <= index < size and leads_to(bytes.fromhex(seal["root"]), size, index, data, path)):
+        faults.append((seal["service"], event["position"], "changed"))
+    if not keys.signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"]):
+        faults.append((seal["service"], seal["position"], "forged"))
+    return event, faults
+
+
+def keys_in(service: str, events: list[str]) -> Keys:
+    keys = Keys(service)
+    for data in events:
         published = json.loads(base64.b64decode(data, validate=True))
         keys.see(published["type"], published["data"])
-    position = json.loads(event)["position"]
-    path = [bytes.fromhex(hash_) for hash_ in proof["path"]]
-    index, size = position - seal["since"] - 1, seal["position"] - seal["since"]
-    is_included = 0 <= index < size and leads_to(bytes.fromhex(seal["root"]), size, index, event, path)
-    is_sealed = (known or keys).signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"])
+    return keys
+
+
+def verify_proof(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Damage], list[str]]:
+    """What is wrong with the proof of an event, and what it says. `known` are keys that are believed rather than its own."""
+    service = proof["seal"]["service"]
+    keys = keys_in(service, proof["keys"])
+    _, faults = verify_event(proof, proof["seal"], known.get(service, keys))
+    return faults, [f"{service}: sealed at {proof['seal']['position']} under keys that begin with {next(iter(keys.believed()), '')}"]
+
+
+def verify_answer(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Damage], list[str]]:
+    """What is wrong with the proof of an answer, and what it answers."""
+    own = {service: keys_in(service, proof["keys"][service]) for service in SERVICES}
+    keys = {service: known.get(service, own[service]) for service in SERVICES}
+    checkpoint, answer = Checkpoint(proof["checkpoint"]), json.loads(proof["answer"])
     faults: list[Damage] = []
-    if not is_included:
-        faults.append((seal["service"], position, "changed"))
-    if not is_sealed:
-        faults.append((seal["service"], seal["position"], "forged"))
-    return faults, next(iter(keys.believed()), "")
+    if not checkpoint.holds(keys[SIGNER]):
+        faults.append((SIGNER, 0, "forged"))
+    proven: dict[tuple[str, int], tuple[str, str]] = {}
+    digests: list[str] = []
+    for one in proof["events"]:
+        seal = proof["seals"][one["seal"]]
+        event, wrong = verify_event(one, seal, keys[seal["service"]])
+        faults += [fault for fault in wrong if fault not in faults]
+        service, position = seal["service"], event["position"]
+        if seal["log"] != checkpoint.ends[service][1] or position > answer["at"][service]:
+            faults.append((service, position, "inserted"))
+        proven[service, position] = event["type"].rpartition(".")[0], event["happenedon"]
+        digests.append(sha256(base64.b64decode(one["event"])).hex())
+    parts = [sha256(part.encode()).hex() for part in (proof["answer"], checkpoint.said)]
+    said = "".join(f"{line}\n" for line in ("vekha-answer/1", *parts, *digests)).encode()
+    if not keys[SIGNER].signed(checkpoint.key, proof["signature"], said, checkpoint.made):
+        faults.append(("answer", 0, "forged"))
+    if answer["at"] != {service: end for service, (end, _, _) in checkpoint.ends.items()}:
+        faults.append(("answer", 0, "changed"))
+    for event in answer["events"]:  # a type in its newest version, so the version does not count
+        if proven.get((event["service"], event["position"])) != (event["type"].rpartition(".")[0], event["happened_on"]):
+            faults.append((event["service"], event["position"], "removed"))
+    row = answer["row"]
+    lines = [
+        f"{answer['school']}, step {answer['step']}, at the end of {answer['as_of']}: {row['state']}, {row['done']} of {row['total']}",
+        f"due {row['due'] or 'on no day'}, completed {row['completed_on'] or 'on no day'}: {answer['rule']}",
+        f"{len(proof['events'])} events, at {', '.join(f'{service} {position}' for service, position in answer['at'].items())}",
+        *(f"{service:<9} keys that begin with {next(iter(one.believed()), 'none')}" for service, one in own.items()),
+    ]
+    return faults, lines
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Verifies an archive of a record, or the proof of one event.")
+    parser = argparse.ArgumentParser(description="Verifies an archive of a record, or the proof of an event or of an answer.")
     parser.add_argument("file", type=Path, help="an archive, or a proof (.json)")
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint that you have kept")
     parser.add_argument("--keys", type=Path, help="for a proof: an archive whose keys you believe")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     if options.file.suffix == ".json":
-        known = None
-        proof = json.loads(options.file.read_bytes())
+        proof, known = json.loads(options.file.read_bytes()), dict[str, Keys]()
         if options.keys is not None:
             logs, _, _ = Archive(options.keys).followed()
-            known = next((log.keys for log in logs if log.service == proof["seal"]["service"]), Keys(""))
-        damaged, root = verify_proof(proof, known)
-        lines = [f"{proof['seal']['service']}: sealed at {proof['seal']['position']} under keys that begin with {root}"]
+            known = {service: Keys(service) for service in SERVICES} | {log.service: log.keys for log in logs}
+        damaged, lines = (verify_answer if "answer" in proof else verify_proof)(proof, known)
         heads: dict[str, int] = {}
     else:
         kept = None if options.checkpoint is None else Checkpoint(options.checkpoint.read_text())

@@ -59,6 +59,8 @@ COUNTING: Final[dict[str, frozenset[str]]] = {
 _OF_EVERY_STEP: Final = frozenset({"step-waived", "waiver-revoked", "deadline-extended"})
 """What an authority decides for one school counts in whatever way the step is measured."""
 
+_FOUNDING: Final = frozenset({"school-opened", "plan-adopted", "baseline-revised", *_OF_EVERY_STEP})
+
 _DECIDING = {
     "staff-decided": {"staff"},
     "families-decided": {"pupil", "guardian"},
@@ -91,6 +93,18 @@ def evidence(step: Step, documents: Documents, day: date) -> list[Evidence]:
         Evidence(key, fact) for key, facts in documents.items() if key.kind == ANNULLED for fact in facts if (key.source, fact[3]) in struck
     ]
     return sorted([*found, *annulments], key=lambda one: (one.fact[0], SERVICES.index(one.key.source), one.fact[1]))
+
+
+def founded_on(documents: Documents, calendar: str, day: date) -> list[Evidence]:
+    """What every answer of a school rests on up to a day: where it lies, its plan with the exceptions, and its calendar."""
+    until = day.toordinal()
+    return [
+        Evidence(key, fact)
+        for key, facts in documents.items()
+        for fact in facts
+        if fact[0] <= until
+        and (fact[2] in _FOUNDING if key.kind == "school" else (key.source, key.kind, key.subject) == ("plan", "calendar", calendar))
+    ]
 
 
 def _staff_with(documents: Documents, what: str, values: tuple[str, ...]) -> set[str]:
