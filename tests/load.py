@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,9 +23,11 @@ from eventkit.calls import Answer
 from eventkit.jetstream import JetStream
 from notifier.outbox import KEPT
 from tests import record
+from tests.record import Where
 from tests.school import SCHOOL, digest
 from vekha.client import Client
 from vekha.failures import Exit, Failure
+from vekha.moving import move_clock, time_of
 
 _AT_ONCE = 8
 _LATE_ANSWERS_S = 0.2
@@ -147,10 +147,10 @@ class Load:
 
     # ---- afterwards ---------------------------------------------------------------------------------------------------
 
-    def tally(self, data: Path) -> Tally:
+    def tally(self, where: Where) -> Tally:
         """How many commands were acknowledged, are not in the record as a whole though they were, are there more than once, or in part."""
         found: dict[str, Counter[str]] = {}
-        logs = record.logs(data)
+        logs = record.logs(where)
         for messages in logs.values():
             for event in record.events(messages):
                 found.setdefault(event.commandid, Counter())[event.type] += 1
@@ -165,9 +165,9 @@ class Load:
             lost += not 0 < before.answer.at[service] <= len(logs[service])
         return Tally(len(self.acknowledged), lost, doubled, torn)
 
-    def check(self, data: Path) -> None:
+    def check(self, where: Where) -> None:
         """Every acknowledged command is in the record exactly once, whole, and every other one once or not at all."""
-        assert self.tally(data) == Tally(len(self.acknowledged), 0, 0, 0)
+        assert self.tally(where) == Tally(len(self.acknowledged), 0, 0, 0)
 
     # ---- what is sent -------------------------------------------------------------------------------------------------
 
@@ -211,12 +211,10 @@ def _granted(seat: Seat) -> Decision:
 
 async def settle(client: Client) -> None:
     """Returns when everything recorded is on the bus, and was taken in by every reader and every reaction (manual clock)."""
-    clock = (await client.ask(operations.CLOCK, operations.Nothing())).reply
-    if clock.kind == "real":
+    if (await client.ask(operations.TIMERS["plan"], operations.Nothing())).reply.kind == "real":
         await _read(client)
         return
-    now = clock.now
-    await client.ask(operations.SET_CLOCK, operations.SetClock(to=now), timeout_s=60.0)
+    await move_clock(client, await time_of(client))
 
 
 async def _read(client: Client) -> None:
@@ -234,10 +232,10 @@ async def _read(client: Client) -> None:
         await asyncio.sleep(0.1)
 
 
-async def check_running(client: Client, data: Path) -> None:
+async def check_running(client: Client, where: Where) -> None:
     """The streams equal the logs byte for byte, position n at sequence n, and every reader stands at the heads."""
     await settle(client)
-    logs = record.logs(data)
+    logs = record.logs(where)
     await _refilled(client, {service: len(messages) for service, messages in logs.items()})
     assert record.differing(await record.streams(client.nc), logs) == {}
     for service, messages in logs.items():
@@ -257,15 +255,15 @@ async def _refilled(client: Client, heads: Mapping[str, int]) -> None:
         await asyncio.sleep(0.1)
 
 
-def check_stopped(data: Path, scratch: Path) -> None:
+def check_stopped(where: Where, scratch: Path) -> None:
     """Projections equal a rebuild, each service's own tables agree with its events, and nothing was announced or queued twice.
 
     Of whom a service says that it destroyed the data, its own tables hold nothing any more.
     """
-    logs = record.logs(data)
+    logs = record.logs(where)
     for service, projection in record.PROJECTIONS:
         anew = record.rebuilt(projection, logs, scratch / f"rebuilt-{service}-{projection.name}.db")
-        assert record.projected(data, service, projection) == anew, (service, projection.name)
+        assert record.projected(where, service, projection) == anew, (service, projection.name)
     facts = {service: [(event, *event.facts()) for event in record.events(messages)] for service, messages in logs.items()}
 
     annulled = {fact["event"] for _, type_name, fact in facts["roster"] if type_name == "roster.entry-annulled.v1"}
@@ -276,18 +274,18 @@ def check_stopped(data: Path, scratch: Path) -> None:
         service: {fact["person"] for _, type_name, fact in told if type_name == f"{service}.personal-data-erased.v1"}
         for service, told in facts.items()
     }
-    assert _column(data, "roster", "SELECT person FROM vault") == Counter(entered - erased["roster"])
+    assert _column(where, "roster", "SELECT person FROM vault") == Counter(entered - erased["roster"])
     decided = [fact["consent_id"] for _, type_name, fact in facts["consent"] if type_name in _DECIDED]
-    assert _column(data, "consent", "SELECT consent_id FROM consent") == Counter(decided)
+    assert _column(where, "consent", "SELECT consent_id FROM consent") == Counter(decided)
     newest = {fact["person"]: fact["credential"] for _, type_name, fact in facts["identity"] if type_name == CredentialsIssued.type}
     kept = [credential for person, credential in newest.items() if person not in erased["identity"]]
-    assert _column(data, "identity", "SELECT credential FROM credential") == Counter(kept)
-    through = date.fromisoformat(max(_column(data, "notifier", "SELECT through FROM written"), default="2015-01-01"))
+    assert _column(where, "identity", "SELECT credential FROM credential") == Counter(kept)
+    through = date.fromisoformat(max(map(str, _column(where, "notifier", "SELECT through FROM written")), default="2015-01-01"))
     queueing = (MessageQueued.type, LinkQueued.type, ReissueNoticeQueued.type)
     recent = [(type_name, fact) for event, type_name, fact in facts["notifier"] if date.fromisoformat(event.happenedon) >= through - KEPT]
     to = [fact for type_name, fact in recent if type_name in queueing]
     queued = [fact["message"] for fact in to if fact["recipient"] not in erased["notifier"]]
-    assert _column(data, "notifier", "SELECT message FROM outbox") == Counter(queued)
+    assert _column(where, "notifier", "SELECT message FROM outbox") == Counter(queued)
 
     messages = [(event.school, fact) for event, type_name, fact in facts["notifier"] if type_name == MessageQueued.type]
     told = [(school, fact["template"], fact["recipient"], fact["day"]) for school, fact in messages]
@@ -303,6 +301,6 @@ _DECIDED = ("consent.consent-granted.v2", "consent.consent-refused.v1")
 _ANNOUNCED = (StepCompleted.type, StepReopened.type, DeadlineApproaching.type, StepBecameOverdue.type)
 
 
-def _column(data: Path, service: str, statement: str) -> Counter[str]:
-    with closing(sqlite3.connect(f"file:{data / 'db' / f'{service}.db'}?mode=ro", uri=True)) as database:
-        return Counter(value for (value,) in database.execute(statement))
+def _column(where: Where, service: str, statement: str) -> Counter[str]:
+    with record.opened(where, service) as connection:
+        return Counter(value for (value,) in connection.exec_driver_sql(statement))

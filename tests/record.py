@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nats.aio.client import Client as Nats
 from sqlalchemy import Connection, select
@@ -32,10 +33,27 @@ Rows = dict[str, list[tuple[Any, ...]]]
 _BATCH = 500
 
 
-def logs(data: Path) -> Messages:
+class Databases(Protocol):
+    """The databases of services that run apart from each other."""
+
+    def reading(self, service: str) -> AbstractContextManager[Connection]:
+        """One consistent view of a service's database."""
+        ...
+
+
+Where = Path | Databases
+"""Where an instance keeps its record: a data folder, or databases of services apart."""
+
+
+def opened(where: Where, service: str) -> AbstractContextManager[Connection]:
+    """One consistent view of a service's database."""
+    return reading(DataFolder(where), service) if isinstance(where, Path) else where.reading(service)
+
+
+def logs(where: Where) -> Messages:
     found: Messages = {}
     for service in SERVICES:
-        with reading(DataFolder(data), service) as connection:
+        with opened(where, service) as connection:
             found[service] = log.read(connection, 0, log.head(connection).position)
     return found
 
@@ -67,9 +85,9 @@ async def stored_streams(data: Path) -> Messages:
         return await streams(opened.nc)
 
 
-def projected(data: Path, service: str, projection: Projection) -> Rows:
+def projected(where: Where, service: str, projection: Projection) -> Rows:
     """What a service's projection holds of the logs."""
-    with reading(DataFolder(data), service) as connection:
+    with opened(where, service) as connection:
         return rows(connection, projection)
 
 

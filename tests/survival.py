@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.load import Load, check_running, check_stopped
+from tests.record import Where
 from vekha.client import Client, Target, connected
 from vekha.folder import DataFolder
 from vekha.testing import Up, Vekha, running
@@ -31,11 +32,11 @@ class Survival:
     vekha: Vekha
     tell: Tell
 
-    def count(self, load: Load, data: Path) -> None:
+    def count(self, load: Load, where: Where) -> None:
         """Counts what was lost and what is there twice, and lets neither pass."""
-        for name, number in asdict(load.tally(data)).items():
+        for name, number in asdict(load.tally(where)).items():
             self.tell(name, number)
-        load.check(data)
+        load.check(where)
 
     async def check(self, data: Path, load: Load) -> None:
         """Of an instance that has ended, however it ended: the next start has everything, and so has what it leaves."""
@@ -57,10 +58,10 @@ class Survival:
         self.count(load, data)
         assert (await self.verified(data))["findings"] == []
 
-    def check_stopped(self, data: Path) -> None:
+    def check_stopped(self, where: Where) -> None:
         """Of an instance that has stopped: what is derived from the logs is what a rebuild makes of them."""
         with TemporaryDirectory() as scratch:
-            check_stopped(data, Path(scratch))
+            check_stopped(where, Path(scratch))
 
     async def verified(self, data: Path) -> dict[str, object]:
         outcome = await asyncio.to_thread(self.vekha, "audit", "verify", "--data", data, "--json")

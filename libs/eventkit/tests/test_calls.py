@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Connection, MetaData, select
+from sqlalchemy.engine import make_url
 
 from contracts import operations
 from contracts.call import CALLS
@@ -28,6 +29,7 @@ from eventkit.event import Recorded
 from eventkit.harness import System, administrator, running
 from eventkit.service import Service, Settings
 from eventkit.store import Conflict, Transaction
+from eventkit.testing_servers import PostgresServer
 
 
 def decide(command: OpenSchool, state: bool) -> Sequence[Event]:
@@ -191,6 +193,26 @@ async def test_what_a_handler_chokes_on_is_no_fault_of_the_request(
     captured = capsys.readouterr()
     assert failed.incident in captured.out + captured.err
     assert "Иванов" not in failed.text + captured.out + captured.err
+
+
+async def test_of_a_command_that_met_a_database_that_is_away_nobody_knows_what_became_of_it_until_it_is_repeated(
+    tmp_path: Path, roster: Roster, own_postgres: PostgresServer
+) -> None:
+    url = make_url(own_postgres.url).set(drivername="postgresql+psycopg")
+    async with running(tmp_path, {"roster": roster.build}, database_url=lambda service: url) as system:
+        processes = own_postgres.pids
+        own_postgres.kill()
+        while any(Path(f"/proc/{pid}").exists() for pid in processes):  # noqa: ASYNC110 -- they end when they notice, and tell nobody
+            await asyncio.sleep(0.01)
+        with pytest.raises(CallFailed) as asked:
+            await system.call(operations.HEAD["roster"], operations.Nothing())
+        with pytest.raises(CallFailed) as told:
+            await system.call(OPEN_SCHOOL, opening("school-7"), command_id="c-1")
+        await asyncio.to_thread(own_postgres.start)
+        assert (asked.value.kind, asked.value.code) == ("unreachable", "database.unavailable")
+        assert (told.value.kind, told.value.code, told.value.command_id) == ("unknown", "database.unavailable", "c-1")
+        assert told.value.incident
+        assert await system.call(OPEN_SCHOOL, opening("school-7"), command_id="c-1") == SchoolReply(school="school-7")
 
 
 async def test_a_call_that_depends_on_a_service_that_is_away_says_which(tmp_path: Path, roster: Roster) -> None:

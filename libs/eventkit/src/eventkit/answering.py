@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 import structlog
@@ -26,6 +26,7 @@ from eventkit.access import ANONYMOUS, Known, Reach, check_role, check_school
 from eventkit.calls import MAX_BODY_BYTES, CallError, CallFailed, CallReply, CallRequest, decode_request
 from eventkit.decider import Refused
 from eventkit.event import Origin
+from eventkit.postgres import is_away
 from eventkit.store import Conflict, Quarantined
 from eventkit.telemetry import span, traceparent, trouble
 from eventkit.tokens import Actor, Tokens, UnknownKey
@@ -122,12 +123,22 @@ class Answering:
             error = self._incident(name, failed.code, failed.text, failed, command_id)
         except Exception as unexpected:  # noqa: BLE001 -- the caller gets an answer at once, the log the cause
             error = self._incident(name, "call.failed", f"{name} failed.", unexpected, command_id)
+            if is_away(unexpected):
+                error = self._without_database(name, error)
         return msgspec.json.encode(CallReply(error=error, command_id=command_id)), error.kind
 
     def _incident(self, name: str, code: str, text: str, error: Exception, command_id: str | None) -> CallError:
         incident = uuid.uuid4().hex[:12]
         _log.error("call.failed", call=name, code=code, incident=incident, **trouble(error))
         return CallError("failed", code, text, f"The log of {self._service} tells more.", command_id, incident)
+
+    def _without_database(self, name: str, incident: CallError) -> CallError:
+        """What a call is told that met a database that is away. A command's commit may have been made before the connection broke."""
+        text, hint = f"The database of {self._service} does not answer", "Ask again in a moment"
+        kind: Literal["unknown", "unreachable"] = "unreachable"
+        if self._handlers[name][0].command:
+            kind, text, hint = "unknown", f"{text}: whether {name} was carried out is not known", "Repeat it with the same command id"
+        return CallError(kind, "database.unavailable", f"{text}.", f"{hint}. {incident.hint}", incident.command_id, incident.incident)
 
     async def _answer(self, call: Call[Any, Any], handler: Handler, message: CallRequest) -> CallReply:
         try:

@@ -46,9 +46,10 @@ class CallRequest(msgspec.Struct, omit_defaults=True):
 
 
 class CallError(msgspec.Struct):
-    """A refusal or failure on the wire. `kind`: the domain says no, somebody else was first, the body is wrong, or trouble."""
+    """A refusal or failure on the wire. `kind`: the domain says no, somebody else was first, the body is wrong, or trouble; and where the
+    service's database is away, "unknown" for a command and "unreachable" for a question."""
 
-    kind: Literal["refused", "conflict", "invalid", "failed"]
+    kind: Literal["refused", "conflict", "invalid", "failed", "unknown", "unreachable"]
     code: str
     text: str
     hint: str | None = None
@@ -72,7 +73,7 @@ class CallFailed(Exception):
     """A call that was not carried out for another reason than a rule.
 
     `kind`: "conflict", "invalid" (the body does not fit), "failed" (see `incident` in the service's log), "unreachable"
-    (nobody answers to that name), or "unknown" (no answer in time: it may have been carried out; repeat the command id).
+    (nobody answers to that name, or its database is away), or "unknown" (it may have been carried out; repeat the command id).
     """
 
     def __init__(

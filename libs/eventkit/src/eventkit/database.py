@@ -31,6 +31,13 @@ from eventkit.secrets import AUTHORITY
 _BUSY_TIMEOUT_S = 30
 _SCRUB_TIMEOUT_MS = 2_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+_PATIENCE = {  # with a server that says nothing: without these a machine that has lost its power is waited for for hours
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 15,  # seconds, as the next
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 _CREATION_LOCK = int.from_bytes(b"vekha")  # any number will do that nobody else locks in a database of ours
 
 
@@ -185,7 +192,7 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, sync
     # An error names the statement it met, never the parameters: those may be personal data.
     if url.get_backend_name() != "sqlite":
         options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
-        connecting: dict[str, Any] = {"isolation_level": _ISOLATION[begin], "connect_args": {"options": options}}
+        connecting: dict[str, Any] = {"isolation_level": _ISOLATION[begin], "connect_args": {"options": options, **_PATIENCE}}
         return create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, hide_parameters=True, **connecting)
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}, hide_parameters=True)
 

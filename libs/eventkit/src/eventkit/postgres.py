@@ -16,6 +16,7 @@ from psycopg import errors
 from psycopg.adapt import Dumper
 from psycopg.pq import DiagnosticField, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
+from sqlalchemy import exc
 
 _bigint, _integer = Struct("!q").pack, Struct("!i").pack
 
@@ -79,6 +80,17 @@ def _checked(result: PGresult) -> PGresult:
     state = result.error_field(DiagnosticField.SQLSTATE)
     kind = errors.lookup(state.decode()) if state else psycopg.OperationalError
     raise kind(result.get_error_message())
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the server cannot be reached, or has cut a connection: what became of a commit is then not known."""
+    if isinstance(error, exc.TimeoutError):  # every connection of the pool is taken by somebody who waits for the server
+        return True
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    return isinstance(cause, psycopg.OperationalError) and (cause.sqlstate is None or cause.sqlstate.startswith(_AWAY))
+
+
+_AWAY = ("08", "57P0")  # broken connections; shutdowns, crashes, and a server that is starting
 
 
 def _encoder(type_: str) -> Callable[[Any], bytes]:

@@ -41,6 +41,7 @@ from eventkit.jetstream import BusMessage
 from eventkit.keys import KEYS, Begin, KeyRing, rotation
 from eventkit.moving import SETTLE_TIMEOUT_S
 from eventkit.parking import Parking, skipped
+from eventkit.postgres import is_away
 from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, Skipped, last_read, parked_counts, sha256
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.rebuild import Rebuilding
@@ -60,6 +61,7 @@ _KEYS_POLL_S = 30.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
 _SEALING_TIMEOUT_S = 2.0  # at the end
+_DATABASE_PAUSE_S = 0.5
 _READERS_TIMEOUT_S = 2.0  # a service that hangs cannot keep the others from appending
 
 Q = TypeVar("Q", bound=Request)
@@ -595,6 +597,9 @@ class Service:
 
     async def _open(self, relay: Relay, others: Sequence[str]) -> None:
         await relay.compared()
+        await self._once_database_is_there(lambda: self._begin(others))
+
+    async def _begin(self, others: Sequence[str]) -> None:
         await asyncio.gather(*(self._hear_readers(service) for service in others if service in operations.READERS[self.name]))
         if self._contradicted is None:
             self.store.quarantine = None
@@ -642,9 +647,20 @@ class Service:
         await asyncio.wait([opening])
         if self.store.quarantine is None:
             try:
-                await task()
+                await self._once_database_is_there(task)
             except Exception as error:  # noqa: BLE001 -- a job that was not taken up again must not go unnoticed
                 _log.error("start.failed", service=self.name, **trouble(error))
+
+    async def _once_database_is_there(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Does something that may be done twice, and again as long as the database goes away meanwhile."""
+        while True:
+            try:
+                return await task()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                _log.warning("database.away", service=self.name, **trouble(error))
+                await asyncio.sleep(_DATABASE_PAUSE_S)
 
     async def _look(self, caller: Caller) -> None:
         if (reach := caller.reach) is not None and reach.needs_rows:

