@@ -30,7 +30,7 @@ from vekha.deployment import making
 from vekha.deployment.layout import DeploymentSecrets
 from vekha.evidence import HARMLESS, Witness
 from vekha.failures import Failure
-from vekha.testing import run_binary
+from vekha.testing import Outcome, run_binary
 
 MODULES = {service: service for service in SERVICES} | {"plan": "plan_tracker"}
 """Which module runs a service."""
@@ -64,6 +64,15 @@ class Apart:
     def backends(self) -> list[int]:
         """The processes of PostgreSQL that serve the services at the moment."""
         return self.postgres.backends(_DATABASE)
+
+    def start_all(self) -> None:
+        self.processes.update({service: self.start(service) for service in SERVICES})
+
+    def deploy(self, *arguments: str | Path) -> Outcome:
+        """Types `vekha deploy …` beside them."""
+        database = f"postgresql://127.0.0.1:{self.postgres.port}/{_DATABASE}"
+        where = ("--secrets", self.secrets.root, "--database", database, "--nats", self.url)
+        return run_binary("deploy", *arguments, *where, "--json")
 
     def start(self, service: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Starts a process of a service; there may be others."""
@@ -117,12 +126,9 @@ async def running_apart(folder: Path, postgres: PostgresServer) -> AsyncGenerato
     nats = await asyncio.to_thread(_nats, folder, secrets)
     apart = Apart(folder, postgres, secrets, nats.url)
     try:
-        database = f"postgresql://127.0.0.1:{postgres.port}/{_DATABASE}"
-        made = await asyncio.to_thread(
-            run_binary, "deploy", "provision", "--secrets", secrets.root, "--database", database, "--nats", nats.url
-        )
+        made = await asyncio.to_thread(apart.deploy, "provision")
         assert made.code == 0, made.err
-        apart.processes.update({service: apart.start(service) for service in SERVICES})
+        apart.start_all()
         async with apart.client() as client:
             await apart.ready(client)
         yield apart

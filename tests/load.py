@@ -255,15 +255,21 @@ async def _refilled(client: Client, heads: Mapping[str, int]) -> None:
         await asyncio.sleep(0.1)
 
 
+def check_projections(where: Where, scratch: Path) -> record.Messages:
+    """Projections equal a rebuild from the logs, which are answered."""
+    logs = record.logs(where)
+    for service, projection in record.PROJECTIONS:
+        anew = record.rebuilt(projection, logs, scratch / f"rebuilt-{service}-{projection.name}.db")
+        assert record.projected(where, service, projection) == anew, (service, projection.name)
+    return logs
+
+
 def check_stopped(where: Where, scratch: Path) -> None:
     """Projections equal a rebuild, each service's own tables agree with its events, and nothing was announced or queued twice.
 
     Of whom a service says that it destroyed the data, its own tables hold nothing any more.
     """
-    logs = record.logs(where)
-    for service, projection in record.PROJECTIONS:
-        anew = record.rebuilt(projection, logs, scratch / f"rebuilt-{service}-{projection.name}.db")
-        assert record.projected(where, service, projection) == anew, (service, projection.name)
+    logs = check_projections(where, scratch)
     facts = {service: [(event, *event.facts()) for event in record.events(messages)] for service, messages in logs.items()}
 
     annulled = {fact["event"] for _, type_name, fact in facts["roster"] if type_name == "roster.entry-annulled.v1"}

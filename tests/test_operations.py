@@ -157,14 +157,17 @@ def test_each_command_of_vekha_is_one_that_it_takes(line: list[str], tmp_path: P
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if line[:2] == ["docker", "compose"]], ids=" ".join)
-def test_each_command_of_compose_names_services_that_there_are(line: list[str]) -> None:
+def test_each_command_of_compose_names_services_that_there_are(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     verb, *words = [word for word in line[2:] if word not in ("--profile", "observe", "-T")]
     services = set(compose()["services"]) | set(yaml.safe_load((DEPLOY / "cluster.yml").read_text())["services"])
     if verb == "exec":
         assert words[0] in services
     elif verb == "run":
-        assert words[:2] == ["--rm", "vekha"]
-        assert parsed(words[2:]).callback is not None
+        at = next(at for at, word in enumerate(words) if word in ("vekha", "provision"))
+        for name, value in compose()["services"][words[at]]["environment"].items():
+            monkeypatch.setenv(name, value)
+        assert words[0] == "--rm"
+        assert parsed(words[at + 1 :]).callback is not None
     elif verb in ("kill", "logs", "restart", "rm", "stop", "top", "up"):
         named = [word for word in words if not word.startswith("-") and not re.fullmatch(r"\d+[mh]?", word)]
         assert set(named) <= services

@@ -149,6 +149,17 @@ class PostgresServer:
         query = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"  # noqa: S608 -- a test's own
         return [int(line) for line in _psql(self.url, query).split()]
 
+    def dump(self, to: Path) -> None:
+        """A backup of the database that `url` names, as pg_dump makes one."""
+        self._client("pg_dump", "-Fc", "-f", str(to), self.url)
+
+    def restore(self, dumped: Path) -> None:
+        """Puts a backup back in place of what is there."""
+        self._client("pg_restore", "--clean", "--if-exists", "--exit-on-error", "-d", self.url, str(dumped))
+
+    def _client(self, program: str, *arguments: str) -> None:
+        subprocess.run([self._binaries / program, *arguments], check=True, capture_output=True)
+
     def make(self) -> None:
         if self._identity:
             self._folder.chmod(0o755)

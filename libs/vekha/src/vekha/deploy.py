@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import psycopg
 
+from contracts.event import SERVICES
 from vekha import output
 from vekha.loop import run
 from vekha.options import json_option
@@ -34,9 +35,15 @@ _database = click.option(
 )
 
 
+_nats = click.option("--nats", metavar="URL", envvar="VEKHA_NATS_URL", required=True, help="Where the bus listens.")
+_replicas = click.option(
+    "--replicas", type=click.IntRange(1, 5), default=1, envvar="VEKHA_REPLICAS", help="How many nodes keep each stream."
+)
+
+
 @click.group()
 def deploy() -> None:
-    """Make secrets, streams, roles and tables for services in containers."""
+    """Make secrets, streams, roles and tables for services in containers, and mend what they have lost."""
 
 
 @deploy.command()
@@ -108,8 +115,8 @@ def roles(secrets: Path, database: str) -> None:
 @deploy.command()
 @_secrets
 @_database
-@click.option("--nats", metavar="URL", envvar="VEKHA_NATS_URL", required=True, help="Where the bus listens.")
-@click.option("--replicas", type=click.IntRange(1, 5), default=1, envvar="VEKHA_REPLICAS", help="How many nodes keep each stream.")
+@_nats
+@_replicas
 @json_option
 def provision(secrets: Path, database: str, nats: str, replicas: int, as_json: bool) -> None:
     """Make the streams, durables, roles and schemas that are missing, then bring the tables up to date."""
@@ -127,6 +134,44 @@ def provision(secrets: Path, database: str, nats: str, replicas: int, as_json: b
         output.print_json({"migrated": migrated, "durables": len(durables), "replicas": replicas})
         return
     click.echo(f"The tables of {', '.join(migrated)} are up to date; {len(durables)} durables read {len(migrated)} streams.")
+
+
+@deploy.command()
+@_secrets
+@_database
+@_nats
+@_replicas
+@click.option("--accept", multiple=True, metavar="EVENT", help="This event, for which no seal speaks, happened.")
+@click.option("--discard", multiple=True, metavar="EVENT", help="This event and what follows it never happened.")
+@json_option
+def repair(secrets: Path, database: str, nats: str, replicas: int, accept: tuple[str, ...], discard: tuple[str, ...], as_json: bool) -> int:
+    """Take back from the bus what a database that was restored lacks, as far as seals speak for it. The services are stopped first."""
+    from vekha import repairing
+    from vekha.deployment.halting import halted
+    from vekha.deployment.layout import DeploymentSecrets
+    from vekha.doctor import say_repaired
+
+    halting = halted(DeploymentSecrets(secrets), database, nats, replicas)
+    done = run(repairing.repair(halting, accepted=accept, discarded=discard))
+    return say_repaired(done, "vekha deploy repair", as_json=as_json)
+
+
+@deploy.command("rebuild-stream")
+@click.argument("service", type=click.Choice(SERVICES))
+@_secrets
+@_database
+@_nats
+@_replicas
+@json_option
+def rebuild_stream(service: str, secrets: Path, database: str, nats: str, replicas: int, as_json: bool) -> int:
+    """Make a service's bus stream anew from its log. The services are stopped first; it takes the administrator's seed."""
+    from vekha import repairing
+    from vekha.deployment.halting import halted
+    from vekha.deployment.layout import DeploymentSecrets
+    from vekha.doctor import say_rebuilt
+
+    halting = halted(DeploymentSecrets(secrets), database, nats, replicas)
+    return say_rebuilt(service, run(repairing.rebuild_stream(halting, service)), as_json=as_json)
 
 
 def _make_roles(secrets: DeploymentSecrets, database: str) -> None:

@@ -61,21 +61,30 @@ def doctor(
 
     To mend anything the instance is stopped first.
     """
+    if target.server is not None and (repair or rebuild_stream is not None):
+        text = f"The services at {target.server} run apart, and nothing here opens their databases."
+        raise Failure("repair.apart", text, "Stop them; then, where the deployment's secrets are: vekha deploy repair, or rebuild-stream")
     if rebuild_stream is not None:
-        messages = run(repairing.rebuild_stream(target.folder, rebuild_stream))
-        if as_json:
-            output.print_json({"service": rebuild_stream, "messages": messages})
-        else:
-            click.echo(f"The bus stream of {rebuild_stream} was made anew, with {messages} messages.")
-        return Exit.OK
+        return say_rebuilt(rebuild_stream, run(repairing.rebuild_stream(repairing.halted(target.folder), rebuild_stream)), as_json=as_json)
     if repair:
-        return _say(run(repairing.repair(target.folder, accepted=accept, discarded=discard)), as_json=as_json)
+        done = run(repairing.repair(repairing.halted(target.folder), accepted=accept, discarded=discard))
+        return say_repaired(done, "vekha doctor --repair", as_json=as_json)
     if accept or discard:
         raise click.UsageError("--accept and --discard go with --repair")
     return run(_doctor(target, as_json=as_json))
 
 
-def _say(done: Repaired, *, as_json: bool) -> int:
+def say_rebuilt(service: str, messages: int, *, as_json: bool) -> int:
+    """Tells that a bus stream was made anew; answers the exit code."""
+    if as_json:
+        output.print_json({"service": service, "messages": messages})
+    else:
+        click.echo(f"The bus stream of {service} was made anew, with {messages} messages.")
+    return Exit.OK
+
+
+def say_repaired(done: Repaired, again: str, *, as_json: bool) -> int:
+    """Tells what was repaired; `again` is what to type where something is left to be decided. Answers the exit code."""
     if as_json:
         output.print_json(done.as_json())
     else:
@@ -86,7 +95,7 @@ def _say(done: Repaired, *, as_json: bool) -> int:
         for one in done.undecided:
             click.echo(f"{one.service} {one.position}: no seal speaks for {one.type} of {one.school}, {one.recorded_at}. Event {one.event}")
         if done.undecided:
-            output.remark("Say of each whether it happened: vekha doctor --repair --accept EVENT … --discard EVENT …")
+            output.remark(f"Say of each whether it happened: {again} --accept EVENT … --discard EVENT …")
         elif not done.taken_back and not done.discarded:
             click.echo("There is nothing to repair.")
     return Exit.FAILED if done.undecided else Exit.OK

@@ -1,15 +1,17 @@
-"""What `vekha doctor` mends while the instance is stopped: logs that lost their ends, and bus streams that differ from their logs.
+"""What is mended while an instance is stopped: logs that lost their ends, and bus streams that differ from their logs.
 
-The lost end of a log is taken back from its bus stream where the service's own seals speak for it; what they do not speak for is listed,
-and an administrator says of each event whether it happened. What did not happen leaves the bus and whatever was derived from it, too.
+`vekha doctor` does it to an instance in one process, `vekha deploy` to services apart (`deployment/halting.py`). The lost end of a log is
+taken back from its bus stream where the service's own seals speak for it; what they do not speak for is listed, and an administrator says
+of each event whether it happened. What did not happen leaves the bus and whatever was derived from it, too.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 from nats.aio.client import Client as Nats
 
@@ -57,16 +59,31 @@ class Repaired:
         return {**asdict(self), "ok": not self.undecided}
 
 
-async def repair(folder: DataFolder, *, accepted: Collection[str], discarded: Collection[str]) -> Repaired:
+class Halted(Protocol):
+    """An instance that nobody runs: its services only have their databases open, and its bus is there."""
+
+    @property
+    def services(self) -> Mapping[str, Service]: ...
+
+    def bus(self, service: str) -> Nats:
+        """A connection under which a service's stream is read and refilled."""
+        ...
+
+    async def make_stream_anew(self, service: str) -> None:
+        """Deletes a service's stream with its durables, if it is there, and makes them again, empty."""
+        ...
+
+
+async def repair(halting: AbstractAsyncContextManager[Halted], *, accepted: Collection[str], discarded: Collection[str]) -> Repaired:
     """Takes back what the logs have lost, as far as seals or an administrator speak for it.
 
     Raises Failure `repair.running`, `repair.contradicted` or `repair.event-unknown`; then nothing is changed.
     """
     done = Repaired()
-    async with _alone(folder) as (nc, services):
-        tails: dict[str, Tail] = {}
+    async with halting as halted:
+        services, tails = halted.services, dict[str, Tail]()
         for name, service in services.items():
-            messages, heard = await _behind_end(nc, service), await sealing.published(nc, name)
+            messages, heard = await _behind_end(halted.bus(name), service), await sealing.published(halted.bus(name), name)
             roots = {key_id(key) for issuer, key in service.secrets.public_keys().items() if issuer == name}
             with service.database.reading() as connection:
                 tails[name] = tail(connection, messages, heard, roots)
@@ -84,27 +101,27 @@ async def repair(folder: DataFolder, *, accepted: Collection[str], discarded: Co
             done.undecided += [_shown(name, event) for event in found.unsealed if event.position > max(upto, decided)]
             if decided > upto:
                 done.discarded[name] = decided - upto
-                await _rebuild(nc, services, name)
+                await _rebuild(halted, name)
                 done.rebuilt.append(name)
                 for reader in services.values():
                     await asyncio.to_thread(_unread, reader, name, services[name])
     return done
 
 
-async def rebuild_stream(folder: DataFolder, service: str) -> int:
+async def rebuild_stream(halting: AbstractAsyncContextManager[Halted], service: str) -> int:
     """Makes a bus stream anew from its log; answers how many messages it holds then.
 
     Raises Failure `repair.running`, and `repair.log-behind` where the stream holds events that the log lacks: they would be lost.
     """
-    async with _alone(folder) as (nc, services):
-        if behind := await _behind_end(nc, services[service]):
+    async with halting as halted:
+        if behind := await _behind_end(halted.bus(service), halted.services[service]):
             text = f"The bus stream of {service} holds {len(behind)} events that its log does not."
             raise Failure("repair.log-behind", text, "Take them back first: vekha doctor --repair")
-        findings = await asyncio.to_thread(_verified, services[service])
+        findings = await asyncio.to_thread(_verified, halted.services[service])
         if findings:
             text = f"The log of {service} does not verify: a stream made from it would hold the damage."
             raise Failure("repair.log-damaged", text, "See: vekha audit verify")
-        return await _rebuild(nc, services, service)
+        return await _rebuild(halted, service)
 
 
 # ---- one service ------------------------------------------------------------------------------------------------------------
@@ -130,20 +147,16 @@ def _verified(service: Service) -> list[log.Finding]:
         return list(log.verify(connection, service.name))
 
 
-async def _rebuild(nc: Nats, services: dict[str, Service], name: str) -> int:
-    """Deletes the stream with its durables, makes them again, and has a relay refill it."""
-    api = JetStream(nc)
-    with suppress(StreamMissing):
-        await api.ask(f"STREAM.DELETE.{name.upper()}")
-    streams = [stream for stream in BUS_STREAMS if stream.service == name]
-    durables = [durable for service in services.values() for durable in service.durables if durable[0] == name.upper()]
-    await provision(nc, streams, durables)
+async def _rebuild(halted: Halted, name: str) -> int:
+    """Makes a stream anew, and has a relay refill it."""
+    await halted.make_stream_anew(name)
+    store = halted.services[name].store
 
     async def contradicted(quarantine: Quarantine) -> None:
         raise RuntimeError(quarantine.text)
 
-    head = await services[name].store.head()
-    relay = Relay(name, name.upper(), services[name].store, nc, contradicted)
+    head = await store.head()
+    relay = Relay(name, name.upper(), store, halted.bus(name), contradicted)
     filling = asyncio.create_task(relay.run())
     try:
         await relay.published(head)
@@ -173,12 +186,28 @@ def _check_known(there: Collection[str], named: Collection[str]) -> None:
         raise Failure("repair.event-unknown", text, "`vekha doctor --repair` lists those that are to be decided.")
 
 
-# ---- the instance, stopped ---------------------------------------------------------------------------------------------------
+# ---- an instance in one process ----------------------------------------------------------------------------------------------
+
+
+class _InOneProcess:
+    def __init__(self, nc: Nats, services: Mapping[str, Service]) -> None:
+        self.services = services
+        self._nc = nc
+
+    def bus(self, service: str) -> Nats:
+        return self._nc
+
+    async def make_stream_anew(self, service: str) -> None:
+        with suppress(StreamMissing):
+            await JetStream(self._nc).ask(f"STREAM.DELETE.{service.upper()}")
+        streams = [stream for stream in BUS_STREAMS if stream.service == service]
+        durables = [durable for one in self.services.values() for durable in one.durables if durable[0] == service.upper()]
+        await provision(self._nc, streams, durables)
 
 
 @asynccontextmanager
-async def _alone(folder: DataFolder) -> AsyncGenerator[tuple[Nats, dict[str, Service]]]:
-    """A connection to the broker, and the services of an instance that nobody else runs; the services only have their databases open."""
+async def halted(folder: DataFolder) -> AsyncGenerator[Halted]:
+    """The instance of a data folder. Raises Failure `repair.running`."""
     folder.about()
     if folder.is_held:
         raise Failure("repair.running", f"An instance runs on {folder.root}.", "Stop it, then repair.")
@@ -193,7 +222,7 @@ async def _alone(folder: DataFolder) -> AsyncGenerator[tuple[Nats, dict[str, Ser
                 nc = await jetstream.connect(broker.url, broker.credential, name="repair")
                 try:
                     await provision(nc, (*BUS_STREAMS, SEALS), [one for service in services.values() for one in service.durables])
-                    yield nc, services
+                    yield _InOneProcess(nc, services)
                 finally:
                     await jetstream.disconnect(nc)
         finally:
