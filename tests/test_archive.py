@@ -8,10 +8,12 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from contracts.plan import PlanAdopted
 from eventkit import log
 from tests.conftest import Lived
 from tests.school import SCHOOL
+from vekha.archive import reading as archives
 from vekha.archive import verify
 from vekha.folder import DataFolder
 from vekha.main import main
@@ -76,7 +79,7 @@ def test_an_archive_verifies_and_holds_everything_verbatim(vekha: Vekha, archive
         for service in SERVICES:
             with reading(DataFolder(lived.data), service) as connection:
                 kept = log.read(connection, 0, 1_000_000)
-            events = list(verify.events_in(packed.read(f"logs/{service}.events")))
+            events = list(verify.events_in(BytesIO(packed.read(f"logs/{service}.events"))))
             assert [(position, data) for position, _, data in events] == [(position, data) for position, _, data in kept]
 
 
@@ -88,9 +91,26 @@ def test_an_archive_is_never_written_over_anything(vekha: Vekha, archive: Path, 
     ]
 
 
+def test_no_verifier_has_a_log_in_memory_as_a_whole(tmp_path: Path) -> None:
+    path, event = tmp_path / "record.zip", b" " * 1_000_000
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed, packed.open("logs/roster.events", "w") as file:
+        for position in range(1, 41):
+            file.write(b"%d %064d %d\n%s\n" % (position, 0, len(event), event))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in archives.opened(path).rows("roster")) == 40
+        followed = verify.Log("roster", "log", None)
+        verify.Archive(path).follow(followed)
+        assert followed.last == 40
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 10 * len(event)
+
+
 def lines(data: bytes) -> list[bytes]:
     """The frames of a log's file, each with its line."""
-    return [b"%d %s %d\n%s\n" % (position, chain.encode(), len(event), event) for position, chain, event in verify.events_in(data)]
+    return [b"%d %s %d\n%s\n" % (position, chain.encode(), len(event), event) for position, chain, event in verify.events_in(BytesIO(data))]
 
 
 Done = Callable[[list[bytes]], list[bytes]]

@@ -12,6 +12,7 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -76,7 +77,7 @@ def told(outcome: dict[str, Any]) -> Told:
 
 
 def frames_of(data: bytes) -> Frames:
-    return [(position, chain.encode(), event) for position, chain, event in verify.events_in(data)]
+    return [(position, chain.encode(), event) for position, chain, event in verify.events_in(BytesIO(data))]
 
 
 def framed(frames: Frames) -> bytes:

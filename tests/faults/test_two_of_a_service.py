@@ -63,5 +63,6 @@ async def test_two_processes_of_a_service_fold_nothing_twice_whichever_of_them_i
         await check_running(client, apart)
         survival.count(load, apart)
         await apart.verified(client)
+    assert "bus.reading-again" in apart.log(service).read_text()  # each has read what the other one was waiting for
     apart.end()
     survival.check_stopped(apart)

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Generator, Ite
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -86,7 +87,7 @@ def from_archive(path: Path) -> Source:
     archive = archives.opened(path)
 
     def events(service: str, end: int) -> Iterator[tuple[int, bytes]]:
-        return ((row.position, row.data) for row in archive.rows(service) if row.position <= end)
+        return ((row.position, row.data) for row in takewhile(lambda row: row.position <= end, archive.rows(service)))
 
     return Source(examined.heads, events)
 

@@ -1,14 +1,20 @@
-"""Reads an archive, and verifies it as `vekha audit verify` verifies a live record. `verify.py` beside it does the same by itself."""
+"""Reads an archive, and verifies it as `vekha audit verify` verifies a live record. `verify.py` beside it does the same by itself.
+
+It is read twice from end to end: once for what the manifest and the signature say of it, once event by event. No log is ever in memory as a
+whole, however long it is.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any, cast
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -23,6 +29,9 @@ from vekha.evidence import Damage, Examined, FrameBroken, Kind, Stored, Witness,
 from vekha.failures import Failure
 
 _LINE = re.compile(rb"([1-9][0-9]{0,17}) ([0-9a-f]{64}) ([0-9]{1,9})\n")
+_LONGEST_LINE = 18 + 1 + 64 + 1 + 9 + 1
+_LONGEST_EVENT_BYTES = 1 << 20  # a bus takes no more
+_AT_A_TIME_BYTES = 1 << 20
 _COMMENT = re.compile(rb"vekha-archive/1 ([0-9TZ:.-]+) ([0-9a-f]{16}) ([0-9a-f]{128})")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 _seals = msgspec.json.Decoder(list[Seal]).decode
@@ -41,22 +50,33 @@ class _Manifest(msgspec.Struct):
 
 @dataclass
 class Archive:
-    """An archive's files, and what is wrong with the archive itself."""
+    """An archive's files by their digests, and what is wrong with the archive itself."""
 
-    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    path: Path
+    digests: dict[str, str] = field(default_factory=dict[str, str])
     comment: bytes = b""
-    sha256: str = ""  # of every byte before the comment
     faults: set[Kind] = field(default_factory=set[Kind])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.digests
+
+    def read(self, name: str) -> bytes:
+        """A small file. Raises KeyError where it is not there."""
+        if name not in self.digests:
+            raise KeyError(name)
+        with zipfile.ZipFile(self.path) as packed:
+            return packed.read(name)
 
     def checkpoint(self) -> Checkpoint | None:
         try:
-            return checkpoint.read(self.files[CHECKPOINT].decode())
+            return checkpoint.read(self.read(CHECKPOINT).decode())
         except (KeyError, UnicodeDecodeError, Failure):
             return None
 
     def rows(self, service: str) -> Iterator[Stored]:
         """A log's events, in the order in which they stand. Raises FrameBroken where that cannot be told."""
-        return _rows(self.files[events_file(service)])
+        with zipfile.ZipFile(self.path) as packed, packed.open(events_file(service)) as file:
+            yield from _rows(io.BufferedReader(cast("Any", file), _AT_A_TIME_BYTES))
 
     def is_signed(self, keys: Keys) -> bool:
         """Whether the archive was written by who holds one of identity's keys."""
@@ -68,43 +88,53 @@ class Archive:
         if key is None or (key.not_after is not None and made > key.not_after):
             return False
         try:
-            key.public.verify(bytes.fromhex(signature), f"vekha-archive/1\n{made}\n{self.sha256}\n".encode())
+            key.public.verify(bytes.fromhex(signature), f"vekha-archive/1\n{made}\n{self._sha256_before_comment()}\n".encode())
         except InvalidSignature:
             return False
         return True
 
+    def _sha256_before_comment(self) -> str:
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            left = file.seek(0, io.SEEK_END) - len(self.comment)
+            file.seek(0)
+            while part := file.read(min(left, _AT_A_TIME_BYTES)):
+                digest.update(part)
+                left -= len(part)
+        return digest.hexdigest()
+
 
 def opened(path: Path) -> Archive:
     """Raises Failure `archive.unreadable` where there is no such file."""
-    archive = Archive()
+    archive = Archive(path)
     try:
-        whole = path.read_bytes()
+        path.open("rb").close()
     except OSError as error:
         raise Failure("archive.unreadable", f"{path} cannot be read: {(error.strerror or type(error).__name__).lower()}.") from error
     try:
         with zipfile.ZipFile(path) as packed:
             archive.comment = packed.comment
             for name in packed.namelist():
-                if name in archive.files:
+                if name in archive:
                     archive.faults.add("inserted")
-                archive.files[name] = packed.read(name)
-        archive.faults |= _against_manifest(archive.files)
+                with packed.open(name) as file:
+                    archive.digests[name] = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
+        archive.faults |= _against_manifest(archive)
     except _UNREADABLE:
-        return Archive(faults={"changed"})
-    archive.sha256 = hashlib.sha256(whole[: len(whole) - len(archive.comment)]).hexdigest()
+        return Archive(path, faults={"changed"})
     return archive
 
 
-def _against_manifest(files: Mapping[str, bytes]) -> set[Kind]:
-    if MANIFEST not in files:
+def _against_manifest(archive: Archive) -> set[Kind]:
+    if MANIFEST not in archive:
         return {"removed"}
-    manifest = msgspec.json.decode(files[MANIFEST], type=_Manifest).files
+    manifest, digests = msgspec.json.decode(archive.read(MANIFEST), type=_Manifest).files, archive.digests
     faults: set[Kind] = set()
-    if manifest.keys() - files.keys():
+    if manifest.keys() - digests.keys():
         faults.add("removed")
-    if files.keys() - manifest.keys() - {MANIFEST}:
+    if digests.keys() - manifest.keys() - {MANIFEST}:
         faults.add("inserted")
-    if any(hashlib.sha256(files[name]).hexdigest() != about.sha256 for name, about in manifest.items() if name in files):
+    if any(digests[name] != about.sha256 for name, about in manifest.items() if name in digests):
         faults.add("changed")
     return faults
 
@@ -117,7 +147,7 @@ def examine(path: Path, kept: Checkpoint | None) -> Examined:
         archive.faults.add("changed")
     else:
         for service in SERVICES:
-            if events_file(service) in archive.files:
+            if events_file(service) in archive:
                 _examine_log(archive, service, own, kept, examined)
         examined.hold(own)
     if kept is not None:
@@ -136,7 +166,7 @@ def _examine_log(archive: Archive, service: str, own: Checkpoint, kept: Checkpoi
     at = own.sealed[service]
     found: list[Seal] = []
     try:
-        found = _seals(archive.files[seals_file(service)])
+        found = _seals(archive.read(seals_file(service)))
     except (KeyError, msgspec.MsgspecError, UnicodeDecodeError):
         archive.faults.add("changed")
     checkpoints = [at] if kept is None else [at, kept.sealed[service]]
@@ -145,14 +175,12 @@ def _examine_log(archive: Archive, service: str, own: Checkpoint, kept: Checkpoi
     examined.take(service, witness, findings, witness.last)
 
 
-def _rows(data: bytes) -> Iterator[Stored]:
-    at = 0
-    while at < len(data):
-        line = _LINE.match(data, at)
-        if line is None:
+def _rows(file: IO[bytes]) -> Iterator[Stored]:
+    while head := file.readline(_LONGEST_LINE):
+        line = _LINE.fullmatch(head)
+        if line is None or (size := int(line[3])) > _LONGEST_EVENT_BYTES:
             raise FrameBroken
-        end = line.end() + int(line[3])
-        if data[end : end + 1] != b"\n":
+        data = file.read(size + 1)
+        if len(data) <= size or not data.endswith(b"\n"):
             raise FrameBroken
-        yield Stored(int(line[1]), bytes.fromhex(line[2].decode()), data[line.end() : end])
-        at = end + 1
+        yield Stored(int(line[1]), bytes.fromhex(line[2].decode()), data[:-1])

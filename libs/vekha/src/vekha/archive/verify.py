@@ -26,6 +26,7 @@ What it holds against what:
 import argparse
 import base64
 import hashlib
+import io
 import json
 import re
 import sys
@@ -33,7 +34,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -41,6 +42,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 SERVICES = ("roster", "consent", "identity", "plan", "notifier")
 SIGNER = "identity"  # of checkpoints and archives
 HEAD_LINE = re.compile(rb"([1-9][0-9]{0,17}) ([0-9a-f]{64}) ([0-9]{1,9})\n")
+LONGEST_LINE = 18 + 1 + 64 + 1 + 9 + 1
+LONGEST_EVENT = 1 << 20  # bytes; a bus takes no more
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 Damage = tuple[str, int, str]  # whose, from where on, what was done
@@ -137,18 +140,16 @@ class FrameBroken(Exception):
     """A line that should say where the next event begins does not."""
 
 
-def events_in(data: bytes) -> Iterator[tuple[int, str, bytes]]:
-    """Position, hash after it and bytes of each event of a log's file."""
-    at = 0
-    while at < len(data):
-        line = HEAD_LINE.match(data, at)
-        if line is None:
+def events_in(file: IO[bytes]) -> Iterator[tuple[int, str, bytes]]:
+    """Position, hash after it and bytes of each event of a log's file, read one by one."""
+    while head := file.readline(LONGEST_LINE):
+        line = HEAD_LINE.fullmatch(head)
+        if line is None or (size := int(line[3])) > LONGEST_EVENT:
             raise FrameBroken
-        end = line.end() + int(line[3])
-        if data[end : end + 1] != b"\n":
+        event = file.read(size + 1)
+        if len(event) <= size or not event.endswith(b"\n"):
             raise FrameBroken
-        yield int(line[1]), line[2].decode(), data[line.end() : end]
-        at = end + 1
+        yield int(line[1]), line[2].decode(), event[:-1]
 
 
 class Log:
@@ -165,10 +166,10 @@ class Log:
     def fault(self, position: int, kind: str) -> None:
         self.faults.setdefault(position, set()).add(kind)
 
-    def follow(self, data: bytes) -> None:
+    def follow(self, file: IO[bytes]) -> None:
         chain, expected, is_whole = sha256(f"vekha/{self.service}/{self.log}".encode()), 1, False
         try:
-            for position, stored, event in events_in(data):
+            for position, stored, event in events_in(file):
                 if position < expected:
                     self.fault(position, "doubled")
                     continue
@@ -275,32 +276,45 @@ class Log:
 
 
 class Archive:
-    """An archive's files, as far as they can be read, and what is wrong with the archive itself."""
+    """An archive's files, as far as they can be read, and what is wrong with the archive itself. Logs are never in memory as a whole."""
 
     def __init__(self, path: Path) -> None:
-        self.files: dict[str, bytes] = {}
+        path.open("rb").close()
+        self.path, self.comment = path, b""
+        self.digests: dict[str, str] = {}  # of its files, by name
         self.faults: set[str] = set()
-        self.whole, self.comment = path.read_bytes(), b""
         try:
             with zipfile.ZipFile(path) as packed:
                 self.comment = packed.comment
                 for name in packed.namelist():
-                    if name in self.files:
+                    if name in self.digests:
                         self.faults.add("inserted")
-                    self.files[name] = packed.read(name)
-            manifest = json.loads(self.files["manifest.json"])["files"]
+                    with packed.open(name) as file:
+                        self.digests[name] = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
+            manifest = json.loads(self.read("manifest.json"))["files"]
             named = set(manifest) | {"manifest.json"}
-            if named - set(self.files):
+            if named - set(self.digests):
                 self.faults.add("removed")
-            if set(self.files) - named:
+            if set(self.digests) - named:
                 self.faults.add("inserted")
-            if any(sha256(self.files[name]).hex() != about["sha256"] for name, about in manifest.items() if name in self.files):
+            if any(self.digests[name] != about["sha256"] for name, about in manifest.items() if name in self.digests):
                 self.faults.add("changed")
         except KeyError:
             self.faults.add("removed")
         except (*UNREADABLE, TypeError, AttributeError):
-            self.files.clear()
+            self.digests.clear()
             self.faults = {"changed"}
+
+    def read(self, name: str) -> bytes:
+        """A small file. Raises KeyError where it is not there."""
+        if name not in self.digests:
+            raise KeyError(name)
+        with zipfile.ZipFile(self.path) as packed:
+            return packed.read(name)
+
+    def follow(self, log: Log) -> None:
+        with zipfile.ZipFile(self.path) as packed, packed.open(f"logs/{log.service}.events") as file:
+            log.follow(io.BufferedReader(cast("Any", file), 1 << 20))
 
     def check_signature(self, keys: Keys) -> None:
         """The comment signs every byte before it."""
@@ -309,9 +323,19 @@ class Archive:
             self.faults.add("forged")
             return
         made, key, signature = (part.decode() for part in found.groups())
-        said = f"vekha-archive/1\n{made}\n{sha256(self.whole[: -len(self.comment)]).hex()}\n".encode()
+        said = f"vekha-archive/1\n{made}\n{self.digest_before_comment()}\n".encode()
         if not keys.signed(key, signature, said, made):
             self.faults.add("forged")
+
+    def digest_before_comment(self) -> str:
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            left = file.seek(0, io.SEEK_END) - len(self.comment)
+            file.seek(0)
+            while part := file.read(min(left, 1 << 20)):
+                digest.update(part)
+                left -= len(part)
+        return digest.hexdigest()
 
     def damage(self) -> list[Damage]:
         for kind in ("removed", "inserted", "changed", "forged"):
@@ -322,19 +346,19 @@ class Archive:
     def followed(self) -> tuple[list[Log], dict[str, list[dict[str, Any]]], Checkpoint | None]:
         """Its logs with their seals, and its checkpoint."""
         try:
-            checkpoint = Checkpoint(self.files["checkpoint.txt"].decode())
+            checkpoint = Checkpoint(self.read("checkpoint.txt").decode())
         except (KeyError, ValueError):
             return [], {}, None
         logs: list[Log] = []
         seals: dict[str, list[dict[str, Any]]] = {}
         for service in SERVICES:
             end, log, _ = checkpoint.ends[service]
-            if f"logs/{service}.events" not in self.files:
+            if f"logs/{service}.events" not in self.digests:
                 continue
             logs.append(Log(service, log, end))
-            logs[-1].follow(self.files[f"logs/{service}.events"])
+            self.follow(logs[-1])
             try:
-                seals[service] = json.loads(self.files[f"seals/{service}.json"])
+                seals[service] = json.loads(self.read(f"seals/{service}.json"))
                 logs[-1].hold_seals(seals[service])
             except (LookupError, ValueError, TypeError, AttributeError):
                 seals[service] = []
