@@ -226,13 +226,23 @@ class LastRead:
     sha256: str
 
 
+class CheckpointDamaged(Exception):
+    """A checkpoint's row does not hold positions and digests."""
+
+
+_decode_positions = msgspec.json.Decoder(dict[str, int]).decode
+_decode_digests = msgspec.json.Decoder(dict[str, str]).decode
+
+
 def last_read(connection: Connection) -> list[LastRead]:
-    """What every reader of a database has read last of each source, as far as it has read anything."""
+    """What every reader of a database has read last of each source, as far as it has read anything. Raises CheckpointDamaged."""
     found = connection.execute(select(checkpoint_table.c.name, checkpoint_table.c.positions, checkpoint_table.c.digests))
     reads: list[LastRead] = []
     for row in found:
-        by_source: dict[str, int] = json.loads(row.positions)
-        digests: dict[str, str] = json.loads(row.digests)
+        try:
+            by_source, digests = _decode_positions(row.positions), _decode_digests(row.digests)
+        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
+            raise CheckpointDamaged(f"the checkpoint of {row.name} does not say what was read") from error
         reads += [LastRead(row.name, source, by_source[source], digest) for source, digest in digests.items() if by_source.get(source)]
     return reads
 

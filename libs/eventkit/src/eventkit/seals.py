@@ -165,11 +165,12 @@ def are_kept(connection: Connection) -> bool:
 
 
 def kept_after(connection: Connection, position: int, limit: int | None = None) -> list[Seal]:
-    """A log's seals behind a position, in order."""
+    """A log's seals behind a position, in order. Raises msgspec.ValidationError for a row that holds values of other types."""
     about = log.about(connection)
     log_id = log.log_id(connection)
     found = connection.execute(select(seal_table).where(seal_table.c.position > position).order_by(seal_table.c.position).limit(limit))
-    return [Seal(service=about.service, log=log_id, **row) for row in found.mappings()]
+    whose = {"service": about.service, "log": log_id}
+    return [msgspec.convert(whose | {str(name): value for name, value in row.items()}, Seal) for row in found.mappings()]
 
 
 def last_kept(connection: Connection) -> Head:

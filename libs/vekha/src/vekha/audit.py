@@ -26,7 +26,7 @@ from eventkit import log, sealing, seals
 from eventkit.event import decode, rfc3339
 from eventkit.jetstream import BusError, JetStream
 from eventkit.log import Finding
-from eventkit.projection import LastRead
+from eventkit.projection import CheckpointDamaged, LastRead, is_created, last_read
 from eventkit.seals import Seal
 from eventkit.secrets import Secrets, key_id
 from vekha import bus, checkpoint, output
@@ -77,6 +77,7 @@ _WORDS = {
     "stream-damaged": "the bus stream was damaged from there on",
     "reader-ahead": "readers have read further than the log goes: was the database put back from a backup?",
     "reader-differs": "a reader has read another event there: was the database replaced?",
+    "reader-damaged": "the service's own readers' checkpoints are damaged",
     "database-missing": "the database file is not there",
     "database-unreadable": "the database file is damaged",
 }
@@ -303,8 +304,13 @@ async def _service(
             found += [finding async for finding in _stream_against_log(opened, service, stream_end, head, connection)]
             if stream_end <= head:  # else the log has lost its end, and what was read of that is no second finding
                 found += _readers_against_log(connection, service, head, reads)
+            if is_created(connection):
+                last_read(connection)
+    except CheckpointDamaged:
+        found.append(Finding(service, head, "reader-damaged"))
     except Unreadable as unreadable:
-        found.append(Finding(service, head, unreadable.code.replace(".", "-")))
+        position = head if unreadable.position is None else unreadable.position
+        found.append(Finding(service, position, unreadable.code.replace(".", "-")))
     examined.take(service, witness, found, head)
 
 

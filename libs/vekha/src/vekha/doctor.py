@@ -184,10 +184,11 @@ def _database(folder: DataFolder, service: str) -> Check:
     except Failure as failure:
         return Check(name, "finding", failure.text, failure.hint)
     try:
-        now = folder.time()
+        return _skew(name, head.position, moment(head.recorded_at), folder.time())
     except Failure as failure:
         return Check(name, "finding", failure.text, failure.hint)
-    return _skew(name, head.position, moment(head.recorded_at), now)
+    except ValueError:
+        return Check(name, "finding", "Its head does not say when its last event was recorded.", "See: vekha audit verify")
 
 
 def _nameless(name: str, people: Sequence[tuple[str, str, str]]) -> Check:

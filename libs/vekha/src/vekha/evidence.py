@@ -16,7 +16,7 @@ from contracts.operations import KeyPublication, KeyRetirement
 from eventkit import seals
 from eventkit.event import Recorded, decode, genesis, link
 from eventkit.keys import trusted
-from eventkit.log import Finding
+from eventkit.log import MISSING_TOLD, Finding
 from eventkit.seals import Keys, Log, Seal, SealKey
 from vekha.checkpoint import SIGNER, Checkpoint, Sealed
 
@@ -239,7 +239,7 @@ def followed(whose: Log, head: int, rows: Iterable[Stored], witness: Witness) ->
             if row.position <= expected:
                 yield Finding(whose.service, row.position, "duplicate")
                 continue
-            for position in range(expected + 1, row.position):
+            for position in range(expected + 1, min(row.position, expected + 1 + MISSING_TOLD)):
                 yield Finding(whose.service, position, "missing")
             expected = row.position
             chain = link(chain, row.data)
@@ -258,7 +258,7 @@ def followed(whose: Log, head: int, rows: Iterable[Stored], witness: Witness) ->
     except FrameBroken:
         yield Finding(whose.service, expected + 1, "frame-broken")
         return
-    for position in range(expected + 1, head + 1):
+    for position in range(expected + 1, min(head, expected + MISSING_TOLD) + 1):
         yield Finding(whose.service, position, "missing")
     if expected > head:
         yield Finding(whose.service, head + 1, "beyond-head")

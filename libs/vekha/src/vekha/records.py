@@ -11,9 +11,10 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, Integer, LargeBinary, Table, Text, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
@@ -22,11 +23,15 @@ from contracts.event import SERVICES
 from eventkit import log, projection
 from eventkit.alone import DATABASE_PASSWORD
 from eventkit.database import encrypted
-from eventkit.projection import LastRead
+from eventkit.log import head_table, log_table
+from eventkit.projection import LastRead, checkpoint_table
+from eventkit.seals import seal_table
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder, not_permitted
 
 _BUSY_TIMEOUT_S = 30
+_CHOKED = (TypeError, ValueError, LookupError, AttributeError, OverflowError, MemoryError)
+_TYPES = {Text: "text", LargeBinary: "blob", Integer: "integer"}
 _FROM_A_BACKUP = "Put it back from a backup."
 
 AUDITOR = "auditor"
@@ -34,7 +39,9 @@ AUDITOR = "auditor"
 
 
 class Unreadable(Failure):
-    """The database file is missing or damaged."""
+    """The database file is missing or damaged; `position` is that of its log where the damage stands, if that can be told."""
+
+    position: int | None = None
 
 
 @contextmanager
@@ -103,13 +110,46 @@ def _reading_file(folder: DataFolder, service: str) -> Generator[Connection]:
 
     try:
         with engine.begin() as connection:
-            _check(str(path), service, connection)
-            yield connection
+            if (odd := _odd_value(connection, (head_table,))) is not None:
+                raise odd.unreadable(path)
+            try:
+                _check(str(path), service, connection)
+                yield connection
+            except _CHOKED as error:
+                if (odd := _odd_value(connection, (log_table, seal_table, checkpoint_table))) is None:
+                    raise
+                raise odd.unreadable(path) from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         reason = error.orig if isinstance(error, DatabaseError) else error
         raise Unreadable("database.unreadable", f"{path} cannot be read: {reason}.", _FROM_A_BACKUP) from error
     finally:
         engine.dispose()
+
+
+class _Odd(NamedTuple):
+    table: str
+    position: int | None
+
+    def unreadable(self, path: Path) -> Unreadable:
+        text = f"{path} holds something of another type than it should in its table {self.table}."
+        unreadable = Unreadable("database.unreadable", text, _FROM_A_BACKUP)
+        unreadable.position = self.position
+        return unreadable
+
+
+def _odd_value(connection: Connection, tables: Sequence[Table]) -> _Odd | None:
+    """Where a value stands that is not of its column's type: SQLite lets anybody write one, and whoever reads it chokes on it."""
+    there = inspect(connection).get_table_names()
+    for table in tables:
+        if table.name not in there:
+            continue
+        types = [(column.name, next(name for kind, name in _TYPES.items() if isinstance(column.type, kind))) for column in table.columns]
+        place = "position" if table in (log_table, seal_table) else "NULL"
+        wrong = " OR ".join(f"typeof({name}) <> '{type_name}'" for name, type_name in types)
+        statement = f"SELECT {place} FROM {table.name} WHERE {wrong} ORDER BY 1 LIMIT 1"  # noqa: S608 -- all of it is ours
+        if (found := connection.exec_driver_sql(statement).first()) is not None:
+            return _Odd(table.name, found[0] if isinstance(found[0], int) else None)
+    return None
 
 
 def check_databases(folder: DataFolder) -> None:
@@ -130,7 +170,7 @@ def last_reads(folder: DataFolder) -> list[LastRead]:
     """What the readers of all services have read last of each log, as far as databases can be read. To be asked before the logs' heads."""
     reads: list[LastRead] = []
     for service in SERVICES:
-        with suppress(Unreadable), reading(folder, service) as connection:
+        with suppress(Unreadable, projection.CheckpointDamaged), reading(folder, service) as connection:
             if projection.is_created(connection):
                 reads += [replace(read, reader=f"{service}-{read.reader}") for read in projection.last_read(connection)]
     return reads
