@@ -241,11 +241,11 @@ def test_several_processes_that_begin_a_log_at_once_all_find_the_same_one(
 
 
 def test_a_database_of_a_newer_program_is_refused_and_left_alone(database: Database) -> None:
-    change(database, lambda connection: connection.execute(update(head_table).values(schema_version=log.SCHEMA_VERSION + 1)))
+    change(database, lambda connection: connection.execute(update(head_table).values(schema_version=log.FIRST_REVISION + 1)))
     with pytest.raises(NewerSchema, match="has schema 2; this program knows 1"):
         Database(database.url, "roster").create()
     with database.reading() as connection:
-        assert connection.execute(select(head_table.c.schema_version)).scalar_one() == log.SCHEMA_VERSION + 1
+        assert connection.execute(select(head_table.c.schema_version)).scalar_one() == log.FIRST_REVISION + 1
 
 
 def test_the_database_of_another_service_is_refused(database: Database) -> None:

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, delete, insert, select, text, update
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from contracts.event import NO_SCHOOL
@@ -196,17 +196,6 @@ def test_whoever_comes_second_to_a_checkpoint_is_fenced_and_applies_nothing(data
     second.create()
     deliver(second, event("roster", 2), event("roster", 3))
     assert taken(database, "roster") == [1, 2, 3]
-
-
-def test_a_database_of_an_earlier_program_is_taken_over_with_its_positions(database: Database) -> None:
-    with database.writing() as connection:
-        connection.execute(text("CREATE TABLE checkpoint (name TEXT PRIMARY KEY, positions TEXT NOT NULL)"))
-        connection.execute(text("INSERT INTO checkpoint VALUES ('board', :positions)"), {"positions": '{"roster":2}'})
-    checkpointed = Checkpointed(database, Board("roster"))
-    checkpointed.create()
-    assert (checkpointed.positions, checkpointed.last_read) == ({"roster": 2}, {})
-    deliver(checkpointed, event("roster", 3))
-    assert checkpointed.last_read["roster"].position == 3
 
 
 def test_what_was_read_last_is_kept_with_the_positions_also_before_an_event_that_halts_its_source(database: Database) -> None:
@@ -662,7 +651,9 @@ class Bench:
         return len(log) >= read.position and sha256(log[read.position - 1][2]) == read.sha256
 
     def runner(self, board: Board | None = None, *, database: Database | None = None, durable: str = "board") -> ProjectionRunner:
-        return ProjectionRunner(self.nc, database or self.database, board or self.board, durable, self.owner, self.recognizes)
+        database, board = database or self.database, board or self.board
+        Checkpointed(database, board).create()
+        return ProjectionRunner(self.nc, database, board, durable, self.owner, self.recognizes)
 
     @asynccontextmanager
     async def running(self, runner: ProjectionRunner | None = None) -> AsyncGenerator[ProjectionRunner]:

@@ -772,7 +772,7 @@ def emptied(database: Database) -> Database:
     with database.writing() as connection:
         for table in (log.log_table, log.command_table, log.head_table):
             connection.execute(table.delete())
-        log.create(connection, "roster")
+        log.begin(connection, "roster")
     return database
 
 

@@ -77,6 +77,7 @@ def settings(name: str, environment: Mapping[str, str]) -> Settings:
         nats_credential=credential,
         secrets=Secrets(folder, of=name, rotated=state),
         clock=_clock(environment, state),
+        migrates=False,
         smtp_password=SecretStr(smtp.read_text().strip()) if smtp.is_file() else None,
         **chosen(environment),
     )
@@ -129,11 +130,10 @@ async def _run(service: Service, host: str, port: int, state: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     web = health.server(service, host, port)
-    serving: asyncio.Task[None] | None = None
     beating: asyncio.Task[None] | None = None
+    serving = asyncio.create_task(web.serve())
     try:
-        await service.prepare()
-        starting = asyncio.create_task(service.start())
+        starting = asyncio.create_task(_start(service))
         told = asyncio.create_task(stopping.wait())
         await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -143,7 +143,6 @@ async def _run(service: Service, host: str, port: int, state: Path) -> None:
             return
         await starting
         gc.freeze()
-        serving = asyncio.create_task(web.serve())
         beating = asyncio.create_task(beat(health.Health(service), state))
         await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
         _log.info("service.stopping", service=service.name)
@@ -151,6 +150,11 @@ async def _run(service: Service, host: str, port: int, state: Path) -> None:
         if beating is not None:
             await ended([beating])
         await service.stop()
-        if serving is not None:
-            web.should_exit = True
-            await serving
+        web.should_exit = True
+        await serving
+
+
+async def _start(service: Service) -> None:
+    await service.wait_for_tables()
+    await service.prepare()
+    await service.start()

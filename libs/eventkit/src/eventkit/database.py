@@ -26,6 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateSchema
 
 from eventkit import log, seals
+from eventkit.migrations import Migrations
 from eventkit.secrets import AUTHORITY
 
 _BUSY_TIMEOUT_S = 30
@@ -45,13 +46,25 @@ class StillRead(RuntimeError):
     """The write-ahead log cannot be emptied now."""
 
 
-class Database:
-    """Opens a service's database and makes its tables. `tables` are the service's own, beside the log's."""
+class SchemaUnfit(RuntimeError):
+    """A database's tables are not such as this program can live with, and it may not make them so. `code` says how, the text what to do."""
 
-    def __init__(self, url: str | URL, service: str, *tables: MetaData) -> None:
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+
+
+class Database:
+    """Opens a service's database and makes its tables. `tables` are the service's own, beside the log's.
+
+    Where the tables have a history, that is how they are made; without one they are made as this program has them.
+    """
+
+    def __init__(self, url: str | URL, service: str, *tables: MetaData, migrations: Migrations | None = None) -> None:
         self.url = make_url(url)
         self.service = service
-        self._tables = tables
+        self.tables: tuple[MetaData, ...] = (log.metadata, seals.metadata, *tables)
+        self.migrations = migrations
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._write_lock = threading.RLock()
         self._reading = _engine(self.url, begin="BEGIN")
@@ -61,14 +74,41 @@ class Database:
         self._kept: Connection | None = None
 
     def create(self) -> None:
-        """Makes what tables are missing, whoever else is about to. Raises log.NewerSchema where the database is newer than this program."""
+        """Makes what tables are missing, whoever else is about to, and brings all to the last revision.
+
+        Raises log.NewerSchema where the database is newer than this program.
+        """
         with self.writing() as connection:
             if not self.is_sqlite:  # there whoever writes is alone; here two would both find a table missing, and one fail to make it
                 connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
-            log.create(connection, self.service)
-            seals.create(connection)
-            for tables in self._tables:
-                tables.create_all(connection)
+            if inspect(connection).has_table(log.head_table.name) and log.has_begun(connection):
+                log.check(connection, self.service, self._known)
+            self._make(connection)
+            log.begin(connection, self.service)
+
+    def check(self) -> None:
+        """Raises SchemaUnfit where the tables, which somebody else makes, are not such as this program can live with."""
+        if self.migrations is None:
+            raise ValueError(f"the tables of {self.service} have no history")
+        with self.reading() as connection:
+            current, known = self.migrations.current(connection), self._known
+            if current < known:
+                text = f"The tables of {self.service} are at revision {current}, and this program needs {known}."
+                raise SchemaUnfit("schema.older", f"{text} Bring them up to date: vekha deploy provision.")
+            if (least := log.about(connection).schema_version) > known:
+                text = f"The tables of {self.service} are for programs that know revision {least}, and this one knows {known}."
+                raise SchemaUnfit("schema.newer", f"{text} Start the newer program.")
+
+    @property
+    def _known(self) -> int:
+        return log.FIRST_REVISION if self.migrations is None else self.migrations.head
+
+    def _make(self, connection: Connection) -> None:
+        if self.migrations is not None:
+            self.migrations.upgrade(connection)
+            return
+        for tables in self.tables:
+            tables.create_all(connection)
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
@@ -149,7 +189,7 @@ class Apart(Database):
     beside the folder of the databases.
     """
 
-    def __init__(self, beside: str | URL, service: str, schema: str, tables: MetaData) -> None:
+    def __init__(self, beside: str | URL, service: str, schema: str, tables: MetaData, migrations: Migrations) -> None:
         url = make_url(beside)
         self._schema = schema
         if url.get_backend_name() == "sqlite":
@@ -157,7 +197,8 @@ class Apart(Database):
             folder = (path.parent.parent if path.parent.name == "db" else path.parent) / schema
             folder.mkdir(mode=0o700, exist_ok=True)
             url = sqlite_url(folder / path.name)
-        super().__init__(url, service, tables)
+        super().__init__(url, service, migrations=migrations)
+        self.tables = (tables,)
         if self.is_sqlite:  # a file has no schemas
             flat: dict[str | None, str | None] = {schema: None}
             self._reading = self._reading.execution_options(schema_translate_map=flat)
@@ -169,8 +210,7 @@ class Apart(Database):
                 connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
                 if not inspect(connection).has_schema(self._schema):  # who may not make one may ask
                     connection.execute(CreateSchema(self._schema))
-            for tables in self._tables:
-                tables.create_all(connection)
+            self._make(connection)
 
 
 def sqlite_url(path: Path) -> URL:

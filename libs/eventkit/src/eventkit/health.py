@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from eventkit.database import SchemaUnfit
 from eventkit.figures import Figures
 from eventkit.jetstream import BusError, JetStream
 from eventkit.service import Service
@@ -52,9 +53,12 @@ class Health:
 
     async def troubles(self) -> dict[str, str]:
         """What keeps the service from its job, by what it needs; empty when it is ready."""
+        if not self._service.has_started:
+            return {"schema": self._service.unfit} if self._service.unfit else {"service": "starting"}
         checks: dict[str, Callable[[], Awaitable[Trouble]]] = {
             "record": self._appends,
             "database": self._database_answers,
+            "schema": self._lives_with_its_tables,
             "jetstream": self._jetstream_answers,
             "readers": self._reads,
             "lag": self._keeps_up,
@@ -80,6 +84,15 @@ class Health:
 
     async def _database_answers(self) -> Trouble:
         await self._service.read(lambda connection: connection.execute(text("SELECT 1")).one())
+        return None
+
+    async def _lives_with_its_tables(self) -> Trouble:
+        if self._service.settings.migrates:
+            return None
+        try:
+            await asyncio.to_thread(self._service.check_tables)
+        except SchemaUnfit as unfit:
+            return str(unfit)
         return None
 
     async def _jetstream_answers(self) -> Trouble:

@@ -34,8 +34,8 @@ from sqlalchemy.dialects import postgresql
 from eventkit.event import Draft, Recorded, decode, genesis, link, stamp
 from eventkit.postgres import Statement
 
-SCHEMA_VERSION = 1
-"""The version of these tables; a database of a newer one is refused."""
+FIRST_REVISION = 1
+"""With what a program lives that knows no history of its tables (`migrations`)."""
 
 metadata = MetaData()
 
@@ -130,7 +130,7 @@ class HeadMoved(RuntimeError):
 
 
 class About(NamedTuple):
-    """Whose log a database holds, and which version of these tables."""
+    """Whose log a database holds, and the least revision of its tables that a program must know to live with it."""
 
     service: str
     schema_version: int
@@ -140,26 +140,35 @@ def about(connection: Connection) -> About:
     return About(*connection.execute(select(head_table.c.service, head_table.c.schema_version)).one())
 
 
-def create(connection: Connection, service: str) -> None:
-    """Makes the log's tables and its head row where they are missing. Raises NewerSchema for a newer database."""
-    metadata.create_all(connection)
-    found = connection.execute(select(head_table.c.service, head_table.c.schema_version)).first()
-    if found is None:
-        log_id = token_hex(16)
-        connection.execute(
-            insert(head_table).values(
-                only=1,
-                service=service,
-                log_id=log_id,
-                schema_version=SCHEMA_VERSION,
-                position=0,
-                hash=genesis(service, log_id),
-                recorded_at=_EPOCH,
-            )
+def has_begun(connection: Connection) -> bool:
+    """Whether there is a log in the tables."""
+    return connection.execute(select(head_table.c.only)).first() is not None
+
+
+def begin(connection: Connection, service: str) -> None:
+    """Begins an empty log in tables that are there, unless one has begun."""
+    if has_begun(connection):
+        return
+    log_id = token_hex(16)
+    connection.execute(
+        insert(head_table).values(
+            only=1,
+            service=service,
+            log_id=log_id,
+            schema_version=FIRST_REVISION,
+            position=0,
+            hash=genesis(service, log_id),
+            recorded_at=_EPOCH,
         )
-    elif found.schema_version > SCHEMA_VERSION:
-        raise NewerSchema(f"the database of {service} has schema {found.schema_version}; this program knows {SCHEMA_VERSION}")
-    elif found.service != service:
+    )
+
+
+def check(connection: Connection, service: str, known: int) -> None:
+    """Raises NewerSchema where a log wants a program that knows more than the revision `known`, and ValueError where it is another's."""
+    found = about(connection)
+    if found.schema_version > known:
+        raise NewerSchema(f"the database of {service} has schema {found.schema_version}; this program knows {known}")
+    if found.service != service:
         raise ValueError(f"this database is the log of {found.service}, not of {service}")
 
 

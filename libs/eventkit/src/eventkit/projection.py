@@ -42,7 +42,6 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
-    text,
     update,
 )
 from sqlalchemy.exc import OperationalError
@@ -189,15 +188,6 @@ def _in_subject(subject: str) -> tuple[str, str, str]:
     return school, name, f"{service}.{name}" if beginning == "evt" and name else ""
 
 
-def create(connection: Connection) -> None:
-    """Makes the tables of checkpoints where they are missing, and their newer columns in a database that an earlier program made."""
-    metadata.create_all(connection)
-    there = connection.execute(select(text("*")).select_from(checkpoint_table).limit(0)).keys()
-    for name, empty in (("digests", "{}"), ("unrecognized", "[]")):
-        if name not in there:
-            connection.execute(text(f"ALTER TABLE {checkpoint_table.name} ADD COLUMN {name} TEXT NOT NULL DEFAULT '{empty}'"))
-
-
 def is_created(connection: Connection) -> bool:
     """Whether a database has checkpoints as this program keeps them."""
     found = inspect(connection)
@@ -321,10 +311,15 @@ class Checkpointed:
         self._skips: Mapping[tuple[str, int], Collection[str]] = {}
 
     def create(self) -> None:
-        """Makes the tables and the checkpoint where they are missing, and takes up the positions. What was skipped is parked no more."""
+        """Makes the tables where they are missing, outside of a service, and takes up the positions."""
         with self._database.writing() as connection:
-            create(connection)
+            metadata.create_all(connection)
             self.projection.tables.create_all(connection)
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Makes the checkpoint where it is missing, and takes up the positions. What was skipped is parked no more."""
+        with self._database.writing() as connection:
             found = positions(connection, self.projection.name)
             start = dict.fromkeys(self.projection.sources, 0) | found
             if not found:
@@ -577,9 +572,9 @@ class ProjectionRunner:
         # All writing is done in this one thread: whatever is cancelled here, what it began there ends before anything else begins.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=durable)
 
-    async def create(self) -> None:
-        """Makes what is missing in the database and takes up the positions."""
-        await self._in_thread(self.checkpointed.create)
+    async def take_up(self) -> None:
+        """Takes up the positions as they stand in the database."""
+        await self._in_thread(self.checkpointed.take_up)
         await self._tell()
 
     async def run(self) -> None:
@@ -589,7 +584,7 @@ class ProjectionRunner:
             while True:
                 self._restart.clear()
                 try:
-                    await self.create()
+                    await self.take_up()
                     await self._follow()
                 except Exception as error:  # noqa: BLE001 -- a reader that died in silence would look like a quiet bus
                     _log.warning("projection.starts-again", reader=self.projection.name, **trouble(error))

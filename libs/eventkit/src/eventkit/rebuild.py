@@ -77,7 +77,7 @@ class Job:
             await asyncio.to_thread(self._thread.shutdown)
 
     async def _work(self) -> None:
-        await self._in_thread(self._checkpointed.create)
+        await self._in_thread(self._checkpointed.take_up)
         await self._catch_up()
         version = await self._service.read(self._version)
         is_accepted = version.state == "switching" and (version.compared or {}).get("accepted", False)

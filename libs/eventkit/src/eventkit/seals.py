@@ -154,11 +154,6 @@ def covered(base: Head, events: Iterable[bytes], seals: Iterable[Seal], keys: Ke
 # ---- those that are kept --------------------------------------------------------------------------------------------------
 
 
-def create(connection: Connection) -> None:
-    """Makes the table of seals where it is missing."""
-    metadata.create_all(connection)
-
-
 def are_kept(connection: Connection) -> bool:
     """Whether a database has a table of seals."""
     return inspect(connection).has_table(seal_table.name)

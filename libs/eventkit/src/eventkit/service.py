@@ -32,17 +32,19 @@ from eventkit.broker import Credential
 from eventkit.bus import CallServer
 from eventkit.calls import CallFailed, CallReply, CallRequest, Calls
 from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, local_day
-from eventkit.database import Database
+from eventkit.database import Database, SchemaUnfit
 from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import Origin, decode, moment, rfc3339
 from eventkit.figures import Figure
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KEYS, Begin, KeyRing, rotation
+from eventkit.migrations import Migrations
 from eventkit.moving import SETTLE_TIMEOUT_S
 from eventkit.parking import Parking, skipped
 from eventkit.postgres import is_away
 from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, Skipped, last_read, parked_counts, sha256
+from eventkit.projection import metadata as projection_metadata
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.rebuild import Rebuilding
 from eventkit.relay import Quarantine, Relay
@@ -58,6 +60,7 @@ from eventkit.witness import Heard, Sealed
 _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
 _OWN_TOKEN_LIFETIME_S = 300
 _KEYS_POLL_S = 30.0
+_TABLES_POLL_S = 1.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
 _SEALING_TIMEOUT_S = 2.0  # at the end
@@ -82,6 +85,8 @@ class Settings:
     secrets: Secrets
     clock: Clock
     production: bool = False
+    migrates: bool = True
+    """Whether the service brings its tables up to date itself; otherwise somebody else does, and it has no right to."""
     smtp_url: str | None = None
     smtp_password: SecretStr | None = None
     mail_from: str | None = None
@@ -128,14 +133,19 @@ class _Running:
 
 
 class Service:
-    """One of the five. `tables` are the service's own, in its database beside the log."""
+    """One of the five. `tables` are the service's own, in its database beside the log; `migrations` is the history of all of them.
 
-    def __init__(self, settings: Settings, *tables: MetaData) -> None:
+    Without a history the tables are made as they are in this program: for a service of which no database is ever kept.
+    """
+
+    def __init__(self, settings: Settings, *tables: MetaData, migrations: Migrations | None = None) -> None:
         self.settings = settings
         self.name = settings.name
         self.clock = settings.clock
         self.secrets = settings.secrets
-        self.database = Database(settings.database_url, settings.name, versions.metadata, *tables)
+        self.database = Database(
+            settings.database_url, settings.name, versions.metadata, projection_metadata, *tables, migrations=migrations
+        )
         self.store = Store(self.database, settings.clock, committed=self._committed)
         self.tokens = Tokens(settings.name, settings.secrets.signing_key(settings.name), settings.secrets.public_keys(), settings.clock)
         self.timers: list[Timer] = []
@@ -144,7 +154,7 @@ class Service:
         self._on_switch: dict[str, Callable[[], None]] = {}
         self.workers: list[ReactionWorker] = []
         self._at_end: list[Callable[[], None]] = []
-        self._makes: list[Callable[[], None]] = []
+        self._apart: list[Database] = []
         self._before_answering: list[Callable[[], None]] = []
         self.restorers: list[Follow] = []
         self._at_start: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -153,6 +163,9 @@ class Service:
         self._running: _Running | None = None
         self._checkpoints: dict[str, Checkpointed] = {}
         self._is_prepared = False
+        self.has_started = False
+        self.unfit = ""
+        """Why the service does not start: what is wrong with its tables, which somebody else makes."""
         self._contradicted: str | None = None  # what the bus stream, or a reader, holds against the log
         self._own_tokens: dict[tuple[str, str | None], tuple[str, float]] = {}
         self._rotating = asyncio.Lock()
@@ -232,6 +245,8 @@ class Service:
         if projection.name in [other.name for other in self._projections]:
             raise ValueError(f"{self.name} has two readers with the name {projection.name}")
         self._projections.append(projection)
+        if projection.tables not in self.database.tables:
+            self.database.tables += (projection.tables,)
         if on_switch is not None:
             self._on_switch[projection.name] = on_switch
 
@@ -260,9 +275,9 @@ class Service:
         """Runs once the last call is answered: to end what the handlers had begun."""
         self._at_stop.append(task)
 
-    def makes(self, tables: Callable[[], None]) -> None:
-        """Makes tables beside the database's, where they are missing, whenever those are made."""
-        self._makes.append(tables)
+    def has_apart(self, database: Database) -> None:
+        """Has a database beside its own, whose tables are made and looked at whenever its own are."""
+        self._apart.append(database)
 
     def restores(self, follow: Follow) -> None:
         """Writes what follows in the service's own tables from an event that is taken back from the bus, as far as the event tells."""
@@ -299,26 +314,55 @@ class Service:
 
     # ---- running ------------------------------------------------------------------------------------------------------
 
+    @property
+    def databases(self) -> list[Database]:
+        """The service's own, and those that it has apart."""
+        return [self.database, *self._apart]
+
     def make_tables(self) -> None:
-        """Makes what tables are missing. Raises log.NewerSchema."""
-        self.database.create()
-        for projection in self._projections:
-            self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection, _skipped_by(projection))
-            checkpointed.create()
-        for makes in self._makes:
-            makes()
+        """Makes what tables are missing, and brings all to the last revision. Raises log.NewerSchema."""
+        for database in self.databases:
+            database.create()
+
+    def check_tables(self) -> None:
+        """Raises SchemaUnfit where the tables are not such as this program can live with."""
+        for database in self.databases:
+            database.check()
+
+    async def wait_for_tables(self) -> None:
+        """Waits until the service's tables, which somebody else makes, are such as this program can live with."""
+        while True:
+            try:
+                await asyncio.to_thread(self.check_tables)
+            except SchemaUnfit as unfit:
+                if self.unfit != (why := str(unfit)):
+                    self.unfit = why
+                    _log.error("service.waits-for-its-tables", service=self.name, code=unfit.code)
+                await asyncio.sleep(_TABLES_POLL_S)
+            else:
+                self.unfit = ""
+                return
 
     async def prepare(self) -> None:
-        """Opens the database and makes what is missing there; nothing runs yet. Raises log.NewerSchema."""
+        """Opens the database and makes what is missing there; nothing runs yet.
+
+        Raises log.NewerSchema, and SchemaUnfit where the tables are somebody else's to make.
+        """
         self.answering.check_complete()
 
-        def create() -> None:
-            self.make_tables()
+        def prepared() -> None:
+            if self.settings.migrates:
+                self.make_tables()
+            else:
+                self.check_tables()
+            for projection in self._projections:
+                self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection, _skipped_by(projection))
+                checkpointed.take_up()
             self._end_rotation()
             for task in self._before_answering:
                 task()
 
-        await asyncio.to_thread(create)
+        await asyncio.to_thread(prepared)
         self._is_prepared = True
 
     async def start(self, *, heard: Collection[str] = ()) -> None:
@@ -356,7 +400,7 @@ class Service:
                 witnesses=partial(Sealed, told, self._ask_owner),
             )
             self.runners.append(runner)
-            await runner.create()
+            await runner.take_up()
             running.tasks.append(asyncio.create_task(runner.run(), name=f"{self.name}-{projection.name}"))
         for worker, runner in zip(self.workers, self._inboxes(), strict=True):
             running.tasks.append(asyncio.create_task(worker.run(), name=f"{self.name}-reaction"))
@@ -373,11 +417,13 @@ class Service:
         await keys.refresh()
         running.tasks.append(asyncio.create_task(self._learn_keys(keys), name=f"{self.name}-keys"))
         await server.start()
+        self.has_started = True
         _log.info("service.started", service=self.name)
 
     async def stop(self) -> None:
         """Answers the calls under way, then stops everything else. What is committed is published at the next start at the latest."""
         running = self._running
+        self.has_started = False
         if running is not None:
             await running.server.stop()
             await self.rebuilding.stop()

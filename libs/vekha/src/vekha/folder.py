@@ -39,7 +39,7 @@ from eventkit.secrets import OPERATOR, Secrets
 from vekha.failures import Failure
 
 FORMAT = 4
-"""The version of this layout and of the tables in it; a folder of another one is refused: there is no way from one to the next yet."""
+"""The version of this layout; a folder of another one is refused. Tables have a history of their own, and come to this program by it."""
 
 DEFAULT = ".vekha"
 
@@ -147,6 +147,7 @@ class DataFolder:
         # What no client has to wait for.
         from eventkit.database import Database, sqlite_url
         from eventkit.tokens import Actor, Tokens
+        from vekha.records import MIGRATIONS
 
         try:
             about = About(FORMAT, "real" if clock_at is None else "manual", rfc3339(datetime.now(UTC)))
@@ -161,7 +162,7 @@ class DataFolder:
             secrets.folder.rename(self.secrets_folder)
             self.database("").parent.mkdir(mode=0o700)
             for service in SERVICES:
-                database = Database(sqlite_url(self.database(service)), service)
+                database = Database(sqlite_url(self.database(service)), service, migrations=MIGRATIONS[service])
                 database.create()
                 database.close()
             self.keys.parent.mkdir(mode=0o700)

@@ -24,10 +24,14 @@ from eventkit import log, projection
 from eventkit.alone import DATABASE_PASSWORD
 from eventkit.database import encrypted
 from eventkit.log import head_table, log_table
+from eventkit.migrations import Migrations
 from eventkit.projection import LastRead, checkpoint_table
 from eventkit.seals import seal_table
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder, not_permitted
+
+MIGRATIONS = {service: Migrations("plan_tracker" if service == "plan" else service) for service in SERVICES}
+"""The history of each service's tables. To look up where one ends, its program need not be imported."""
 
 _BUSY_TIMEOUT_S = 30
 _CHOKED = (TypeError, ValueError, LookupError, AttributeError, OverflowError, MemoryError)
@@ -187,8 +191,8 @@ def unrecognized(connection: Connection, service: str, reads: Sequence[LastRead]
 
 def _check(name: str, service: str, connection: Connection) -> None:
     found = log.about(connection)
-    if found.schema_version > log.SCHEMA_VERSION:
-        text = f"{name} has schema {found.schema_version}, and this program knows {log.SCHEMA_VERSION}."
+    if found.schema_version > (known := MIGRATIONS[service].head):
+        text = f"{name} has schema {found.schema_version}, and this program knows {known}."
         raise Failure("database.newer", text, "Start the newer program that wrote it.")
     if found.service != service:
         raise Failure("database.mixed-up", f"{name} holds the log of {found.service}.", f"Put the database of {service} there.")

@@ -7,11 +7,14 @@ from consent.grounds import Grounds
 from contracts.erasure import ConsentDataErased
 from eventkit.access import Known
 from eventkit.erasure import Forgetting, Holder
+from eventkit.migrations import Migrations
 from eventkit.service import Service, Settings
+
+MIGRATIONS = Migrations("consent")
 
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, registry.metadata)
+    service = Service(settings, registry.metadata, migrations=MIGRATIONS)
     service.projection(projections.People())
     service.projection(Grounds())
     service.timer(policies.Expiry(service))

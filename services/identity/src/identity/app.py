@@ -5,6 +5,7 @@ from __future__ import annotations
 from contracts.erasure import IdentityDataErased
 from eventkit.access import Known
 from eventkit.erasure import Forgetting
+from eventkit.migrations import Migrations
 from eventkit.service import Service, Settings
 from identity import (
     activity,
@@ -29,9 +30,11 @@ from identity.hashing import Hashing
 PRIVATE = (credentials.metadata, links.metadata, activity.metadata, passwords.metadata, attempts.metadata, esia.metadata)
 """What stands beside the log and is no fold of it."""
 
+MIGRATIONS = Migrations("identity")
+
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, *PRIVATE)
+    service = Service(settings, *PRIVATE, migrations=MIGRATIONS)
     service.projection(projections.People())
     service.reaction(policies.BlockAccounts(service))
     Forgetting(service, IdentityDataErased, erasing.Accounts(*PRIVATE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contracts.erasure import NotifierDataErased
 from eventkit.erasure import Forgetting
+from eventkit.migrations import Migrations
 from eventkit.service import Service, Settings
 from notifier import api, erasing, held, links, outbox, policies, projections, reissues, restoring
 from notifier.sender import MailServer, Sender, monitors
@@ -11,9 +12,11 @@ from notifier.sender import MailServer, Sender, monitors
 PRIVATE = (outbox.metadata, policies.metadata)
 """What stands beside the log and is no fold of it."""
 
+MIGRATIONS = Migrations("notifier")
+
 
 def build(settings: Settings) -> Service:
-    service = Service(settings, *PRIVATE)
+    service = Service(settings, *PRIVATE, migrations=MIGRATIONS)
     service.projection(projections.Schools())
     Forgetting(service, NotifierDataErased, erasing.Recipients(*PRIVATE))
     wake = _stay_asleep

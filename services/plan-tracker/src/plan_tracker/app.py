@@ -3,15 +3,18 @@
 from contracts.erasure import PlanDataErased
 from eventkit.access import Known
 from eventkit.erasure import Forgetting, Holder
+from eventkit.migrations import Migrations
 from eventkit.service import Service, Settings
 from plan_tracker import ahead, api, figures, held, policies, queries
 from plan_tracker.boards import Boards
 from plan_tracker.projections import BoardProjection, municipality
 
+MIGRATIONS = Migrations("plan_tracker")
+
 
 def build(settings: Settings) -> Service:
     """The plan tracker, not started yet."""
-    service, boards = Service(settings, policies.metadata), Boards()
+    service, boards = Service(settings, policies.metadata, migrations=MIGRATIONS), Boards()
     service.projection(BoardProjection(), on_switch=boards.forget)
     Forgetting(service, PlanDataErased, Holder())  # its rows are facts about random ids
     service.timer(policies.Announcements(service, boards))

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 
 from eventkit.database import Apart
+from eventkit.migrations import Migrations
 
 SCHEMA = "keys"
 
@@ -23,14 +24,14 @@ key_table = Table("person_key", metadata, Column("person", Text, primary_key=Tru
 _AT_A_TIME = 500
 
 
+MIGRATIONS = Migrations("roster", "migrations/keys", SCHEMA)
+
+
 class Keys:
     """People's wrapped keys, by person."""
 
     def __init__(self, database_url: str | URL) -> None:
-        self._database = Apart(database_url, "roster", SCHEMA, metadata)
-
-    def create(self) -> None:
-        self._database.create()
+        self.database = Apart(database_url, "roster", SCHEMA, metadata, MIGRATIONS)
 
     def of(self, people: Collection[str]) -> dict[str, bytes]:
         """The keys of those of the people who have one."""
@@ -38,7 +39,7 @@ class Keys:
         found: dict[str, bytes] = {}
         if not wanted:
             return found
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             for start in range(0, len(wanted), _AT_A_TIME):
                 some = select(key_table).where(key_table.c.person.in_(wanted[start : start + _AT_A_TIME]))
                 found |= {row.person: bytes(row.key) for row in connection.execute(some)}
@@ -46,8 +47,8 @@ class Keys:
 
     def keep(self, new: Mapping[str, bytes]) -> dict[str, bytes]:
         """Keeps new keys for good; answers each person's, which is an older one where somebody had one before."""
-        with self._database.writing() as connection:
-            insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        with self.database.writing() as connection:
+            insert = sqlite.insert if self.database.is_sqlite else postgresql.insert
             rows = [{"person": person, "key": key} for person, key in new.items()]
             counted = connection.execute(insert(key_table).on_conflict_do_nothing(), rows, execution_options={"preserve_rowcount": True})
         return dict(new) if counted.rowcount == len(rows) else self.of(new)
@@ -55,10 +56,10 @@ class Keys:
     def destroy(self, people: Collection[str]) -> None:
         """Destroys keys, and leaves nothing of them in the file."""
         wanted = list(people)
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             for start in range(0, len(wanted), _AT_A_TIME):
                 connection.execute(delete(key_table).where(key_table.c.person.in_(wanted[start : start + _AT_A_TIME])))
-        self._database.scrub()
+        self.database.scrub()
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()

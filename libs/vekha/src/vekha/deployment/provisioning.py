@@ -16,6 +16,7 @@ from eventkit import accounts, jetstream
 from eventkit.accounts import Reader, account, inbox
 from eventkit.broker import Credential
 from eventkit.log import command_table, head_table, log_table
+from eventkit.migrations import VERSION_TABLE
 from eventkit.projection import checkpoint_table
 from eventkit.provision import BUS_STREAMS, SEALS, provision
 from eventkit.seals import seal_table
@@ -72,7 +73,9 @@ def grant(connection: psycopg.Connection, service: str) -> None:
         for table in tables:
             name = sql.Identifier(schema, table)
             _run(connection, "REVOKE ALL ON {} FROM {}", name, role)
-            if table in _ONLY_ADDED_TO:
+            if table == VERSION_TABLE:
+                _run(connection, "GRANT SELECT ON {} TO {}", name, role)
+            elif table in _ONLY_ADDED_TO:
                 _run(connection, "GRANT SELECT, INSERT ON {} TO {}", name, role)
             elif table == head_table.name:
                 _run(connection, "GRANT SELECT, UPDATE (position, hash, recorded_at) ON {} TO {}", name, role)
