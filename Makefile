@@ -14,7 +14,7 @@ FAULTS    := .pytest_cache/faults.xml
 DATA      := .vekha
 BACKUPS   := backups
 
-.PHONY: demo test check release-contracts approve lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets restore-drill
+.PHONY: demo test check revision release-contracts approve lint-fix slow test-faults faults docs/faults.md containers bench lock clean secrets restore-drill
 
 demo: $(READY)        # a real school walks through its plan
 	@.venv/bin/vekha demo
@@ -34,6 +34,10 @@ release-contracts: $(READY)  # what events and calls promise from now on; refuse
 
 approve: $(READY)     # write the boards of the sample histories anew, to be read and committed
 	VEKHA_APPROVE=1 .venv/bin/pytest -q tests/test_approved.py tests/test_simulation.py
+
+# SERVICE is roster, consent, identity, plan or notifier; NAME is the file's, WHAT says what holds from then on.
+revision: $(READY)    # draft the next revision of a service's tables, after they were changed
+	.venv/bin/python -m vekha.deployment.revising "$(SERVICE)" "$(NAME)" "$(WHAT)"
 
 lint-fix: $(READY)    # mend what ruff can mend
 	.venv/bin/ruff check --fix

@@ -8,6 +8,7 @@ tables before it (docs/decisions/migrations.md).
 from __future__ import annotations
 
 import importlib.util
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,10 @@ VERSION_TABLE = "alembic_version"
 
 _DIGITS = 4
 _LOCK_TIMEOUT = "3s"  # behind whoever waits for a table's lock, everybody else waits for that table
+
+
+_ALONE = threading.Lock()
+"""What a revision calls `op` is one for the whole process."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class Migrations:
         config.set_main_option("script_location", _escaped(Path(__file__).with_name("alembic")))
         config.set_main_option("version_locations", _escaped(self.path))
         config.set_main_option("path_separator", "newline")
-        command.upgrade(config, "head")
+        with _ALONE:
+            command.upgrade(config, "head")
         return list(range(before + 1, self.head + 1))
 
     def _schema(self, connection: Connection) -> str | None:

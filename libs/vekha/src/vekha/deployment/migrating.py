@@ -29,8 +29,9 @@ def migrate(secrets: DeploymentSecrets, database: str) -> list[str]:
             try:
                 one.make_tables()
             finally:
-                one.database.close()
+                for made in one.databases:
+                    made.close()
             address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-            with psycopg.connect(address, autocommit=True) as connection:
+            with psycopg.connect(address) as connection:  # at once: what runs meanwhile is never without what it may
                 grant(connection, service)
     return list(BUILDS)
