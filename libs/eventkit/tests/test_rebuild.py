@@ -202,7 +202,7 @@ def _drop_schemas(url: str) -> None:
     database = Database(url, "roster")
     with database.writing() as connection:
         for name in inspect(connection).get_schema_names():
-            if name.startswith("schools_v"):
+            if name.startswith("public_schools_v"):
                 connection.execute(text(f'DROP SCHEMA "{name}" CASCADE'))
     database.close()
 

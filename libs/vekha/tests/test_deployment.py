@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from sqlalchemy.engine import make_url
 
 from contracts.call import CALLS
@@ -35,6 +35,7 @@ from vekha.deployment.readers import readers
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.records import AUDITOR, last_reads, reading
+from vekha.replay import PROJECTIONS
 
 _HEARD_WITHIN_S = 0.2
 _TABLES = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
@@ -484,3 +485,48 @@ def test_a_service_reads_no_other_service_s_tables(database: str, service: str) 
         if service != "roster":
             with pytest.raises(InsufficientPrivilege):
                 connection.execute("SELECT * FROM keys.person_key")
+
+
+@pytest.mark.parametrize(("service", "projection"), [(service, one.name) for service, one in PROJECTIONS])
+def test_a_service_makes_exchanges_and_drops_versions_of_its_projections_and_of_nothing_else(
+    database: str, service: str, projection: str
+) -> None:
+    def catalog(connection: psycopg.Connection, schema: str) -> list[tuple[str, ...]]:
+        """What its tables are, and who may do what with them."""
+        queries = (
+            """
+            SELECT table_name, column_name, ordinal_position::text, data_type, coalesce(collation_name, ''), is_nullable
+            FROM information_schema.columns WHERE table_schema = %s
+            """,
+            "SELECT tablename, indexname, replace(indexdef, format(' ON %%I.', schemaname), ' ON ') FROM pg_indexes WHERE schemaname = %s",
+            "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'",
+        )
+        found = [tuple(row) for query in queries for row in connection.execute(query, [schema])]
+        return sorted(row for row in found if row[0] in names)
+
+    with psycopg.connect(database, autocommit=True) as watching, _as(database, service) as connection:
+        (named,) = watching.execute(f"SELECT {service}.projection_tables(%s)", [projection]).fetchone() or ([],)
+        names = set(named)
+        live = catalog(watching, service)
+        connection.execute("SELECT make_projection_version(%s, 2)", [projection])
+        beside = f"{service}_{projection}_v2"
+        assert {row[0] for row in live} == names
+        assert catalog(watching, beside) == live
+        connection.execute(f'SELECT * FROM {beside}."{named[0]}"'.encode())
+        connection.execute("SELECT switch_projection_version(%s, 1, 2)", [projection])
+        assert catalog(watching, service) == catalog(watching, f"{service}_{projection}_v1") == live
+        connection.execute("SELECT drop_projection_version(%s, 1)", [projection])
+        for other in SERVICES:
+            if other != service:
+                with pytest.raises(InsufficientPrivilege):
+                    connection.execute(f"SELECT {other}.make_projection_version('x', 3)".encode())
+        for statement in (
+            "SELECT make_projection_version('log', 3)",
+            "SELECT switch_projection_version('', 1, 2)",
+            "SELECT drop_projection_version('keys', 1)",
+            "SELECT drop_projection_version(NULL, 1)",
+        ):
+            with pytest.raises(InvalidParameterValue):
+                connection.execute(statement.encode())
+        with pytest.raises(InsufficientPrivilege):
+            connection.execute("CREATE OR REPLACE FUNCTION projection_tables(p text) RETURNS text[] LANGUAGE sql AS 'SELECT NULL::text[]'")

@@ -78,13 +78,19 @@ class Database:
 
         Raises log.NewerSchema where the database is newer than this program.
         """
-        with self.writing() as connection:
-            if not self.is_sqlite:  # there whoever writes is alone; here two would both find a table missing, and one fail to make it
-                connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
+        with self.making() as connection:
             if inspect(connection).has_table(log.head_table.name) and log.has_begun(connection):
                 log.check(connection, self.service, self._known)
             self._make(connection)
             log.begin(connection, self.service)
+
+    @contextmanager
+    def making(self) -> Generator[Connection]:
+        """One transaction in which nobody else makes anything."""
+        with self.writing() as connection:
+            if not self.is_sqlite:  # there whoever writes is alone; here two would both find a table missing, and one fail to make it
+                connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
+            yield connection
 
     def check(self) -> None:
         """Raises SchemaUnfit where the tables, which somebody else makes, are not such as this program can live with."""
@@ -205,11 +211,9 @@ class Apart(Database):
             self._writing = self._writing.execution_options(schema_translate_map=flat)
 
     def create(self) -> None:
-        with self.writing() as connection:
-            if not self.is_sqlite:
-                connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
-                if not inspect(connection).has_schema(self._schema):  # who may not make one may ask
-                    connection.execute(CreateSchema(self._schema))
+        with self.making() as connection:
+            if not self.is_sqlite and not inspect(connection).has_schema(self._schema):  # who may not make one may ask
+                connection.execute(CreateSchema(self._schema))
             self._make(connection)
 
 

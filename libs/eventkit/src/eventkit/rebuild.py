@@ -40,7 +40,7 @@ _CLOSE = 500  # events behind the live version: for so few its reader may stand 
 _AGAIN_S = 1.0  # after trouble
 _UNDER_WAY = ("building", "switching")
 
-_NOT_PERMITTED = "42501"  # PostgreSQL's insufficient_privilege
+_NOT_PERMITTED = ("42501", "42883")  # PostgreSQL's insufficient_privilege, and undefined_function
 
 T = TypeVar("T")
 
@@ -266,10 +266,10 @@ class Rebuilding:
         try:
             return await self._service.write(lambda connection: versions.begin(connection, projection))
         except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) != _NOT_PERMITTED:
+            if getattr(error.orig, "sqlstate", None) not in _NOT_PERMITTED:
                 raise
-            text = f"The role under which {self._service.name} uses its database may not make tables and own them."
-            raise Refused("projection.not-permitted", text, "Have the database's administrator allow it, or rebuild in a copy.") from error
+            text = f"The owner of {self._service.name}'s tables has not let it make versions of them."
+            raise Refused("projection.not-permitted", text, "Bring the tables up to date: vekha deploy provision") from error
 
     def _rebuildable(self) -> list[ProjectionRunner]:
         return [runner for runner in self._service.runners if not isinstance(runner.projection, Inbox)]

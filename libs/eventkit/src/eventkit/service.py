@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
-from eventkit import jetstream, log, versions
+from eventkit import exchange, jetstream, log, versions
 from eventkit.access import Known
 from eventkit.answering import Answering, Caller, call_reply, kept, secret_fields
 from eventkit.broker import Credential
@@ -323,6 +323,9 @@ class Service:
         """Makes what tables are missing, and brings all to the last revision. Raises log.NewerSchema."""
         for database in self.databases:
             database.create()
+        if not self.database.is_sqlite:
+            with self.database.making() as connection:
+                exchange.install(connection, {one.name: [table.name for table in one.tables.sorted_tables] for one in self.projections})
 
     def check_tables(self) -> None:
         """Raises SchemaUnfit where the tables are not such as this program can live with."""

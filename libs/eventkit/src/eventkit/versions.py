@@ -36,9 +36,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.schema import CreateSchema, DropSchema
 from sqlalchemy.sql import quoted_name
 
+from eventkit import exchange
 from eventkit.database import Database
 from eventkit.faults import reach
 from eventkit.projection import Projection, Wants, checkpoint_table, parked_table, positions
@@ -117,7 +117,7 @@ class Beside:
     @contextmanager
     def _in_place(self, connection: Connection) -> Generator[None]:
         if not self._database.is_sqlite:
-            ours = connection.dialect.identifier_preparer.quote(_schema(self._projection.name, self._number))
+            ours = connection.dialect.identifier_preparer.quote(exchange.schema(connection, self._projection.name, self._number))
             path = text("SELECT set_config('search_path', :ours || ', ' || current_setting('search_path'), true)")
             connection.execute(path, {"ours": ours})
             yield
@@ -149,8 +149,9 @@ def begin(connection: Connection, projection: Projection) -> int:
         connection.execute(insert(version_table).values(projection=projection.name, version=1, state="live"))
     number = found[-1].number + 1
     if connection.dialect.name != "sqlite":
-        connection.execute(CreateSchema(_schema(projection.name, number)))
-    tables_of(connection, projection, number).create_all(connection)
+        exchange.make(connection, projection.name, number)
+    else:
+        tables_of(connection, projection, number).create_all(connection)
     connection.execute(insert(version_table).values(projection=projection.name, version=number, state="building"))
     return number
 
@@ -166,9 +167,10 @@ def note(connection: Connection, projection: str, number: int, state: str, compa
 
 def drop(connection: Connection, projection: Projection, number: int) -> None:
     """Drops a version that is not live, with its checkpoint and what it has parked."""
-    tables_of(connection, projection, number).drop_all(connection)
     if connection.dialect.name != "sqlite":
-        connection.execute(DropSchema(_schema(projection.name, number)))
+        exchange.drop(connection, projection.name, number)
+    else:
+        tables_of(connection, projection, number).drop_all(connection)
     reader = reader_of(projection.name, number)
     connection.execute(delete(checkpoint_table).where(checkpoint_table.c.name == reader))
     connection.execute(delete(parked_table).where(parked_table.c.reader == reader))
@@ -181,7 +183,7 @@ def tables_of(connection: Connection, projection: Projection, number: int) -> Me
     copies = MetaData()
     for table in projection.tables.sorted_tables:
         if connection.dialect.name != "sqlite":
-            table.to_metadata(copies, schema=_schema(projection.name, number))
+            table.to_metadata(copies, schema=exchange.schema(connection, projection.name, number))
             continue
         copy = table.to_metadata(copies, name=_named(table.name, number))
         for index in copy.indexes:
@@ -318,7 +320,7 @@ def _switch(database: Database, projection: Projection, number: int) -> None:
             _rename(connection, projection, _of_version(number), _plain)
         else:
             connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
-            _exchange_schemas(connection, projection, live, number)
+            exchange.switch(connection, projection.name, live, number)
         old, new = reader_of(projection.name, live), reader_of(projection.name, number)
         for before, after in ((projection.name, old), (new, projection.name)):
             connection.execute(update(checkpoint_table).where(checkpoint_table.c.name == before).values(name=after))
@@ -327,17 +329,6 @@ def _switch(database: Database, projection: Projection, number: int) -> None:
         note(connection, projection.name, number, "live")
         reach("rebuild.before-switch")
     reach("rebuild.after-switch")
-
-
-def _exchange_schemas(connection: Connection, projection: Projection, live: int, number: int) -> None:
-    quote = connection.dialect.identifier_preparer.quote
-    home = connection.execute(select(func.current_schema())).scalar_one()
-    connection.execute(CreateSchema(_schema(projection.name, live)))
-    for table in projection.tables.sorted_tables:
-        connection.execute(text(f"ALTER TABLE {quote(table.name)} SET SCHEMA {quote(_schema(projection.name, live))}"))
-        theirs = quote(_schema(projection.name, number))
-        connection.execute(text(f"ALTER TABLE {theirs}.{quote(table.name)} SET SCHEMA {quote(home)}"))
-    connection.execute(DropSchema(_schema(projection.name, number)))
 
 
 def _wait_for_older_views(database: Database) -> None:
@@ -363,10 +354,6 @@ def _wait_for_older_views(database: Database) -> None:
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------------
-
-
-def _schema(projection: str, number: int) -> str:
-    return f"{projection}_v{number}"
 
 
 def _named(name: str, number: int) -> str:

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from contracts.event import SERVICES
-from eventkit import accounts, jetstream
+from eventkit import accounts, exchange, jetstream
 from eventkit.accounts import Reader, account, inbox
 from eventkit.broker import Credential
 from eventkit.log import command_table, head_table, log_table
@@ -58,6 +58,8 @@ def provision_roles(secrets: DeploymentSecrets, connection: psycopg.Connection) 
             _make_role(connection, role, file.read_text().strip())
             _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", sql.Identifier(database), sql.Identifier(role))
             _run(connection, "ALTER ROLE {} SET search_path = {}", sql.Identifier(role), sql.Identifier(service))
+        # A version of a projection's rows beside the live one lies in a schema of its own.
+        _run(connection, "GRANT CREATE ON DATABASE {} TO {}", sql.Identifier(database), sql.Identifier(owner(service)))
         _make_schema(connection, service, service)
     _make_schema(connection, KEYS, "roster")
     if secrets.auditor_passwords[1].exists():  # an older version made none
@@ -82,6 +84,8 @@ def grant(connection: psycopg.Connection, service: str) -> None:
             else:
                 _run(connection, "GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}", name, role)
         _run(connection, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO {}", sql.Identifier(schema), role)
+    for function in exchange.FUNCTIONS:
+        _run(connection, "GRANT EXECUTE ON FUNCTION {}." + function + " TO {}", sql.Identifier(service), role)
     _let_see(connection, service)
 
 
