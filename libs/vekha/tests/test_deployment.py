@@ -501,7 +501,7 @@ def test_a_service_makes_exchanges_and_drops_versions_of_its_projections_and_of_
             "SELECT tablename, indexname, replace(indexdef, format(' ON %%I.', schemaname), ' ON ') FROM pg_indexes WHERE schemaname = %s",
             "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'",
         )
-        found = [tuple(row) for query in queries for row in connection.execute(query, [schema])]
+        found = [tuple(row) for query in queries for row in connection.execute(query.encode(), [schema])]
         return sorted(row for row in found if row[0] in names)
 
     with psycopg.connect(database, autocommit=True) as watching, _as(database, service) as connection:

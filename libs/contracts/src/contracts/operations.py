@@ -134,6 +134,21 @@ class ReaderHealth(Value):
     unrecognized: tuple[str, ...] = ()
 
 
+class Program(Value):
+    """Which program answers, by digests of its code: of what all services share, and of all that is the service's own as well."""
+
+    shared: str
+    whole: str
+
+
+class TablesHealth(Value):
+    """At which revision a service's tables are, which one its program knows last, and the least that it must know to live with them."""
+
+    revision: int
+    known: int
+    least: int
+
+
 class Health(Reply):
     """How a service is: its head, how far its relay has published, its readers, and whether it is quarantined."""
 
@@ -143,6 +158,8 @@ class Health(Reply):
     quarantined: str | None
     now: str
     readers: tuple[ReaderHealth, ...]
+    program: Program | None = None
+    tables: TablesHealth | None = Field(default=None, description="None where they have no history")
 
 
 class KeyRotated(Reply):

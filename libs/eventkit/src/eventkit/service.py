@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
-from eventkit import exchange, jetstream, log, versions
+from eventkit import exchange, jetstream, log, program, versions
 from eventkit.access import Known
 from eventkit.answering import Answering, Caller, call_reply, kept, secret_fields
 from eventkit.broker import Credential
@@ -597,6 +597,8 @@ class Service:
                 quarantined=self.store.quarantine,
                 now=rfc3339(self.clock.now()),
                 readers=tuple(reader(runner, parked) for runner in self.runners),
+                program=await asyncio.to_thread(self._program),
+                tables=await self.read(self._tables),
             )
 
         time = ServiceTime(self)
@@ -720,7 +722,7 @@ class Service:
         # guess than argon2id.
         body = request.model_dump_json(exclude_unset=True, exclude={*secret_fields(type(request))}).encode()
         digest = self.secrets.mac("command", b"\0".join((call.name.encode(), caller.origin.actor.encode(), body)))
-        return CommandKey(caller.command_id, digest, kept, call.reply.model_validate_json)
+        return CommandKey(caller.command_id, digest, kept, partial(call.reply.model_validate_json, extra="ignore"))
 
     async def _at(self) -> dict[str, int]:
         """How far the service knows each log: its own as it stands, unless a reader of its own follows that too."""
@@ -834,6 +836,17 @@ class Service:
                 _log.error("timer.failed", service=self.name, **trouble(error))
                 pause_s = 1.0
             await asyncio.sleep(min(pause_s, _TIMER_POLL_S))
+
+    def _program(self) -> operations.Program:
+        migrations = self.database.migrations
+        own = () if migrations is None else (migrations.package,)
+        return operations.Program(shared=program.digest(*program.SHARED), whole=program.digest(*program.SHARED, *own))
+
+    def _tables(self, connection: Connection) -> operations.TablesHealth | None:
+        if (migrations := self.database.migrations) is None:
+            return None
+        least = log.about(connection).schema_version
+        return operations.TablesHealth(revision=migrations.current(connection), known=migrations.head, least=least)
 
     def _live(self) -> _Running:
         if self._running is None:

@@ -78,7 +78,7 @@ class Client:
         """Calls and waits for the answer."""
         body = request.model_dump_json(exclude_unset=True).encode()
         answer = await self.ask_raw(call, body, as_=as_, command_id=command_id, up_to_date=up_to_date, timeout_s=timeout_s)
-        return Answer(call.reply.model_validate_json(bytes(answer.reply)), answer.at or {}, answer.command_id)
+        return Answer(call.reply.model_validate_json(bytes(answer.reply), extra="ignore"), answer.at or {}, answer.command_id)
 
     async def ask_raw(
         self,

@@ -27,13 +27,17 @@ from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.loop import run
 from vekha.options import json_option, target_options
-from vekha.records import Unreadable, last_reads, reading, unrecognized
+from vekha.records import MIGRATIONS, Unreadable, last_reads, reading, unrecognized
 from vekha.repairing import Repaired
 
 _SKEW_S = 60.0
 _BACKUP_FRESH_FOR = timedelta(days=2)
 _DRILL_FRESH_FOR = timedelta(days=30)
 _SHOWN = 20  # people
+_ASKED_AGAIN = 5
+_STOP_AND_START = "Stop the instance and start it again; its log on stderr says why."
+_NOT_READY = "Its /readyz and its log say why: docker compose ps; docker compose logs SERVICE"
+_PROVISION = "Bring them up to date: vekha deploy provision"
 _LAG_PATIENCE_S = 3.0  # what was committed a moment ago is on its way
 
 
@@ -114,18 +118,19 @@ async def _doctor(target: Target, *, as_json: bool) -> int:
 
 
 async def _examined(target: Target) -> AsyncGenerator[Check]:
-    try:
-        about = target.folder.about()
-    except Failure as failure:
-        yield Check("data folder", "finding", failure.text, failure.hint)
-        return
-    yield Check("data folder", "ok", f"{target.folder.root}, format {about.format}, {about.clock} clock.")
-    for check in _secrets(target.folder):
-        yield check
-    for check in _kept(target.folder):
-        yield check
-    for service in SERVICES:
-        yield await asyncio.to_thread(_database, target.folder, service)
+    if not _is_apart(target):
+        try:
+            about = target.folder.about()
+        except Failure as failure:
+            yield Check("data folder", "finding", failure.text, failure.hint)
+            return
+        yield Check("data folder", "ok", f"{target.folder.root}, format {about.format}, {about.clock} clock.")
+        for check in _secrets(target.folder):
+            yield check
+        for check in _kept(target.folder):
+            yield check
+        for service in SERVICES:
+            yield await asyncio.to_thread(_database, target.folder, service)
     if target.server is None and not target.folder.is_held:
         async for check in _stopped(target):
             yield check
@@ -134,10 +139,15 @@ async def _examined(target: Target) -> AsyncGenerator[Check]:
     try:
         async with connected(target) as client:
             yield Check("instance", "ok", f"It listens at {target.url()}.")
-            async for check in _running(client):
+            async for check in _running(client, _NOT_READY if _is_apart(target) else _STOP_AND_START):
                 yield check
     except Failure as failure:
         yield Check("instance", "finding", failure.text, failure.hint)
+
+
+def _is_apart(target: Target) -> bool:
+    """Whether what is looked at are services apart, of which only secrets to call them are here."""
+    return target.server is not None and not target.folder.is_made
 
 
 def _secrets(folder: DataFolder) -> Generator[Check]:
@@ -179,16 +189,20 @@ def _database(folder: DataFolder, service: str) -> Check:
             if (found := connection.execute(text("PRAGMA quick_check(1)")).scalar_one()) != "ok":
                 return Check(name, "finding", f"It is damaged: {found}.", "Put it back from a backup, then: vekha audit verify")
             head = log.head(connection)
+            revision, known = MIGRATIONS[service].current(connection), MIGRATIONS[service].head
             if service == "roster" and (nameless := without_data(connection)):
                 return _nameless(name, nameless)
     except Failure as failure:
         return Check(name, "finding", failure.text, failure.hint)
     try:
-        return _skew(name, head.position, moment(head.recorded_at), folder.time())
+        check = _skew(name, head.position, moment(head.recorded_at), folder.time())
     except Failure as failure:
         return Check(name, "finding", failure.text, failure.hint)
     except ValueError:
         return Check(name, "finding", "Its head does not say when its last event was recorded.", "See: vekha audit verify")
+    if check.state == "ok" and revision < known:
+        return Check(name, "note", f"{check.text} Its tables are at revision {revision}: the next start brings them to {known}.")
+    return check
 
 
 def _nameless(name: str, people: Sequence[tuple[str, str, str]]) -> Check:
@@ -246,7 +260,8 @@ def _newer(service: str) -> str:
     return f"Put the newer database of {service} back; or, if there is none, take what it lacks back from the bus: vekha doctor --repair"
 
 
-async def _running(client: Client) -> AsyncGenerator[Check]:
+async def _running(client: Client, silent: str) -> AsyncGenerator[Check]:
+    """`silent` is what to do where a service does not answer."""
     for service in SERVICES:
         try:
             last = await JetStream(client.nc).last_sequence(service.upper())
@@ -261,7 +276,7 @@ async def _running(client: Client) -> AsyncGenerator[Check]:
                 health = await _patiently(client, service, health)
             healths.append(health)
         except Failure as failure:
-            yield Check(f"service {service}", "finding", failure.text, "Stop the instance and start it again; its log on stderr says why.")
+            yield Check(f"service {service}", "finding", failure.text, silent)
     quarantined = {health.service for health in healths if health.quarantined is not None}
     for health in healths:
         for check in _service(health, quarantined):
@@ -272,6 +287,42 @@ async def _running(client: Client) -> AsyncGenerator[Check]:
     heads = {service: (await client.ask(HEAD[service], Nothing())).reply.position for service in sound}
     for check in _readers_ahead(healths, heads):
         yield check
+    for check in _mixed(healths):
+        yield check
+    for health in healths:
+        if len(await _programs(client, health)) > 1:
+            text = "Two versions of it answer, by turns."
+            yield Check(f"service {health.service}", "finding", text, "Unless an upgrade is under way, stop the older one.")
+
+
+async def _programs(client: Client, first: Health) -> set[str]:
+    """Of which programs the processes of a service are that answer, as far as a few questions tell."""
+    asked = [client.ask(HEALTH[first.service], Nothing()) for _ in range(_ASKED_AGAIN)]
+    found = [answer.reply for answer in await asyncio.gather(*asked, return_exceptions=True) if not isinstance(answer, BaseException)]
+    return {_program(health)[1] for health in (first, *found)}
+
+
+def _program(health: Health) -> tuple[str, str]:
+    """What a service shares with others, and all of it; a program from before they told has a name of its own."""
+    return ("an earlier one", "an earlier one") if health.program is None else (health.program.shared, health.program.whole)
+
+
+def _mixed(healths: Sequence[Health]) -> Generator[Check]:
+    """Services of different versions, and tables that are at another revision than the program that uses them."""
+    shared: dict[str, list[str]] = {}
+    for health in healths:
+        shared.setdefault(_program(health)[0], []).append(health.service)
+    if len(shared) > 1:
+        told = "; ".join(f"{', '.join(services)} of {digest}" for digest, services in shared.items())
+        text = f"The services are of different versions: {told}."
+        yield Check("versions", "finding", text, "Unless an upgrade is under way, bring all to the same one: docker compose up --wait")
+    for health in healths:
+        if (tables := health.tables) is not None and tables.revision != tables.known:
+            text = f"Its tables are at revision {tables.revision}, and its program knows {tables.known}"
+            if tables.least > tables.known:
+                text += f"; they are for programs that know {tables.least}"
+            hint = "Start the program of the version that brought them there." if tables.revision > tables.known else _PROVISION
+            yield Check(f"service {health.service}", "finding", f"{text}.", hint)
 
 
 def _readers_ahead(healths: Sequence[Health], heads: Mapping[str, int]) -> Generator[Check]:
