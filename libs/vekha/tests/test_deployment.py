@@ -505,7 +505,7 @@ def test_a_service_makes_exchanges_and_drops_versions_of_its_projections_and_of_
         return sorted(row for row in found if row[0] in names)
 
     with psycopg.connect(database, autocommit=True) as watching, _as(database, service) as connection:
-        (named,) = watching.execute(f"SELECT {service}.projection_tables(%s)", [projection]).fetchone() or ([],)
+        (named,) = watching.execute(f"SELECT {service}.projection_tables(%s)".encode(), [projection]).fetchone() or ([],)
         names = set(named)
         live = catalog(watching, service)
         connection.execute("SELECT make_projection_version(%s, 2)", [projection])
