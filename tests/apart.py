@@ -42,12 +42,16 @@ _DATABASE = "postgres"
 
 @dataclass
 class Apart:
-    """Services that run apart. `postgres` may be killed, frozen and started again, and so may each of `processes`."""
+    """Services that run apart. `postgres` may be killed, frozen and started again, and so may each of `processes`.
+
+    `environment` is what every process is started with; by that it may be another version's.
+    """
 
     folder: Path
     postgres: PostgresServer
     secrets: DeploymentSecrets
     url: str
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, subprocess.Popen[bytes]])
 
     def client(self) -> AbstractAsyncContextManager[Client]:
@@ -72,7 +76,7 @@ class Apart:
         """Types `vekha deploy …` beside them."""
         database = f"postgresql://127.0.0.1:{self.postgres.port}/{_DATABASE}"
         where = ("--secrets", self.secrets.root, "--database", database, "--nats", self.url)
-        return run_binary("deploy", *arguments, *where, "--json")
+        return run_binary("deploy", *arguments, *where, "--json", environment=self.environment)
 
     def start(self, service: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Starts a process of a service; there may be others."""
@@ -87,7 +91,10 @@ class Apart:
         (self.folder / "state" / service).mkdir(parents=True, exist_ok=True)
         with self.log(service).open("ab") as out:
             return subprocess.Popen(
-                [sys.executable, "-m", MODULES[service]], stdout=out, stderr=out, env={**os.environ, **variables, **(environment or {})}
+                [sys.executable, "-m", MODULES[service]],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **variables, **self.environment, **(environment or {})},
             )
 
     def log(self, service: str) -> Path:
@@ -119,12 +126,12 @@ class Apart:
 
 
 @asynccontextmanager
-async def running_apart(folder: Path, postgres: PostgresServer) -> AsyncGenerator[Apart]:
+async def running_apart(folder: Path, postgres: PostgresServer, environment: Mapping[str, str] | None = None) -> AsyncGenerator[Apart]:
     """All five services, ready; what still runs at the end of the block is ended."""
     secrets = DeploymentSecrets(folder / "secrets")
     making.make(secrets)
     nats = await asyncio.to_thread(_nats, folder, secrets)
-    apart = Apart(folder, postgres, secrets, nats.url)
+    apart = Apart(folder, postgres, secrets, nats.url, environment or {})
     try:
         made = await asyncio.to_thread(apart.deploy, "provision")
         assert made.code == 0, made.err

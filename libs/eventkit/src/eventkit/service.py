@@ -332,6 +332,16 @@ class Service:
         for database in self.databases:
             database.check()
 
+    def ensure_tables(self) -> None:
+        """Makes the tables and brings them up to date; where that is somebody else's to do, looks whether it was done.
+
+        Raises log.NewerSchema, or SchemaUnfit.
+        """
+        if self.settings.migrates:
+            self.make_tables()
+        else:
+            self.check_tables()
+
     async def wait_for_tables(self) -> None:
         """Waits until the service's tables, which somebody else makes, are such as this program can live with."""
         while True:
@@ -354,10 +364,7 @@ class Service:
         self.answering.check_complete()
 
         def prepared() -> None:
-            if self.settings.migrates:
-                self.make_tables()
-            else:
-                self.check_tables()
+            self.ensure_tables()
             for projection in self._projections:
                 self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection, _skipped_by(projection))
                 checkpointed.take_up()

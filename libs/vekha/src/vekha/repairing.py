@@ -217,7 +217,7 @@ async def halted(folder: DataFolder) -> AsyncGenerator[Halted]:
         services = dict(_services(folder, secrets))
         try:
             for service in services.values():
-                await asyncio.to_thread(service.make_tables)
+                await asyncio.to_thread(service.ensure_tables)
             async with EmbeddedBroker(folder.bus, folder.run, secrets.broker_password_file) as broker:
                 nc = await jetstream.connect(broker.url, broker.credential, name="repair")
                 try:

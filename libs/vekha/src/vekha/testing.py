@@ -47,10 +47,25 @@ class Vekha(Protocol):
     def __call__(self, *arguments: str | Path) -> Outcome: ...
 
 
-def run_binary(*arguments: str | Path, stdin: str = "", cwd: Path | None = None, through: Sequence[str] = ()) -> Outcome:
-    """Runs the installed program, through another one if given."""
+def run_binary(
+    *arguments: str | Path,
+    stdin: str = "",
+    cwd: Path | None = None,
+    through: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Runs the installed program, through another one if given, with more variables than our own if given."""
     command = [*through, str(BINARY), *(str(argument) for argument in arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=_TIMEOUT_S, cwd=cwd, check=False)
+    done = subprocess.run(
+        command,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

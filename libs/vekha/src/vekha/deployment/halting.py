@@ -111,5 +111,6 @@ def _services(secrets: DeploymentSecrets, urls: Mapping[str, URL], scratch: Path
             nats_credential=Credential.read(secrets.seed(name, "service"), own_stream=account(name), inbox=inbox(name)),
             secrets=Secrets(secrets.service(name), of=name, rotated=scratch),
             clock=RealClock(),
+            migrates=False,
         )
         yield name, BUILDS[name](settings)
