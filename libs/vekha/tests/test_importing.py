@@ -32,7 +32,7 @@ def test_an_import_counts_what_it_did_and_the_same_file_again_changes_nothing(as
     counts = {"created": 2, "updated": 0, "unchanged": 0, "review": 0, "conflict": 0, "leaving": 0}
     assert done.code == 0
     table = {"file": "classes.csv", "sheet": None, "kind": "classes", "encoding": "utf-8", "delimiter": ";", "rows": 2}
-    more = {"rejected": [], "rejected_file": None, "warnings": [], "tables": [table]}
+    more = {"rejected": [], "rejected_rows": 0, "rejected_file": None, "warnings": [], "tables": [table]}
     assert done.json == {"job": done.json["job"], **counts, **more}
     again = ask("import", file, "--school", school, "--as", f"administrator:{school}").json
     assert (again["created"], again["unchanged"]) == (0, 2)
@@ -65,6 +65,16 @@ def test_bad_rows_come_back_as_a_file_with_their_places_and_the_good_ones_are_en
     again = ask("import", tmp_path / "school-pupils-broken.csv", "--school", school)
     assert again.json["rejected_file"] == str(tmp_path / "school-pupils-broken-rejected-2.csv")
     assert rejected.read_text() == "half corrected"
+
+
+def test_of_more_wrong_rows_than_are_listed_it_says_so(ask: Vekha, vekha: Vekha, instance: Up, school: str, tmp_path: Path) -> None:
+    file = tmp_path / "classes.csv"
+    file.write_text("\r\n".join([CLASSES.splitlines()[0], *(f"12;А;2015/2016;;;;{number}" for number in range(900)), ""]))
+    ended = ask("import", file, "--school", school)
+    assert (ended.code, ended.json["rejected_rows"]) == (3, 900)
+    assert len(ended.json["rejected"]) < 900
+    told = vekha("import", file, "--school", school, "--data", instance.data)
+    assert "Of 900 rejected rows the first " in told.out
 
 
 def test_a_folder_of_csv_files_is_one_import(ask: Vekha, school: str, tmp_path: Path) -> None:

@@ -385,6 +385,15 @@ async def test_rejected_rows_come_back_and_can_be_imported_once_they_are_correct
     assert outcome(await with_class.imported(corrected)) == (1, 0, 0, 0, 0)
 
 
+async def test_a_thousand_wrong_rows_come_back_too_though_not_all_of_their_cells_are_listed(with_class: School):
+    bad = [{**child(number), "Фамилия": "", "Дата рождения": "31.02.2005"} for number in range(2, 1002)]
+    status = await with_class.imported(csv_of([*bad, child(1)]), "5А.csv")
+    assert (outcome(status), len(status.rejected)) == ((1, 0, 0, 0, 1000), 200)
+    assert not any("too many" in warning for warning in status.warnings)
+    returned = base64.b64decode(status.rejected_file or "")
+    assert len({finding.row for finding in read_roster(returned, "rejected.zip").errors}) == 1000
+
+
 @pytest.mark.parametrize(
     ("row", "column", "code"),
     [

@@ -730,7 +730,9 @@ class ImportStatus(Reply):
     leaving: int = Field(default=0, description="How many pupils and staff are missing from a full list, and leave")
     conflict: int = Field(default=0, description="Of how many rows, counted as updated or unchanged, a change made by hand was kept")
     rejected_rows: int = Field(default=0, description="How many rows were rejected; `rejected` lists cells and is cut at 200")
-    rejected_file: str | None = Field(default=None, description="The rejected rows as CSV, base64; it holds personal data")
+    rejected_file: str | None = Field(
+        default=None, description="The rejected rows as CSV or a zip archive of it, base64; it holds personal data"
+    )
     warnings: tuple[str, ...] = ()
     tables: tuple[ImportedTable, ...] = ()
     file_name: str | None = Field(default=None, description="As it was handed in; it may name somebody, and is kept sealed with the rest")

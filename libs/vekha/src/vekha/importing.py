@@ -186,6 +186,7 @@ def _tell_ended(status: ImportStatus, school: str, path: Path, *, dry_run: bool,
                 "conflict": status.conflict,
                 "leaving": status.leaving,
                 "rejected": [cell.model_dump() for cell in status.rejected],
+                "rejected_rows": _rejected_rows(status),
                 "rejected_file": None if rejected_file is None else str(rejected_file),
                 "warnings": status.warnings,
                 "tables": [table.model_dump() for table in status.tables],
@@ -409,13 +410,23 @@ def _tell(status: ImportStatus, rejected_file: Path | None, *, dry_run: bool) ->
     for cell in status.rejected:
         place = " ".join(part for part in (cell.file, cell.sheet, f"row {cell.row}" if cell.row else None, cell.column) if part)
         click.echo(f"{place}: {cell.code}: {cell.hint}")
-    rejected = status.rejected_rows or len({(cell.file, cell.sheet, cell.row) for cell in status.rejected})
+    rejected = _rejected_rows(status)
+    if rejected > (listed := _listed_rows(status)):
+        click.echo(f"Of {rejected} rejected rows the first {listed} are listed.")
     counts = {"created": status.created, "updated": status.updated, "unchanged": status.unchanged, "to review": status.review}
     rare = {what: number for what, number in {"in conflict": status.conflict, "leaving": status.leaving}.items() if number}
     words = ", ".join(f"{number} {what}" for what, number in {**counts, "rejected": rejected, **rare}.items())
     click.echo(f"Nothing was entered. It would be: {words}." if dry_run else f"{words}.")
     if rejected_file is not None:
         click.echo(f"Correct the rejected rows in {rejected_file}, then import that file.")
+
+
+def _listed_rows(status: ImportStatus) -> int:
+    return len({(cell.file, cell.sheet, cell.row) for cell in status.rejected})
+
+
+def _rejected_rows(status: ImportStatus) -> int:
+    return status.rejected_rows or _listed_rows(status)
 
 
 def _write_beside(path: Path, content: bytes) -> Path | None:

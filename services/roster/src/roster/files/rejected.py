@@ -23,6 +23,11 @@ class RejectedFile:
     name: str
     content: bytes
 
+    def within(self, limit_bytes: int) -> "RejectedFile | None":
+        """The same file, as a zip archive if it is longer than that; None if the archive is, too."""
+        file = self if len(self.content) <= limit_bytes or self.name.endswith(".zip") else _zipped([self])
+        return file if len(file.content) <= limit_bytes else None
+
 
 def write_rejected(source: Path | bytes, errors: Iterable[Finding], name: str = "") -> RejectedFile | None:
     """The rows of `source` that the errors speak of, those of reading and those of a later check alike; None if there are none.

@@ -38,6 +38,7 @@ from roster.vault import Box
 _DECISIONS_A_CALL = 200
 _TOLD_CELLS = 200
 _REJECTED_FILE_BYTES = 240_000  # an answer stays well under the bus's limit, base64 included
+_TOO_MANY_REJECTED = "The rejected rows are too many to come back as a file: correct those listed, or hand in several smaller files."
 
 R = TypeVar("R", bound=PlannedRow)
 T = TypeVar("T")
@@ -222,10 +223,10 @@ class Run:
         if found:
             name, content = await self._upload()
             rejected = await asyncio.to_thread(write_rejected, content, found, name)
-            if rejected is not None and len(rejected.content) <= _REJECTED_FILE_BYTES:
-                rejected_file = base64.b64encode(rejected.content).decode()
+            if rejected is not None and (answered := rejected.within(_REJECTED_FILE_BYTES)) is not None:
+                rejected_file = base64.b64encode(answered.content).decode()
             else:
-                warnings = (*warnings, "The rejected rows are too many to come back as a file: look for them by their numbers.")
+                warnings = (*warnings, _TOO_MANY_REJECTED)
         return ImportStatus(
             job=self._job.job,
             state="done",
