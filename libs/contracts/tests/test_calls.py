@@ -114,6 +114,8 @@ WHO_MAY_CALL: Mapping[str, Collection[str]] = {
     "identity.activity": {DIRECTOR, ADMINISTRATOR},
     "identity.annul": {ADMINISTRATOR},
     "identity.token": set(),
+    # What identity signs in words of its own, for who audits
+    "identity.checkpoint": set(),
     # The plan: the director answers for it, the ministry may start it, municipality and ministry see states and counts
     "plan.adopt-plan": {DIRECTOR, MINISTRY},
     "plan.adopt-revision": {DIRECTOR, MINISTRY},

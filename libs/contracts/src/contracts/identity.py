@@ -11,6 +11,7 @@ from pydantic import Field
 from contracts.call import EVERYBODY, AnnulEntry, Reply, Request, Role, SchoolRequest, Scope, command, query
 from contracts.consent import SubjectKind
 from contracts.event import Annulment, Event, Identifier, Value, event
+from contracts.operations import Nothing, Signature
 from contracts.roster import Act, Done
 
 SLIPS_A_CALL = 80
@@ -454,6 +455,13 @@ class ActivityRatings(Reply):
     ratings: tuple[WeekRating, ...]
 
 
+class SignedCheckpoint(Reply):
+    """Where the five logs are sealed, as a page to be kept; and identity's word that up to there the operator signs in its place."""
+
+    page: str
+    named: Signature
+
+
 _GIVERS = {Role.ADMINISTRATOR: Scope.OWN_SCHOOL, Role.CLASS_TEACHER: Scope.OWN_CLASS}
 
 ISSUE_CREDENTIALS = command(
@@ -516,3 +524,10 @@ ACTIVITY = query(
 )
 ANNUL = command("identity.annul", AnnulEntry, Done, (Role.ADMINISTRATOR,), "Annuls a hand-over that was recorded by mistake")
 TOKEN = query("identity.token", TokenRequest, Token, (), "A short-lived token to act in a role, for the operator of an embedded instance")
+CHECKPOINT = query(
+    "identity.checkpoint",
+    Nothing,
+    SignedCheckpoint,
+    (),
+    "Signs where all logs are sealed, and names who signs up to there",
+)

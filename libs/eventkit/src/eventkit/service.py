@@ -50,6 +50,7 @@ from eventkit.rebuild import Rebuilding
 from eventkit.relay import Quarantine, Relay
 from eventkit.repair import Follow
 from eventkit.sealing import Sealer
+from eventkit.seals import Seal
 from eventkit.secrets import Secrets, key_id
 from eventkit.store import Carried, CommandKey, Quarantined, Store, Transaction
 from eventkit.tasks import ended
@@ -129,6 +130,7 @@ class _Running:
     server: CallServer
     relay: Relay
     sealer: Sealer
+    heard: Heard
     tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
 
@@ -396,7 +398,7 @@ class Service:
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
         sealer = Sealer(self.store, nc, self._signing_key, self._quarantined)
         server = CallServer(self.settings.nats_url, self.settings.nats_credential, self.name, self.answering.answer)
-        running = self._running = _Running(nc, server, relay, sealer)
+        running = self._running = _Running(nc, server, relay, sealer, told)
         running.tasks.append(asyncio.create_task(relay.run(), name=f"{self.name}-relay"))
         for projection in self._projections:
             runner = ProjectionRunner(
@@ -467,6 +469,10 @@ class Service:
         if not self._projections:
             return []
         return [read for read in await self.read(last_read) if read.reader in self._checkpoints]
+
+    async def last_seal(self, source: str) -> Seal | None:
+        """The last seal that a service has kept of its log, as the bus tells it; None where it tells none that holds."""
+        return await self._live().heard.last_kept(source)
 
     async def recognizes(self, read: LastRead) -> bool:
         """Whether the log holds what a reader has read of it. If not, the log was replaced, and the service appends nothing more."""

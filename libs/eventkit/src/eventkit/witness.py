@@ -29,6 +29,7 @@ from eventkit.seals import Keys, Seal, SealKey
 from eventkit.secrets import public_bytes
 
 _STREAM = "SEALS"
+_LAST = 2**53
 _REMEMBERED = 512  # seals that were told last, of each source
 _READ_AT_A_TIME = 200  # kept seals
 _LOOK_EVERY_S = 1.0  # whether a seal was kept that nobody heard told
@@ -107,7 +108,7 @@ class Heard:
         """The kept seals from a sequence of the stream on, some of those that hold; none where there are none, or the bus does not tell."""
         found: list[tuple[int, Seal]] = []
         try:
-            async for batch in self._bus.read_range(_STREAM, sequence, sequence + 2**53, batch=limit, subject=subject(source, "kept")):
+            async for batch in self._bus.read_range(_STREAM, sequence, sequence + _LAST, batch=limit, subject=subject(source, "kept")):
                 for at, _, data in batch:
                     if (seal := await self._held(source, data)) is not None:
                         found.append((at, seal))
@@ -134,6 +135,11 @@ class Heard:
             else:
                 high = middle - 1
         return best
+
+    async def last_kept(self, source: str) -> Seal | None:
+        """The last kept seal."""
+        found = await self.kept_up_to(source, _LAST)
+        return None if found is None else found[1]
 
     async def _hear(self, message: Msg) -> None:
         source = message.subject.split(".")[1]

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, select
 
 from contracts.call import Role
 from contracts.event import NO_SCHOOL, SERVICES
 from contracts.plan import Explanation
 from eventkit import parking, projection
+from eventkit.checkpoint import Checkpoint
 from eventkit.clock import local_day
 from eventkit.database import Database, sqlite_url
 from eventkit.decider import Refused
-from eventkit.event import Recorded, decode
+from eventkit.event import Recorded, decode, moment
 from eventkit.log import log_table
 from eventkit.projection import Place
 from eventkit.tokens import Actor
@@ -34,24 +34,24 @@ from plan_tracker.answers import explanation, resting_on
 from plan_tracker.boards import Boards
 from plan_tracker.domain.facts import fold
 from plan_tracker.projections import BoardProjection, opening, time_zone
-from vekha.checkpoint import Checkpoint
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.proof import Included, included, keys
 from vekha.records import reading
+from vekha.signing import Signing
 
 _BATCH = 1000
 _Places = Sequence[tuple[str, int]]
 
 
-def prove_step(folder: DataFolder, made: Checkpoint, key: Ed25519PrivateKey, school: str, step: int, as_of: date | None) -> dict[str, Any]:
+def prove_step(folder: DataFolder, signing: Signing, school: str, step: int, as_of: date | None) -> dict[str, Any]:
     """Proves what a checkpoint's events say of a step at the end of a day, by default today, as `verify.py` reads it.
 
     Raises Failure `answer.unreadable` where an event of the school cannot be taken in, `record.differs` where one is not what was sealed,
     and Refused as `plan.explain` does.
     """
-    at = {service: sealed.position for service, sealed in made.sealed.items()}
-    answer, places = _answered(folder, at, school, step, as_of)
+    made = signing.checkpoint
+    answer, places = _answered(folder, made, school, step, as_of)
     events: list[dict[str, Any]] = []
     seals: list[dict[str, Any]] = []
     told: list[bytes] = []
@@ -69,8 +69,8 @@ def prove_step(folder: DataFolder, made: Checkpoint, key: Ed25519PrivateKey, sch
         "seals": seals,
         "keys": published,
         "checkpoint": made.text(),
-        "signature": key.sign(said(text, told, made)).hex(),
-    }
+        "signature": signing.key.sign(said(text, told, made)).hex(),
+    } | ({} if signing.named is None else {"signer": msgspec.to_builtins(signing.named)})
 
 
 def said(answer: str, events: Sequence[bytes], made: Checkpoint) -> bytes:
@@ -87,14 +87,15 @@ def _place_of(one: Included, seals: list[dict[str, Any]]) -> int:
     return len(seals) - 1
 
 
-def _answered(folder: DataFolder, at: Mapping[str, int], school: str, step: int, as_of: date | None) -> tuple[Explanation, _Places]:
+def _answered(folder: DataFolder, made: Checkpoint, school: str, step: int, as_of: date | None) -> tuple[Explanation, _Places]:
+    at = {service: sealed.position for service, sealed in made.sealed.items()}
     with (
         tempfile.TemporaryDirectory(prefix="vekha-proof-") as scratch,
         closing(_board(folder, at, school, Path(scratch))) as board,
         board.reading() as connection,
         Boards().look(connection) as look,
     ):
-        today = local_day(folder.time(), time_zone(school, connection.execute(opening(school)).all()))
+        today = local_day(moment(made.made), time_zone(school, connection.execute(opening(school)).all()))
         day = as_of or today
         if day > today:
             raise Refused("as-of.in-future", f"{day} has not come yet: the board is known up to {today}.")

@@ -22,18 +22,18 @@ import msgspec
 from sqlalchemy import Connection
 
 from contracts.event import SERVICES
-from eventkit import log, sealing, seals
-from eventkit.event import decode, rfc3339
+from eventkit import checkpoint, log, sealing, seals
+from eventkit.checkpoint import Checkpoint
+from eventkit.event import decode
 from eventkit.jetstream import BusError, JetStream
 from eventkit.log import Finding
 from eventkit.projection import CheckpointDamaged, LastRead, is_created, last_read
 from eventkit.seals import Seal
 from eventkit.secrets import Secrets, key_id
-from vekha import bus, checkpoint, output
+from vekha import bus, output
 from vekha.archive import reading as reading_archives
 from vekha.archive import writing
 from vekha.bus import Bus
-from vekha.checkpoint import Checkpoint, Sealed
 from vekha.client import Target
 from vekha.evidence import HARMLESS, Examined, Witness
 from vekha.failures import Exit, Failure
@@ -42,6 +42,7 @@ from vekha.loop import run
 from vekha.options import ID, as_json_option, json_option, target_options
 from vekha.proof import prove
 from vekha.records import Unreadable, last_reads, reading, unrecognized
+from vekha.signing import signing
 
 LAG = "lag"
 """The one kind of finding that is no fault: the relay will publish what is missing."""
@@ -111,7 +112,7 @@ def verify(target: Target, archive: Path | None, kept: Path | None, as_json: boo
 @json_option
 def make_checkpoint(target: Target, out: Path | None, as_json: bool) -> None:
     """Print a signed page that says where the five logs end and what they hold, to be mailed or kept outside."""
-    made = _checkpoint(target)
+    made = signing(target).checkpoint
     if out is not None:
         try:
             out.write_text(made.text())
@@ -131,17 +132,16 @@ def make_checkpoint(target: Target, out: Path | None, as_json: bool) -> None:
 @json_option
 def export(target: Target, out: Path, as_json: bool) -> None:
     """Write the whole record, up to what is sealed, into one signed archive that verifies itself (verify.py in it)."""
-    made = _checkpoint(target)
-    key = target.folder.secrets().signing_key(checkpoint.SIGNER)
+    signed = signing(target)
     try:
         with output.progress() as bar:
             task = bar.add_task("export", total=None)
-            writing.write(target.folder, made, key, out, lambda done, total: bar.update(task, completed=done, total=total))
+            writing.write(target.folder, signed, out, lambda done, total: bar.update(task, completed=done, total=total))
     except FileExistsError:
         raise Failure("file.exists", f"{out} is there already.", "Choose another name with --out.") from None
     except OSError as error:
         raise not_permitted(out, error, "written") from error
-    heads = {service: at.position for service, at in made.sealed.items()}
+    heads = {service: at.position for service, at in signed.checkpoint.sealed.items()}
     if as_json:
         output.print_json({"file": str(out), "bytes": out.stat().st_size, "heads": heads})
     else:
@@ -164,7 +164,7 @@ def prove_event(target: Target, event_id: str | None, school: str | None, step: 
     """
     if (event_id is None) == (school is None) or (school is None) != (step is None) or (as_of is not None and school is None):
         raise click.UsageError("Name an event (--event), or a school and one of its steps (--school, --step).")
-    target.folder.about()
+    target.folder.check_is_made()
     if school is not None and step is not None:
         proof = _prove_step(target, school, step, as_of)
     else:
@@ -201,32 +201,18 @@ def replay_record(target: Target, source: str, to: str | None, as_of: str | None
 def _prove_step(target: Target, school: str, step: int, as_of: str | None) -> dict[str, Any]:
     from vekha import answer_proof, replaying  # what no other command of this group has to wait for
 
-    key = target.folder.secrets().signing_key(checkpoint.SIGNER)
     day = None if as_of is None else replaying.day(as_of)
-    return answer_proof.prove_step(target.folder, _checkpoint(target), key, school, step, day)
+    return answer_proof.prove_step(target.folder, signing(target), school, step, day)
 
 
 def _read_checkpoint(path: Path) -> Checkpoint:
     try:
         return checkpoint.read(path.read_text())
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         raise Failure("checkpoint.unreadable", f"{path} cannot be read.", exit_code=Exit.INVALID) from None
-
-
-def _checkpoint(target: Target) -> Checkpoint:
-    """The last kept seals of all five, bound together. Raises Failure `checkpoint.not-yet` where one has none."""
-    target.folder.about()
-    key = target.folder.secrets().signing_key(checkpoint.SIGNER)
-    sealed: dict[str, Sealed] = {}
-    for service in SERVICES:
-        with reading(target.folder, service) as connection:
-            last = seals.last_kept(connection) if seals.are_kept(connection) else None
-            if last is None or last.position == 0:
-                raise Failure(
-                    "checkpoint.not-yet", f"{service} has sealed nothing yet.", "Start the instance once: it seals within a second."
-                )
-            sealed[service] = Sealed(log.log_id(connection), last.position, last.hash.hex(), last.recorded_at)
-    return checkpoint.signed(rfc3339(target.folder.time()), sealed, key)
+    except ValueError:
+        hint = "It is what `vekha audit checkpoint` prints, from VEKHA CHECKPOINT to the end of the signature."
+        raise Failure("checkpoint.unreadable", f"There is no checkpoint in {path}.", hint, exit_code=Exit.INVALID) from None
 
 
 def _verify_archive(path: Path, kept: Checkpoint | None, *, as_json: bool) -> int:

@@ -14,11 +14,11 @@ import msgspec
 
 from contracts.operations import KeyPublication, KeyRetirement
 from eventkit import seals
+from eventkit.checkpoint import SIGNER, Checkpoint, Sealed
 from eventkit.event import Recorded, decode, genesis, link
 from eventkit.keys import trusted
 from eventkit.log import MISSING_TOLD, Finding
 from eventkit.seals import Keys, Log, Seal, SealKey
-from vekha.checkpoint import SIGNER, Checkpoint, Sealed
 
 Kind = Literal["changed", "removed", "inserted", "reordered", "truncated", "forged"]
 

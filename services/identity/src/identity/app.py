@@ -11,6 +11,7 @@ from identity import (
     activity,
     api,
     attempts,
+    checkpoints,
     credentials,
     erasing,
     esia,
@@ -50,6 +51,7 @@ def build(settings: Settings) -> Service:
     service.holds(held.attempts_of(settings.secrets))
     service.holds(held.active_days)
     api.register(service, ratings)
+    checkpoints.register(service)
     hashing = Hashing()
     service.figure(hashing.figure)
     signing_in.register(service, ratings, hashing)

@@ -3,6 +3,7 @@
     README.txt               what this is and how it is verified
     verify.py                a verifier that shares no code with ours
     checkpoint.txt           where the five logs end in here, signed by identity
+    signer.json              who has signed the archive, if not identity: a key, and identity's signature that names it
     manifest.json            every other file with its SHA-256 and size
     logs/SERVICE.events      each event verbatim, behind a line with its position, the chain's hash after it, and its length
     seals/SERVICE.json       the seals that the service has kept
@@ -15,6 +16,7 @@ The zip's comment signs every byte before it. An archive ends with each log's la
 
 MANIFEST = "manifest.json"
 CHECKPOINT = "checkpoint.txt"
+SIGNER = "signer.json"
 
 
 def events_file(service: str) -> str:

@@ -20,11 +20,11 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 
 from contracts.event import SERVICES
+from eventkit import checkpoint
+from eventkit.checkpoint import Checkpoint, Named
 from eventkit.log import Finding
 from eventkit.seals import Keys, Log, Seal
-from vekha import checkpoint
-from vekha.archive import CHECKPOINT, MANIFEST, events_file, seals_file
-from vekha.checkpoint import Checkpoint
+from vekha.archive import CHECKPOINT, MANIFEST, SIGNER, events_file, seals_file
 from vekha.evidence import Damage, Examined, FrameBroken, Kind, Stored, Witness, followed
 from vekha.failures import Failure
 
@@ -70,7 +70,7 @@ class Archive:
     def checkpoint(self) -> Checkpoint | None:
         try:
             return checkpoint.read(self.read(CHECKPOINT).decode())
-        except (KeyError, UnicodeDecodeError, Failure):
+        except (KeyError, ValueError):
             return None
 
     def rows(self, service: str) -> Iterator[Stored]:
@@ -78,20 +78,30 @@ class Archive:
         with zipfile.ZipFile(self.path) as packed, packed.open(events_file(service)) as file:
             yield from _rows(io.BufferedReader(cast("Any", file), _AT_A_TIME_BYTES))
 
-    def is_signed(self, keys: Keys) -> bool:
-        """Whether the archive was written by who holds one of identity's keys."""
+    def is_signed(self, own: Checkpoint | None, keys: Keys) -> bool:
+        """Whether the archive was written by who holds one of identity's keys, or whom identity has named beside the checkpoint in it."""
         found = _COMMENT.fullmatch(self.comment)
         if found is None:
             return False
         made, name, signature = (part.decode() for part in found.groups())
+        said = f"vekha-archive/1\n{made}\n{self._sha256_before_comment()}\n".encode()
+        if SIGNER in self:
+            return own is not None and made == own.made and self._is_signed_by_named(name, signature, said, own, keys)
         key = keys.get(name)
         if key is None or (key.not_after is not None and made > key.not_after):
             return False
         try:
-            key.public.verify(bytes.fromhex(signature), f"vekha-archive/1\n{made}\n{self._sha256_before_comment()}\n".encode())
+            key.public.verify(bytes.fromhex(signature), said)
         except InvalidSignature:
             return False
         return True
+
+    def _is_signed_by_named(self, name: str, signature: str, said: bytes, own: Checkpoint, keys: Keys) -> bool:
+        try:
+            named = msgspec.json.decode(self.read(SIGNER), type=Named)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return False
+        return named.signed(signature, said, own, keys) and named.key == name
 
     def _sha256_before_comment(self) -> str:
         digest = hashlib.sha256()
@@ -152,7 +162,7 @@ def examine(path: Path, kept: Checkpoint | None) -> Examined:
         examined.hold(own)
     if kept is not None:
         examined.hold(kept)
-    if not archive.is_signed(examined.identity):
+    if not archive.is_signed(own, examined.identity):
         archive.faults.add("forged")
     for kind in ("removed", "inserted", "changed", "forged"):
         if kind in archive.faults:

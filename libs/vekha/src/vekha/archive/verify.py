@@ -19,6 +19,7 @@ What it holds against what:
 * The keys stand in the logs, as events. The first of a log is the one to believe, or not: hold its id against what you know. Each later one
   was signed by the one before it.
 * `checkpoint.txt` says where the five logs end. One that you have kept (`--checkpoint`) shows whether anything that it spoke of is gone.
+* Identity signs all of this; or it names, in `signer.json`, the key of who signs in its place up to this checkpoint and no other.
 * A proof leads from an event's bytes by hashes to the root of a Merkle tree (RFC 9162, 2.1) that a seal has signed. That of an answer has
   many of them, and a signature under the answer, a checkpoint and all events: none can be left out, and none of the answer's is missing.
 """
@@ -132,6 +133,12 @@ class Checkpoint:
 
     def holds(self, keys: Keys) -> bool:
         return keys.signed(self.key, self.signature, self.said.encode(), self.made)
+
+    def named(self, signer: dict[str, Any], signature: str, said: bytes, keys: Keys) -> bool:
+        """Whether this was signed by whom identity has named here. Raises LookupError or TypeError for a signer who is none."""
+        public = str(signer["public_key"])
+        naming = f"vekha-signer/1\n{sha256(self.said.encode()).hex()}\n{public}\n".encode()
+        return keys.signed(self.key, str(signer["signature"]), naming, self.made) and is_signed(public, signature, said)
 
 
 # ---- logs ---------------------------------------------------------------------------------------------------------------
@@ -317,7 +324,7 @@ class Archive:
         with zipfile.ZipFile(self.path) as packed, packed.open(f"logs/{log.service}.events") as file:
             log.follow(io.BufferedReader(cast("Any", file), 1 << 20))
 
-    def check_signature(self, keys: Keys) -> None:
+    def check_signature(self, checkpoint: Checkpoint | None, keys: Keys) -> None:
         """The comment signs every byte before it."""
         found = re.fullmatch(rb"vekha-archive/1 ([0-9TZ:.-]+) ([0-9a-f]{16}) ([0-9a-f]{128})", self.comment)
         if found is None:
@@ -325,7 +332,16 @@ class Archive:
             return
         made, key, signature = (part.decode() for part in found.groups())
         said = f"vekha-archive/1\n{made}\n{self.digest_before_comment()}\n".encode()
-        if not keys.signed(key, signature, said, made):
+        try:
+            if "signer.json" not in self.digests:
+                holds = keys.signed(key, signature, said, made)
+            else:
+                signer = json.loads(self.read("signer.json"))
+                is_its = key == sha256(bytes.fromhex(signer["public_key"])).hex()[:16]
+                holds = checkpoint is not None and checkpoint.made == made and is_its and checkpoint.named(signer, signature, said, keys)
+        except (ValueError, LookupError, TypeError):
+            holds = False
+        if not holds:
             self.faults.add("forged")
 
     def digest_before_comment(self) -> str:
@@ -384,7 +400,7 @@ def verify_archive(path: Path, kept: Checkpoint | None) -> tuple[list[Damage], l
             damaged.append((SIGNER, 0, "forged"))
     if checkpoint is None:
         archive.faults.add("changed")
-    archive.check_signature(signer)
+    archive.check_signature(checkpoint, signer)
     return [*damaged, *archive.damage()], logs
 
 
@@ -458,7 +474,11 @@ def verify_answer(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[D
         digests.append(sha256(base64.b64decode(one["event"])).hex())
     parts = [sha256(part.encode()).hex() for part in (proof["answer"], checkpoint.said)]
     said = "".join(f"{line}\n" for line in ("vekha-answer/1", *parts, *digests)).encode()
-    if not keys[SIGNER].signed(checkpoint.key, proof["signature"], said, checkpoint.made):
+    if "signer" in proof:
+        is_signed_there = checkpoint.named(proof["signer"], proof["signature"], said, keys[SIGNER])
+    else:
+        is_signed_there = keys[SIGNER].signed(checkpoint.key, proof["signature"], said, checkpoint.made)
+    if not is_signed_there:
         faults.append(("answer", 0, "forged"))
     if answer["at"] != {service: end for service, (end, _, _) in checkpoint.ends.items()}:
         faults.append(("answer", 0, "changed"))

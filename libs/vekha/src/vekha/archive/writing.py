@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, select
 
 from contracts.event import EVENTS, SERVICES
@@ -20,11 +19,11 @@ from eventkit import seals
 from eventkit.event import decode
 from eventkit.log import log_table
 from eventkit.secrets import key_id
-from vekha.archive import CHECKPOINT, MANIFEST, events_file, seals_file
-from vekha.checkpoint import Checkpoint
+from vekha.archive import CHECKPOINT, MANIFEST, SIGNER, events_file, seals_file
 from vekha.folder import DataFolder
 from vekha.output import OnProgress
 from vekha.records import reading
+from vekha.signing import Signing
 
 _README = """This is the record of an instance of Vekha, complete up to the positions that checkpoint.txt names.
 
@@ -38,8 +37,9 @@ given earlier, against it.
 """
 
 
-def write(folder: DataFolder, made: Checkpoint, key: Ed25519PrivateKey, out: Path, on_progress: OnProgress) -> None:
+def write(folder: DataFolder, signing: Signing, out: Path, on_progress: OnProgress) -> None:
     """Writes the archive up to a checkpoint's positions. Raises FileExistsError where there is a file."""
+    made = signing.checkpoint
     total, done = sum(at.position for at in made.sealed.values()), 0
     with out.open("xb") as file:
         try:
@@ -48,6 +48,8 @@ def write(folder: DataFolder, made: Checkpoint, key: Ed25519PrivateKey, out: Pat
                 writer.add("README.txt", _README.encode())
                 writer.add("verify.py", resources.files("vekha.archive").joinpath("verify.py").read_bytes())
                 writer.add(CHECKPOINT, made.text().encode())
+                if signing.named is not None:
+                    writer.add(SIGNER, msgspec.json.encode(signing.named))
                 for service in SERVICES:
                     with reading(folder, service) as connection:
                         end = made.sealed[service].position
@@ -67,7 +69,7 @@ def write(folder: DataFolder, made: Checkpoint, key: Ed25519PrivateKey, out: Pat
                     if plan.name.endswith((".yaml", ".json")):
                         writer.add(f"plans/{plan.name}", plan.read_bytes())
                 packed.writestr(MANIFEST, json.dumps({"format": 1, "made": made.made, "files": writer.files}, indent=1))
-            _sign(out, made.made, key)
+            _sign(out, signing)
         except BaseException:
             out.unlink()
             raise
@@ -128,8 +130,9 @@ def _calendars(connection: Connection, end: int) -> Mapping[str, bytes]:
     return found
 
 
-def _sign(out: Path, made: str, key: Ed25519PrivateKey) -> None:
+def _sign(out: Path, signing: Signing) -> None:
     """Puts a signature over every byte of the file into the zip's comment, which is its end."""
+    made, key = signing.checkpoint.made, signing.key
     name = key_id(key.public_key())
     size = len(f"vekha-archive/1 {made} {name} ") + 128
     with out.open("r+b") as file:

@@ -14,22 +14,26 @@
 What is signed are the words, with one space between any two, so that lines may be broken anew and quoted in a mail. Identity signs: it is
 the one that says who is who. Who holds such a page can tell later whether the record still goes that far, and still holds the same up to
 there: cutting off the tail of a log keeps all of the log's own rules.
+
+What is made of the record up to there, an archive or the proof of an answer, is signed with the same key where that is at hand. Where
+services run apart it is not, and identity names beside the checkpoint who signs in its place (`Named`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from contracts.event import SERVICES
 from eventkit.seals import Keys
-from eventkit.secrets import key_id
-from vekha.failures import Exit, Failure
+from eventkit.secrets import key_id, public_bytes
 
 SIGNER = "identity"
 
@@ -89,14 +93,32 @@ class Checkpoint:
 
     def holds(self, keys: Keys) -> bool:
         """Whether it was made by who holds one of identity's keys."""
+        return self.is_signed(self.signature, self.said(), keys)
+
+    def is_signed(self, signature: str, said: bytes, keys: Keys) -> bool:
+        """Whether this was signed under the key, and at the moment, of the checkpoint."""
         key = keys.get(self.key)
-        if key is None or (key.not_after is not None and self.made > key.not_after):
-            return False
+        return key is not None and (key.not_after is None or self.made <= key.not_after) and _holds(key.public, signature, said)
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Identity's word that, up to a checkpoint, somebody signs in its place: whoever has this key. All of it is in hex."""
+
+    public_key: str
+    signature: str
+
+    def signed(self, signature: str, said: bytes, checkpoint: Checkpoint, keys: Keys) -> bool:
+        """Whether whoever is named has signed this, and identity has named them beside the checkpoint."""
         try:
-            key.public.verify(bytes.fromhex(self.signature), self.said())
-        except InvalidSignature:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.public_key))
+        except ValueError:
             return False
-        return True
+        return _holds(key, signature, said) and checkpoint.is_signed(self.signature, _naming(checkpoint, key), keys)
+
+    @property
+    def key(self) -> str:
+        """The key's id."""
+        return hashlib.sha256(bytes.fromhex(self.public_key)).hexdigest()[:16]
 
 
 def signed(made: str, sealed: Mapping[str, Sealed], key: Ed25519PrivateKey) -> Checkpoint:
@@ -105,13 +127,29 @@ def signed(made: str, sealed: Mapping[str, Sealed], key: Ed25519PrivateKey) -> C
     return Checkpoint(made, sealed, unsigned.key, key.sign(unsigned.said()).hex())
 
 
+def named(checkpoint: Checkpoint, who: Ed25519PublicKey, key: Ed25519PrivateKey) -> Named:
+    """Names who signs up to a checkpoint, under the key that has signed it."""
+    return Named(public_bytes(who).hex(), key.sign(_naming(checkpoint, who)).hex())
+
+
+def _naming(checkpoint: Checkpoint, who: Ed25519PublicKey) -> bytes:
+    return f"vekha-signer/1\n{hashlib.sha256(checkpoint.said()).hexdigest()}\n{public_bytes(who).hex()}\n".encode()
+
+
+def _holds(key: Ed25519PublicKey, signature: str, said: bytes) -> bool:
+    try:
+        key.verify(bytes.fromhex(signature), said)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 def read(text: str) -> Checkpoint:
-    """The checkpoint that stands in a page, a mail or a JSON file, whatever is around it. Raises Failure `checkpoint.unreadable`."""
+    """The checkpoint that stands in a page, a mail or a JSON file, whatever is around it. Raises ValueError where there is none."""
     words = " ".join(re.sub(r'\\n|["\\>]', " ", text).split())
     found = _WORDS.search(words)
     if found is None:
-        hint = "It is what `vekha audit checkpoint` prints, from VEKHA CHECKPOINT to the end of the signature."
-        raise Failure("checkpoint.unreadable", "There is no checkpoint in it.", hint, exit_code=Exit.INVALID)
+        raise ValueError("there is no checkpoint in it")
     sealed = {
         service: Sealed(found[f"{service}_log"], int(found[f"{service}_position"]), found[f"{service}_hash"], found[f"{service}_recorded"])
         for service in SERVICES
