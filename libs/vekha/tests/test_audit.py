@@ -331,6 +331,17 @@ def test_a_seal_that_is_gone_from_among_the_others_is_missed(vekha: Vekha, data:
     assert damage(vekha, data) == [("roster", 1, "removed")]
 
 
+def test_seals_that_the_bus_has_and_the_database_no_more_are_missed(vekha: Vekha, data: Path) -> None:
+    with sqlite3.connect(data / "db" / "roster.db") as database:
+        *_, before, last = [position for (position,) in database.execute("SELECT position FROM seal ORDER BY position")]
+        database.execute("DELETE FROM seal WHERE position = ?", (last,))
+    database.close()
+    assert damage(vekha, data) == [("roster", before + 1, "removed")]
+    execute_all(data, "roster", "DELETE FROM seal")
+    execute_all(data, "plan", "DROP TABLE seal")
+    assert damage(vekha, data) == [("roster", 1, "removed"), ("plan", 1, "removed")]
+
+
 def test_an_event_that_somebody_else_has_put_into_a_bus_stream_is_called_forged(vekha: Vekha, data: Path) -> None:
     async def forge() -> None:
         folder = DataFolder(data)

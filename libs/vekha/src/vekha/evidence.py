@@ -146,6 +146,9 @@ class Witness:
             elif seal.since > since:
                 yield Finding(service, since + 1, "seal-missing")
             since = max(since, seal.position)
+        # The bus was asked before the log was opened, and a seal is kept beside the log before it is published.
+        if any(since < seal.position <= self._last and self._holds(seal, keys) for seal in self.heard):
+            yield Finding(service, since + 1, "seal-missing")
         yield from self._against_seals(keys)
         for checkpoint in self.checkpoints:
             yield from self._against_checkpoint(checkpoint)
