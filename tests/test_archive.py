@@ -186,6 +186,22 @@ def test_each_event_is_proved_by_a_dozen_hashes_to_whoever_has_the_keys(
         assert proven(out) == (4, [(service, proof["seal"]["position"], "forged")])
 
 
+def test_the_archives_own_verifier_tells_what_it_cannot_read(archive: Path, tmp_path: Path) -> None:
+    def ended(*arguments: str | Path) -> tuple[int, str]:
+        done = subprocess.run([sys.executable, "-I", verify.__file__, *arguments], capture_output=True, text=True, check=False, timeout=60)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stderr
+
+    gone, page = tmp_path / "gone.zip", tmp_path / "page.txt"
+    page.write_text("VEKHA CHECKPOINT 1")
+    assert ended(gone) == (1, f"{gone} cannot be read: No such file or directory.\n")
+    assert ended(archive, "--checkpoint", page) == (3, f"{page}: there is no checkpoint in it.\n")
+    for number, text in enumerate(('{"answer": "{', "{}", "[]", '{"answer": "{}", "checkpoint": ""}')):
+        proof = tmp_path / f"{number}.json"
+        proof.write_text(text)
+        assert proven(proof) == (4, [("proof", 0, "changed")])
+
+
 def test_what_cannot_be_proved_is_refused_with_a_reason(vekha: Vekha, lived: Lived, tmp_path: Path) -> None:
     unknown = vekha("audit", "prove", "--event", "nobody", "--data", lived.data, "--json")
     assert (unknown.code, unknown.error["code"]) == (1, "event.unknown")

@@ -114,6 +114,10 @@ def said_by(seal: dict[str, Any]) -> bytes:
 # ---- checkpoints --------------------------------------------------------------------------------------------------------
 
 
+class NoCheckpoint(ValueError):
+    """There is no checkpoint in what was given as one."""
+
+
 class Checkpoint:
     """The page that says where all logs ended, from whatever it was printed or quoted in."""
 
@@ -125,7 +129,7 @@ class Checkpoint:
         words = " ".join(re.sub(r'\\n|["\\>]', " ", text).split())
         found = re.search(f"({page}) signature ([0-9a-f]{{64}} [0-9a-f]{{64}})", words)
         if found is None:
-            raise ValueError("there is no checkpoint in it")
+            raise NoCheckpoint
         self.said, self.made, *rest = found.groups()
         self.signature = rest.pop().replace(" ", "")
         self.key = rest.pop()
@@ -502,15 +506,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keys", type=Path, help="for a proof: an archive whose keys you believe")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
+    try:
+        return _verify(options)
+    except OSError as error:
+        print(f"{error.filename or options.file} cannot be read: {error.strerror or type(error).__name__}.", file=sys.stderr)
+        return 1
+    except NoCheckpoint:
+        print(f"{options.checkpoint}: there is no checkpoint in it.", file=sys.stderr)
+        return 3
+
+
+def _verify(options: argparse.Namespace) -> int:
     if options.file.suffix == ".json":
-        proof, known = json.loads(options.file.read_bytes()), dict[str, Keys]()
+        known = dict[str, Keys]()
         if options.keys is not None:
             logs, _, _ = Archive(options.keys).followed()
             known = {service: Keys(service) for service in SERVICES} | {log.service: log.keys for log in logs}
-        damaged, lines = (verify_answer if "answer" in proof else verify_proof)(proof, known)
+        data = options.file.read_bytes()
+        try:
+            proof = json.loads(data)
+            damaged, lines = (verify_answer if "answer" in proof else verify_proof)(proof, known)
+        except (ValueError, LookupError, TypeError, AttributeError):  # no proof at all, or not a whole one
+            damaged, lines = [("proof", 0, "changed")], []
         heads: dict[str, int] = {}
     else:
-        kept = None if options.checkpoint is None else Checkpoint(options.checkpoint.read_text())
+        kept = None if options.checkpoint is None else Checkpoint(options.checkpoint.read_text(errors="replace"))
         damaged, logs = verify_archive(options.file, kept)
         heads = {log.service: log.last for log in logs}
         lines = [f"{log.service:<9} {log.last:>9} events, keys that begin with {next(iter(log.keys.believed()), 'none')}" for log in logs]
@@ -518,7 +538,8 @@ def main(arguments: list[str] | None = None) -> int:
         told = [{"service": service, "position": position, "kind": kind} for service, position, kind in damaged]
         print(json.dumps({"ok": not damaged, "heads": heads, "damage": told}))
     else:
-        print("\n".join(lines))
+        for line in lines:
+            print(line)
         for service, position, kind in damaged:
             print(f"{service}: {kind}, from {position} on")
         print("It does not verify." if damaged else "It verifies.")
