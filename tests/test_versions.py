@@ -63,6 +63,8 @@ async def test_rows_that_somebody_changed_are_found_and_replaced_and_the_kept_bo
         assert (difference["table"], difference["key"]["subject"], difference["live"]) == ("fact", gone, None)
         refused = await typed("switch", "plan", "board", "2", "--json")
         assert (refused.code, refused.error["code"]) == (1, "projection.differs")
+        mistyped = await typed("switch", "plan", "board", "2", "--accept", "abc", "--json")
+        assert (mistyped.code, mistyped.error["code"]) == (2, "usage.invalid")
         accepted = await typed("switch", "plan", "board", "2", "--accept", rebuilt.json["compared"]["rebuilt"])
         assert accepted.code == 0
         assert await boards(client) == lived.boards

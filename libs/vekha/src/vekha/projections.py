@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from pydantic import ValidationError
 from rich.table import Table
 
 from contracts.event import SERVICES
@@ -71,7 +72,10 @@ def rebuild(target: Target, service: str, projection: str, as_json: bool) -> int
 @json_option
 def switch(target: Target, service: str, projection: str, version: int, accept: str | None, as_json: bool) -> int:
     """Make a version live, after it was compared once more. The one before it stays until it is dropped."""
-    request = SwitchProjection.model_validate({"projection": projection, "version": version, "accept": accept})
+    try:
+        request = SwitchProjection.model_validate({"projection": projection, "version": version, "accept": accept})
+    except ValidationError:
+        raise click.UsageError("A digest has 64 hexadecimal digits, as `vekha projections rebuild` tells it.") from None
     return run(_switch(target, service, request, as_json=as_json))
 
 
