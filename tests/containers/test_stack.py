@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from contracts.event import SERVICES as NAMES
 from tests.containers.stack import SERVICES, Stack, all_are_there, while_recording
 from vekha import story
+from vekha.archive import verify
 from vekha.testing import BINARY
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
@@ -35,6 +37,21 @@ def test_the_demo_s_school_has_the_same_board_as_in_one_process(school: Stack, t
 def test_forms_are_typeset_in_it(school: Stack) -> None:
     school.vekha("consent", "forms", "--school", story.SCHOOL, "--staff", "--out", school.folder / "staff.pdf")
     assert (school.folder / "staff.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_the_record_is_exported_beside_the_services_verifies_without_them_and_replays_to_what_they_answer(school: Stack) -> None:
+    out = school.folder / "archives"
+    out.mkdir()
+    out.chmod(0o777)  # another user writes there
+    beside = ("run", "--rm", "--no-TTY", "--volume", f"{out}:/out", "vekha", "audit")
+    made = json.loads(school.compose(*beside, "export", "--out", "/out/record.zip", "--json").stdout)
+    assert min(made["heads"][service] for service in NAMES) > 0
+    alone = subprocess.run(
+        [sys.executable, "-I", verify.__file__, out / "record.zip", "--json"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert json.loads(alone.stdout) == {"ok": True, "heads": made["heads"], "damage": []}
+    replayed = json.loads(school.compose(*beside, "replay", "/out/record.zip", "--compare", "--json").stdout)
+    assert (replayed["at"], replayed["differences"]) == (made["heads"], [])
 
 
 @pytest.mark.parametrize("killed", [*SERVICES, *FOUNDATIONS])
