@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psycopg
@@ -136,7 +137,13 @@ def test_a_page_and_proofs_of_services_apart_hold_without_them(apart: Apart, typ
     assert json.loads(whole["answer"]) | {"at": shown["at"]} == shown
     another = Secrets.key_of(apart.secrets.service("notifier"), "notifier")
     signer = {"public_key": public_bytes(another.public_key()).hex(), "signature": whole["signer"]["signature"]}
-    for changed in ({"signature": another.sign(b"said").hex()}, {"signer": signer}, {"signer": {"public_key": "?", "signature": ""}}):
+    changes: list[dict[str, Any]] = [
+        {"signature": another.sign(b"said").hex()},
+        {"signer": signer},
+        {"signer": {"public_key": "?", "signature": ""}},
+        {"signer": []},
+    ]
+    for changed in changes:
         proof.write_text(json.dumps(whole | changed))
         assert _verified_alone(proof) == (4, [("answer", 0, "forged")])
 

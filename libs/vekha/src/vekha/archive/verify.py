@@ -138,11 +138,15 @@ class Checkpoint:
     def holds(self, keys: Keys) -> bool:
         return keys.signed(self.key, self.signature, self.said.encode(), self.made)
 
-    def named(self, signer: dict[str, Any], signature: str, said: bytes, keys: Keys) -> bool:
-        """Whether this was signed by whom identity has named here. Raises LookupError or TypeError for a signer who is none."""
-        public = str(signer["public_key"])
-        naming = f"vekha-signer/1\n{sha256(self.said.encode()).hex()}\n{public}\n".encode()
-        return keys.signed(self.key, str(signer["signature"]), naming, self.made) and is_signed(public, signature, said)
+    def signed_by_named(self, signer: Any, signature: str, said: bytes, keys: Keys) -> str:
+        """The id of the key that identity has named here, if this was signed with it; else nothing."""
+        try:
+            public, word = bytes.fromhex(signer["public_key"]), bytes.fromhex(signer["signature"])
+        except (ValueError, LookupError, TypeError):
+            return ""
+        naming = f"vekha-signer/1\n{sha256(self.said.encode()).hex()}\n{public.hex()}\n".encode()
+        holds = keys.signed(self.key, word.hex(), naming, self.made) and is_signed(public.hex(), signature, said)
+        return sha256(public).hex()[:16] if holds else ""
 
 
 # ---- logs ---------------------------------------------------------------------------------------------------------------
@@ -336,17 +340,21 @@ class Archive:
             return
         made, key, signature = (part.decode() for part in found.groups())
         said = f"vekha-archive/1\n{made}\n{self.digest_before_comment()}\n".encode()
-        try:
-            if "signer.json" not in self.digests:
-                holds = keys.signed(key, signature, said, made)
-            else:
-                signer = json.loads(self.read("signer.json"))
-                is_its = key == sha256(bytes.fromhex(signer["public_key"])).hex()[:16]
-                holds = checkpoint is not None and checkpoint.made == made and is_its and checkpoint.named(signer, signature, said, keys)
-        except (ValueError, LookupError, TypeError):
+        if "signer.json" not in self.digests:
+            holds = keys.signed(key, signature, said, made)
+        elif checkpoint is None or checkpoint.made != made:
             holds = False
+        else:
+            holds = checkpoint.signed_by_named(self.signer(), signature, said, keys) == key
         if not holds:
             self.faults.add("forged")
+
+    def signer(self) -> Any:
+        """Who has signed in identity's place; nobody where that cannot be read."""
+        try:
+            return json.loads(self.read("signer.json"))
+        except ValueError:
+            return None
 
     def digest_before_comment(self) -> str:
         digest = hashlib.sha256()
@@ -479,10 +487,10 @@ def verify_answer(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[D
     parts = [sha256(part.encode()).hex() for part in (proof["answer"], checkpoint.said)]
     said = "".join(f"{line}\n" for line in ("vekha-answer/1", *parts, *digests)).encode()
     if "signer" in proof:
-        is_signed_there = checkpoint.named(proof["signer"], proof["signature"], said, keys[SIGNER])
+        holds = checkpoint.signed_by_named(proof["signer"], proof["signature"], said, keys[SIGNER]) != ""
     else:
-        is_signed_there = keys[SIGNER].signed(checkpoint.key, proof["signature"], said, checkpoint.made)
-    if not is_signed_there:
+        holds = keys[SIGNER].signed(checkpoint.key, proof["signature"], said, checkpoint.made)
+    if not holds:
         faults.append(("answer", 0, "forged"))
     if answer["at"] != {service: end for service, (end, _, _) in checkpoint.ends.items()}:
         faults.append(("answer", 0, "changed"))
