@@ -163,5 +163,11 @@ async def _live(week: Week, simulation: Simulation, load: Load, day: date) -> No
     while len(load.acknowledged) < wanted:
         if (client := week.client) is not None:
             with suppress(Exception):  # the client whose instance is being ended
-                await load.run(client, limit=wanted)
+                await load.run_until(client, asyncio.create_task(_answered_or_gone(week, load, client, wanted)))
         await asyncio.sleep(_AGAIN_S)
+
+
+async def _answered_or_gone(week: Week, load: Load, client: Client, wanted: int) -> None:
+    """Waits until so many commands were answered, or the client is one of an instance that is no more: it would never be answered again."""
+    while len(load.acknowledged) < wanted and week.client is client:  # noqa: ASYNC110 -- as `answered` does
+        await asyncio.sleep(0.01)
