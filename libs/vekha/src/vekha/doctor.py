@@ -26,8 +26,9 @@ from vekha.client import Client, Target, connected
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.loop import run
+from vekha.migrations import MIGRATIONS
 from vekha.options import json_option, target_options
-from vekha.records import MIGRATIONS, Unreadable, last_reads, reading, unrecognized
+from vekha.records import Unreadable, last_reads, reading, unrecognized
 from vekha.repairing import Repaired
 
 _SKEW_S = 60.0

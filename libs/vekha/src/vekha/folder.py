@@ -147,7 +147,7 @@ class DataFolder:
         # What no client has to wait for.
         from eventkit.database import Database, sqlite_url
         from eventkit.tokens import Actor, Tokens
-        from vekha.records import MIGRATIONS
+        from vekha.migrations import MIGRATIONS
 
         try:
             about = About(FORMAT, "real" if clock_at is None else "manual", rfc3339(datetime.now(UTC)))

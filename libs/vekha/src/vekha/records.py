@@ -24,14 +24,11 @@ from eventkit import log, projection
 from eventkit.alone import DATABASE_PASSWORD
 from eventkit.database import encrypted
 from eventkit.log import head_table, log_table
-from eventkit.migrations import Migrations
 from eventkit.projection import LastRead, checkpoint_table
 from eventkit.seals import seal_table
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder, not_permitted
-
-MIGRATIONS = {service: Migrations("plan_tracker" if service == "plan" else service) for service in SERVICES}
-"""The history of each service's tables. To look up where one ends, its program need not be imported."""
+from vekha.migrations import MIGRATIONS
 
 _BUSY_TIMEOUT_S = 30
 _CHOKED = (TypeError, ValueError, LookupError, AttributeError, OverflowError, MemoryError)
