@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from eventkit.testing_servers import PostgresServer
+from tests import school
+from tests.apart import Apart, running_apart
 from tests.survival import Survival, Tell
 from vekha.testing import Vekha
 
@@ -15,6 +19,15 @@ _HERE = Path(__file__).parent
 @pytest.fixture
 def survival(vekha: Vekha, record_property: Tell) -> Survival:
     return Survival(vekha, record_property)
+
+
+@pytest.fixture
+async def apart(tmp_path: Path, own_postgres: PostgresServer) -> AsyncIterator[Apart]:
+    """Five services apart, and the small school on its first evening."""
+    async with running_apart(tmp_path, own_postgres) as running:
+        async with running.client() as client:
+            await school.found(client.ask)
+        yield running
 
 
 @pytest.fixture(autouse=True)

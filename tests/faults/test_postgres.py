@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import pytest
 
-from eventkit.testing_servers import PostgresServer
-from tests import school
-from tests.apart import Apart, running_apart
+from tests.apart import Apart
 from tests.load import Load, check_running
 from tests.survival import Survival, answered
 
@@ -21,15 +18,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 _UNANSWERED = {"database.unavailable", "call.outcome-unknown", "service.unreachable"}
 _DOWN_S = 1.5
-
-
-@pytest.fixture
-async def apart(tmp_path: Path, own_postgres: PostgresServer) -> AsyncIterator[Apart]:
-    """Five services, and the small school on its first evening."""
-    async with running_apart(tmp_path, own_postgres) as running:
-        async with running.client() as client:
-            await school.found(client.ask)
-        yield running
 
 
 @pytest.mark.fault("kill -9 of PostgreSQL's postmaster, in the middle of calls")

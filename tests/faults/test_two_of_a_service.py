@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from eventkit.testing_servers import PostgresServer
-from tests import school
-from tests.apart import Apart, running_apart
+from tests.apart import Apart
 from tests.load import Load, check_running
 from tests.survival import Survival, answered
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 _UNANSWERED = {"call.outcome-unknown", "service.unreachable", "reader.not-caught-up"}
-
-
-@pytest.fixture
-async def apart(tmp_path: Path, own_postgres: PostgresServer) -> AsyncIterator[Apart]:
-    async with running_apart(tmp_path, own_postgres) as running:
-        async with running.client() as client:
-            await school.found(client.ask)
-        yield running
 
 
 @pytest.mark.fault("a second process of a service beside the first, which is frozen, wakes up, and is killed")

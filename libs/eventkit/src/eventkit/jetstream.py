@@ -22,6 +22,7 @@ from nats.js.api import Header
 
 from eventkit.broker import PING_EVERY_S, PINGS_UNANSWERED, Credential
 from eventkit.connection import Connection, Taker
+from eventkit.tasks import set_within
 
 BusMessage = tuple[int, str, bytes]
 """Sequence, subject, bytes."""
@@ -292,7 +293,7 @@ class PipelinedPublisher:
             before = self._acknowledged
             self._wake_at = position
             self._woken.clear()
-            if not await _set_within(self._woken, _LOOK_EVERY_S):
+            if not await set_within(self._woken, _LOOK_EVERY_S):
                 silent_s = 0.0 if self._acknowledged > before else silent_s + _LOOK_EVERY_S
             if self._acknowledged < position and (silent_s >= self._timeout_s or broken_since(reconnects, self._nc)):
                 self._fail("unanswered", self._acknowledged + 1, "no answer from the bus")
@@ -446,7 +447,7 @@ class _Pull:
                 return []
             limit_s = _GATHER_S if self._buffer else _LOOK_EVERY_S
             self._woken.clear()
-            if not await _set_within(self._woken, limit_s):
+            if not await set_within(self._woken, limit_s):
                 if self._buffer:
                     return await self._take()
                 silent_s = 0.0 if self._heard else silent_s + limit_s
@@ -507,15 +508,6 @@ class _Pull:
 def broken_since(reconnects: int, nc: Client) -> bool:
     """Whether the connection is no longer the one it was when the client had counted `reconnects`: nothing asked on it is answered."""
     return not nc.is_connected or nc.stats["reconnects"] != reconnects
-
-
-async def _set_within(event: asyncio.Event, limit_s: float) -> bool:
-    try:
-        async with asyncio.timeout(limit_s):  # unlike wait_for, this makes no task
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _as_error(verb: str, error: dict[str, Any]) -> BusError:

@@ -24,7 +24,7 @@ from eventkit.jetstream import BusError, BusMessage, JetStream
 from eventkit.relay import Quarantine
 from eventkit.seals import Seal
 from eventkit.store import Store
-from eventkit.tasks import ended
+from eventkit.tasks import ended, set_within
 from eventkit.telemetry import trouble
 
 _KEEP_EVERY_S = 1.0
@@ -116,7 +116,7 @@ class Sealer:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _tell_next(self) -> None:
-        head = self._store.remembered_head if await _set_within(self._committed, _LOOK_EVERY_S) else None
+        head = self._store.remembered_head if await set_within(self._committed, _LOOK_EVERY_S) else None
         self._committed.clear()
         if self._store.quarantine is not None:
             return
@@ -132,7 +132,7 @@ class Sealer:
                 await asyncio.sleep(_TELL_EVERY_S)
 
     async def _keep_next(self) -> None:
-        await _set_within(self._many, _KEEP_EVERY_S)
+        await set_within(self._many, _KEEP_EVERY_S)
         self._many.clear()
         if self._store.quarantine is None and (self._told > self._kept or self._published < self._kept or self._has_to_ask()):
             await self._keep_all()
@@ -217,12 +217,3 @@ def _recorded_at(row: BusMessage) -> str:
         return decode(row[2]).recordedat
     except msgspec.MsgspecError as error:
         raise LogDiffers(row[0]) from error
-
-
-async def _set_within(event: asyncio.Event, limit_s: float) -> bool:
-    try:
-        async with asyncio.timeout(limit_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

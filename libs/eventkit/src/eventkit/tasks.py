@@ -1,4 +1,4 @@
-"""Ending tasks for sure.
+"""Ending tasks for sure, and waiting without making one.
 
 `asyncio.wait_for` of Python 3.11 swallows a cancellation that arrives together with the result, and libraries wait that way: nats-py as
 it reconnects, aiosmtplib as it connects. A task that was cancelled once may so go on for ever, and whoever waits for it never stops.
@@ -31,3 +31,13 @@ async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
             task.exception()  # has been seen: nobody is to be told at the loop's end
     if cancelled:
         raise asyncio.CancelledError
+
+
+async def set_within(event: asyncio.Event, limit_s: float) -> bool:
+    """Whether the event is set before that time is over. Unlike `wait_for`, this makes no task."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
