@@ -12,12 +12,14 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, which cancels what is left over once and then waits for it: a connection that misses that one time, as it is just
-    being made anew, would keep the command from ever ending."""
+    """As `asyncio.run`, which cancels once, when somebody types Ctrl-C and at the end what is left over: what a library makes miss that
+    one time, as its connection is just being made anew or its answer just arrives, would keep the command from ever ending."""
 
     async def to_the_end() -> T:
+        command = asyncio.create_task(main)
         try:
-            return await main
+            await asyncio.wait([command])
+            return command.result()
         finally:
             while others := asyncio.all_tasks() - {asyncio.current_task()}:
                 await ended(others)
