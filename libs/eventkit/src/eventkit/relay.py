@@ -192,7 +192,7 @@ class Relay:
         raise BusError(f"{self.stream} did not take position {sent.failure.position}: {sent.failure.text} ({sent.failure.kind})")
 
     def _takes_nothing_again(self, first: int, sent: Sent) -> bool:
-        """Whether a stream that answers took nothing of this run, as it took nothing of the run before."""
+        """Keeps since when a stream that answers has taken nothing. Whether the run before was refused as a whole, too."""
         if sent.acknowledged >= first or sent.failure is None or sent.failure.kind not in _SAID_BY_STREAM:
             return False
         before, self.refused_since = self.refused_since, self.refused_since or asyncio.get_running_loop().time()
