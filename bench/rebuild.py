@@ -24,6 +24,7 @@ from eventkit import jetstream
 from eventkit.broker import EmbeddedBroker
 from eventkit.clock import RealClock
 from eventkit.database import Database, sqlite_url
+from eventkit.following import Following, durables
 from eventkit.jetstream import BusMessage, BusReader
 from eventkit.projection import Checkpointed, LastRead, ProjectionRunner, delivered, parked_schools
 from eventkit.provision import provision
@@ -134,7 +135,7 @@ class _Bench:
         """How many seconds a rebuild took, and for how many of them we worked."""
         database = Database(url, "plan")
         Checkpointed(database, BoardProjection()).create()
-        reader = ProjectionRunner(self.bus, database, BoardProjection(), "plan-board", _no_owner, _known)
+        reader = ProjectionRunner(Following(self.bus, "plan", _no_owner), database, BoardProjection(), _known)
         before_s = time.process_time()
         took_s = self._timed(lambda: _follow(reader, self.heads))
         worked_s = time.process_time() - before_s
@@ -173,7 +174,7 @@ def _running_broker(folder: Path) -> Generator[EmbeddedBroker]:
 
 async def _connected(broker: EmbeddedBroker) -> Client:
     bus = await jetstream.connect(broker.url, broker.credential, name="bench")
-    readers = [(service.upper(), durable) for service in SERVICES for durable in ("plan-board", "faststream")]
+    readers = [(service.upper(), durable) for service in SERVICES for durable in (*durables("plan"), "faststream")]
     await provision(bus, durables=[*readers, (READ_STREAM, "ours")])
     return bus
 

@@ -47,6 +47,7 @@ import asyncio, sys
 from pathlib import Path
 from eventkit.broker import Credential
 from eventkit.database import Database, sqlite_url
+from eventkit.following import Following
 from eventkit.jetstream import connect
 from eventkit.projection import ProjectionRunner
 from plan_tracker.projections import BoardProjection
@@ -62,7 +63,7 @@ async def main():
     nc = await connect(url, Credential.read(data / "secrets" / "broker.password"), name="zombie")
     database = Database(sqlite_url(data / "db" / "plan.db"), "plan")
     projection = BoardProjection()
-    await ProjectionRunner(nc, database, projection, f"plan-{projection.name}", owner, known).run()
+    await ProjectionRunner(Following(nc, "plan", owner), database, projection, known).run()
 asyncio.run(main())
 """
 

@@ -30,6 +30,7 @@ from contracts.event import NO_SCHOOL
 from eventkit.broker import EmbeddedBroker
 from eventkit.database import Database, sqlite_url
 from eventkit.event import Recorded, encode
+from eventkit.following import Following, durables
 from eventkit.jetstream import BusMessage, JetStream, PipelinedPublisher, connect, disconnect
 from eventkit.projection import (
     Checkpointed,
@@ -628,9 +629,10 @@ class Bench:
         self.board = Board(*self.sources)
         self.logs = {source: [] for source in self.sources}
 
-    async def provision(self, *durables: str) -> None:
+    async def provision(self, *readers: str) -> None:
         streams = [BusStream(source) for source in self.sources]
-        await provision(self.nc, streams, [(stream.name, durable) for stream in streams for durable in ("board", *durables)])
+        names = [durable for reader in ("board", *readers) for durable in durables(reader)]
+        await provision(self.nc, streams, [(stream.name, durable) for stream in streams for durable in names])
 
     async def publish(self, source: str, schools: Iterable[str], *, poison: frozenset[int] = frozenset()) -> None:
         first = len(self.logs[source]) + 1
@@ -650,10 +652,10 @@ class Bench:
             return None  # this owner is away
         return len(log) >= read.position and sha256(log[read.position - 1][2]) == read.sha256
 
-    def runner(self, board: Board | None = None, *, database: Database | None = None, durable: str = "board") -> ProjectionRunner:
+    def runner(self, board: Board | None = None, *, database: Database | None = None, service: str = "board") -> ProjectionRunner:
         database, board = database or self.database, board or self.board
         Checkpointed(database, board).create()
-        return ProjectionRunner(self.nc, database, board, durable, self.owner, self.recognizes)
+        return ProjectionRunner(Following(self.nc, service, self.owner), database, board, self.recognizes)
 
     @asynccontextmanager
     async def running(self, runner: ProjectionRunner | None = None) -> AsyncGenerator[ProjectionRunner]:
@@ -729,7 +731,7 @@ async def test_every_event_is_applied_exactly_once_however_often_the_projection_
 
 async def test_two_projections_on_one_checkpoint_together_apply_everything_once(bench: Bench) -> None:
     one, _ = bench.sources
-    async with bench.running() as first, bench.running(bench.runner(durable="second")) as second:
+    async with bench.running() as first, bench.running(bench.runner(service="second")) as second:
         for _ in range(10):
             await bench.publish(one, ["a", "b"] * 20)
         await bench.at_the_heads(first)
@@ -775,7 +777,7 @@ async def test_a_rebuild_into_a_fresh_database_shows_what_the_live_one_shows(ben
             await until(lambda n=n: runner.positions.get(one, 0) > 30 * n)
         await bench.at_the_heads(runner)
     fresh = Database(sqlite_url(tmp_path / "fresh.db"), "roster")
-    async with bench.running(bench.runner(Board(*bench.sources), database=fresh, durable="second")) as rebuilding:
+    async with bench.running(bench.runner(Board(*bench.sources), database=fresh, service="second")) as rebuilding:
         await bench.at_the_heads(rebuilding)
     assert digest(fresh) == digest(bench.database)
     fresh.close()

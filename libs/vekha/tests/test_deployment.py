@@ -168,7 +168,7 @@ async def test_a_service_publishes_its_own_events_and_nobody_else_s(bus: Bus) ->
     assert {service: await _last(bus, service) for service in SERVICES} == {service: before[service] + 1 for service in SERVICES}
 
 
-async def test_a_reader_reads_by_its_own_durable_across_accounts(bus: Bus) -> None:
+async def test_a_service_reads_by_its_own_durable_across_accounts(bus: Bus) -> None:
     nc = await bus.as_("roster")
     first = await _last(bus, "roster") + 1
     run = [(first + number, "evt.roster.school-7.something", b"%d" % number) for number in range(3000)]
@@ -296,9 +296,9 @@ def test_the_contracts_name_for_each_log_the_services_that_read_it() -> None:
     assert {service: found[service] - {service} for service in SERVICES} == {service: set(READERS[service]) for service in SERVICES}
 
 
-def test_every_reader_is_known_by_its_service() -> None:
+def test_every_durable_is_known_by_its_service() -> None:
     assert all(reader.durable.startswith(f"{reader.service}-") for reader in readers())
-    assert Reader("ROSTER", "consent-grounds", "consent") in readers()
+    assert Reader("ROSTER", "consent-readers", "consent") in readers()
 
 
 # ---- certificates --------------------------------------------------------------------------------------------------------

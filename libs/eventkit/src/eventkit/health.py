@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from eventkit.database import SchemaUnfit
 from eventkit.figures import Figures
+from eventkit.following import durables
 from eventkit.jetstream import BusError, JetStream
 from eventkit.service import Service
 
@@ -71,12 +72,15 @@ class Health:
         service = self._service
         lags = [Lag("relay", service.name, max(0, await service.store.head() - service.relay.position))]
         api = JetStream(service.nc, _TRY_TIMEOUT_S)
-        for runner in service.runners:
-            durable = service.reader_name(runner.projection.name)
-            for source in runner.projection.sources:
-                found = await api.ask(f"CONSUMER.INFO.{source.upper()}.{durable}")
-                behind = found["num_pending"] + max(0, found["delivered"]["stream_seq"] - runner.positions.get(source, 0))
-                lags.append(Lag(runner.projection.name, source, behind))
+        durable, _ = durables(service.name)
+        for source in sorted({source for runner in service.runners for source in runner.projection.sources}):
+            found = await api.ask(f"CONSUMER.INFO.{source.upper()}.{durable}")
+            last = found["num_pending"] + found["delivered"]["stream_seq"]
+            lags += [
+                Lag(runner.projection.name, source, max(0, last - runner.positions.get(source, 0)))
+                for runner in service.runners
+                if source in runner.projection.sources
+            ]
         return lags
 
     async def _appends(self) -> Trouble:

@@ -26,7 +26,6 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 import structlog
-from nats.aio.client import Client
 from opentelemetry.trace import SpanKind
 from sqlalchemy import (
     BigInteger,
@@ -50,10 +49,10 @@ from contracts.event import NO_SCHOOL
 from eventkit.database import Database
 from eventkit.event import Recorded, decode
 from eventkit.faults import reach
-from eventkit.jetstream import BusError, BusMessage, BusReader, StreamGap
+from eventkit.following import Follower, Following
+from eventkit.jetstream import BusError, BusMessage
 from eventkit.tasks import ended
 from eventkit.telemetry import span, trouble
-from eventkit.witness import Credulous, Witnesses
 
 metadata = MetaData()
 
@@ -80,7 +79,7 @@ parked_table = Table(
 )
 
 _TRACED_BATCH = 32  # a catch-up is not traced event by event
-_QUEUED_BATCHES = 4  # per source, so that a slow database holds the readers back instead of filling the memory
+_QUEUED_BATCHES = 4  # per source, as many as wait in line for each follower
 _FULL_BATCH = 1000
 _GATHER_S = 0.1
 _ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
@@ -526,15 +525,12 @@ class _Stuck:
     reason: str
 
 
-Owner = Callable[[str, int, int], Awaitable[Sequence[BusMessage]]]
-"""Asks a service for a run of its own log: source, after, limit."""
-
 Recognizes = Callable[[LastRead], Awaitable[bool | None]]
 """Asks a service whether its log holds what was read of it; None where it does not answer."""
 
 
 class ProjectionRunner:
-    """Keeps one projection at the heads of its sources: one pipelined reader a source, one writer for all.
+    """Keeps one projection at the heads of its sources, which it follows with its service's other readers. One writer for all.
 
     `positions` are told in the event loop, after `on_moved` was called, which it is for what the projection wanted: whoever sees them sees
     what follows from them.
@@ -542,35 +538,29 @@ class ProjectionRunner:
 
     def __init__(
         self,
-        nc: Client,
+        following: Following,
         database: Database,
         projection: Projection,
-        durable: str,
-        owner: Owner,
         recognizes: Recognizes,
         *,
         skipped: Skipped = _nothing_skipped,
-        witnesses: Witnesses = Credulous,
     ) -> None:
         self.projection = projection
         self.checkpointed = Checkpointed(database, projection, skipped)
         self.positions: Mapping[str, int] = {}
         self.on_moved: Callable[[], None] = lambda: None
-        self._nc = nc
-        self._durable = durable
-        self._owner = owner
+        self._following = following
         self._recognizes = recognizes
-        self._witnesses = witnesses
         self._moved = asyncio.Condition()
         self._restart = asyncio.Event()
         self._taking_in = asyncio.Lock()
         self._pause_s = 0.0
         self._awaited = 0  # by how many
         self._hurry = asyncio.Event()
-        self._readers: dict[str, BusReader] = {}
+        self._followers: dict[str, Follower] = {}
         self._begun_at = math.inf  # in seconds of the loop's clock
         # All writing is done in this one thread: whatever is cancelled here, what it began there ends before anything else begins.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=durable)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{database.service}-{projection.name}")
 
     async def take_up(self) -> None:
         """Takes up the positions as they stand in the database."""
@@ -615,7 +605,7 @@ class ProjectionRunner:
     def silent_s(self) -> float:
         """For how long a source that is read has not been heard of, or what was heard has not been taken in. Seconds."""
         read = set(self.projection.sources) - self.checkpointed.halted
-        heard_at = [self._readers[source].heard_at if source in self._readers else self._begun_at for source in read]
+        heard_at = [self._followers[source].heard_at if source in self._followers else self._begun_at for source in read]
         return max(0.0, asyncio.get_running_loop().time() - min(heard_at, default=math.inf))
 
     async def retry(self, source: str | None, school: str | None) -> tuple[int, int]:
@@ -726,27 +716,14 @@ class ProjectionRunner:
         read = self.checkpointed.last_read.get(source)
         # It begins with what was read last, which is skipped when it is applied: so nobody can go on in another log than the one begun.
         after = self.checkpointed.positions[source] if read is None else read.position - 1
-        reader, witness = BusReader(self._nc, source.upper(), self._durable), self._witnesses(source, after)
-        self._readers[source] = reader
-        while True:
-            try:
-                async with contextlib.aclosing(reader.batches(await witness.begin())) as batches:
-                    async for batch in batches:
-                        if not await self._hand_on(source, await witness.passed(batch), read, arrived):
-                            return
-            except StreamGap as gap:
-                _log.error("bus-stream.gap", source=source, first=gap.first, last=gap.last, reader=self.projection.name)
-                while (after := await witness.begin()) < gap.last:
-                    run = await self._owner(source, after, gap.last - after)
-                    if not run:
-                        raise  # its owner does not have it either, not now
-                    if not await self._hand_on(source, await witness.passed(run), read, arrived):
-                        return
+        follower = self._followers[source] = self._following.follower(source, after)
+        async with contextlib.aclosing(follower.batches()) as batches:
+            async for batch in batches:
+                if not await self._hand_on(source, batch, read, arrived):
+                    return
 
     async def _hand_on(self, source: str, batch: Sequence[BusMessage], read: LastRead | None, arrived: _Arrived) -> bool:
         """Has a batch taken in. False where it shows that the source's log is another one than was read."""
-        if not batch:
-            return True
         if read is not None and batch[0][0] == read.position and not await self._is_still_there(read, batch[0][2]):
             return False
         await arrived.put((source, batch))

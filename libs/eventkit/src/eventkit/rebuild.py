@@ -26,11 +26,12 @@ from eventkit.decider import Refused
 from eventkit.faults import reach
 from eventkit.jetstream import BusError, BusMessage, JetStream
 from eventkit.parking import skipped
-from eventkit.projection import Checkpointed, Owner, Projection, ProjectionRunner, checkpoint_table, delivered, parked_table, positions
+from eventkit.projection import Checkpointed, Projection, ProjectionRunner, checkpoint_table, delivered, parked_table, positions
 from eventkit.reaction import Inbox
 from eventkit.tasks import ended
 from eventkit.telemetry import trouble
 from eventkit.versions import Beside, Version, Versioned
+from eventkit.witness import Owner
 
 if TYPE_CHECKING:
     from eventkit.service import Service

@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
-from eventkit import exchange, jetstream, log, program, versions
+from eventkit import exchange, following, jetstream, log, program, versions
 from eventkit.access import Known
 from eventkit.answering import Answering, Caller, call_reply, kept, secret_fields
 from eventkit.broker import Credential
@@ -37,6 +37,7 @@ from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import Origin, decode, moment, rfc3339
 from eventkit.figures import Figure
+from eventkit.following import Following
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KEYS, Begin, KeyRing, rotation
 from eventkit.migrations import Migrations
@@ -296,7 +297,7 @@ class Service:
     @property
     def durables(self) -> list[tuple[str, str]]:
         """The durable consumers, as pairs of bus stream and name, that must be provisioned for this service's readers."""
-        return [(source.upper(), self._durable(projection)) for projection in self._projections for source in projection.sources]
+        return [(source.upper(), durable) for source in self._sources for durable in following.durables(self.name)]
 
     def knows(self, known: Known) -> None:
         """Says what the service knows of who belongs where: narrow scopes are held against it."""
@@ -393,24 +394,16 @@ class Service:
         self.calls = Calls(nc, self._own_token)
         keys = KeyRing(self.tokens, nc, self.secrets.public_keys())
         told = Heard(nc, keys.of_seals, keys.refresh)
-        await told.start({source for projection in self._projections for source in projection.sources})
+        await told.start(self._sources)
         self.answering.learn_keys = keys.refresh
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
         sealer = Sealer(self.store, nc, self._signing_key, self._quarantined)
         server = CallServer(self.settings.nats_url, self.settings.nats_credential, self.name, self.answering.answer)
         running = self._running = _Running(nc, server, relay, sealer, told)
         running.tasks.append(asyncio.create_task(relay.run(), name=f"{self.name}-relay"))
+        followed = Following(nc, self.name, self._ask_owner, partial(Sealed, told, self._ask_owner))
         for projection in self._projections:
-            runner = ProjectionRunner(
-                nc,
-                self.database,
-                projection,
-                self._durable(projection),
-                self._ask_owner,
-                self._ask_whether_known,
-                skipped=_skipped_by(projection),
-                witnesses=partial(Sealed, told, self._ask_owner),
-            )
+            runner = ProjectionRunner(followed, self.database, projection, self._ask_whether_known, skipped=_skipped_by(projection))
             self.runners.append(runner)
             await runner.take_up()
             running.tasks.append(asyncio.create_task(runner.run(), name=f"{self.name}-{projection.name}"))
@@ -747,8 +740,9 @@ class Service:
             positions[self.name] = await self.store.head()
         return positions
 
-    def _durable(self, projection: Projection) -> str:
-        return self.reader_name(projection.name)
+    @property
+    def _sources(self) -> list[str]:
+        return sorted({source for projection in self._projections for source in projection.sources})
 
     def _inboxes(self) -> list[ProjectionRunner]:
         return [runner for runner in self.runners if isinstance(runner.projection, Inbox)]
