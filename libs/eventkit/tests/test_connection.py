@@ -63,7 +63,7 @@ def into(taken: list[Taken]) -> Taker:
 
 
 def sent(sid: int, subject: str, reply: str, headers: bytes, body: bytes) -> bytes:
-    words = f" {reply}" if reply else ""
+    words = f" {reply}" if reply else " " * (len(body) % 2)  # the server leaves a space where an empty reply would be, or not
     if headers:
         return f"HMSG {subject} {sid}{words} {len(headers)} {len(headers) + len(body)}\r\n".encode() + headers + body + b"\r\n"
     return f"MSG {subject} {sid}{words} {len(body)}\r\n".encode() + body + b"\r\n"

@@ -78,8 +78,10 @@ class Reader:
             while self.after < position:  # noqa: ASYNC110 - it looks at what runs from outside
                 await asyncio.sleep(0.005)
 
-    def has_all(self, bench: Bench) -> bool:
-        return self.taken == bench.owner[self.begun_behind : self.after]
+    def check(self, bench: Bench) -> None:
+        """It has taken each event behind which it began up to where it is, once and in order."""
+        assert [position for position, _, _ in self.taken] == list(range(self.begun_behind + 1, self.after + 1))
+        assert self.taken == bench.owner[self.begun_behind : self.after]
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ async def test_a_stream_is_read_once_for_all_who_follow_it(bench: Bench) -> None
         await bench.publish(500)
         for reader in (one, other, further):
             await reader.reached(1000)
-            assert reader.has_all(bench)
+            reader.check(bench)
         near, far = durables(SERVICE)
         assert await bench.delivered(near) == 1000
         assert await bench.delivered(far) == 0
@@ -110,8 +112,8 @@ async def test_who_comes_later_gets_what_the_others_have_already_and_they_do_not
             await bench.publish(10)
             await late.reached(310)
             await early.reached(310)
-            assert late.has_all(bench)
-        assert early.has_all(bench)
+            late.check(bench)
+        early.check(bench)
 
 
 async def test_who_leaves_in_the_middle_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +126,7 @@ async def test_who_leaves_in_the_middle_is_not_waited_for(bench: Bench, monkeypa
                 await asyncio.sleep(0.01)
             assert other.after < 100  # held back, and so the memory stays small
         await other.reached(100)
-        assert other.has_all(bench)
+        other.check(bench)
 
 
 async def test_who_is_far_behind_holds_nobody_back_and_arrives(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +144,8 @@ async def test_who_is_far_behind_holds_nobody_back_and_arrives(bench: Bench, mon
         await bench.publish(10)
         await far.reached(560)
         await near.reached(560)
-        assert far.has_all(bench)
-        assert near.has_all(bench)
+        far.check(bench)
+        near.check(bench)
 
 
 async def test_trouble_reaches_all_who_follow_and_who_comes_again_is_served(bench: Bench) -> None:
@@ -162,7 +164,7 @@ async def test_trouble_reaches_all_who_follow_and_who_comes_again_is_served(benc
     await bench.publish(5)
     async with bench.reader(one.after).running() as again:
         await again.reached(15)
-        assert again.has_all(bench)
+        again.check(bench)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -181,12 +183,12 @@ async def test_whoever_comes_and_goes_gets_each_event_once_and_in_order(bench: B
                     reader.goes_on.clear()
                     await asyncio.sleep(chance.random() / 20)
                     reader.goes_on.set()
-            assert reader.has_all(bench)
+            reader.check(bench)
             after = chance.choice((reader.after, max(0, reader.after - 1), 0))
         async with bench.reader(after).running() as reader:
             await published.wait()
             await reader.reached(len(bench.owner))
-        assert reader.has_all(bench)
+        reader.check(bench)
 
     published = asyncio.Event()
     tasks = [asyncio.create_task(comes_and_goes()) for _ in range(5)]

@@ -7,6 +7,7 @@ taker are handed to it at once. Everything else goes nats-py's own way.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from nats.aio.client import Client
@@ -19,6 +20,11 @@ Taker = Callable[[str, str, bytes], None]
 
 _STATUS = b"NATS/1.0 "  # a status stands in the header's first line; what somebody published has none there
 _LINE_END = b"\r\n"
+# MSG <subject> <sid> [reply] <size>, HMSG <subject> <sid> [reply] <header's size> <size>; without a reply there may be two spaces.
+_WORD, _NUMBER = rb"([^ \r\n]+) +", rb"(\d+)"
+_LINE = re.compile(
+    rb"(?:MSG +%b%b +(?:%b)?|HMSG +%b%b +(?:%b)?%b +)%b *\r\n" % (_WORD, _NUMBER, _WORD, _WORD, _NUMBER, _WORD, _NUMBER, _NUMBER)
+)
 
 
 class Connection(Client):
@@ -43,18 +49,25 @@ class Connection(Client):
         taker = self.taker(sid, headers or b"")
         if taker is None:
             await super()._process_msg(sid, subject, reply, data, headers or b"")
-        else:
-            await self.hand(taker, subject.decode(), reply.decode(), data)
+        elif (error := handed(taker, subject, reply, data)) is not None:
+            await self.failed(error)
 
     def taker(self, sid: int, headers: bytes) -> Taker | None:
         """Who takes a message; None where it goes to a callback."""
         return None if headers.startswith(_STATUS) else self._takers.get(sid)
 
-    async def hand(self, taker: Taker, subject: str, reply: str, data: bytes) -> None:
-        try:
-            taker(subject, reply, data)
-        except Exception as error:  # noqa: BLE001 -- as with a callback: whatever it was, reading goes on
-            await self._error_cb(error)
+    async def failed(self, error: Exception) -> None:
+        """A taker has failed: as with a callback, that is told, and reading goes on."""
+        await self._error_cb(error)
+
+
+def handed(taker: Taker, subject: bytes, reply: bytes, data: bytes) -> Exception | None:
+    """Hands a message over; answers why that failed."""
+    try:
+        taker(subject.decode(), reply.decode(), data)
+    except Exception as error:  # noqa: BLE001 -- whatever it was, it is the taker's own
+        return error
+    return None
 
 
 class _WholeMessages(Parser):
@@ -86,29 +99,26 @@ class _WholeMessages(Parser):
         """Hands over the whole messages at the front. Answers where they end."""
         at = 0
         while received.startswith((b"HMSG ", b"MSG "), at):
-            line_end = received.find(_LINE_END, at)
-            if line_end < 0:
-                break
-            try:
-                # HMSG <subject> <sid> [reply] <header's size> <size>, MSG <subject> <sid> [reply] <size>
-                verb, subject, sid, *words = received[at:line_end].decode().split()
-                header_size = int(words[-2]) if verb == "HMSG" else 0
-                size, number = int(words[-1]), int(sid)
-            except (ValueError, IndexError):
-                raise ProtocolError("nats: malformed message") from None
-            reply = words[0] if len(words) == (3 if header_size else 2) else ""
-            first = line_end + len(_LINE_END)
-            last = first + size
+            line = _LINE.match(received, at)
+            if line is None:
+                if received.find(_LINE_END, at) < 0:
+                    break
+                raise ProtocolError("nats: malformed message")
+            subject, sid, reply, with_header, header_sid, header_reply, header_size, size = line.groups()
+            first = line.end()
+            last = first + int(size)
             if last + len(_LINE_END) > len(received):
                 break
-            body = first + header_size
             at = last + len(_LINE_END)
-            headers = received[first:body]
-            taker = self._client.taker(number, headers)
-            if taker is not None:
-                await self._client.hand(taker, subject, reply, received[body:last])
-            else:
+            body, headers = first, b""
+            if header_size is not None:
+                subject, sid, reply, body = with_header, header_sid, header_reply, first + int(header_size)
+                headers = received[first:body]
+            taker = self._client.taker(int(sid), headers)
+            if taker is None:
                 await self._client._process_msg(  # pyright: ignore[reportPrivateUsage] - as the parser of nats-py does
-                    number, subject.encode(), reply.encode(), received[body:last], headers
+                    int(sid), subject, reply or b"", received[body:last], headers
                 )
+            elif (error := handed(taker, subject, reply or b"", received[body:last])) is not None:
+                await self._client.failed(error)
         return at

@@ -102,11 +102,13 @@ class _Seat:
         return self._handed.empty()
 
     async def hand(self, batch: Sequence[BusMessage]) -> None:
-        """Hands over what of a batch is new here, once there is room."""
+        """Hands over what of a batch is new here, once there is room. What is too far ahead comes again, once it is read anew."""
+        if batch[0][0] > self.after + 1:
+            return
         while self._handed.qsize() >= _QUEUED_BATCHES and not self._is_left:
             self._has_room.clear()
             await self._has_room.wait()
-        new = batch if batch[0][0] > self.after else [message for message in batch if message[0] > self.after]
+        new = batch if batch[0][0] == self.after + 1 else [message for message in batch if message[0] > self.after]
         if new:
             self._handed.put_nowait(new)
             self.after = new[-1][0]

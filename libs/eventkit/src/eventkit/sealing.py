@@ -132,15 +132,20 @@ class Sealer:
                 await asyncio.sleep(_TELL_EVERY_S)
 
     async def _keep_next(self) -> None:
-        await set_within(self._many, _KEEP_EVERY_S)
+        # What comes on and on is sealed in whole runs; what is left behind the last of them a second later.
+        least = seals.LONGEST_RUN if await set_within(self._many, _KEEP_EVERY_S) else 1
         self._many.clear()
         if self._store.quarantine is None and (self._told > self._kept or self._published < self._kept or self._has_to_ask()):
-            await self._keep_all()
+            await self._keep_all(least)
 
-    async def _keep_all(self) -> None:
+    async def _keep_all(self, least: int = 1) -> None:
+        """Seals run after run as long as `least` events are left, as far as is known here."""
         async with self._keeping:
             try:
-                while (kept := await asyncio.to_thread(self._keep_one)) is not None:
+                while least == 1 or self._told - self._kept >= least:
+                    kept = await asyncio.to_thread(self._keep_one)
+                    if kept is None:
+                        break
                     self._kept = kept.position
             except LogDiffers as differs:
                 text = f"{differs} of {self._service}: was its database changed?"
