@@ -194,6 +194,14 @@ def is_written_alike(field: str, kept: str, read: str) -> bool:
         return False
 
 
+def snils_in(kept: str) -> str | None:
+    """The eleven digits of a number that was kept as somebody wrote it; None for what is none."""
+    try:
+        return _WRITINGS["snils"].validate_python(kept)
+    except ValidationError:
+        return None
+
+
 # -- words ---------------------------------------------------------------------------------------------------------------------------------
 
 

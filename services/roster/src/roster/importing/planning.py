@@ -32,6 +32,7 @@ from roster.importing.plan import (
     row_of,
 )
 from roster.importing.putting_aside import as_json
+from roster.importing.same_numbers import SameNumbers
 
 # What the template says of a job and of kinship is finer than what an event needs to say.
 _POSITIONS: Mapping[str, Position] = {
@@ -87,7 +88,7 @@ class _Planning:
         self._overrule = overrule
         self._conflicts: set[Place] = set()
         self._rejected = list(file.errors)
-        self._warnings = [f"{_where(warning)}{_column(warning)}: {warning.hint} ({warning.code})" for warning in file.warnings]
+        self._warnings = [_told(warning) for warning in file.warnings]
         self._unchanged: list[Place] = []
         self._without_teacher: list[Place] = []
         self._without_class: list[Place] = []
@@ -101,6 +102,7 @@ class _Planning:
         # A label says no year: it means the newest class that bears it.
         self._newest = {ClassLabel(*name[1:]): name for name in sorted({*pages.class_ids(), *self._new_classes})}
         self._seen: dict[str, list[tuple[Place, Mapping[str, str]]]] = {}
+        self._numbers = SameNumbers(file, pages)
         self._read_ahead()
 
     def plan(self) -> Plan:
@@ -226,6 +228,7 @@ class _Planning:
             details = self._without_conflicts(person, details, row.place, "staff")
         if self._is_signed_later(row, row.place, "staff"):
             return None
+        self._compare_number(row, "staff", person)
         homeroom = self._homeroom(row, person)
         consent = self._consent(row, person)
         if person is not None and not returns and homeroom is None and consent is None and not self._differs(person, details):
@@ -287,6 +290,7 @@ class _Planning:
         consent = self._consent(row, person)
         if person is None and consent is None and self._legal_basis is None:
             return self._reject(row.place, "pupils", "consent_number", *_NO_BASIS)
+        self._compare_number(row, "pupils", person)
         if person is None and not row.guardians and not _is_of_age(row.born_on, self._today):
             self._without_guardian.append(row.place)
         guardians = [planned for guardian in row.guardians if (planned := self._guardian(row, guardian, person)) is not None]
@@ -391,6 +395,20 @@ class _Planning:
         self._reject(place, kind, "consent_date", "date.in-future", f"a day that has come: it is {self._today:%d.%m.%Y}", guardian)
         return True
 
+    def _compare_number(self, row: PupilRow | StaffRow, kind: Kind, person: str | None) -> None:
+        """Warns where another has the row's СНИЛС. A number that is kept already was compared with those of the others when it came."""
+        above = self._numbers.above(row)
+        kept = "" if person is None else (self._pages.details(person) or {}).get("snils", "")
+        if above is not None:
+            other = f"the row {_where(above)}"
+        elif row.snils is None or is_written_alike("snils", kept, row.snils) or (entered := self._numbers.entered(row)) is None:
+            return
+        else:
+            other = entered
+        hint = f"one number stands for one person, and {other} has this one under another ID: compare the two, and correct what is wrong"
+        found = finding(row.place, kind, "snils", "snils.repeated", hint, file_format=self._file.format)
+        self._warnings.append(_told(found))
+
     def _is_active(self, person: str) -> bool:
         row = self._pages.people.get(person)
         return row is not None and bool(row["active"])
@@ -413,7 +431,7 @@ class _Planning:
             read_from = "born_on" if field == "birth_date" else field
             found = finding(place, kind, read_from, "row.conflict", hint, guardian, file_format=self._file.format)
             self._conflicts.add(place)
-            self._warnings.append(f"{_where(place)}{_column(found)}: {found.hint} ({found.code})")
+            self._warnings.append(_told(found))
         return {field: value for field, value in details.items() if field not in kept}
 
     def _leave(self, place: Place) -> None:
@@ -445,8 +463,9 @@ def details_in(row: PupilRow | GuardianRow | StaffRow) -> dict[str, str]:
     return {**details, "birth_date": row.born_on.isoformat()} if isinstance(row, PupilRow) else details
 
 
-def _column(warning: Finding) -> str:
-    return "" if warning.column is None else f", column {warning.column}"
+def _told(warning: Finding) -> str:
+    column = "" if warning.column is None else f", column {warning.column}"
+    return f"{_where(warning)}{column}: {warning.hint} ({warning.code})"
 
 
 def _where(place: Place | Finding) -> str:
