@@ -112,3 +112,10 @@ def test_two_choices_at_once_or_none_are_faults_of_the_command_line(school: Scho
     assert school.consents("forms", "--class", school.class_id, "--staff", *out).code == 2
     assert school.consents("receipt").code == 2
     assert school.consents("receipt", "--consent", school.consent, "--person", school.pupil).code == 2
+
+
+def test_the_status_of_nobody_is_refused_and_that_of_whoever_has_decided_nothing_says_so(school: School) -> None:
+    unknown = school.consents("status", "--person", "p-00000000000000000000")
+    assert (unknown.code, unknown.error["code"]) == (1, "person.unknown")
+    assert school.consents("status", "--person", school.mother).json["consents"] == []
+    assert [one["state"] for one in school.consents("status", "--person", school.pupil).json["consents"]] == ["granted"]

@@ -90,6 +90,9 @@ def test_what_people_read_of_imports_says_the_same(
     assert vekha("import", "roll-back", job, *on).out.startswith("Gone: 0 pupils, 0 guardians, 0 staff, 2 classes.")
     said = vekha("import", "roll-back", job, *on).out.splitlines()
     assert said[0] == f"{job} was rolled back before; nothing was done now. What that has done:"
+    cards = ask("import", "list", "--school", school).json["imports"]
+    nothing = next(card["import_id"] for card in cards if card["error_code"] == "file.empty")
+    assert vekha("import", "roll-back", nothing, *on).out == "It had entered nothing, so nothing was taken back.\n"
 
 
 def test_an_import_that_is_none_is_not_followed(ask: Vekha, open_school: Callable[[str], str]) -> None:

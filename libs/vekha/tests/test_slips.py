@@ -113,6 +113,7 @@ def test_the_codes_of_many_are_replaced_under_a_proposal_that_somebody_else_has_
     assert school.slips("--out", tmp_path / "first").json["printed"] == 9
     alone = school.slips("--staff", "--reissue", "--out", tmp_path / "again.pdf")
     assert (alone.code, alone.error["code"]) == (1, "reissue.needs-second")
+    assert "vekha reissue propose" in alone.error["hint"]
     at = ("--school", school.id)
     proposed = school.ask("reissue", "propose", *at, "--staff")
     assert (proposed.code, proposed.json["people"], proposed.json["expires_on"]) == (0, 7, "2015-08-24")

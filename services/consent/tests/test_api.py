@@ -688,10 +688,20 @@ async def test_the_status_of_one_consent_is_that_consents_alone(town: Town):
     assert second.consent_id != first.consent_id
 
 
-async def test_of_a_stranger_or_another_schools_subject_there_is_no_status(town: Town):
+async def test_the_status_of_a_stranger_or_of_another_schools_subject_is_refused(town: Town):
     elsewhere = await record(town, pupil(1, class_id="9x"), school="school-8", as_=administrator("school-8"))
-    assert await states(town, "p-nobody") == []
-    assert await states(town, elsewhere.subject) == []
+    for subject in ("p-nobody", elsewhere.subject):
+        with pytest.raises(Refused) as refused:
+            await states(town, subject)
+        assert refused.value.code == "person.unknown"
+    with pytest.raises(Refused) as refused:
+        await town.system.call(consent.STATUS, StatusQuery(school="school-7", consent_id=elsewhere.consent_id), as_=ADMINISTRATOR)
+    assert refused.value.code == "consent.unknown"
+
+
+async def test_the_status_of_whoever_was_entered_without_a_decision_is_empty(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"))
+    assert (await states(town, "p-child"), await states(town, "p-mother")) == ([], [])
 
 
 async def test_a_status_is_asked_for_a_subject_or_a_consent(town: Town):

@@ -92,6 +92,8 @@ def status(target: Target, school: str, person: str, acting_as: str | None, as_j
     consents = run(_status(target, StatusQuery(school=school, subject=person), acting_as)).consents
     if as_json:
         output.print_json({"consents": [one.model_dump(mode="json") for one in consents]})
+    elif not consents:
+        output.remark("No decision on this person is recorded.")
     else:
         table = Table("consent", "decided on", "state", "valid until")
         for one in consents:

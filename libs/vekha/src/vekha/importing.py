@@ -300,6 +300,9 @@ def _tell_rolled_back(status: RollBackStatus) -> None:
         click.echo(f"{one.kind} {one.id} is left: {one.code}: {one.text}")
     if status.left_total > len(status.left):
         output.remark(f"{status.left_total - len(status.left)} more are left.")
+    if not (status.total or status.decisions or status.left_total):
+        click.echo("It had entered nothing, so nothing was taken back.")
+        return
     gone = {"pupils": status.pupils, "guardians": status.guardians, "staff": status.staff, "classes": status.classes}
     words = ", ".join(f"{number} {what}" for what, number in gone.items())
     click.echo(

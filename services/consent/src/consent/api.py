@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from consent import registry
 from consent.domain import CONSENTS, Consents, Invalidate, Withdraw
-from consent.projections import represents, timezone
+from consent.projections import person_table, represents, timezone
 from consent.registry import Registry, consent_table
 from contracts import consent
 from contracts.call import Role
@@ -100,7 +100,13 @@ def _status(connection: Connection, request: consent.StatusQuery) -> consent.Con
     timezone(lambda statement: connection.execute(statement).all(), request.school)
     chosen = consent_table.c.subject == request.subject if request.subject else consent_table.c.consent_id == request.consent_id
     found = connection.execute(select(consent_table.c.subject).where(consent_table.c.school == request.school, chosen)).first()
+    if found is None and request.subject is None:
+        raise Refused("consent.unknown", f"There is no decision {request.consent_id} in this school.")
     if found is None:
+        entered = (person_table.c.school == request.school) & (person_table.c.person == request.subject)
+        if connection.execute(select(person_table.c.person).where(entered)).first() is None:
+            text = f"There is nobody with the id {request.subject} in this school."
+            raise Refused("person.unknown", text, "roster.people tells the ids, and a recorded decision that of its subject.")
         return consent.ConsentStatus(consents=())
     consents: Consents = CONSENTS.fold(recorded.event() for recorded in log.history(connection, CONSENTS.stream(found.subject)))
     return consent.ConsentStatus(

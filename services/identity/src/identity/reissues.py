@@ -58,7 +58,10 @@ def check_alone(replaced: Collection[str]) -> None:
     """Raises Refused `reissue.needs-second` where these are more people than one may replace live codes of alone."""
     if len(replaced) > ALONE:
         text = f"{len(replaced)} of these people have a code or an account in use. Nobody replaces more than {ALONE} of them alone."
-        hint = "Propose it (identity.propose-reissue), have somebody else confirm it (identity.confirm-reissue), then name the proposal."
+        hint = (
+            "Propose it (vekha reissue propose), have somebody else of the office confirm it (vekha reissue confirm),"
+            " then say this again with --reissue --proposal ID."
+        )
         raise Refused("reissue.needs-second", text, hint)
 
 
