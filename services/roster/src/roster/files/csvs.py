@@ -1,5 +1,9 @@
-"""Reads csv: finds out its encoding and its delimiter, and notices where the file was cut off."""
+"""Reads csv: finds out its encoding and its delimiter, and notices where the file was cut off.
 
+The whole text is never held: Python keeps a long Russian one in several times the bytes of its file.
+"""
+
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -14,6 +18,8 @@ from .limits import too_long
 Encoding = Literal["utf-8", "utf-8-sig", "cp1251"]
 
 _BOM = b"\xef\xbb\xbf"
+_PIECE_BYTES = 2**20
+_TOP_BYTES = 2**17
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SAVE = "Save it as .xlsx, or as .csv in UTF-8 or Windows-1251."
 _WHOLE = "Export or copy it again, whole: whatever stood behind that place is missing."
@@ -30,12 +36,13 @@ class Csv:
 
 def read_csv(content: bytes, name: str) -> Csv:
     """Raises `FileRefused` for what is no csv."""
-    text, encoding = _decoded(content, name)
-    delimiter = _delimiter(text)
-    return Csv(_refuse_cut(_records(text, delimiter, name), text, name), encoding, delimiter)
+    encoding = _encoding(content, name)
+    delimiter = _delimiter(content[:_TOP_BYTES].decode(encoding, "ignore"))
+    has_end = content.endswith((b"\n", b"\r"))
+    return Csv(_refuse_cut(_records(content, encoding, delimiter, name), has_end, name), encoding, delimiter)
 
 
-def _decoded(content: bytes, name: str) -> tuple[str, Encoding]:
+def _encoding(content: bytes, name: str) -> Encoding:
     if content.startswith(_UTF_16):
         raise FileRefused("file.unreadable", "It is in UTF-16, which Excel calls «Текст Юникод».", _SAVE, file=name)
     if b"\0" in content:
@@ -47,22 +54,23 @@ def _decoded(content: bytes, name: str) -> tuple[str, Encoding]:
     for encoding in ("utf-8", "cp1251"):
         if content.startswith(_BOM):
             encoding = "utf-8-sig"
+        decoder = codecs.getincrementaldecoder(encoding)()
+        is_ascii = True
         try:
-            return content.decode(encoding), encoding
+            for start in range(0, len(content), _PIECE_BYTES):
+                is_ascii = decoder.decode(content[start : start + _PIECE_BYTES]).isascii() and is_ascii
+            decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            if _is_cut_utf_8(content, error):
+            # What is ASCII up to a letter that is cut may as well be Windows-1251.
+            if error.reason == "unexpected end of data" and not is_ascii:
                 raise FileRefused("file.cut-off", "It ends in the middle of a letter: it was cut off.", _WHOLE, file=name) from None
+        else:
+            return encoding
     raise FileRefused("file.unreadable", "Its letters are in no known encoding.", _SAVE, file=name)
 
 
-def _is_cut_utf_8(content: bytes, error: UnicodeDecodeError) -> bool:
-    """Whether it is UTF-8 up to its last letter; what is ASCII up to there may as well be Windows-1251."""
-    return error.reason == "unexpected end of data" and not content[: error.start].isascii()
-
-
-def _delimiter(text: str) -> str:
+def _delimiter(top: str) -> str:
     """The delimiter under which the most titles of columns are recognised; the commonest of the first line if there are none."""
-    top = text[:65_536]
 
     def titles_and_count(delimiter: str) -> tuple[int, int]:
         try:
@@ -74,8 +82,9 @@ def _delimiter(text: str) -> str:
     return max(";,\t", key=titles_and_count)
 
 
-def _records(text: str, delimiter: str, name: str) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _records(content: bytes, encoding: Encoding, delimiter: str, name: str) -> Iterator[list[str]]:
+    text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     try:
         yield from reader
     except csv.Error as error:
@@ -96,9 +105,8 @@ def _records(text: str, delimiter: str, name: str) -> Iterator[list[str]]:
         ) from None
 
 
-def _refuse_cut(records: Iterator[list[str]], text: str, name: str) -> Iterator[list[str]]:
+def _refuse_cut(records: Iterator[list[str]], has_end: bool, name: str) -> Iterator[list[str]]:
     """The same rows; refuses where the last, without an end of line, has fewer cells than all of the table above it have."""
-    has_end = text.endswith(("\n", "\r"))
     number, widest, even, before = 0, 0, True, list[str]()
     for number, row in enumerate(records, 1):  # noqa: B007 -- the last one is told
         if len(before) > widest:

@@ -11,6 +11,7 @@ from .asides import HINTS, Aside, aside_of, is_heading
 from .cells import Cell, plain
 from .findings import FileRefused, Finding, Place
 from .headers import TITLES, Header, column_named, header_and_rows, is_whole_name
+from .limits import ROWS, too_many_rows
 from .oneroster import NOTHING_KNOWN, Known, open_bundle, read_bundle
 from .repeats import Repeats
 from .results import Detected, RosterFile
@@ -65,6 +66,7 @@ class _Reading:
         self._detected: list[Detected] = []
         self._not_understood: list[Table] = []
         self._repeats = Repeats()
+        self._rows = 0
 
     def result(self, name: str) -> RosterFile:
         if not self._detected and self._not_understood:
@@ -101,6 +103,9 @@ class _Reading:
                 asides.setdefault(aside, []).append(number)
                 continue
             computed = {column - table.first_column for column in table.marks.formulas.get(number, ())}
+            self._rows += 1
+            if self._rows >= ROWS:
+                raise too_many_rows(ROWS, file=table.file, sheet=table.sheet)
             is_read = self._read_row(header, Place(table.file, table.sheet, number), row, computed)
             count += is_read
             if table.sheet is not None and any(plain(cell) for cell in row[header.width :]):

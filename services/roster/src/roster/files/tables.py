@@ -25,6 +25,8 @@ from .marks import Marks, marks_of, spread
 SHARED_TEXT_BYTES = 2**30
 """A workbook keeps a text once, however many cells show it; this bounds what they take when each has its own copy."""
 
+_PIECE_BYTES = 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -111,25 +113,37 @@ def _refuse_damaged(name: str) -> NoReturn:
 
 # -- archives and workbooks ----------------------------------------------------------------------------------------------------------------
 
-# A sheet is laid out as a rectangle, so one cell far away costs as much as a full sheet: columns end with CZ.
-_FAR_CELL = re.compile(rb"""r(?<=[\s"']r)\s*=\s*["'](?:[A-Za-z]{3,}\d|[D-Zd-z][A-Za-z]\d|[A-Za-z]{0,2}0*(?:[2-9]\d{5}|[1-9]\d{6,}))""")
+# A sheet is laid out as a rectangle, so one cell far away costs as much as a full sheet: columns end with CZ. A number alone is that of a
+# row, or of something else in the drawing of a theme: there it goes up to 100,000.
+_FAR_CELL = re.compile(
+    rb"""r(?<=[\s"']r)\s*=\s*["'](?:[A-Za-z]{3,}\d|[D-Zd-z][A-Za-z]\d|[A-Za-z]{1,2}0*(?:[5-9]\d{4}|[1-9]\d{5,})|0*(?:[2-9]\d{5}|[1-9]\d{6,}))"""
+    rb"""|<(?:\w{1,20}:)?row\s[^<>]{0,300}?r(?<=[\s"']r)\s*=\s*["']0*(?:[5-9]\d{4}|[1-9]\d{5,})"""
+)
 
 
 def unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int, name: str) -> bytes:
     """One file of the archive; refuses as soon as it exceeds so many bytes, whatever size it states."""
     # zipfile stops where the archive says that a file ends; it has to go on to the true end, or to our limit.
     member.file_size = 2 * UNPACKED_BYTES
+    content = io.BytesIO()
     with archive.open(member) as packed:
-        content = packed.read(most + 1)
-    if len(content) > most:
-        text = f"It unpacks to more than {UNPACKED_BYTES // 2**20} MiB."
-        raise FileRefused("file.too-large", text, "Split it into several files.", file=name)
-    return content
+        while piece := packed.read(_PIECE_BYTES):
+            content.write(piece)
+            if content.tell() > most:
+                raise _unpacks_to_much(name)
+    return content.getvalue()
+
+
+def _unpacks_to_much(name: str) -> FileRefused:
+    text = f"It unpacks to more than {UNPACKED_BYTES // 2**20} MiB."
+    return FileRefused("file.too-large", text, "Split it into several files.", file=name)
 
 
 def _members(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[str, bytes]]:
     """Every file of the archive, unpacked; refuses as soon as all of them together have become too large."""
     left = UNPACKED_BYTES
+    if sum(member.file_size for member in archive.infolist()) > left:
+        raise _unpacks_to_much(name)
     for member in archive.infolist():
         content = unpacked(archive, member, left, name)
         left -= len(content)
@@ -225,7 +239,7 @@ def _sheets(workbook: CalamineWorkbook, names: Sequence[str], file: str, marks: 
         _refuse_damaged(file)
 
 
-def csv_table(content: bytes, name: str) -> Table:
+def csv_table(content: bytes, name: str, *, most: int = ROWS) -> Table:
     """The rows of a csv file, its encoding and its delimiter found out. Raises `FileRefused`, also while the rows are gone through."""
     found = read_csv(content, name)
-    return Table(name, None, refuse_long(found.rows, file=name, sheet=None), found.encoding, found.delimiter)
+    return Table(name, None, refuse_long(found.rows, most=most, file=name, sheet=None), found.encoding, found.delimiter)

@@ -12,7 +12,7 @@ from roster.files.cells import plain
 from roster.files.csvs import Encoding
 from roster.files.findings import FileRefused, Finding, Place
 from roster.files.headers import REJECTED_ROW, REJECTED_WHY, column_named
-from roster.files.limits import UNPACKED_BYTES, refuse_large
+from roster.files.limits import EXPORT_ROWS, UNPACKED_BYTES, refuse_large
 from roster.files.tables import csv_table, open_archive, refuse_damaged_archive, refuse_strange_paths, unpacked
 
 from .columns import FILES, OLD_NAMES, READ, REQUIRED, STANDARD
@@ -78,7 +78,7 @@ class Bundle:
         """A file's rows; nothing where the manifest names none."""
         if kind not in self.files:
             return RawTable([], iter(()))
-        table = csv_table(self._load(self.files[kind]), self.file(kind))
+        table = csv_table(self._load(self.files[kind]), self.file(kind), most=EXPORT_ROWS)
         self.detected[kind] = (table.encoding, table.delimiter)
         filled = ((number, cells) for number, row in enumerate(table.rows, 1) if any(cells := [plain(cell) for cell in row]))
         _, titles = next(filled, (0, list[str]()))
@@ -240,7 +240,7 @@ def _has_roles(members: Mapping[str, str], load: Callable[[str], bytes]) -> bool
     """Whether users.csv tells the roles, as in 1.1: some programs leave them there and write 1.2."""
     if "users" not in members:
         return False
-    table = csv_table(load(members["users"]), _file(members["users"]))
+    table = csv_table(load(members["users"]), _file(members["users"]), most=EXPORT_ROWS)
     return any(plain(title).casefold() == "role" for title in next(table.rows, ()))
 
 
