@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from datetime import datetime, timedelta
 
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select
@@ -72,11 +73,15 @@ def whole(connection: Connection, box: Box, school: str, sender: str, upload: st
         raise unknown(upload)
     if parts:
         raise incomplete(upload, parts)
-    wanted = select(upload_table).where(upload_table.c.school == school, upload_table.c.upload == upload)
-    rows = connection.execute(wanted.order_by(upload_table.c.part)).all()
+    here = (upload_table.c.school == school) & (upload_table.c.upload == upload)
+    content = io.BytesIO()
     try:
-        content = b"".join(box.open(row.content, _context(school, sender, upload, row.part)) for row in rows)
-        return box.open(rows[0].file_name, _context(school, sender, upload, 1)).decode(), content
+        # One part after the other: of a long file only one copy is held.
+        for part in connection.execute(select(upload_table.c.part).where(here).order_by(upload_table.c.part)).scalars().all():
+            sealed = connection.execute(select(upload_table.c.content).where(here, upload_table.c.part == part)).scalar_one()
+            content.write(box.open(sealed, _context(school, sender, upload, part)))
+        named = connection.execute(select(upload_table.c.file_name).where(here, upload_table.c.part == 1)).scalar_one()
+        return box.open(named, _context(school, sender, upload, 1)).decode(), content.getvalue()
     except Damaged:
         text = f"Parts of {upload} were sent by somebody else. Send the whole file yourself, under another id."
         raise Refused("upload.not-own", text) from None
