@@ -316,6 +316,13 @@ async def test_nobody_is_entered_without_a_consent_that_holds_in_this_school(tow
     assert await town.people("pupil") == set()
 
 
+async def test_nobody_is_entered_as_born_on_a_day_that_has_not_come(town: Town):
+    class_id = await town.declared()
+    unborn = MASHA.model_copy(update={"birth_date": date(2040, 2, 28)})
+    assert await town.refusal(roster.ENROL_PUPIL, details=unborn, class_id=class_id, enrolled_on=DAY) == "birth-date.in-future"
+    assert await town.people("pupil") == set()
+
+
 async def test_nobody_is_entered_on_nothing_at_all(town: Town):
     class_id = await town.declared()
     assert await town.refusal(roster.ENROL_PUPIL, details=MASHA, class_id=class_id, enrolled_on=DAY) == "consent.missing"

@@ -400,6 +400,7 @@ async def test_a_thousand_wrong_rows_come_back_too_though_not_all_of_their_cells
         ({**child(1), "Класс": "9Я"}, "Класс", "class.not-declared"),
         ({**child(1), "Класс": "5Б"}, "Класс", "class.not-created"),
         ({**child(1), "Дата согласия": "18.08.2015"}, "Дата согласия", "date.in-future"),
+        ({**child(1), "Дата рождения": "01.03.2029", "Дата зачисления": "01.09.2035"}, "Дата рождения", "date.in-future"),
     ],
 )
 async def test_a_row_that_cannot_be_entered_says_which_cell_is_wrong(with_class: School, row: Cells, column: str, code: str):

@@ -174,7 +174,8 @@ def _tell_ended(status: ImportStatus, school: str, path: Path, *, dry_run: bool,
     for warning in status.warnings:
         output.remark(warning)
     if status.review and not dry_run:
-        output.remark(f"{status.review} rows are not entered before somebody has compared them: `vekha import reviews --school {school}`.")
+        rows = "1 row is" if status.review == 1 else f"{status.review} rows are"
+        output.remark(f"{rows} not entered before somebody has compared them: `vekha import reviews --school {school}`.")
     if as_json:
         output.print_json(
             {

@@ -85,7 +85,7 @@ def annul(book: Book, request: AnnulEntry) -> None:
 def hire(book: Book, *, details: Details, position: Position, hired_on: date, external_id: str | None = None) -> str:
     """Enters a member of staff, or somebody back who had been dismissed, and answers the person's id."""
     person = book.by_external_id(SubjectKind.STAFF, external_id) or book.new_person()
-    _require_same_name(book, person, details)
+    _check_details(book, person, details)
     if book.decide(STAFF, person, Hire(person, position, hired_on)):
         book.enter(person, SubjectKind.STAFF, details)
         book.people.put(person=person, position=position, since=hired_on.isoformat())
@@ -164,7 +164,7 @@ def enrol(
     """
     consent = _named_consent(book, consent_id)
     person = _identity(book, SubjectKind.PUPIL, consent, external_id)
-    _require_same_name(book, person, details)
+    _check_details(book, person, details)
     seat = book.seat_for(class_id, person, consent.seat if consent else None, preferred_seat)
     enrolment = Enrol(person, seat, book.state(CLASS, class_id), consent, legal_basis, enrolled_on)
     if book.decide(PUPIL, person, enrolment):
@@ -212,7 +212,7 @@ def link_guardian(
     if not known and details is None:
         raise Refused("guardian.details-missing", "Name a guardian who is entered already, or give the details of a new one.")
     if details is not None:
-        _require_same_name(book, guardian, details)
+        _check_details(book, guardian, details)
     link = Link(pupil, guardian, relation, legal_representative, consent or book.granted(guardian), legal_basis)
     linked = book.decide(PUPIL, pupil, link)
     if not known:
@@ -380,9 +380,11 @@ def _identity(book: Book, kind: SubjectKind, consent: Consent | None, external_i
     return consent.subject
 
 
-def _require_same_name(book: Book, person: str, details: Details) -> None:
-    """Who is entered already is not entered again as somebody else, by a mistyped external id or a consent that was used before; nor
-    is who was erased."""
+def _check_details(book: Book, person: str, details: Details) -> None:
+    """Nobody is born after the day of the act. Who is entered already is not entered again as somebody else, by a mistyped external id or
+    a consent that was used before; nor is who was erased."""
+    if details.get("birth_date", "") > book.day.isoformat():
+        raise Refused("birth-date.in-future", f"A day of birth has come: it is {book.day:%d.%m.%Y}. Compare the year with the certificate.")
     book.require_kept(person)
     before = book.details(person)
     if before is not None and not same_name(before, details):

@@ -268,6 +268,8 @@ class _Planning:
     # ---- pupils -------------------------------------------------------------------------------------------------------
 
     def _pupil(self, row: PupilRow) -> PlannedPupil | None:
+        if row.born_on > self._today:
+            return self._reject(row.place, "pupils", "born_on", "date.in-future", self._a_day_that_has_come())
         details = details_in(row)
         person = self._pages.by_external_id(SubjectKind.PUPIL, row.external_id)
         if person is None and not self._compared and (like := self._a_like(details, row.place)) is not None:
@@ -392,8 +394,11 @@ class _Planning:
     def _is_signed_later(self, row: PupilRow | GuardianRow | StaffRow, place: Place, kind: Kind, guardian: int | None = None) -> bool:
         if row.consent_date is None or row.consent_date <= self._today:
             return False
-        self._reject(place, kind, "consent_date", "date.in-future", f"a day that has come: it is {self._today:%d.%m.%Y}", guardian)
+        self._reject(place, kind, "consent_date", "date.in-future", self._a_day_that_has_come(), guardian)
         return True
+
+    def _a_day_that_has_come(self) -> str:
+        return f"a day that has come: it is {self._today:%d.%m.%Y}"
 
     def _compare_number(self, row: PupilRow | StaffRow, kind: Kind, person: str | None) -> None:
         """Warns where another has the row's СНИЛС. A number that is kept already was compared with those of the others when it came."""
