@@ -208,3 +208,14 @@ def test_who_has_no_code_or_is_a_stranger_is_told_of_and_nobody_is_handed_over_u
     assert school.ask("handover", *at).code == 2
     assert school.ask("handover", *at, "--staff", "--except", school.pupil).code == 2
     assert school.ask("handover", *at, "--person", school.pupil, "--receiver", "Анна=Жанна").code == 2
+
+
+def test_a_pupil_without_a_guardian_gets_no_slip_and_what_to_do_is_told(school: School, tmp_path: Path) -> None:
+    pupil = {"last_name": "Ёлкин", "first_name": "Глеб"}
+    basis = {"code": "law", "reference": "273-FZ"}
+    alone = school.call("roster.enrol-pupil", details=pupil, class_id=school.class_id, legal_basis=basis, enrolled_on="2015-08-17")[
+        "person"
+    ]
+    told = school.slips("--person", alone, "--out", tmp_path / "alone.pdf")
+    assert (told.code, told.json["refused"]) == (1, {alone: "person.not-entered"})
+    assert "roster.record-no-guardian" in told.err

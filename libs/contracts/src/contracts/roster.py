@@ -1018,6 +1018,7 @@ class Dossier(Reply):
     person: Identifier
     kind: Literal["staff", "pupil", "guardian"] | None
     details: PersonName | None
+    other_details: dict[str, str] = Field(default={}, description="What the vault keeps beside these: the sex, say, and the ID in files")
     records: tuple[DossierRecord, ...]
     readings: tuple[Reading, ...] = Field(description="The journal's newest 500 entries; roster.journal tells the others")
     unheard: tuple[str, ...] = ()

@@ -218,7 +218,7 @@ def _body(call: Call[Q, Any], message: CallRequest) -> Q:
     try:
         return call.request.model_validate_json(bytes(message.body))
     except ValidationError as invalid:
-        raise _Unfit("body.invalid", _what_is_wrong(invalid), f"`vekha call --list` shows the schema of {call.name}.") from None
+        raise _Unfit("body.invalid", _what_is_wrong(invalid), f"`vekha call --list {call.name}` shows its schema.") from None
 
 
 def call_reply(reply: Reply, at: dict[str, int], command_id: str | None) -> CallReply:

@@ -36,7 +36,7 @@ async def _dossier(target: Target, school: str, person: str, acting_as: str | No
     else:
         click.secho(f"{person}  {found.kind or 'erased'}", bold=True)
         details = {} if found.details is None else found.details.model_dump(mode="json")
-        for field, value in details.items():
+        for field, value in {**details, **found.other_details}.items():
             if value:
                 click.echo(f"  {field}: {value}")
         for record in found.records:

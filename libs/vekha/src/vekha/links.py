@@ -74,6 +74,8 @@ def send(
     else:
         output.print_refused(outcome.refused)
         click.echo(f"{len(outcome.done)} to be mailed, {len(outcome.refused)} refused.")
+    if "person.not-entered" in outcome.refused.values():
+        output.remark("A pupil is entered with a guardian, or with the reason for none: roster.link-guardian, roster.record-no-guardian.")
     if "credentials.already-issued" in outcome.refused.values():
         output.remark("Who has a code or a link keeps it. What was lost on the way is replaced with --reissue.")
     if "person.no-address" in outcome.refused.values():

@@ -78,6 +78,8 @@ def slips(
     else:
         output.print_refused(outcome.refused)
         click.echo(f"{outcome.printed} printed, {len(outcome.refused)} refused.")
+    if "person.not-entered" in outcome.refused.values():
+        output.remark("A pupil is entered with a guardian, or with the reason for none: roster.link-guardian, roster.record-no-guardian.")
     if "credentials.already-issued" in outcome.refused.values():
         output.remark("Who has a code or a link keeps it. What was lost is replaced with --reissue.")
     return Exit.OK if outcome.printed else Exit.FAILED

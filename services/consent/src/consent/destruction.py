@@ -52,7 +52,7 @@ def register(service: Service) -> None:
         found = ERASURES.fold(recorded.event() for recorded in history)
         if found.state != "completed":
             text = f"The data of {request.person} are not destroyed, or not everywhere: there is nothing to attest yet."
-            raise Refused("erasure.not-completed", text, "consent.erasure says how far it is.")
+            raise Refused("erasure.not-completed", text, "`vekha erasure status` says how far it is.")
         erased = [await _read(service, one.service, one.position) for one in found.answered]
         own = [recorded for recorded in history if recorded.facts()[1]["erasure"] == found.erasure]
         entries = tuple(_entry(recorded) for recorded in (*own, *erased))

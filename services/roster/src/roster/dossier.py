@@ -53,9 +53,9 @@ def register(service: Service, books: Books) -> None:
             if not opened:
                 return Dossier(person=request.person, kind=None, details=None, records=(), readings=readings)
             [(row, kept)] = opened
-            details = {field: value for field, value in kept.items() if field in PersonName.model_fields}
-            shown = PersonName.model_validate(details)
-            return Dossier(person=request.person, kind=row.kind, details=shown, records=(), readings=readings)
+            shown = PersonName.model_validate({field: value for field, value in kept.items() if field in PersonName.model_fields})
+            others = {field: value for field, value in kept.items() if field not in PersonName.model_fields}
+            return Dossier(person=request.person, kind=row.kind, details=shown, other_details=others, records=(), readings=readings)
 
         own = await service.write(read_and_note)
         held = dict(zip(SERVICES, await asyncio.gather(*(_held(service, owner, request) for owner in SERVICES)), strict=True))
