@@ -91,6 +91,46 @@ def test_an_archive_is_never_written_over_anything(vekha: Vekha, archive: Path, 
     ]
 
 
+@pytest.mark.parametrize("command", [("export",), ("checkpoint",), ("prove", "--event", ""), ("prove", "--school", SCHOOL, "--step", "12")])
+def test_what_an_auditor_has_written_is_new_and_whole_or_not_there(
+    vekha: Vekha, lived: Lived, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with reading(DataFolder(lived.data), "roster") as connection:
+        event = json.loads(log.read(connection, 0, 1)[0][2])["id"]
+    typed = ("audit", *(one or event for one in command), "--data", lived.data, "--json", "--out")
+    out = tmp_path / "out"
+    assert vekha(*typed, out).code == 0
+    written = out.read_bytes()
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    again, nowhere = vekha(*typed, out), vekha(*typed, tmp_path / "nowhere" / "out")
+    assert (again.code, again.error["code"], out.read_bytes()) == (1, "file.exists", written)
+    assert (nowhere.code, nowhere.error["code"]) == (1, "file.unwritable")
+    assert "--data" not in nowhere.error["hint"]
+
+
+def test_a_proof_in_an_archive_s_place_is_told_from_one_and_so_is_the_other_way_round(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path
+) -> None:
+    proof, page = tmp_path / "proof", tmp_path / "page.txt"
+    assert vekha("audit", "prove", "--school", SCHOOL, "--step", "12", "--data", lived.data, "--out", proof).code == 0
+    assert vekha("audit", "checkpoint", "--data", lived.data, "--out", page).code == 0
+    told = vekha("audit", "verify", proof, "--json")
+    assert (told.code, told.error["code"]) == (3, "archive.is-proof")
+    assert f"verify.py {proof} --keys" in told.error["hint"]
+    assert ended(proof, "--keys", archive)[0] == 0  # whatever it is called
+    for keys in (proof, page):
+        code, text = ended(proof, "--keys", keys)
+        assert (code, text.startswith(f"{keys}: it is no archive")) == (3, True), text
+    changed = repacked(archive, tmp_path / "changed.zip", lambda files: files.pop("README.txt"))
+    assert ended(proof, "--keys", changed) == (
+        3,
+        f"{changed}: it does not verify, so its keys prove nothing. To see what is wrong with it, verify it by itself.\n",
+    )
+    assert ended(proof, "--keys", tmp_path / "gone.zip")[0] == 1
+    assert ended(proof, "--checkpoint", page)[0] == ended(archive, "--keys", archive)[0] == 2
+
+
 def test_no_verifier_has_a_log_in_memory_as_a_whole(tmp_path: Path) -> None:
     path, event = tmp_path / "record.zip", b" " * 1_000_000
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed, packed.open("logs/roster.events", "w") as file:
@@ -186,12 +226,14 @@ def test_each_event_is_proved_by_a_dozen_hashes_to_whoever_has_the_keys(
         assert proven(out) == (4, [(service, proof["seal"]["position"], "forged")])
 
 
-def test_the_archives_own_verifier_tells_what_it_cannot_read(archive: Path, tmp_path: Path) -> None:
-    def ended(*arguments: str | Path) -> tuple[int, str]:
-        done = subprocess.run([sys.executable, "-I", verify.__file__, *arguments], capture_output=True, text=True, check=False, timeout=60)
-        assert "Traceback" not in done.stderr
-        return done.returncode, done.stderr
+def ended(*arguments: str | Path) -> tuple[int, str]:
+    """How the archive's own verifier ends, and what it says on stderr."""
+    done = subprocess.run([sys.executable, "-I", verify.__file__, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
 
+
+def test_the_archives_own_verifier_tells_what_it_cannot_read(archive: Path, tmp_path: Path) -> None:
     gone, page = tmp_path / "gone.zip", tmp_path / "page.txt"
     page.write_text("VEKHA CHECKPOINT 1")
     assert ended(gone) == (1, f"{gone} cannot be read: No such file or directory.\n")

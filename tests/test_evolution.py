@@ -7,7 +7,7 @@ which every event was recorded in its newest version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
@@ -113,7 +113,7 @@ def test_a_replay_of_old_versions_ends_in_the_rows_of_the_newest() -> None:
         def events(service: str, end: int) -> Iterator[tuple[int, bytes]]:
             return ((event.position, encode(event)) for event in logs[service] if event.position <= end)
 
-        return replay.Source({service: len(log) for service, log in logs.items()}, events)
+        return replay.Source({service: len(log) for service, log in logs.items()}, datetime.now(UTC), events)
 
     old, new = (source_of(golden(lifted=lifted)) for lifted in (False, True))
     before, after = (replay.replay(source, source.heads, date(2015, 9, 30), lambda: None) for source in (old, new))

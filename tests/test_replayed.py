@@ -43,10 +43,33 @@ def test_an_archive_that_does_not_verify_is_not_replayed(vekha: Vekha, lived: Li
 
 @pytest.mark.parametrize(
     ("to", "code"),
-    [("yesterday", "to.unreadable"), ("roster=x", "to.unreadable"), ("roster=1000000", "to.in-future"), ("2001-01-01", "to.too-early")],
+    [
+        ("yesterday", "to.unreadable"),
+        ("9999-12-31", "to.in-future"),
+        ("2015-09-10", "to.in-future"),  # tomorrow
+        ("2015-09-09T09:00:01+03:00", "to.in-future"),
+        ("roster=x", "to.unreadable"),
+        ("roster=1,roster=2", "to.unreadable"),
+        ("{}", "to.unreadable"),
+        ("roster=-1", "to.unreadable"),
+        ("roster=1000000", "to.in-future"),
+        ('{"roster": 1000000}', "to.in-future"),
+        ("0001-01-01T00:00:00", "to.unreadable"),
+        ("2001-01-01", "to.too-early"),
+    ],
 )
-def test_what_is_no_moment_of_the_record_is_refused(vekha: Vekha, lived: Lived, to: str, code: str) -> None:
-    assert vekha("audit", "replay", "live", "--data", lived.data, "--to", to, "--json").error["code"] == code
+def test_what_is_no_moment_of_the_record_is_refused(vekha: Vekha, archive: Path, lived: Lived, to: str, code: str) -> None:
+    for source in ("live", archive):
+        ended = vekha("audit", "replay", source, "--data", lived.data, "--to", to, "--json")
+        assert (ended.code, ended.error["code"]) == (2 if code == "to.unreadable" else 1, code)
+        assert ended.error["hint"]
+
+
+def test_today_is_a_moment_of_the_record_and_a_day_to_come_is_none_of_a_board(vekha: Vekha, archive: Path, lived: Lived) -> None:
+    for source in ("live", archive):
+        assert vekha("audit", "replay", source, "--data", lived.data, "--to", "2015-09-09", "--json").json["as_of"] == "2015-09-09"
+        ended = vekha("audit", "replay", source, "--data", lived.data, "--as-of", "2015-09-10", "--json")
+        assert (ended.code, ended.error["code"]) == (1, "as-of.in-future")
 
 
 def test_a_live_record_is_replayed_to_any_past_answer_and_compared_with_what_runs(
@@ -63,6 +86,8 @@ def test_a_live_record_is_replayed_to_any_past_answer_and_compared_with_what_run
         assert shown.out.strip() in past.out  # the very bytes
         present = vekha("audit", "replay", "live", "--data", data, "--json")
         assert (present.code, present.json["differences"]) == (0, [])
+        rebuilt = vekha("projections", "rebuild", "plan", "board", "--data", data, "--json")
+        assert rebuilt.json["compared"]["rebuilt"] == present.json["digests"]["plan-board"]
         day = vekha("audit", "replay", archive, "--to", "2015-08-24", "--compare", "--data", data)
         assert day.code == 0, day.out
         assert "as of 2015-08-24" in day.out

@@ -208,6 +208,11 @@ def digest(connection: Connection, tables: Sequence[tuple[str, Table]]) -> str:
     return result.hexdigest()
 
 
+def digest_of(connection: Connection, projection: Projection) -> str:
+    """The canonical digest of a projection's live rows: what a version with the same rows has as well, whoever made it."""
+    return digest(connection, [(table.name, table) for table in projection.tables.sorted_tables])
+
+
 def compare(connection: Connection, projection: Projection, number: int) -> dict[str, Any]:
     """Compares a version with the live one, row by row where their digests differ.
 

@@ -37,7 +37,7 @@ from vekha.bus import Bus
 from vekha.client import Target
 from vekha.evidence import HARMLESS, Examined, Witness
 from vekha.failures import Exit, Failure
-from vekha.folder import not_permitted
+from vekha.files import check_new, new, write_new
 from vekha.loop import run
 from vekha.options import ID, as_json_option, json_option, target_options
 from vekha.proof import prove
@@ -107,17 +107,16 @@ def verify(target: Target, archive: Path | None, kept: Path | None, as_json: boo
 
 
 @audit.command("checkpoint")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the page into a file.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the page into a file that is not there yet.")
 @target_options
 @json_option
 def make_checkpoint(target: Target, out: Path | None, as_json: bool) -> None:
     """Print a signed page that says where the five logs end and what they hold, to be mailed or kept outside."""
+    if out is not None:
+        check_new(out)
     made = signing(target).checkpoint
     if out is not None:
-        try:
-            out.write_text(made.text())
-        except OSError as error:
-            raise not_permitted(out, error, "written") from error
+        write_new(out, made.text().encode())
     if as_json:
         output.print_json(made.as_json())
     else:
@@ -132,15 +131,11 @@ def make_checkpoint(target: Target, out: Path | None, as_json: bool) -> None:
 @json_option
 def export(target: Target, out: Path, as_json: bool) -> None:
     """Write the whole record, up to what is sealed, into one signed archive that verifies itself (verify.py in it)."""
+    check_new(out)
     signed = signing(target)
-    try:
-        with output.progress() as bar:
-            task = bar.add_task("export", total=None)
-            writing.write(target.folder, signed, out, lambda done, total: bar.update(task, completed=done, total=total))
-    except FileExistsError:
-        raise Failure("file.exists", f"{out} is there already.", "Choose another name with --out.") from None
-    except OSError as error:
-        raise not_permitted(out, error, "written") from error
+    with output.progress() as bar, new(out) as file:
+        task = bar.add_task("export", total=None)
+        writing.write(target.folder, signed, file, lambda done, total: bar.update(task, completed=done, total=total))
     heads = {service: at.position for service, at in signed.checkpoint.sealed.items()}
     if as_json:
         output.print_json({"file": str(out), "bytes": out.stat().st_size, "heads": heads})
@@ -153,7 +148,7 @@ def export(target: Target, out: Path, as_json: bool) -> None:
 @click.option("--school", type=ID, metavar="ID", help="Instead of an event: the school of an answer.")
 @click.option("--step", type=click.IntRange(1, 99), help="And the step that the answer is about.")
 @click.option("--as-of", "as_of", metavar="DATE", help="At the end of that day, by default today.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof into a file instead.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof into a new file instead.")
 @target_options
 @as_json_option
 def prove_event(target: Target, event_id: str | None, school: str | None, step: int | None, as_of: str | None, out: Path | None) -> None:
@@ -165,17 +160,16 @@ def prove_event(target: Target, event_id: str | None, school: str | None, step: 
     if (event_id is None) == (school is None) or (school is None) != (step is None) or (as_of is not None and school is None):
         raise click.UsageError("Name an event (--event), or a school and one of its steps (--school, --step).")
     target.folder.check_is_made()
+    if out is not None:
+        check_new(out)
     if school is not None and step is not None:
         proof = _prove_step(target, school, step, as_of)
     else:
         proof = prove(target.folder, event_id or "")
     if out is None:
         output.print_json(proof)
-        return
-    try:
-        out.write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise not_permitted(out, error, "written") from error
+    else:
+        write_new(out, f"{json.dumps(proof, indent=1, ensure_ascii=False)}\n".encode())
 
 
 @audit.command("replay")

@@ -24,6 +24,7 @@ from eventkit.event import moment, rfc3339
 from vekha import backups, output
 from vekha.backups import KEYS_KEPT_DAYS, KEYS_SUFFIX, End, Manifest
 from vekha.failures import Failure
+from vekha.files import check_new, unwritable
 from vekha.folder import DataFolder, not_permitted
 from vekha.options import data_option, json_option
 from vekha.records import check_databases, reading
@@ -57,18 +58,17 @@ def backup(data: Path, out: Path, as_json: bool) -> None:
 def back_up(folder: DataFolder, out: Path) -> tuple[Manifest, list[Path]]:
     """Makes a backup; answers what is in it, and which older backups of the keys were destroyed.
 
-    Raises Failure `file.exists`, `backup.busy`, `data.not-writable` and what `about` and `check_databases` raise.
+    Raises Failure `file.exists`, `file.unwritable`, `backup.busy` and what `about` and `check_databases` raise.
     """
     about = folder.about()
     check_databases(folder)
     keys_out = out.with_name(f"{out.name}{KEYS_SUFFIX}")
     for path in (out, keys_out):
-        if path.exists():
-            raise Failure("file.exists", f"{path} is there already.", "Choose another name with --out.")
+        check_new(path)
     try:
         scratch = tempfile.TemporaryDirectory(prefix=".vekha-backup-", dir=out.parent)
     except OSError as error:
-        raise not_permitted(out.parent, error, "written") from error
+        raise unwritable(out, error) from error
     with scratch as name:
         copy = DataFolder(Path(name))
         _copy(folder, copy)

@@ -22,6 +22,7 @@ import msgspec
 
 from eventkit.event import moment
 from vekha.failures import Exit, Failure
+from vekha.files import unwritable
 from vekha.folder import not_permitted
 
 KEYS_SUFFIX = ".keys"
@@ -57,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True):
 def write(out: Path, manifest: Manifest, root: Path) -> None:
     """Writes the manifest's files, which stand under `root`, as one file for its owner alone: whole or not at all.
 
-    Raises Failure `data.not-writable`.
+    Raises Failure `file.unwritable`.
     """
     new = out.with_name(f"{out.name}.new")
     try:
@@ -74,7 +75,7 @@ def write(out: Path, manifest: Manifest, root: Path) -> None:
         sync(out.parent)
     except OSError as error:
         new.unlink(missing_ok=True)
-        raise not_permitted(out, error, "written") from error
+        raise unwritable(out, error) from error
 
 
 def read_manifest(path: Path) -> Manifest:

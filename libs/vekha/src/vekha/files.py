@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from vekha.failures import Failure
 
@@ -18,23 +21,36 @@ def check_new(path: Path) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Writes the file beside its name first and then gives it the name: there is never half a file, and none is overwritten.
+    """Writes a file as `new` does."""
+    with new(path) as file:
+        file.write(content)
 
-    Raises as `check_new` does.
+
+@contextmanager
+def new(path: Path) -> Generator[IO[bytes]]:
+    """A file to be written and read: it lies beside its name first and gets that at the end of the block.
+
+    There is never half a file, and none is overwritten. Raises as `check_new` does.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
+        with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
-        raise Failure("file.unwritable", f"{path} cannot be written: {(error.strerror or type(error).__name__).lower()}.") from error
+        raise unwritable(path, error) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> Failure:
+    """What it amounts to that a file cannot be written where somebody has asked for it."""
+    text = f"{path} cannot be written: {(error.strerror or type(error).__name__).lower()}."
+    return Failure("file.unwritable", text, "Name another one, or make room and give this user the right.")
 
 
 def _exists(path: Path) -> Failure:

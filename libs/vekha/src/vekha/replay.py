@@ -6,17 +6,16 @@ is written to, nothing is recorded, no key is needed.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 import consent.grounds
 import consent.projections
@@ -35,6 +34,7 @@ from eventkit.event import decode, moment, rfc3339
 from eventkit.parking import skipped_among
 from eventkit.projection import Checkpointed, Place, Projection, Skipped, delivered, is_created, positions
 from eventkit.tokens import Actor
+from eventkit.versions import digest_of
 from plan_tracker.answers import region_board, school_board
 from plan_tracker.boards import Boards
 from vekha.archive import reading as archives
@@ -62,9 +62,10 @@ Events = Callable[[str, int], Iterator[tuple[int, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the events come from: how far each log goes there, and how it is read."""
+    """Where the events come from: how far each log goes there, up to which time that is all there is, and how it is read."""
 
     heads: Mapping[str, int]
+    until: datetime
     events: Events
 
 
@@ -85,11 +86,14 @@ def from_archive(path: Path) -> Source:
     if not examined.ok:
         raise Failure("archive.unverified", f"{path} does not verify.", f"See: vekha audit verify {path}", exit_code=Exit.UNVERIFIED)
     archive = archives.opened(path)
+    made = archive.checkpoint()
+    if made is None:
+        raise AssertionError("an archive without a checkpoint does not verify")
 
     def events(service: str, end: int) -> Iterator[tuple[int, bytes]]:
         return ((row.position, row.data) for row in takewhile(lambda row: row.position <= end, archive.rows(service)))
 
-    return Source(examined.heads, events)
+    return Source(examined.heads, moment(made.made), events)
 
 
 @contextmanager
@@ -105,11 +109,14 @@ def from_databases(folder: DataFolder) -> Generator[Source]:
                 yield from ((position, data) for position, _, data in run)
                 after = run[-1][0]
 
-        yield Source(heads, events)
+        yield Source(heads, datetime.now(UTC) if folder.database_server is not None else folder.time(), events)
 
 
 def resolved(source: Source, to: str | None) -> tuple[dict[str, int], date | None]:
-    """The positions that a day, a time or positions stand for, and the day. Raises Failure `to.unreadable` or `to.in-future`."""
+    """The positions that a day, a time or positions stand for, and the day.
+
+    Raises Failure `to.unreadable`, `to.in-future` or `to.too-early`.
+    """
     if to is None:
         return dict(source.heads), None
     if "=" in to or to.startswith("{"):
@@ -119,11 +126,15 @@ def resolved(source: Source, to: str | None) -> tuple[dict[str, int], date | Non
     except ValueError:
         day = None
     try:
-        # Of a day what was recorded before its end, and of a time what was recorded by then.
-        last = rfc3339(moment_of(to)) if day is None else rfc3339(start_of_day(day + timedelta(days=1)) - timedelta(microseconds=1))
-    except ValueError:
+        time = (moment_of(to) if day is None else start_of_day(day)).astimezone(UTC)
+    except (ValueError, OverflowError):
         hint = "Give a day (2015-09-01), a time (RFC 3339) or positions (roster=812,consent=640)."
         raise Failure("to.unreadable", f"{to!r} is none of these.", hint, exit_code=Exit.USAGE) from None
+    if time > source.until:
+        text = f"{to} has not come yet: the record is known up to {rfc3339(source.until)}."
+        raise Failure("to.in-future", text, "Name an earlier day or time, or leave --to out for all that there is.")
+    # Of a day what was recorded before its end, and of a time what was recorded by then.
+    last = rfc3339(time if day is None else start_of_day(day + timedelta(days=1)) - timedelta(microseconds=1))
     at = {service: _recorded_by(source, service, last) for service in SERVICES}
     if not any(at.values()):
         raise Failure("to.too-early", "Nothing was recorded by then.", "Name a later day.")
@@ -135,15 +146,19 @@ def _positions(source: Source, text: str) -> dict[str, int]:
         if text.startswith("{"):
             given = msgspec.json.decode(text, type=dict[str, int])
         else:
-            given = {service: int(position) for service, position in (one.split("=") for one in text.split(","))}
+            pairs = [one.split("=") for one in text.split(",")]
+            given = {service.strip(): int(position) for service, position in pairs}
+            if len(given) < len(pairs):
+                given = {}
     except (msgspec.MsgspecError, ValueError):
-        given = {"": 0}
-    if not set(given) <= set(SERVICES) or min(given.values()) < 0:
+        given = {}
+    if not given or not set(given) <= set(SERVICES) or min(given.values()) < 0:
         hint = 'Give them like roster=812,consent=640, or as an answer carries them: {"roster": 812, …}'
         raise Failure("to.unreadable", "These are no positions.", hint, exit_code=Exit.USAGE)
     beyond = [f"{service} {source.heads.get(service, 0)}" for service, position in given.items() if position > source.heads.get(service, 0)]
     if beyond:
-        raise Failure("to.in-future", f"The logs do not go that far: {', '.join(beyond)}.", "Name positions that there are.")
+        text = f"The logs do not go that far: they end at {', '.join(beyond)}."
+        raise Failure("to.in-future", text, "Name positions that there are, as an answer carries them.")
     return {service: given.get(service, 0) for service in SERVICES}
 
 
@@ -157,7 +172,12 @@ def _recorded_by(source: Source, service: str, recorded_at: str) -> int:
 
 
 def replay(source: Source, at: Mapping[str, int], as_of: date | None, on_event: Callable[[], None]) -> Replayed:
-    """Makes everything anew, up to these positions. Without a day it is that of the event that was recorded last."""
+    """Makes everything anew, up to these positions. Without a day it is that of the event that was recorded last.
+
+    Raises Failure `as-of.in-future`, and `to.too-early` where there is nothing.
+    """
+    if as_of is not None and as_of > (today := local_day(source.until)):
+        raise Failure("as-of.in-future", f"{as_of} has not come yet: the record is known up to {today}.", "Name an earlier day.")
     with tempfile.TemporaryDirectory(prefix="vekha-replay-") as scratch:
         replayed = Replayed(at, as_of or _last_day(source, at))
         for service, projection in PROJECTIONS:
@@ -172,7 +192,7 @@ def replay(source: Source, at: Mapping[str, int], as_of: date | None, on_event: 
                         for _ in batch:
                             on_event()
                 with database.reading() as connection:
-                    replayed.digests[f"{service}-{projection.name}"] = digest(connection, projection)
+                    replayed.digests[f"{service}-{projection.name}"] = digest_of(connection, projection)
                     if service == "plan":
                         _read_boards(connection, replayed)
             finally:
@@ -213,16 +233,6 @@ def _read_boards(connection: Connection, replayed: Replayed) -> None:
         replayed.region = region_board(look, replayed.as_of, Actor(Role.OPERATOR), None)
 
 
-def digest(connection: Connection, projection: Projection) -> str:
-    """SHA-256 over every row of a projection's tables, in an order that no insertion has a say in."""
-    result = hashlib.sha256()
-    for table in projection.tables.sorted_tables:
-        result.update(f"{table.name}\n".encode())
-        for row in sorted(repr(tuple(row)) for row in connection.execute(select(table))):
-            result.update(f"{row}\n".encode())
-    return result.hexdigest()
-
-
 async def differences(folder: DataFolder, client: Client, replayed: Replayed) -> AsyncGenerator[str]:
     """What a running system holds or answers otherwise, a line each. A projection that has gone on is compared by its boards alone."""
     for service, projection in PROJECTIONS:
@@ -233,7 +243,7 @@ async def differences(folder: DataFolder, client: Client, replayed: Replayed) ->
             there = positions(connection, projection.name)
             if (
                 there == {source: replayed.at[source] for source in projection.sources}
-                and digest(connection, projection) != replayed.digests[name]
+                and digest_of(connection, projection) != replayed.digests[name]
             ):
                 yield f"projection {name}: its rows are not those that the events make"
     for school, board in replayed.boards.items():

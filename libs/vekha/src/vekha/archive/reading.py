@@ -26,12 +26,14 @@ from eventkit.log import Finding
 from eventkit.seals import Keys, Log, Seal
 from vekha.archive import CHECKPOINT, MANIFEST, SIGNER, events_file, seals_file
 from vekha.evidence import Damage, Examined, FrameBroken, Kind, Stored, Witness, followed
-from vekha.failures import Failure
+from vekha.failures import Exit, Failure
 
 _LINE = re.compile(rb"([1-9][0-9]{0,17}) ([0-9a-f]{64}) ([0-9]{1,9})\n")
 _LONGEST_LINE = 18 + 1 + 64 + 1 + 9 + 1
 _LONGEST_EVENT_BYTES = 1 << 20  # a bus takes no more
 _AT_A_TIME_BYTES = 1 << 20
+_PROOF = re.compile(rb'\s*\{\s*"(?:event|answer)"\s*:')
+_PROOF_BEGINS_BYTES = 64
 _COMMENT = re.compile(rb"vekha-archive/1 ([0-9TZ:.-]+) ([0-9a-f]{16}) ([0-9a-f]{128})")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 _seals = msgspec.json.Decoder(list[Seal]).decode
@@ -115,12 +117,17 @@ class Archive:
 
 
 def opened(path: Path) -> Archive:
-    """Raises Failure `archive.unreadable` where there is no such file."""
+    """Raises Failure `archive.unreadable` where there is no such file, and `archive.is-proof` where it is something else of ours."""
     archive = Archive(path)
     try:
-        path.open("rb").close()
+        with path.open("rb") as file:
+            begins = file.read(_PROOF_BEGINS_BYTES)
     except OSError as error:
-        raise Failure("archive.unreadable", f"{path} cannot be read: {(error.strerror or type(error).__name__).lower()}.") from error
+        text = f"{path} cannot be read: {(error.strerror or type(error).__name__).lower()}."
+        raise Failure("archive.unreadable", text, "Name a file that `vekha audit export` has written.") from error
+    if _PROOF.match(begins):
+        hint = f"The verify.py of any archive verifies it: python3 verify.py {path} --keys ARCHIVE.zip"
+        raise Failure("archive.is-proof", f"{path} is no archive, but the proof of an event or of an answer.", hint, exit_code=Exit.INVALID)
     try:
         with zipfile.ZipFile(path) as packed:
             archive.comment = packed.comment

@@ -118,6 +118,10 @@ class NoCheckpoint(ValueError):
     """There is no checkpoint in what was given as one."""
 
 
+class NotToBeBelieved(ValueError):
+    """What was given as an archive whose keys are believed is none, or does not verify itself."""
+
+
 class Checkpoint:
     """The page that says where all logs ended, from whatever it was printed or quoted in."""
 
@@ -435,6 +439,16 @@ def leads_to(root: bytes, size: int, index: int, leaf: bytes, path: list[bytes])
     return last == 0 and found == root
 
 
+def keys_of_archive(path: Path) -> dict[str, Keys]:
+    """The keys that an archive publishes. Raises NotToBeBelieved."""
+    damaged, logs = verify_archive(path, None)
+    if not logs:
+        raise NotToBeBelieved("it is no archive, so there are no keys in it. Name an archive whose keys you believe.")
+    if damaged:
+        raise NotToBeBelieved("it does not verify, so its keys prove nothing. To see what is wrong with it, verify it by itself.")
+    return {log.service: log.keys for log in logs}
+
+
 def verify_event(proof: dict[str, Any], seal: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], list[Damage]]:
     """The event of a proof, and what is wrong with it. It stands at the position that its bytes say."""
     data = base64.b64decode(proof["event"], validate=True)
@@ -515,21 +529,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     try:
-        return _verify(options)
+        is_proof = begins_like_a_proof(options.file)
+        if options.checkpoint is not None and is_proof:
+            parser.error("--checkpoint goes with an archive: a proof has its own")
+        if options.keys is not None and not is_proof:
+            parser.error("--keys goes with a proof: an archive has its own")
+        return _verify(options, is_proof=is_proof)
     except OSError as error:
         print(f"{error.filename or options.file} cannot be read: {error.strerror or type(error).__name__}.", file=sys.stderr)
         return 1
     except NoCheckpoint:
         print(f"{options.checkpoint}: there is no checkpoint in it.", file=sys.stderr)
         return 3
+    except NotToBeBelieved as unbelievable:
+        print(f"{options.keys}: {unbelievable}", file=sys.stderr)
+        return 3
 
 
-def _verify(options: argparse.Namespace) -> int:
-    if options.file.suffix == ".json":
+def begins_like_a_proof(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.suffix == ".json" or re.match(rb'\s*\{\s*"(event|answer)"\s*:', file.read(64)) is not None
+
+
+def _verify(options: argparse.Namespace, *, is_proof: bool) -> int:
+    if is_proof:
         known = dict[str, Keys]()
         if options.keys is not None:
-            logs, _, _ = Archive(options.keys).followed()
-            known = {service: Keys(service) for service in SERVICES} | {log.service: log.keys for log in logs}
+            known = keys_of_archive(options.keys)
         data = options.file.read_bytes()
         try:
             proof = json.loads(data)

@@ -7,8 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from importlib import resources
-from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -37,42 +36,37 @@ given earlier, against it.
 """
 
 
-def write(folder: DataFolder, signing: Signing, out: Path, on_progress: OnProgress) -> None:
-    """Writes the archive up to a checkpoint's positions. Raises FileExistsError where there is a file."""
+def write(folder: DataFolder, signing: Signing, file: IO[bytes], on_progress: OnProgress) -> None:
+    """Writes the archive up to a checkpoint's positions into an empty file."""
     made = signing.checkpoint
     total, done = sum(at.position for at in made.sealed.values()), 0
-    with out.open("xb") as file:
-        try:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-                writer = _Writer(packed)
-                writer.add("README.txt", _README.encode())
-                writer.add("verify.py", resources.files("vekha.archive").joinpath("verify.py").read_bytes())
-                writer.add(CHECKPOINT, made.text().encode())
-                if signing.named is not None:
-                    writer.add(SIGNER, msgspec.json.encode(signing.named))
-                for service in SERVICES:
-                    with reading(folder, service) as connection:
-                        end = made.sealed[service].position
-                        with writer.file(events_file(service)) as target:
-                            for position, chain, data in _rows(connection, end):
-                                target.write(b"%d %s %d\n" % (position, chain.hex().encode(), len(data)) + data + b"\n")
-                                done += 1
-                                on_progress(done, total)
-                        kept = [seal for seal in seals.kept_after(connection, 0) if seal.position <= end]
-                        writer.add(seals_file(service), msgspec.json.encode(kept))
-                        if service == "plan":
-                            for digest, table in _calendars(connection, end).items():
-                                writer.add(f"calendars/{digest}.json", table)
-                for name, event in sorted(EVENTS.items()):
-                    writer.add(f"schemas/{name}.json", json.dumps(event.model_json_schema(), ensure_ascii=False, indent=1).encode())
-                for plan in sorted(resources.files("plan_tracker.plans").iterdir(), key=lambda plan: plan.name):
-                    if plan.name.endswith((".yaml", ".json")):
-                        writer.add(f"plans/{plan.name}", plan.read_bytes())
-                packed.writestr(MANIFEST, json.dumps({"format": 1, "made": made.made, "files": writer.files}, indent=1))
-            _sign(out, signing)
-        except BaseException:
-            out.unlink()
-            raise
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        writer = _Writer(packed)
+        writer.add("README.txt", _README.encode())
+        writer.add("verify.py", resources.files("vekha.archive").joinpath("verify.py").read_bytes())
+        writer.add(CHECKPOINT, made.text().encode())
+        if signing.named is not None:
+            writer.add(SIGNER, msgspec.json.encode(signing.named))
+        for service in SERVICES:
+            with reading(folder, service) as connection:
+                end = made.sealed[service].position
+                with writer.file(events_file(service)) as target:
+                    for position, chain, data in _rows(connection, end):
+                        target.write(b"%d %s %d\n" % (position, chain.hex().encode(), len(data)) + data + b"\n")
+                        done += 1
+                        on_progress(done, total)
+                kept = [seal for seal in seals.kept_after(connection, 0) if seal.position <= end]
+                writer.add(seals_file(service), msgspec.json.encode(kept))
+                if service == "plan":
+                    for digest, table in _calendars(connection, end).items():
+                        writer.add(f"calendars/{digest}.json", table)
+        for name, event in sorted(EVENTS.items()):
+            writer.add(f"schemas/{name}.json", json.dumps(event.model_json_schema(), ensure_ascii=False, indent=1).encode())
+        for plan in sorted(resources.files("plan_tracker.plans").iterdir(), key=lambda plan: plan.name):
+            if plan.name.endswith((".yaml", ".json")):
+                writer.add(f"plans/{plan.name}", plan.read_bytes())
+        packed.writestr(MANIFEST, json.dumps({"format": 1, "made": made.made, "files": writer.files}, indent=1))
+    _sign(file, signing)
 
 
 class _Writer:
@@ -130,15 +124,14 @@ def _calendars(connection: Connection, end: int) -> Mapping[str, bytes]:
     return found
 
 
-def _sign(out: Path, signing: Signing) -> None:
+def _sign(file: IO[bytes], signing: Signing) -> None:
     """Puts a signature over every byte of the file into the zip's comment, which is its end."""
     made, key = signing.checkpoint.made, signing.key
     name = key_id(key.public_key())
     size = len(f"vekha-archive/1 {made} {name} ") + 128
-    with out.open("r+b") as file:
-        file.seek(-2, 2)
-        file.write(size.to_bytes(2, "little"))
-        file.seek(0)
-        said = f"vekha-archive/1\n{made}\n{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode()
-        file.seek(0, 2)
-        file.write(f"vekha-archive/1 {made} {name} {key.sign(said).hex()}".encode())
+    file.seek(-2, 2)
+    file.write(size.to_bytes(2, "little"))
+    file.seek(0)
+    said = f"vekha-archive/1\n{made}\n{hashlib.file_digest(cast('Any', file), 'sha256').hexdigest()}\n".encode()
+    file.seek(0, 2)
+    file.write(f"vekha-archive/1 {made} {name} {key.sign(said).hex()}".encode())
