@@ -161,7 +161,8 @@ def test_who_signs_an_archive_is_whom_identity_has_named_for_it_alone(apart: Apa
     theirs = Named(public_bytes(somebody.public_key()).hex(), now.named.signature)
 
     def told(number: int, signing: Signing) -> list[tuple[str, int, str]]:
-        writing.write(folder, signing, tmp_path / f"{number}.zip", lambda done, total: None)
+        with (tmp_path / f"{number}.zip").open("x+b") as file:
+            writing.write(folder, signing, file, lambda done, total: None)
         return _verified(typed, tmp_path / f"{number}.zip")
 
     assert told(1, now) == []

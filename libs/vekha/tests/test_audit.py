@@ -19,7 +19,8 @@ from contracts.operations import CLOCK, SET_CLOCK, Nothing, SetClock
 from contracts.roster import DECLARE_CLASS, OPEN_SCHOOL, DeclareClass, OpenSchool
 from eventkit import jetstream
 from eventkit.broker import EmbeddedBroker
-from vekha.client import Target, connected
+from eventkit.jetstream import JetStream
+from vekha.client import Target, bus_connection, connected
 from vekha.folder import DataFolder
 from vekha.launcher import launched
 from vekha.testing import Vekha, running
@@ -264,6 +265,18 @@ def damage(vekha: Vekha, data: Path, *options: str | Path) -> list[tuple[str, in
     return [(one["service"], one["position"], one["kind"]) for one in ended.json["damage"]]
 
 
+@pytest.mark.parametrize("positions", ["{}", '{"roster": 5}', '{"roster": -1}', "[]", "what?"])
+def test_a_reader_whose_checkpoint_does_not_say_what_it_has_read_is_found_by_everybody(vekha: Vekha, data: Path, positions: str) -> None:
+    execute_all(data, "plan", f"UPDATE checkpoint SET positions = '{positions}' WHERE name = 'board'")
+    assert [one[0] for one in damage(vekha, data)] == ["plan"]
+    told = vekha("doctor", "--data", data, "--json")
+    found = next(check for check in told.json["checks"] if check["check"] == "database plan")
+    assert (told.code, found["state"]) == (1, "finding")
+    assert "its reader board" in found["text"]
+    refused = vekha("up", "--data", data, "--json")
+    assert (refused.code, refused.error["code"], refused.error["hint"]) == (1, "checkpoint.damaged", "Put it back from a backup.")
+
+
 def test_a_clean_stop_leaves_all_of_every_log_sealed(vekha: Vekha, data: Path) -> None:
     verified = vekha("audit", "verify", "--data", data, "--json").json
     assert verified["sealed"] == verified["heads"]
@@ -300,7 +313,7 @@ def test_a_log_whose_tail_and_seals_were_cut_off_together_is_found_by_a_checkpoi
     database.close()
     shutil.rmtree(data / "bus")
     for other in ("roster", "plan", "consent", "identity", "notifier"):
-        execute_all(data, other, "UPDATE checkpoint SET digests = '{}'")
+        execute_all(data, other, """UPDATE checkpoint SET positions = '{"roster": 0}', digests = '{}'""")
     assert damage(vekha, data) == []
     assert damage(vekha, data, "--checkpoint", page) == [("roster", last + 1, "truncated")]
     mailed = tmp_path / "mail.txt"
@@ -352,6 +365,37 @@ def test_an_event_that_somebody_else_has_put_into_a_bus_stream_is_called_forged(
 
     asyncio.run(forge())
     assert damage(vekha, data) == [("roster", RECORDED + 1, "forged")]
+
+
+def test_a_forged_event_in_a_running_instance_s_stream_is_named_at_once_and_taken_in_by_nobody(vekha: Vekha, data: Path) -> None:
+    async def forge() -> None:
+        folder = DataFolder(data)
+        nc = await bus_connection(Target(folder), str(up.ready["nats"]))
+        written = await JetStream(nc).get_message("ROSTER", RECORDED)
+        assert written is not None
+        event = json.loads(written[1]) | {"id": "forged", "position": RECORDED + 1}
+        await nc.jetstream().publish(written[0], json.dumps(event).encode(), stream="ROSTER")
+        await jetstream.disconnect(nc)
+
+    def streams() -> list[tuple[str, str]]:
+        told = vekha("doctor", "--data", data, "--json").json["checks"]
+        return [(one["check"], one["text"]) for one in told if one["state"] == "finding" and one["check"].startswith("bus stream")]
+
+    with running(data) as up:
+        assert streams() == []
+        asyncio.run(forge())
+        ((name, text),) = streams()
+        assert name == "bus stream roster"
+        assert f"what stands from {RECORDED + 1} on is forged" in text
+        assert damage(vekha, data) == [("roster", RECORDED + 1, "forged")]
+        reader = vekha("call", "plan.health", "--data", data, "--json").json["reply"]["readers"][0]
+        assert reader["positions"]["roster"] == RECORDED
+        assert vekha("plan", "status", "--school", "school-7", "--data", data, "--json").error["code"] == "plan.not-adopted"
+    ((name, text),) = streams()  # while it is stopped, too
+    assert (name, "is forged" in text) == ("bus stream roster", True)
+    with running(data):  # it has compared them by itself, and goes into quarantine
+        ((name, text),) = streams()
+        assert (name, "is forged" in text) == ("bus stream roster", True)
 
 
 def test_an_empty_folder_is_no_instance_to_audit(vekha: Vekha, tmp_path: Path) -> None:

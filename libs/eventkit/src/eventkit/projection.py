@@ -216,7 +216,7 @@ class LastRead:
 
 
 class CheckpointDamaged(Exception):
-    """A checkpoint's row does not hold positions and digests."""
+    """A checkpoint's row does not hold positions, and a digest for each that is behind an event."""
 
 
 _decode_positions = msgspec.json.Decoder(dict[str, int]).decode
@@ -231,8 +231,10 @@ def last_read(connection: Connection) -> list[LastRead]:
         try:
             by_source, digests = _decode_positions(row.positions), _decode_digests(row.digests)
         except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
-            raise CheckpointDamaged(f"the checkpoint of {row.name} does not say what was read") from error
-        reads += [LastRead(row.name, source, by_source[source], digest) for source, digest in digests.items() if by_source.get(source)]
+            raise CheckpointDamaged(row.name) from error
+        if not by_source or {source for source, position in by_source.items() if position} != digests.keys():
+            raise CheckpointDamaged(row.name)
+        reads += [LastRead(row.name, source, by_source[source], digest) for source, digest in digests.items()]
     return reads
 
 

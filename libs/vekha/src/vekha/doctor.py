@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -10,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import click
+import msgspec
 from sqlalchemy import Connection, text
 
 from contracts.event import SERVICES
-from contracts.operations import HEAD, HEALTH, Health, Nothing
-from eventkit import log
+from contracts.operations import HEAD, HEALTH, READ_LOG, Health, Nothing, ReadLog
+from eventkit import log, sealing, seals
 from eventkit.broker import BrokerError
 from eventkit.event import moment
 from eventkit.jetstream import BusError, JetStream
@@ -28,7 +30,7 @@ from vekha.folder import DataFolder
 from vekha.loop import run
 from vekha.migrations import MIGRATIONS
 from vekha.options import json_option, target_options
-from vekha.records import Unreadable, last_reads, reading, unrecognized
+from vekha.records import Unreadable, check_readers, last_reads, reading, unrecognized
 from vekha.repairing import Repaired
 
 _SKEW_S = 60.0
@@ -190,6 +192,7 @@ def _database(folder: DataFolder, service: str) -> Check:
             if (found := connection.execute(text("PRAGMA quick_check(1)")).scalar_one()) != "ok":
                 return Check(name, "finding", f"It is damaged: {found}.", "Put it back from a backup, then: vekha audit verify")
             head = log.head(connection)
+            check_readers(folder, service, connection)
             revision, known = MIGRATIONS[service].current(connection), MIGRATIONS[service].head
             if service == "roster" and (nameless := without_data(connection)):
                 return _nameless(name, nameless)
@@ -244,9 +247,8 @@ async def _stopped(target: Target) -> AsyncGenerator[Check]:
 
 async def _stream(opened: Bus, service: str, connection: Connection) -> Check:
     name, head, last = f"bus stream {service}", log.head(connection).position, await opened.end_of(service)
-    if last > head:
-        text = f"It holds {last} messages, and the log ends at {head}: was the database put back from a backup?"
-        return Check(name, "finding", text, _newer(service))
+    if last > head and opened.nc is not None:
+        return (await _more_than_log(JetStream(opened.nc), service, last, head)).check
     if last > 0 and opened.nc is not None:
         stored = await JetStream(opened.nc).get_message(service.upper(), last)
         ours = log.read(connection, last - 1, 1)
@@ -263,12 +265,7 @@ def _newer(service: str) -> str:
 
 async def _running(client: Client, silent: str) -> AsyncGenerator[Check]:
     """`silent` is what to do where a service does not answer."""
-    for service in SERVICES:
-        try:
-            last = await JetStream(client.nc).last_sequence(service.upper())
-            yield Check(f"bus stream {service}", "ok", f"{last} messages.")
-        except BusError as error:
-            yield Check(f"bus stream {service}", "finding", str(error))
+    streams = {service: await _stream_beside_log(client, service) for service in SERVICES}
     healths: list[Health] = []
     for service in SERVICES:
         try:
@@ -279,6 +276,9 @@ async def _running(client: Client, silent: str) -> AsyncGenerator[Check]:
         except Failure as failure:
             yield Check(f"service {service}", "finding", failure.text, silent)
     quarantined = {health.service for health in healths if health.quarantined is not None}
+    for service, stream in streams.items():
+        if service not in quarantined or stream.is_forged:
+            yield stream.check
     for health in healths:
         for check in _service(health, quarantined):
             yield check
@@ -294,6 +294,50 @@ async def _running(client: Client, silent: str) -> AsyncGenerator[Check]:
         if len(await _programs(client, health)) > 1:
             text = "Two versions of it answer, by turns."
             yield Check(f"service {health.service}", "finding", text, "Unless an upgrade is under way, stop the older one.")
+
+
+@dataclass(frozen=True)
+class _OfStream:
+    """What was found of a bus stream; whether it holds what no seal of its service speaks for."""
+
+    check: Check
+    is_forged: bool = False
+
+
+async def _stream_beside_log(client: Client, service: str) -> _OfStream:
+    """Holds the end of a bus stream against the log of a service that runs, as the service does by itself from time to time."""
+    name, bus = f"bus stream {service}", JetStream(client.nc)
+    try:
+        last = await bus.last_sequence(service.upper())
+        head = (await client.ask(HEAD[service], Nothing())).reply.position  # asked later: what was published was recorded before
+        if last > head:
+            return await _more_than_log(bus, service, last, head)
+        stored = await bus.get_message(service.upper(), last) if last else None
+        rows = (await client.ask(READ_LOG[service], ReadLog(after=last - 1, limit=1))).reply.rows if last else ()
+    except BusError as error:
+        return _OfStream(Check(name, "finding", str(error)))
+    except Failure:  # it does not answer, and is named for that
+        return _OfStream(Check(name, "note", "It was not held against the log."))
+    if last and stored is None:
+        return _OfStream(Check(name, "finding", "It is damaged at its end.", "See: vekha audit verify"))
+    if stored is not None and [stored[1]] != [base64.b64decode(row.bytes) for row in rows]:
+        return _OfStream(Check(name, "finding", f"It holds another event than the log at {last}.", "See: vekha audit verify"))
+    return _OfStream(Check(name, "ok", f"{last} messages."))
+
+
+async def _more_than_log(bus: JetStream, service: str, last: int, head: int) -> _OfStream:
+    """A stream that goes further than its log: the service's own last seal tells whether that has lost its end."""
+    told = await bus.last_message("SEALS", sealing.subject(service, "kept"))
+    try:
+        sealed = 0 if told is None else seals.decode(told[2]).position
+    except msgspec.MsgspecError:
+        sealed = 0
+    text, name = f"It holds {last} messages, and the log ends at {head}", f"bus stream {service}"
+    if sealed > head:
+        return _OfStream(Check(name, "finding", f"{text}: was the database put back from a backup?", _newer(service)))
+    text += f": what stands from {head + 1} on is forged, since {service} has sealed none of it. Nobody takes it in."
+    hint = "See: vekha audit verify. Find out who may write there; then stop the instance, and name what to discard: vekha doctor --repair"
+    return _OfStream(Check(name, "finding", text, hint), is_forged=True)
 
 
 async def _programs(client: Client, first: Health) -> set[str]:

@@ -45,6 +45,10 @@ class Unreadable(Failure):
     position: int | None = None
 
 
+class ReadersDamaged(Unreadable):
+    """The log may be whole: it is what was derived from others that cannot be gone on with."""
+
+
 @contextmanager
 def reading(folder: DataFolder, service: str) -> Generator[Connection]:
     """One consistent view of a service's database.
@@ -157,14 +161,26 @@ def check_databases(folder: DataFolder) -> None:
     """Raises Failure where a database is not as an instance needs it to start; nothing is changed by looking."""
     for service in SERVICES:
         try:
-            with reading(folder, service):
-                pass
+            with reading(folder, service) as connection:
+                check_readers(folder, service, connection)
+        except ReadersDamaged:
+            raise
         except Unreadable as unreadable:
             unreadable.hint = f"{_FROM_A_BACKUP} If there is none, this record cannot go on: begin a new one in another folder with --data."
             raise
     if not folder.keys.exists():
         # An empty one in its place would make everybody's details unreadable without a word.
         raise Failure("keys.missing", f"{folder.keys} is not there.", "Put it back from where the keys' backups are kept.")
+
+
+def check_readers(folder: DataFolder, service: str, connection: Connection) -> None:
+    """Raises ReadersDamaged where a reader's checkpoint does not say what it has read: it would read all of it again, or nothing."""
+    try:
+        if projection.is_created(connection):
+            projection.last_read(connection)
+    except projection.CheckpointDamaged as damaged:
+        text = f"{folder.database(service)} does not say what its reader {damaged} has read: its checkpoint is damaged."
+        raise ReadersDamaged("checkpoint.damaged", text, _FROM_A_BACKUP) from damaged
 
 
 def last_reads(folder: DataFolder) -> list[LastRead]:
