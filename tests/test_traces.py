@@ -1,8 +1,10 @@
 """Traces leave the process: a collector receives one trace from a call to all that followed from it, and nothing personal."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,9 +15,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 import plan_tracker.app
 import roster.app
-from contracts.roster import OPEN_SCHOOL, OpenSchool
+from contracts import consent, identity, notifier, operations, plan
+from contracts.roster import HIRE_STAFF, OPEN_SCHOOL, HireStaff, OpenSchool, PersonName, Position
 from eventkit import otlp, telemetry
 from eventkit.harness import running
+from notifier.testing import post_office
+from tests.conftest import instance
+from tests.school import SCHOOL
+from vekha.client import Client
 
 NAME = "Школа имени Ломоносова"
 
@@ -72,7 +79,7 @@ async def test_a_collector_receives_one_trace_from_the_call_over_record_and_rela
     finally:
         sending.shutdown()  # sends what is left, too
     spans = collector.spans()
-    (called,) = [span for span in spans if span.name == "call roster.open-school"]
+    (called,) = _named(spans, "call roster.open-school")
     mine = [span for span in spans if span.trace_id == called.trace_id]
     names = {span.name for span in mine}
     assert {"roster.open-school", "record", "relay"} <= names
@@ -84,6 +91,72 @@ async def test_a_collector_receives_one_trace_from_the_call_over_record_and_rela
     assert {key.key for span in spans for key in span.attributes} <= {"service", "source", "position"}
     assert NAME not in str(collector.received)
     assert "query" not in {span.name for span in spans}
+
+
+async def test_a_mail_stands_in_the_trace_of_what_caused_it_and_tells_nothing_of_its_reader(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(otlp.ENDPOINT, collector.url)
+    sending = otlp.processor(os.environ)
+    assert sending is not None
+    telemetry.set_up(processor=sending)
+    async with post_office() as office:
+        monkeypatch.setenv("VEKHA_SMTP_URL", office.url)
+        monkeypatch.setenv("VEKHA_MAIL_FROM", "vekha@example.org")
+        try:
+            async with instance(tmp_path) as client:
+                teacher = await _teacher(client)
+                await client.ask(identity.MAIL_LINKS, identity.MailLinks(school=SCHOOL, people=(teacher,)), as_=f"administrator:{SCHOOL}")
+                await _taken(client, SCHOOL, "activation-link")
+                await client.ask(operations.ADVANCE_CLOCK, operations.AdvanceClock(days=30), timeout_s=60.0)
+                await _taken(client, SCHOOL, "daily")
+        finally:
+            sending.shutdown()
+    spans = collector.spans()
+    (asked,) = _named(spans, "call identity.mail-links")
+    (mailed,) = [span for span in _named(spans, "mail") if span.trace_id == asked.trace_id]
+    mine = [span for span in spans if span.trace_id == asked.trace_id]
+    assert {"identity.mail-links", "record", "relay", "react queue-links", "project schools"} <= {span.name for span in mine}
+    (queueing,) = _named(mine, "react queue-links")
+    assert mailed.parent_span_id == queueing.span_id
+    within = {span.name for span in mine if span.parent_span_id == mailed.span_id}
+    assert within >= {"call roster.person", "call identity.take-link", "record"}
+    # What is told of a day has many causes: it is traced from where it is written.
+    daily = [span for span in _named(spans, "mail") if span is not mailed]
+    assert daily
+    assert {span.parent_span_id for span in daily} <= {span.span_id for span in _named(spans, "write messages")}
+    assert {key.key for span in _named(spans, "mail") for key in span.attributes} == {"message"}
+    assert "Щукина" not in str(collector.received)
+    assert "@" not in str([span.attributes for span in spans])
+    assert all(content.decode() not in str(collector.received) for _, content in office.mails)
+
+
+async def _teacher(client: Client) -> str:
+    """A teacher with an address, who has consented, in a school whose plan has begun."""
+    await client.ask(OPEN_SCHOOL, OpenSchool(school=SCHOOL, name=NAME, municipality="mytishchi"))
+    details = PersonName(last_name="Щукина", first_name="Ольга", email="teacher@example.org")
+    hired: list[str] = []
+    for position in (Position.TEACHER, Position.DIRECTOR):
+        hiring = HireStaff(school=SCHOOL, details=details, position=position, hired_on=date(2010, 9, 1))
+        hired.append((await client.ask(HIRE_STAFF, hiring)).reply.person)
+    await client.ask(plan.ADOPT_PLAN, plan.AdoptPlan(school=SCHOOL, start=date(2015, 8, 17)), up_to_date=True)
+    decision = consent.Decision(granted=True, person=hired[0], subject_kind=consent.SubjectKind.STAFF)
+    await client.ask(consent.RECORD_DECISION, consent.RecordDecision(school=SCHOOL, decision=decision), up_to_date=True)
+    return hired[0]
+
+
+async def _taken(client: Client, school: str, template: str) -> None:
+    """Waits until every message of a kind was taken by the mail server, and there is one; in vain it is ended from outside."""
+    while True:
+        rows = (await client.ask(notifier.OUTBOX, notifier.OutboxQuery(school=school))).reply.messages
+        states = {row.state for row in rows if row.template == template}
+        if states == {"accepted"}:
+            return
+        await asyncio.sleep(0.02)
+
+
+def _named(spans: list[Span], name: str) -> list[Span]:
+    return [span for span in spans if span.name == name]
 
 
 def test_without_a_collector_nothing_is_sent() -> None:

@@ -1,8 +1,8 @@
 """Logs and traces, set up once a process: structlog to stderr as JSON lines, OpenTelemetry with W3C trace context.
 
 A trace runs from a call through the event it recorded (its `traceparent`) and the relay to the projections that took it in, and to what
-reactions did because of it. Neither logs nor spans hold bodies: ids, codes, counts and positions only, by an allow-list (`redaction`;
-DESIGN 2.7). What libraries log comes out in the same lines, as who spoke and where.
+reactions did because of it, mail included. Neither logs nor spans hold bodies: ids, codes, counts and positions only, by an allow-list
+(`redaction`; DESIGN 2.7). What libraries log comes out in the same lines, as who spoke and where.
 """
 
 from __future__ import annotations

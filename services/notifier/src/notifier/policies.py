@@ -25,7 +25,7 @@ from eventkit.decider import Refused
 from eventkit.faults import reach
 from eventkit.service import Service
 from eventkit.store import Transaction
-from eventkit.telemetry import trouble
+from eventkit.telemetry import span, trouble
 from notifier.domain.message import MESSAGES, Contents, Queue, message_id
 from notifier.domain.telling import (
     LATEST,
@@ -177,7 +177,8 @@ class DailyMessages:
 
     async def _carry_out(self, whom: str, day: date, work: Callable[[Transaction], int]) -> bool:
         try:
-            messages = await self._service.carry_out(self._service.as_itself(f"{whom}.{day}"), work, part="messages")
+            with span("write messages", whom=whom):  # no single event causes them: their trace begins here
+                messages = await self._service.carry_out(self._service.as_itself(f"{whom}.{day}"), work, part="messages")
         except Exception as error:  # noqa: BLE001 -- the others are told all the same
             _log.error("messages.not-written", whom=whom, day=str(day), **trouble(error))
             return False

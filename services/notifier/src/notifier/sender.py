@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from aiosmtplib import SMTP, SMTPDataError, SMTPRecipientRefused, SMTPResponseException
 from pydantic import SecretStr
-from sqlalchemy import Connection, Row
+from sqlalchemy import Row
 
 from contracts.event import NO_SCHOOL
 from contracts.identity import TAKE_LINK, TakeLink, TakenLink
@@ -31,10 +31,11 @@ from contracts.roster import PERSON, PersonQuery
 from eventkit import log
 from eventkit.clock import DEFAULT_ZONE, local_day
 from eventkit.decider import Refused
+from eventkit.event import Recorded
 from eventkit.faults import reach
 from eventkit.service import Service
 from eventkit.store import Transaction
-from eventkit.telemetry import trouble
+from eventkit.telemetry import span_after, trouble
 from notifier import outbox
 from notifier.domain.message import MESSAGES, Accept, Bounce
 from notifier.domain.telling import LATEST
@@ -181,10 +182,15 @@ class Sender:
 
     async def _send(self, smtp: SMTP, row: Row[Any]) -> None:
         """Sends one message. Raises what the server says about us; then nothing has been sent, or the message is ambiguous."""
-        settled: State | None = await self._service.read(lambda connection: _settled(connection, row.message))
-        if settled is not None:
-            await self._note(row, settled)  # the record was repaired, and knows more than this row
+        history: list[Recorded] = await self._service.read(lambda connection: log.history(connection, MESSAGES.stream(row.message)))
+        state = MESSAGES.fold(recorded.event() for recorded in history).state
+        if state in ("accepted", "bounced"):
+            await self._note(row, state)  # the record was repaired, and knows more than this row
             return
+        with span_after(history[0].traceparent if history else None, "mail", message=row.message):
+            await self._hand_over(smtp, row)
+
+    async def _hand_over(self, smtp: SMTP, row: Row[Any]) -> None:
         try:
             address = await self._address(row)
             write = await self._writer(row)
@@ -318,12 +324,6 @@ class Sender:
 
         self._links.pop(row.message, None)
         await self._service.carry_out(self._service.as_itself(f"send-{row.message}"), work, part=state)
-
-
-def _settled(connection: Connection, message: str) -> State | None:
-    """What became of a message, as the record has it."""
-    state = MESSAGES.fold(recorded.event() for recorded in log.history(connection, MESSAGES.stream(message))).state
-    return None if state == "queued" else state
 
 
 def _delay_s(failures: int) -> float:
