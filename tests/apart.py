@@ -26,7 +26,6 @@ from eventkit.testing_servers import PostgresServer
 from tests.school import START
 from tests.survival import until
 from vekha.client import Client, Target, connected
-from vekha.deployment import making
 from vekha.deployment.layout import DeploymentSecrets
 from vekha.evidence import HARMLESS, Witness
 from vekha.failures import Failure
@@ -50,6 +49,7 @@ class Apart:
     folder: Path
     postgres: PostgresServer
     secrets: DeploymentSecrets
+    nats: subprocess.Popen[bytes]
     url: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, subprocess.Popen[bytes]])
@@ -74,9 +74,16 @@ class Apart:
 
     def deploy(self, *arguments: str | Path) -> Outcome:
         """Types `vekha deploy …` beside them."""
-        database = f"postgresql://127.0.0.1:{self.postgres.port}/{_DATABASE}"
-        where = ("--secrets", self.secrets.root, "--database", database, "--nats", self.url)
-        return run_binary("deploy", *arguments, *where, "--json", environment=self.environment)
+        where = {
+            "VEKHA_DEPLOYMENT_SECRETS": str(self.secrets.root),
+            "VEKHA_DATABASE": f"postgresql://127.0.0.1:{self.postgres.port}/{_DATABASE}",
+            "VEKHA_NATS_URL": self.url,
+        }
+        return run_binary("deploy", *arguments, "--json", environment={**self.environment, **where})
+
+    def tell_bus(self) -> None:
+        """Has the bus read its accounts again."""
+        self.nats.send_signal(signal.SIGHUP)
 
     def start(self, service: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Starts a process of a service; there may be others."""
@@ -129,9 +136,10 @@ class Apart:
 async def running_apart(folder: Path, postgres: PostgresServer, environment: Mapping[str, str] | None = None) -> AsyncGenerator[Apart]:
     """All five services, ready; what still runs at the end of the block is ended."""
     secrets = DeploymentSecrets(folder / "secrets")
-    making.make(secrets)
-    nats = await asyncio.to_thread(_nats, folder, secrets)
-    apart = Apart(folder, postgres, secrets, nats.url, environment or {})
+    made = await asyncio.to_thread(run_binary, "deploy", "secrets", "--secrets", secrets.root, environment=environment)
+    assert made.code == 0, made.err
+    nats, url = await asyncio.to_thread(_nats, folder, secrets)
+    apart = Apart(folder, postgres, secrets, nats, url, environment or {})
     try:
         made = await asyncio.to_thread(apart.deploy, "provision")
         assert made.code == 0, made.err
@@ -140,26 +148,21 @@ async def running_apart(folder: Path, postgres: PostgresServer, environment: Map
             await apart.ready(client)
         yield apart
     finally:
-        for process in (*apart.processes.values(), nats.process):
+        for process in (*apart.processes.values(), nats):
             process.kill()
             process.wait()
 
 
-@dataclass(frozen=True)
-class _Nats:
-    process: subprocess.Popen[bytes]
-    url: str
-
-
-def _nats(folder: Path, secrets: DeploymentSecrets) -> _Nats:
+def _nats(folder: Path, secrets: DeploymentSecrets) -> tuple[subprocess.Popen[bytes], str]:
     configuration = folder / "nats.conf"
     configuration.write_text(
-        f'listen: "127.0.0.1:-1"\nports_file_dir: "{folder}"\njetstream {{ store_dir: "{folder}/nats" }}\n' + secrets.accounts.read_text()
+        f'listen: "127.0.0.1:-1"\nports_file_dir: "{folder}"\njetstream {{ store_dir: "{folder}/nats" }}\n'
+        f'include "{secrets.accounts.relative_to(folder)}"\n'
     )
     process = subprocess.Popen([server_binary(), "--config", str(configuration)], stderr=subprocess.DEVNULL)
     ports = folder / f"nats-server_{process.pid}.ports"
     until(lambda: ports.exists() and ports.stat().st_size > 0)
-    return _Nats(process, msgspec.json.decode(ports.read_bytes(), type=dict[str, list[str]])["nats"][0])
+    return process, msgspec.json.decode(ports.read_bytes(), type=dict[str, list[str]])["nats"][0]
 
 
 async def _is_ready(client: Client, service: str) -> bool:

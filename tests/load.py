@@ -29,9 +29,13 @@ from vekha.client import Client
 from vekha.failures import Exit, Failure
 from vekha.moving import move_clock, time_of
 
-_AT_ONCE = 8
+AT_ONCE = 8
+"""So many calls are under way at any time."""
+
+TIMEOUT_S = 5.0
+"""For so long each waits for its answer."""
+
 _LATE_ANSWERS_S = 0.2
-_TIMEOUT_S = 5.0
 _REFILL_S = 15.0  # sooner than a relay compares by its regular check
 _PAUSE_S = 0.05  # after a call that nobody answered
 
@@ -102,11 +106,11 @@ class Load:
 
     async def run(self, client: Client, *, limit: int) -> None:
         """Makes calls until so many were answered in all."""
-        await asyncio.gather(*(self._worker(client, lambda: len(self.acknowledged) >= limit) for _ in range(_AT_ONCE)))
+        await asyncio.gather(*(self._worker(client, lambda: len(self.acknowledged) >= limit) for _ in range(AT_ONCE)))
 
     async def run_until(self, client: Client, end: asyncio.Task[Any]) -> None:
         """Makes calls until something has come to its end; an answer that is on its way then still counts."""
-        workers = [asyncio.create_task(self._worker(client, end.done)) for _ in range(_AT_ONCE)]
+        workers = [asyncio.create_task(self._worker(client, end.done)) for _ in range(AT_ONCE)]
         await asyncio.wait([end, *workers], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(workers, timeout=_LATE_ANSWERS_S)
         for worker in workers:
@@ -134,7 +138,7 @@ class Load:
     async def _ask(self, client: Client, command: Command) -> None:
         self.pending[command.command_id] = command
         try:
-            answer = await client.ask(command.call, command.request, command_id=command.command_id, timeout_s=_TIMEOUT_S)
+            answer = await client.ask(command.call, command.request, command_id=command.command_id, timeout_s=TIMEOUT_S)
         except Failure as failure:
             # Every command is in order, so a refusal would be wrong; and what is silence must be called an unknown outcome.
             if failure.code not in self._tolerated and (failure.exit_code != Exit.UNREACHABLE or failure.command_id != command.command_id):

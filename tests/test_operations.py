@@ -16,12 +16,11 @@ import pytest
 import yaml
 
 from contracts.event import SERVICES
+from tests.runbook import DEPLOY, RUNBOOK, anchor, sections
 from tests.test_figures import OF_EVERY_SERVICE, OF_ONE_SERVICE
 from vekha import main
 
 ROOT = Path(__file__).parents[1]
-DEPLOY = ROOT / "deploy"
-RUNBOOK = (DEPLOY / "runbook.md").read_text()
 DASHBOARDS = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
 TOLD = OF_EVERY_SERVICE.keys() | {name for figures in OF_ONE_SERVICE.values() for name in figures}
 LABELS = {label for figures in (OF_EVERY_SERVICE, *OF_ONE_SERVICE.values()) for labels in figures.values() for label in labels}
@@ -39,15 +38,6 @@ def figures_in(expression: str) -> set[str]:
 def labels_in(expression: str) -> set[str]:
     grouped = {label.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(",")}
     return grouped | set(re.findall(r"([a-z_]+)(?:=~|!=|=)\"", expression))
-
-
-def anchor(heading: str) -> str:
-    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
-
-
-def sections() -> set[str]:
-    prose = re.sub(r"^```.*?^```", "", RUNBOOK, flags=re.DOTALL | re.MULTILINE)
-    return {anchor(heading) for heading in re.findall(r"^#+ (.+)$", prose, re.MULTILINE)}
 
 
 def expressions() -> Iterator[str]:
@@ -117,10 +107,10 @@ def test_each_dashboard_shows_panels_from_the_one_source_side_by_side() -> None:
 
 def commands() -> list[list[str]]:
     """The lines of the runbook's blocks, as a shell would take them apart; `$stack` as it is set there."""
-    lines = [line for block in re.findall(r"^```sh\n(.*?)^```", RUNBOOK, re.DOTALL | re.MULTILINE) for line in block.splitlines()]
+    lines = [line for section in sections().values() for line in section]
     (stack,) = [line for line in lines if line.startswith("stack=")]
     (options,) = shlex.split(stack.removeprefix("stack="))
-    return [shlex.split(line.replace("$stack", options)) for line in lines if not line.startswith(("alias ", "stack="))]
+    return [shlex.split(line.replace("$stack", options)) for line in lines if not line.startswith("stack=")]
 
 
 def compose() -> dict[str, Any]:
@@ -128,12 +118,12 @@ def compose() -> dict[str, Any]:
 
 
 def test_every_link_within_the_runbook_leads_to_a_section() -> None:
-    assert set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK)) <= sections()
+    assert set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK.read_text())) <= sections().keys()
 
 
 def test_every_failure_has_its_section() -> None:
     named = {"a-lost-bus", "a-lost-database", "a-restored-database", "a-poisoned-event", "a-full-disk", "a-forged-event", "an-upgrade"}
-    assert named | {"quarantined", "eventsparked", "a-key-that-has-expired-or-was-stolen", "sizing"} <= sections()
+    assert named | {"quarantined", "eventsparked", "a-key-that-has-expired-or-was-stolen", "sizing"} <= sections().keys()
 
 
 def parsed(words: list[str]) -> click.Command:
@@ -177,7 +167,7 @@ def test_each_command_of_compose_names_services_that_there_are(line: list[str], 
 
 def test_every_other_command_is_docker_s_or_stands_in_deploy() -> None:
     ours = {line[0] for line in commands()} - {"vekha", "docker"}
-    assert ours == {"deploy/backup", "deploy/drill", "deploy/restore"}
+    assert ours == {"deploy/backup", "deploy/bootstrap", "deploy/drill", "deploy/restore", "deploy/upgrade"}
     assert all(os.access(ROOT / name, os.X_OK) for name in ours)
 
 

@@ -13,15 +13,18 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NoReturn
 
 import pytest
+from sqlalchemy import Connection
 
+from eventkit.alone import database_url
+from eventkit.database import Database
 from vekha.deployment import making
 from vekha.deployment.layout import DeploymentSecrets
 from vekha.testing import BINARY, Outcome
@@ -77,6 +80,8 @@ class Stack:
     settings: Mapping[str, str] | None = None
     nodes: int = 1
     """Of the bus."""
+    root: Path = ROOT
+    """Where the files are that it is made of."""
 
     def __post_init__(self) -> None:
         self.secrets = DeploymentSecrets(self.folder / "secrets")
@@ -110,7 +115,7 @@ class Stack:
         mine |= {name: str(port) for name, port in zip(("VEKHA_PORT", "VEKHA_PORT_2", "VEKHA_PORT_3"), self.ports, strict=False)}
         environment = os.environ | mine | dict(self.settings or {}) | settings
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False, input=stdin
+            command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False, input=stdin
         )
         if check and done.returncode:
             pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
@@ -177,6 +182,33 @@ class Stack:
         if check and outcome.code:
             pytest.fail(f"vekha {' '.join(map(str, arguments))} ended with {outcome.code}:\n{outcome.out}\n{outcome.err}")
         return outcome
+
+    def typed(self, lines: Iterable[str], words: Mapping[str, str] | None = None, *, timeout_s: float = 600.0) -> str:
+        """Types lines of the operator's pages as they stand there, but for the names and places that are this stack's, and for `words`.
+        The first that fails ends it. Answers what they said."""
+        secrets = str(self.secrets.root)
+        ours = {"$PWD/deploy/secrets": secrets, "deploy/secrets": secrets, "nats://127.0.0.1:4222": self.url, "vekha_": f"{self.name}_"}
+        text = "\n".join(lines)
+        for said, meant in (ours | dict(words or {})).items():
+            text = text.replace(said, meant)
+        program = self.root / ".venv/bin/vekha"
+        before = f"vekha() {{ {program} \"$@\"; }}\nstack='--data {self.secrets.operator.root} --server {self.url}'\n"
+        return self.run("bash", "-euo", "pipefail", "-c", before + text, timeout_s=timeout_s).stdout
+
+    @contextmanager
+    def reading(self, service: str) -> Generator[Connection]:
+        """One consistent view of a service's database, as the service sees it."""
+        inspected = [
+            "docker",
+            "inspect",
+            "--format",
+            "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
+            self.container("postgres"),
+        ]
+        host = subprocess.run(inspected, capture_output=True, text=True, check=True).stdout.strip()
+        url = database_url(f"postgresql+psycopg://{service}@{host}/vekha", self.secrets.passwords(service)[0])
+        with closing(Database(url, service)) as database, database.reading() as connection:
+            yield connection
 
     def call(self, name: str, body: Mapping[str, Any], *more: str) -> dict[str, Any]:
         return self.vekha("call", name, json.dumps(body), "--json", *more).json
