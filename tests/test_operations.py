@@ -18,7 +18,7 @@ import yaml
 from contracts.event import SERVICES
 from tests.runbook import DEPLOY, RUNBOOK, anchor, sections
 from tests.test_figures import OF_EVERY_SERVICE, OF_ONE_SERVICE
-from vekha import main
+from vekha import commands as command_line
 
 ROOT = Path(__file__).parents[1]
 DASHBOARDS = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
@@ -128,7 +128,7 @@ def test_every_failure_has_its_section() -> None:
 
 def parsed(words: list[str]) -> click.Command:
     """The command that the words call; raises UsageError where an option or argument is none of its."""
-    command: click.Command = main.commands
+    command: click.Command = command_line.commands
     while isinstance(command, click.Group):
         found = command.get_command(click.Context(command), words.pop(0))
         assert found is not None
