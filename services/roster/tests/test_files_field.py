@@ -289,7 +289,7 @@ def test_a_class_is_read_as_people_write_it(label: str) -> None:
     assert only(read([TITLES, [*KIM[:5], label, KIM[6]]])).class_label == ClassLabel(5, "А")
 
 
-@pytest.mark.parametrize("word", ["нет", "Нет", "-", "—", "н/д", "Не указано", "отсутствует", "нет данных"])
+@pytest.mark.parametrize("word", ["нет", "Нет", "-", "—", "н/д", "Не указано", "отсутствует", "нет данных", "N/A", "null"])
 def test_a_word_for_nothing_is_nothing(word: str) -> None:
     titles = [*TITLES, "СНИЛС", "E-mail", "Согласие №", "Дата согласия"]
     pupil = only(read([titles, [*KIM[:3], word, *KIM[4:], word, word, word, word]]))

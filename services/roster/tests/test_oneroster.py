@@ -291,7 +291,7 @@ def test_of_several_schools_the_one_with_the_id_is_read_and_others_are_not_looke
     [
         ("users", FIRST_PUPIL, {"familyName": ""}, ("users.csv", 8, "familyName", "cell.blank")),
         ("users", FIRST_PUPIL, {"givenName": "1234"}, ("users.csv", 8, "givenName", "name.malformed")),
-        ("users", FIRST_PUPIL, {"email": "нет"}, ("users.csv", 8, "email", "email.malformed")),
+        ("users", FIRST_PUPIL, {"email": "нет адреса"}, ("users.csv", 8, "email", "email.malformed")),
         ("users", 2, {"phone": "звоните"}, ("users.csv", 2, "phone", "phone.malformed")),
         ("users", 9, {"sourcedId": "У0262"}, ("users.csv", 9, "sourcedId", "row.duplicate")),
         ("demographics", 2, {"birthDate": "31.02.2004"}, ("demographics.csv", 2, "birthDate", "date.unreadable")),

@@ -191,6 +191,21 @@ def test_guardians_may_be_listed_with_other_signs_than_commas(sign: str) -> None
     assert who(read(tables)) == PLAIN
 
 
+@pytest.mark.parametrize("orgs", ["org-district;org-school", "org-district | org-school", "org-district, org-school"])
+def test_a_person_of_several_orgs_is_one_of_the_schools(orgs: str) -> None:
+    assert who(read(every(sample(), "users", "orgSourcedIds", lambda cell: orgs))) == PLAIN
+
+
+@pytest.mark.parametrize("word", ["N/A", "null", "none", "нет"])
+def test_a_word_for_nothing_is_nothing_in_an_export_too(word: str) -> None:
+    tables = sample()
+    for column in ("email", "phone", "middleName"):
+        every(tables, "users", column, lambda cell: word)
+    file = read(tables)
+    assert (file.errors, len(file.pupils), len(file.staff)) == ((), len(read(sample()).pupils), len(read(sample()).staff))
+    assert {(pupil.email, pupil.patronymic) for pupil in file.pupils} == {(None, None)}
+
+
 def test_an_id_that_holds_such_a_sign_is_not_parted() -> None:
     tables = sample()
     for file, column in (("users", "sourcedId"), ("demographics", "sourcedId"), ("enrollments", "userSourcedId")):

@@ -17,7 +17,7 @@ from .repeats import Repeats
 from .results import Detected, RosterFile
 from .rows import ROW_TYPES, ClassRow, PupilRow, StaffRow
 from .tables import Table, open_tables
-from .words import NOTHING, folded
+from .words import says_nothing
 
 
 def read_roster(
@@ -189,7 +189,7 @@ def _cells_by_field(header: Header, cells: Sequence[Cell]) -> tuple[dict[str, ob
 
 
 def _says_nothing(value: object) -> bool:
-    return isinstance(value, str) and folded(value) in NOTHING
+    return isinstance(value, str) and says_nothing(value)
 
 
 def _what_is_wrong(error: ValidationError, numbers: Sequence[int]) -> Iterator[_Wrong]:

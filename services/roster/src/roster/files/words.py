@@ -35,8 +35,19 @@ def _by_word(words: dict[Meaning, str]) -> dict[str, Meaning]:
 
 YES_NO = _by_word({True: "да|д|yes|y|true|истина|1", False: "нет|н|no|n|false|ложь|0"})
 
-NOTHING = {folded(word) for word in ("нет", "нет данных", "нет сведений", "не указано", "не имеет", "отсутствует", "н/д", "без отчества")}
-"""What people write where they have nothing to write."""
+_NOTHING = {
+    folded(word)
+    for word in (
+        *("нет", "нет данных", "нет сведений", "не указано", "не имеет", "отсутствует", "н/д", "без отчества"),
+        *("no", "n/a", "none", "null", "not applicable", "not specified", "not available"),
+    )
+}
+
+
+def says_nothing(text: str) -> bool:
+    """Whether it is what people and programs write where they have nothing to write."""
+    return folded(text) in _NOTHING
+
 
 SEXES: dict[str, Sex] = _by_word(
     {"female": "ж|жен|женский|f|female|девочка|девушка", "male": "м|муж|мужской|m|male|мальчик|юноша"},

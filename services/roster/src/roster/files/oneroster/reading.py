@@ -16,7 +16,7 @@ from roster.files.findings import FileRefused, Finding, Place
 from roster.files.repeats import Repeats
 from roster.files.results import Detected, RosterFile
 from roster.files.rows import ClassRow, GuardianRow, PupilRow, StaffRow
-from roster.files.words import KINSHIPS, folded
+from roster.files.words import KINSHIPS, folded, says_nothing
 
 from .bundle import Bundle, Record
 from .classes import TOO_LONG, Classes, Mapped, Sessions, day_of, day_text, map_classes
@@ -278,7 +278,7 @@ class _Reading:
                 if role := record["role"].casefold():
                     anywhere[user] = [role]
                     orgs = record.listed("orgSourcedIds") or record.listed("primaryOrgSourcedId") or [self._org]
-                    if user in self._enrolled or self._org in orgs:
+                    if user in self._enrolled or any(self._org in (one, *map(str.strip, _OTHER_COMMAS.split(one))) for one in orgs):
                         here[user] = [role]
             return here, anywhere
         for record in self._bundle.records("roles"):
@@ -420,7 +420,7 @@ class _Reading:
             "class_label": str(mapped.label),
             "class_year": mapped.year,
             "enrolled_on": enrolment.begins or self._sessions.begins(mapped.year),
-            "email": record["email"] or None,
+            "email": _said(record["email"]) or None,
             "guardians": tuple({**row, "number": number} for number, row in enumerate(self._guardians(record, agents, people), 1)),
         }
         if (sex := self._sex(user)) is not None:
@@ -494,7 +494,7 @@ class _Reading:
             "external_id": record["sourcedId"],
             "last_name": record["familyName"],
             "first_name": record["givenName"],
-            "patronymic": record["middleName"],
+            "patronymic": _said(record["middleName"]),
         }
         if not record["middleName"] and _PATRONYMIC.search(record["givenName"]):
             hint = "givenName seems to hold a patronymic too, which belongs into middleName; both were read as the first name"
@@ -502,7 +502,7 @@ class _Reading:
         return {field: cell for field, cell in cells.items() if cell}
 
     def _reached(self, record: Record) -> dict[str, object]:
-        cells = {"email": record["email"], "phone": record["phone"] or record["sms"]}
+        cells = {"email": _said(record["email"]), "phone": _said(record["phone"]) or _said(record["sms"])}
         return {field: cell for field, cell in cells.items() if cell}
 
     def _validated(self, row: type[Row], values: dict[str, object], kind: str, place: Place, places: Mapping[str, Place]) -> Row | None:
@@ -536,6 +536,10 @@ class _Reading:
             rows = ", ".join(str(place.row) for place in places[:_TOLD_ROWS]) + (", …" if len(places) > _TOLD_ROWS else "")
             more = f"; it is so in {len(places)} rows: {rows}" if len(places) > 1 else ""
             yield Finding(places[0].file, None, places[0].row, None, code, hint + more)
+
+
+def _said(cell: str) -> str:
+    return "" if says_nothing(cell) else cell
 
 
 def _in_both_orgs(first: Record, second: Record) -> Record | None:
