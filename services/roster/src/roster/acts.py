@@ -383,10 +383,11 @@ def _identity(book: Book, kind: SubjectKind, consent: Consent | None, external_i
 def _check_details(book: Book, person: str, details: Details) -> None:
     """Nobody is born after the day of the act. Who is entered already is not entered again as somebody else, by a mistyped external id or
     a consent that was used before; nor is who was erased."""
-    if details.get("birth_date", "") > book.day.isoformat():
-        raise Refused("birth-date.in-future", f"A day of birth has come: it is {book.day:%d.%m.%Y}. Compare the year with the certificate.")
     book.require_kept(person)
     before = book.details(person)
+    born_on = details.get("birth_date", "")
+    if born_on > book.day.isoformat() and (before is None or before.get("birth_date") != born_on):
+        raise Refused("birth-date.in-future", f"A day of birth has come: it is {book.day:%d.%m.%Y}. Compare the year with the certificate.")
     if before is not None and not same_name(before, details):
         raise Refused(
             "person.other-name",

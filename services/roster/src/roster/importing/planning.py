@@ -268,10 +268,10 @@ class _Planning:
     # ---- pupils -------------------------------------------------------------------------------------------------------
 
     def _pupil(self, row: PupilRow) -> PlannedPupil | None:
-        if row.born_on > self._today:
-            return self._reject(row.place, "pupils", "born_on", "date.in-future", self._a_day_that_has_come())
         details = details_in(row)
         person = self._pages.by_external_id(SubjectKind.PUPIL, row.external_id)
+        if row.born_on > self._today and (person is None or self._differs(person, {"birth_date": details["birth_date"]})):
+            return self._reject(row.place, "pupils", "born_on", "date.in-future", self._a_day_that_has_come())
         if person is None and not self._compared and (like := self._a_like(details, row.place)) is not None:
             return self._put_aside(row, ReviewReason.ALIKE, f"a pupil of this name and birth date {like}: compare the two")
         returns = person is not None and not self._is_active(person)
