@@ -206,6 +206,15 @@ def test_a_word_for_nothing_is_nothing_in_an_export_too(word: str) -> None:
     assert {(pupil.email, pupil.patronymic) for pupil in file.pupils} == {(None, None)}
 
 
+def test_a_row_of_which_the_same_is_told_twice_counts_once() -> None:
+    tables = sample()
+    only = next(row for row in tables["users"] if "student" in row)
+    for row in tables["users"][1:]:
+        row[tables["users"][0].index("agentSourcedIds")] = "nobody,nobody-else" if row is only else ""
+    (warning,) = [one for one in read(tables).warnings if one.code == "guardian.unknown"]
+    assert (warning.row, "rows" in warning.hint) == (tables["users"].index(only) + 1, False)
+
+
 def test_an_id_that_holds_such_a_sign_is_not_parted() -> None:
     tables = sample()
     for file, column in (("users", "sourcedId"), ("demographics", "sourcedId"), ("enrollments", "userSourcedId")):

@@ -532,7 +532,8 @@ class _Reading:
         self._counted.setdefault(code, ([], hint))[0].append(place)
 
     def _counted_warnings(self) -> Iterable[Finding]:
-        for code, (places, hint) in self._counted.items():
+        for code, (found, hint) in self._counted.items():
+            places = list(dict.fromkeys(found))
             rows = ", ".join(str(place.row) for place in places[:_TOLD_ROWS]) + (", …" if len(places) > _TOLD_ROWS else "")
             more = f"; it is so in {len(places)} rows: {rows}" if len(places) > 1 else ""
             yield Finding(places[0].file, None, places[0].row, None, code, hint + more)
