@@ -4,20 +4,26 @@ rebuild makes? And the means of faults that several suites share."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from contracts import roster
 from tests.load import Load, check_running, check_stopped
 from tests.record import Where
+from tests.school import SCHOOL
+from vekha import importing
 from vekha.client import Client, Target, connected
+from vekha.failures import Failure
 from vekha.folder import DataFolder
+from vekha.story import samples
 from vekha.testing import Up, Vekha, running
 
 _PATIENCE_S = 30.0
@@ -129,3 +135,27 @@ def without_broker(up: Up, ended_by: signal.Signals = signal.SIGKILL) -> Generat
         yield up.data / "bus"
     finally:
         up.process.send_signal(signal.SIGCONT)
+
+
+async def begin_import(client: Client, file: str) -> str:
+    """Hands a sample file in, and answers the id of its import, which is under way then."""
+    name, content = importing.read(samples() / file)
+    part = roster.UploadPart(
+        school=SCHOOL, upload=f"u-{len(content)}", part=1, parts=1, file_name=name, content=base64.b64encode(content).decode()
+    )
+    await client.ask(roster.UPLOAD, part)
+    return (await client.ask(roster.IMPORT, roster.ImportRoster(school=SCHOOL, upload=part.upload))).reply.job
+
+
+async def import_finished(client: Client, job: str, tolerated: Collection[str] = ()) -> roster.ImportStatus:
+    """Asks until an import has ended; what it is told meanwhile may be one of the tolerated failures."""
+    while True:
+        try:
+            status = (await client.ask(roster.IMPORT_STATUS, roster.ImportJob(school=SCHOOL, job=job))).reply
+        except Failure as failure:
+            if failure.code not in tolerated:
+                raise
+        else:
+            if status.state != "running":
+                return status
+        await asyncio.sleep(0.1)

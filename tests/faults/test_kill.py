@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import signal
 import subprocess
 import time
@@ -20,8 +19,7 @@ from tests import record
 from tests.conftest import Lived
 from tests.load import Load, check_running, check_stopped
 from tests.school import SCHOOL, START
-from tests.survival import Survival, client_of, processes_of, until
-from vekha import importing
+from tests.survival import Survival, begin_import, client_of, import_finished, processes_of, until
 from vekha.client import Client
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
@@ -108,8 +106,8 @@ async def test_an_import_that_was_cut_off_twice_enters_everybody_once(tmp_path: 
     with running(data, "--manual-clock", "2015-08-24T10:00:00+03:00") as up:
         async with client_of(data) as client:
             await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
-            await _finished(client, await _begin_import(client, "school-classes.xlsx"))
-            job = await _begin_import(client, "school-pupils.xlsx")
+            await import_finished(client, await begin_import(client, "school-classes.xlsx"))
+            job = await begin_import(client, "school-pupils.xlsx")
             await _killed_after(up, random.uniform(0.0, 1.5))
     until(lambda: processes_of(data) == [])
     with running(data) as up:
@@ -119,7 +117,7 @@ async def test_an_import_that_was_cut_off_twice_enters_everybody_once(tmp_path: 
     guardians = {guardian.external_id for pupil in pupils for guardian in pupil.guardians}
     with running(data) as up:
         async with client_of(data) as client:
-            done = await _finished(client, job)
+            done = await import_finished(client, job)
             assert (done.state, done.created, done.rejected) == ("done", len(pupils), ())
             school = (await client.ask(roster.SCHOOL, roster.SchoolQuery(school=SCHOOL))).reply
             assert (school.pupils, school.guardians) == (len(pupils), len(guardians))
@@ -138,9 +136,9 @@ async def test_a_roll_back_that_was_cut_off_twice_leaves_nobody_and_the_file_can
     with running(data, "--manual-clock", "2015-08-24T10:00:00+03:00") as up:
         async with client_of(data) as client:
             await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
-            await _finished(client, await _begin_import(client, "school-classes.xlsx"))
-            job = await _begin_import(client, "school-pupils.xlsx")
-            entered = await _finished(client, job)
+            await import_finished(client, await begin_import(client, "school-classes.xlsx"))
+            job = await begin_import(client, "school-pupils.xlsx")
+            entered = await import_finished(client, job)
             await _roll_back(client, job)
             await _killed_after(up, random.uniform(0.0, 1.5))
     until(lambda: processes_of(data) == [])
@@ -156,7 +154,7 @@ async def test_a_roll_back_that_was_cut_off_twice_leaves_nobody_and_the_file_can
             assert (status.state, status.pupils, status.left_total, status.done) == ("done", entered.created, 0, status.total)
             school = (await client.ask(roster.SCHOOL, roster.SchoolQuery(school=SCHOOL))).reply
             assert (school.pupils, school.guardians) == (0, 0)
-            again = await _finished(client, await _begin_import(client, "school-pupils.xlsx"))
+            again = await import_finished(client, await begin_import(client, "school-pupils.xlsx"))
             assert (again.state, again.created, again.rejected) == ("done", entered.created, ())
             await check_running(client, data)
         assert up.end() == 0
@@ -179,24 +177,6 @@ async def _calls_and_a_day(client: Client, load: Load) -> None:
     except Failure as failure:
         if failure.exit_code != Exit.UNREACHABLE:
             raise
-
-
-async def _begin_import(client: Client, file: str) -> str:
-    """Hands a sample file in, and answers the id of its import, which is under way then."""
-    name, content = importing.read(samples() / file)
-    part = roster.UploadPart(
-        school=SCHOOL, upload=f"u-{len(content)}", part=1, parts=1, file_name=name, content=base64.b64encode(content).decode()
-    )
-    await client.ask(roster.UPLOAD, part)
-    return (await client.ask(roster.IMPORT, roster.ImportRoster(school=SCHOOL, upload=part.upload))).reply.job
-
-
-async def _finished(client: Client, job: str) -> roster.ImportStatus:
-    while True:
-        status = (await client.ask(roster.IMPORT_STATUS, roster.ImportJob(school=SCHOOL, job=job))).reply
-        if status.state != "running":
-            return status
-        await asyncio.sleep(0.1)
 
 
 def _death(up: Up) -> asyncio.Task[int]:

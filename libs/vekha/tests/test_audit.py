@@ -374,7 +374,7 @@ def test_a_forged_event_in_a_running_instance_s_stream_is_named_at_once_and_take
         written = await JetStream(nc).get_message("ROSTER", RECORDED)
         assert written is not None
         event = json.loads(written[1]) | {"id": "forged", "position": RECORDED + 1}
-        await nc.jetstream().publish(written[0], json.dumps(event).encode(), stream="ROSTER")
+        await nc.request(written[0], json.dumps(event).encode(), timeout=5)
         await jetstream.disconnect(nc)
 
     def streams() -> list[tuple[str, str]]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
+import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.event import Identifier
+from contracts.event import SERVICES, Identifier
 from vekha.client import Target
 from vekha.folder import DEFAULT, DataFolder
 
@@ -54,6 +55,20 @@ def as_json_option(command: Callable[P, R]) -> Callable[P, R]:
         return command(*args, **kwargs)
 
     return accepting
+
+
+def positions_in(text: str) -> dict[str, int]:
+    """Positions as they are typed (roster=812,consent=640), or as an answer carries them (JSON). Raises ValueError where they are none."""
+    if text.startswith("{"):
+        found = msgspec.json.decode(text, type=dict[str, int])
+    else:
+        pairs = [one.split("=") for one in text.split(",")]
+        found = {service.strip(): int(position) for service, position in pairs}
+        if len(found) < len(pairs):
+            raise ValueError("a service is named twice")
+    if not found or not set(found) <= set(SERVICES) or min(found.values()) < 0:
+        raise ValueError("these are no positions")
+    return found
 
 
 def target_options(command: Callable[..., R]) -> Callable[..., R]:

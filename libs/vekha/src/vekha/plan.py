@@ -8,7 +8,6 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from contracts import SERVICES
 from contracts.plan import (
     ADOPT_PLAN,
     DEFAULT_PLAN,
@@ -31,7 +30,7 @@ from contracts.plan import (
 from vekha import board, output
 from vekha.client import Client, Target, connected
 from vekha.loop import run
-from vekha.options import ID, as_option, json_option, target_options
+from vekha.options import ID, as_option, json_option, positions_in, target_options
 
 _SCHOOL_FIELDS = ("school", "plan", "revision", "rules", "as_of", "at", "calendar", "incomplete", "steps")
 _REGION_FIELDS = ("plan", "as_of", "at", "schools", "incomplete", "steps")
@@ -63,12 +62,10 @@ def _positions(_context: click.Context, _parameter: click.Parameter, value: str 
     if value is None:
         return None
     try:
-        found = {service: int(position) for service, position in (one.split("=") for one in value.split(","))}
+        return positions_in(value)
     except ValueError:
-        found = {}
-    if not found or not set(found) <= set(SERVICES) or min(found.values()) < 0:
-        raise click.BadParameter("give positions like roster=812,consent=640; a service that is left out is not looked at")
-    return found
+        text = "give positions like roster=812,consent=640, or as an answer carries them; a service that is left out is not looked at"
+        raise click.BadParameter(text) from None
 
 
 def _known_options(prefix: str = "", when: str = "") -> Callable[[_Command], _Command]:

@@ -14,7 +14,6 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
-import msgspec
 from sqlalchemy import Connection
 
 import consent.grounds
@@ -32,7 +31,7 @@ from eventkit.database import Database, sqlite_url
 from eventkit.decider import Refused
 from eventkit.event import decode, moment, rfc3339
 from eventkit.parking import skipped_among
-from eventkit.projection import Checkpointed, Place, Projection, Skipped, delivered, is_created, positions
+from eventkit.projection import Checkpointed, Place, Projection, Skipped, delivered, is_created, parked_counts, positions
 from eventkit.tokens import Actor
 from eventkit.versions import digest_of
 from plan_tracker.answers import region_board, school_board
@@ -41,6 +40,7 @@ from vekha.archive import reading as archives
 from vekha.client import Client
 from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder, moment_of
+from vekha.options import positions_in
 from vekha.records import reading
 
 PROJECTIONS: Sequence[tuple[str, Projection]] = (
@@ -143,18 +143,10 @@ def resolved(source: Source, to: str | None) -> tuple[dict[str, int], date | Non
 
 def _positions(source: Source, text: str) -> dict[str, int]:
     try:
-        if text.startswith("{"):
-            given = msgspec.json.decode(text, type=dict[str, int])
-        else:
-            pairs = [one.split("=") for one in text.split(",")]
-            given = {service.strip(): int(position) for service, position in pairs}
-            if len(given) < len(pairs):
-                given = {}
-    except (msgspec.MsgspecError, ValueError):
-        given = {}
-    if not given or not set(given) <= set(SERVICES) or min(given.values()) < 0:
+        given = positions_in(text)
+    except ValueError:
         hint = 'Give them like roster=812,consent=640, or as an answer carries them: {"roster": 812, …}'
-        raise Failure("to.unreadable", "These are no positions.", hint, exit_code=Exit.USAGE)
+        raise Failure("to.unreadable", "These are no positions.", hint, exit_code=Exit.USAGE) from None
     beyond = [f"{service} {source.heads.get(service, 0)}" for service, position in given.items() if position > source.heads.get(service, 0)]
     if beyond:
         text = f"The logs do not go that far: they end at {', '.join(beyond)}."
@@ -245,7 +237,9 @@ async def differences(folder: DataFolder, client: Client, replayed: Replayed) ->
                 there == {source: replayed.at[source] for source in projection.sources}
                 and digest_of(connection, projection) != replayed.digests[name]
             ):
-                yield f"projection {name}: its rows are not those that the events make"
+                parked = parked_counts(connection).get(projection.name, 0)
+                why = f"it has parked {parked} events (vekha parked list)" if parked else "they were changed, or its program was"
+                yield f"projection {name}: its rows are not those that the events make: {why}"
     for school, board in replayed.boards.items():
         request = StatusRequest(school=school, as_of=replayed.as_of, at=dict(replayed.at))
         try:

@@ -475,8 +475,12 @@ def verify_proof(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Da
     """What is wrong with the proof of an event, and what it says. `known` are keys that are believed rather than its own."""
     service = proof["seal"]["service"]
     keys = keys_in(service, proof["keys"])
-    _, faults = verify_event(proof, proof["seal"], known.get(service, keys))
-    return faults, [f"{service}: sealed at {proof['seal']['position']} under keys that begin with {next(iter(keys.believed()), '')}"]
+    event, faults = verify_event(proof, proof["seal"], known.get(service, keys))
+    kind, name, school, recorded = (event.get(field, "?") for field in ("type", "id", "school", "recordedat"))
+    return faults, [
+        f"{service} {event['position']}: {kind}, event {name} of {school}, recorded {recorded}",
+        f"sealed at {proof['seal']['position']} under keys that begin with {next(iter(keys.believed()), 'none')}",
+    ]
 
 
 def verify_answer(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Damage], list[str]]:

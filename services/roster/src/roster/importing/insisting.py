@@ -1,4 +1,7 @@
-"""A step of a job that waits for somebody else: tried until it is done or the domain says no, and done once however often it was tried."""
+"""A step of a job that waits for somebody else: tried until it is done or the domain says no, and done once however often it was tried.
+
+A job as a whole waits for our own database: it is begun again from what it has noted there, as after a crash.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ import structlog
 from eventkit.calls import CallFailed
 from eventkit.database import StillRead
 from eventkit.decider import Refused
+from eventkit.postgres import is_away
 from eventkit.store import Conflict
+from eventkit.telemetry import trouble
 
 _FIRST_DELAY_S = 0.05
 _LONGEST_DELAY_S = 30.0
@@ -40,5 +45,19 @@ async def insist(job: str, attempt: Callable[[], Awaitable[T]]) -> T:
         except StillRead:
             why = "database.still-read"
         _log.info("import.waits", job=job, reason=why)
+        await asyncio.sleep(delay_s)
+        delay_s = min(_LONGEST_DELAY_S, delay_s * 2)
+
+
+async def outlast(job: str, attempt: Callable[[], Awaitable[None]]) -> None:
+    """Begins a job again, after a growing delay, whenever its database has gone away on the way."""
+    delay_s = _FIRST_DELAY_S
+    while True:
+        try:
+            return await attempt()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            _log.warning("import.waits", job=job, reason="database.unavailable", **trouble(error))
         await asyncio.sleep(delay_s)
         delay_s = min(_LONGEST_DELAY_S, delay_s * 2)

@@ -13,6 +13,7 @@ from contracts import roster as calls
 from contracts.roster import ImportRoster, ImportStatus
 from eventkit.answering import Caller
 from eventkit.decider import Refused
+from eventkit.postgres import is_away
 from eventkit.service import Service, happened_on
 from eventkit.store import Quarantined
 from eventkit.tasks import ended
@@ -22,6 +23,7 @@ from roster.book import Books, new_id
 from roster.files import FileRefused
 from roster.importing import uploads
 from roster.importing.expiry import Expiry
+from roster.importing.insisting import outlast
 from roster.importing.job import Job, job_table, running_job, status_of, without_outcome
 from roster.importing.reviews import review_table
 from roster.importing.rolling_back import RollBacks, rollback_table
@@ -142,29 +144,35 @@ class Imports:
     async def _carry_out(self, name: str) -> None:
         """Carries out one job to its end. Never raises."""
         try:
-            job = await self._service.read(lambda connection: running_job(connection, name))
-            if job is None:  # it has come to its end, or expired
-                return
-            try:
-                await Run(self._service, self._books, self._box, job).carry_out()
-            except FileRefused as refused:
-                where = refused.file if refused.sheet is None else f"{refused.file}, {refused.sheet}"
-                await self._fail(job, refused.code, f"{where}: {refused.text} {refused.hint}")
-            except Refused as refused:
-                await self._fail(job, refused.code, refused.text)
-            except Quarantined:
-                _log.warning("import.waits", job=name, reason="quarantined")  # it is taken up at the start after the repair
-            except Exception as unexpected:  # noqa: BLE001 -- who asks for the job's status gets an answer, the log the cause
-                incident = uuid.uuid4().hex[:12]
-                _log.error("import.failed", job=name, incident=incident, **trouble(unexpected))
-                await self._fail(
-                    job, "import.failed", f"The import failed. The log of roster tells more (incident {incident}). Begin it again."
-                )
+            await outlast(name, lambda: self._try(name))
         except Exception as unexpected:  # noqa: BLE001 -- the other jobs go on; this one is taken up at the next start
             _log.error("import.interrupted", job=name, **trouble(unexpected))
         finally:
             if (finished := self._under_way.pop(name, None)) is not None:
                 finished.set()
+
+    async def _try(self, name: str) -> None:
+        """Carries out one job as far as the database goes along: what it raises is what that raises."""
+        job = await self._service.read(lambda connection: running_job(connection, name))
+        if job is None:  # it has come to its end, or expired
+            return
+        try:
+            await Run(self._service, self._books, self._box, job).carry_out()
+        except FileRefused as refused:
+            where = refused.file if refused.sheet is None else f"{refused.file}, {refused.sheet}"
+            await self._fail(job, refused.code, f"{where}: {refused.text} {refused.hint}")
+        except Refused as refused:
+            await self._fail(job, refused.code, refused.text)
+        except Quarantined:
+            _log.warning("import.waits", job=name, reason="quarantined")  # it is taken up at the start after the repair
+        except Exception as unexpected:
+            if is_away(unexpected):
+                raise
+            incident = uuid.uuid4().hex[:12]  # who asks for the job's status gets an answer, the log the cause
+            _log.error("import.failed", job=name, incident=incident, **trouble(unexpected))
+            await self._fail(
+                job, "import.failed", f"The import failed. The log of roster tells more (incident {incident}). Begin it again."
+            )
 
     async def _fail(self, job: Job, code: str, text: str) -> None:
         def fail(connection: Connection) -> None:

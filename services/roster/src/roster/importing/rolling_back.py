@@ -40,6 +40,7 @@ from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.event import Origin, rfc3339
 from eventkit.faults import reach
+from eventkit.postgres import is_away
 from eventkit.service import Service, happened_on
 from eventkit.store import Quarantined, Transaction
 from eventkit.telemetry import trouble
@@ -49,7 +50,7 @@ from roster.book import Books
 from roster.domain.facts import IMPORT, RollBack
 from roster.importing import uploads
 from roster.importing.expiry import Expiry
-from roster.importing.insisting import insist
+from roster.importing.insisting import insist, outlast
 from roster.importing.job import context, job_table
 from roster.importing.reviews import is_settling, review_table
 from roster.importing.traces import GONE, PUT_BACK, Kind, settle, trace_of, trace_table
@@ -204,23 +205,29 @@ class RollBacks:
     async def _carry_out(self, job: str) -> None:
         """Carries out one roll-back to its end. Never raises."""
         try:
-            wanted = select(rollback_table).where(rollback_table.c.job == job, rollback_table.c.state == "running")
-            row = await self._service.read(lambda connection: connection.execute(wanted).first())
-            if row is None:
-                return
-            try:
-                await _Run(self._service, self._books, self._box, row).carry_out()
-            except Refused as refused:
-                await self._fail(job, refused.code, refused.text)
-            except Quarantined:
-                _log.warning("rollback.waits", job=job, reason="quarantined")  # it is taken up at the start after the repair
-            except Exception as unexpected:  # noqa: BLE001 -- who asks for its status gets an answer, the log the cause
-                incident = uuid.uuid4().hex[:12]
-                _log.error("rollback.failed", job=job, incident=incident, **trouble(unexpected))
-                text = f"The roll-back failed on its way. The log of roster tells more (incident {incident}). Say it again to go on."
-                await self._fail(job, "rollback.failed", text)
+            await outlast(job, lambda: self._try(job))
         except Exception as unexpected:  # noqa: BLE001 -- the others go on; this one is taken up at the next start
             _log.error("rollback.interrupted", job=job, **trouble(unexpected))
+
+    async def _try(self, job: str) -> None:
+        """Carries out one roll-back as far as the database goes along: what it raises is what that raises."""
+        wanted = select(rollback_table).where(rollback_table.c.job == job, rollback_table.c.state == "running")
+        row = await self._service.read(lambda connection: connection.execute(wanted).first())
+        if row is None:
+            return
+        try:
+            await _Run(self._service, self._books, self._box, row).carry_out()
+        except Refused as refused:
+            await self._fail(job, refused.code, refused.text)
+        except Quarantined:
+            _log.warning("rollback.waits", job=job, reason="quarantined")  # it is taken up at the start after the repair
+        except Exception as unexpected:
+            if is_away(unexpected):
+                raise
+            incident = uuid.uuid4().hex[:12]  # who asks for its status gets an answer, the log the cause
+            _log.error("rollback.failed", job=job, incident=incident, **trouble(unexpected))
+            text = f"The roll-back failed on its way. The log of roster tells more (incident {incident}). Say it again to go on."
+            await self._fail(job, "rollback.failed", text)
 
     async def _fail(self, job: str, code: str, text: str) -> None:
         values = {"state": "failed", "error_code": code, "error_text": text}
