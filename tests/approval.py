@@ -12,6 +12,8 @@ from datetime import date, timedelta
 from difflib import ndiff
 from pathlib import Path
 
+import pytest
+
 from contracts.call import Role
 from contracts.plan import StepRow
 from eventkit.tokens import Actor
@@ -25,6 +27,13 @@ IS_APPROVING = os.environ.get("VEKHA_APPROVE") == "1"
 
 _FIRST = date(2015, 8, 17)
 _DAYS = 81
+
+
+def check(data: Path, schools: Iterable[str]) -> None:
+    """Ends the test where a board is not the approved one, with every line that differs, and what to do."""
+    if differing := list(changes(data, schools)):
+        text = f"{len(differing)} lines of the approved boards differ. If that is meant: make approve, read the files, and commit them."
+        pytest.fail("\n".join((text, *differing)), pytrace=False)
 
 
 def changes(data: Path, schools: Iterable[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from tests.school import SCHOOL
 
 
 def test_the_weeks_of_the_sample_school_end_in_the_approved_boards(lived: Lived) -> None:
-    assert list(approval.changes(lived.data, [SCHOOL])) == []
+    approval.check(lived.data, [SCHOOL])
 
 
 def test_a_changed_rule_is_shown_with_the_states_and_dates_that_change(
@@ -35,3 +35,8 @@ def test_a_changed_rule_is_shown_with_the_states_and_dates_that_change(
     assert {line.partition(" step ")[2][:2] for line in changed} == {"20"}
     assert changed[0].startswith(f"{SCHOOL}: approved step 20 from 2015-08-17: ")
     assert changed[-1].startswith(f"{SCHOOL}: now      step 20 from ")
+    with pytest.raises(pytest.fail.Exception) as shown:
+        approval.check(lived.data, [SCHOOL])
+    text, *lines = str(shown.value).splitlines()
+    assert lines == changed  # whoever runs the tests sees all of them
+    assert "make approve" in text
