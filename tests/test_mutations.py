@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.util
 import json
@@ -15,21 +16,26 @@ from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts import SERVICES
+from eventkit import jetstream
+from eventkit.broker import EmbeddedBroker
 from eventkit.event import genesis, link
+from eventkit.jetstream import JetStream
 from tests.conftest import Lived
 from vekha.archive import verify
+from vekha.folder import DataFolder
 from vekha.main import main
 from vekha.testing import Vekha
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 OF_ARCHIVES, OF_LIVE_RECORDS = 140, 60
+KINDS = {"changed", "removed", "inserted", "reordered", "truncated", "forged"}
 Told = list[tuple[str, int, str]]
 Files = dict[str, bytes]
 Frames = list[tuple[int, bytes, bytes]]
@@ -223,10 +229,14 @@ def mutated(archive: Path, out: Path, random: Random) -> tuple[str, str | None, 
 
 
 def test_no_mutation_of_an_archive_passes_and_both_verifiers_say_the_same(
-    vekha: Vekha, archive: Path, tmp_path: Path, alone: Callable[[Path], tuple[int, Told]]
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path, alone: Callable[[Path], tuple[int, Told]]
 ) -> None:
-    untouched = vekha("audit", "verify", archive, "--json")
-    assert (untouched.code, told(untouched.json)) == alone(archive) == (0, [])
+    first = tmp_path / "first-day.zip"
+    assert vekha("audit", "export", "--data", lived.first_day, "--out", first).code == 0
+    seen = set[str]()
+    for untouched in (archive, first):
+        ours = vekha("audit", "verify", untouched, "--json")
+        assert (ours.code, told(ours.json)) == alone(untouched) == (0, [])
     for seed in range(OF_ARCHIVES):
         out = tmp_path / f"{seed}.zip"
         whose, kind, position = mutated(archive, out, Random(seed))
@@ -235,56 +245,104 @@ def test_no_mutation_of_an_archive_passes_and_both_verifiers_say_the_same(
         assert alone(out) == (4, told(ours.json)), seed
         mine = [one for one in told(ours.json) if one[0] == whose]
         assert mine, (seed, told(ours.json))
+        seen.add(mine[0][2])
         if kind is not None:
             assert mine[0][2] == kind, (seed, mine)
         if position is not None:
             assert mine[0][1] == position, (seed, mine)
         out.unlink()
+    assert seen == KINDS
 
 
 # ---- a live record ------------------------------------------------------------------------------------------------------
 
 
-def touched(data: Path, random: Random) -> tuple[str, bool]:
-    """Does one thing to a database or to the bus; answers whose log it is, and whether an archive of it shows it, too."""
+OF_DATABASES = ("bytes", "hash", "column", "row", "row-inserted", "exchanged", "tail", "fit", "seal")
+OF_STREAMS = ("flipped", "forged")
+
+
+class Touched(NamedTuple):
+    """Whose log it is that something was done to, what has to be told of it as far as that is certain, and whether an archive shows it."""
+
+    service: str
+    kind: str | None = None
+    position: int | None = None
+    is_archived: bool = True
+
+
+def touched(data: Path, what: str, random: Random) -> Touched:
+    """Does one thing to a database or to the bus."""
     service = random.choice(SERVICES)
-    if random.random() < 0.2:
-        return service, touched_bus(data, service, random)
+    if what == "flipped":
+        (block,) = (data / "bus" / "jetstream" / "$G" / "streams" / service.upper() / "msgs").glob("*.blk")
+        block.write_bytes(flipped(block.read_bytes(), random))
+        return Touched(service, is_archived=False)
+    if what == "forged":
+        return Touched(service, "forged", asyncio.run(forged(data, service, random)), is_archived=False)
     with closing(sqlite3.connect(data / "db" / f"{service}.db", isolation_level=None)) as database:
-        return service, touched_database(database, service, random)
+        return touched_database(database, service, what, random)
 
 
-def touched_bus(data: Path, service: str, random: Random) -> bool:
-    (block,) = (data / "bus" / "jetstream" / "$G" / "streams" / service.upper() / "msgs").glob("*.blk")
-    block.write_bytes(flipped(block.read_bytes(), random))
-    return False
+async def forged(data: Path, service: str, random: Random) -> int:
+    """Somebody who may write to a bus stream appends to it one of its own events, as if it were the next; answers its position."""
+    folder = DataFolder(data)
+    async with EmbeddedBroker(folder.bus, folder.run, folder.secrets().broker_password_file) as broker:
+        nc = await jetstream.connect(broker.url, broker.credential, name="somebody")
+        stream = JetStream(nc)
+        last = await stream.last_sequence(service.upper())
+        at = random.randrange(1, last + 1)
+        message = await stream.get_message(service.upper(), at)
+        assert message is not None
+        await nc.request(message[0], message[1].replace(b'"position":%d,' % at, b'"position":%d,' % (last + 1)), timeout=5)
+        await jetstream.disconnect(nc)
+    return last + 1
 
 
-def touched_database(database: sqlite3.Connection, service: str, random: Random) -> bool:
+def touched_database(database: sqlite3.Connection, service: str, what: str, random: Random) -> Touched:
     rows = database.execute("SELECT position, hash, bytes FROM log ORDER BY position").fetchall()
     at = random.randrange(1, len(rows))
     position, _, stored = rows[at]
-    match random.choice(["bytes", "hash", "column", "row", "exchanged", "tail", "fit", "seal"]):
+    match what:
         case "bytes":
             database.execute("UPDATE log SET bytes = ? WHERE position = ?", (flipped(bytes(stored), random), position))
+            return Touched(service, "changed", position)
         case "hash":
             database.execute("UPDATE log SET hash = ? WHERE position = ?", (random.randbytes(32), position))
+            return Touched(service, "changed", position)
         case "column":
             column = random.choice(["stream", "version", "type", "event_id", "command_id", "school", "happened_on", "recorded_at"])
             database.execute(f"UPDATE log SET {column} = ? WHERE position = ?", (99 if column == "version" else "other", position))
-            return False
+            return Touched(service, "changed", position, is_archived=False)
         case "row":
             database.execute("DELETE FROM log WHERE position = ?", (position,))
+            return Touched(service, None if position == len(rows) else "removed", position)
+        case "row-inserted":
+            for later in range(len(rows), position - 1, -1):
+                database.execute("UPDATE log SET position = position + 1 WHERE position = ?", (later,))
+            own = ("position", "version", "event_id")
+            names = [name for _, name, *_ in database.execute("PRAGMA table_info(log)") if name not in own]
+            columns = ", ".join(names)
+            database.execute(
+                f"INSERT INTO log (position, version, event_id, {columns}) SELECT position + 1, version + 5000, 'e' || event_id, {columns} "
+                "FROM log WHERE position = ?",
+                (position - 1,),
+            )
+            database.execute(
+                "UPDATE head SET (position, hash, recorded_at) = (SELECT position, hash, recorded_at FROM log ORDER BY 1 DESC)"
+            )
+            return Touched(service, "inserted", position)
         case "exchanged":
             other = rows[at - 1]
             database.execute("UPDATE log SET bytes = ? WHERE position = ?", (other[2], position))
             database.execute("UPDATE log SET bytes = ? WHERE position = ?", (stored, other[0]))
+            return Touched(service, "reordered", other[0])
         case "tail":
             database.execute("DELETE FROM log WHERE position >= ?", (position,))
             database.execute(
                 "UPDATE head SET (position, hash, recorded_at) = (SELECT position, hash, recorded_at FROM log WHERE position = ?)",
                 (position - 1,),
             )
+            return Touched(service, "truncated", position)
         case "fit":
             (log_id,) = database.execute("SELECT log_id FROM head").fetchone()
             frames = [(row[0], b"", bytes(row[2])) for row in rows]
@@ -300,7 +358,8 @@ def touched_database(database: sqlite3.Connection, service: str, random: Random)
                 "UPDATE seal SET signature = ? WHERE position = (SELECT position FROM seal ORDER BY random() LIMIT 1)",
                 (random.randbytes(64).hex(),),
             )
-    return True
+            return Touched(service, "forged")
+    return Touched(service)
 
 
 @pytest.fixture
@@ -318,14 +377,20 @@ def test_no_mutation_of_a_live_record_passes(
     vekha: Vekha, copies: Callable[[], Path], tmp_path: Path, alone: Callable[[Path], tuple[int, Told]]
 ) -> None:
     assert vekha("audit", "verify", "--data", copies(), "--json").code == 0
+    seen, kinds = set[str](), OF_DATABASES + OF_STREAMS
     for seed in range(OF_LIVE_RECORDS):
         data, out = copies(), tmp_path / f"{seed}.zip"
-        service, is_archived = touched(data, Random(f"live {seed}"))
+        done = touched(data, kinds[seed % len(kinds)], Random(f"live {seed}"))
         found = vekha("audit", "verify", "--data", data, "--json")
-        assert found.code == 4, seed
-        assert [one[0] for one in told(found.json)] == [service], seed
+        assert found.code == 4, (seed, done)
+        ((service, position, kind),) = told(found.json)
+        seen.add(kind)
+        assert service == done.service, (seed, done)
+        assert kind == (done.kind or kind), (seed, done, kind)
+        assert position == (done.position or position), (seed, done, position)
         assert vekha("audit", "export", "--data", data, "--out", out).code == 0, seed
         archived = vekha("audit", "verify", out, "--json")
         assert alone(out) == (archived.code, told(archived.json)), seed
-        assert (archived.code == 4) == is_archived, seed
+        assert (archived.code == 4) == done.is_archived, (seed, done)
         out.unlink()
+    assert seen == KINDS
