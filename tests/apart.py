@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,9 @@ from eventkit import log, sealing, seals
 from eventkit.broker import server_binary
 from eventkit.database import Database
 from eventkit.testing_servers import PostgresServer
+from tests.load import Load, check_running
 from tests.school import START
-from tests.survival import until
+from tests.survival import Survival, answered, until
 from vekha.client import Client, Target, connected
 from vekha.deployment.layout import DeploymentSecrets
 from vekha.evidence import HARMLESS, Witness
@@ -151,6 +152,31 @@ async def running_apart(folder: Path, postgres: PostgresServer, environment: Map
         for process in (*apart.processes.values(), nats):
             process.kill()
             process.wait()
+
+
+async def survives(apart: Apart, survival: Survival, fault: Callable[[Load], Awaitable[None]], tolerated: Collection[str]) -> set[str]:
+    """Does something to services apart twice under calls, in the middle of something else each time, and asks what became of them.
+
+    Answers what calls were told meanwhile, which is among the tolerated.
+    """
+    async with apart.client() as client:
+        load = await Load.on(client, tolerated=tolerated)
+
+        async def twice() -> None:
+            for _ in range(2):
+                await fault(load)
+                await answered(load, 30)
+
+        await load.run_until(client, asyncio.create_task(twice()))
+        assert set(load.troubles) <= set(tolerated)
+        await apart.ready(client)
+        await load.repeat(client)
+        await check_running(client, apart)
+        survival.count(load, apart)
+        await apart.verified(client)
+    apart.end()
+    survival.check_stopped(apart)
+    return set(load.troubles)
 
 
 def _nats(folder: Path, secrets: DeploymentSecrets) -> tuple[subprocess.Popen[bytes], str]:

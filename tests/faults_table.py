@@ -20,7 +20,8 @@ chain verifies, each bus stream holds its log byte for byte, and every projectio
 
 *Runs*: how often it was done. *Commands*: how many were acknowledged before, during and after it, where there was a ledger
 of them. *Lost*: of these, not in the record as a whole. *Doubled*: in the record more than once. Where there is no ledger,
-the test's own assertions count what happened.
+the test's own assertions count what happened. A week of many of them, at random and under load,
+is part of `make slow` (`tests/faults/test_week.py`).
 
 | fault | runs | commands | lost | doubled |
 |---|---:|---:|---:|---:|

@@ -189,6 +189,30 @@ def test_an_archive_that_was_made_anew_by_somebody_else_is_forged(vekha: Vekha, 
     ]
 
 
+@pytest.mark.parametrize(
+    ("manifest", "kind"),
+    [
+        (None, "removed"),
+        ("[]", "changed"),
+        ("what?", "changed"),
+        ('{"files": {}}', "changed"),
+        ('{"format": 1, "made": "2015", "files": {}}', "inserted"),
+        ('{"format": 1, "made": "2015", "files": {"README.txt": {}}}', "changed"),
+        ('{"format": 1, "made": "2015", "files": {"more.txt": {"sha256": "", "bytes": 0}}}', "removed"),
+    ],
+)
+def test_of_a_manifest_that_is_none_both_verifiers_say_the_same(
+    vekha: Vekha, archive: Path, tmp_path: Path, manifest: str | None, kind: str
+) -> None:
+    def change(files: dict[str, bytes]) -> None:
+        del files["manifest.json"]
+        if manifest is not None:
+            files["manifest.json"] = manifest.encode()
+
+    changed = repacked(archive, tmp_path / "record.zip", change)
+    assert damage(vekha, changed)[-1] == proven(changed)[1][-1] == ("archive", 0, kind)
+
+
 def test_an_archive_that_ends_before_a_checkpoint_that_was_kept_is_truncated(
     vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path
 ) -> None:

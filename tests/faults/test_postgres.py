@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
@@ -17,8 +16,8 @@ from contracts.roster import RosterImportCompleted
 from eventkit.testing_servers import PostgresServer
 from roster.files import read_roster
 from tests import record
-from tests.apart import Apart, running_apart
-from tests.load import Load, check_running
+from tests.apart import Apart, running_apart, survives
+from tests.load import Load
 from tests.school import SCHOOL
 from tests.survival import Survival, answered, begin_import, import_finished
 from vekha.client import Client
@@ -41,7 +40,7 @@ async def test_a_database_server_that_was_killed_costs_no_command(apart: Apart, 
         await asyncio.sleep(random.uniform(0.0, _DOWN_S))
         await asyncio.to_thread(apart.postgres.start)
 
-    assert "database.unavailable" in await _survives(apart, survival, fault)
+    assert "database.unavailable" in await survives(apart, survival, fault, _UNANSWERED)
 
 
 @pytest.mark.fault("kill -9 of one of PostgreSQL's backends, in the middle of calls")
@@ -53,7 +52,7 @@ async def test_a_backend_that_was_killed_takes_all_others_with_it_and_costs_no_c
         await answered(load, random.randint(1, 60))
         os.kill(random.choice(await asyncio.to_thread(lambda: apart.backends)), signal.SIGKILL)
 
-    await _survives(apart, survival, fault)
+    await survives(apart, survival, fault, _UNANSWERED)
 
 
 @pytest.mark.fault("SIGSTOP of PostgreSQL, in the middle of calls")
@@ -72,7 +71,7 @@ async def test_a_database_server_that_was_frozen_costs_no_command(apart: Apart, 
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
-    await _survives(apart, survival, fault)
+    await survives(apart, survival, fault, _UNANSWERED)
 
 
 @pytest.mark.fault("kill -9 of PostgreSQL's postmaster, in the middle of an import and of its roll-back")
@@ -117,24 +116,3 @@ async def _rolled_back(client: Client, back: roster.RollBackImport) -> roster.Ro
         if status.state != "running":
             return status
         await asyncio.sleep(0.1)
-
-
-async def _survives(apart: Apart, survival: Survival, fault: Callable[[Load], Awaitable[None]]) -> set[str]:
-    """Does it twice under calls, in the middle of something else each time, and asks what became of them; answers what they were told."""
-    async with apart.client() as client:
-        load = await Load.on(client, tolerated=_UNANSWERED)
-
-        async def twice() -> None:
-            for _ in range(2):
-                await fault(load)
-                await answered(load, 30)
-
-        await load.run_until(client, asyncio.create_task(twice()))
-        assert set(load.troubles) <= _UNANSWERED
-        await load.repeat(client)
-        await check_running(client, apart)
-        survival.count(load, apart)
-        await apart.verified(client)
-    apart.end()
-    survival.check_stopped(apart)
-    return set(load.troubles)

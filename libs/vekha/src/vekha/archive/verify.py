@@ -311,19 +311,31 @@ class Archive:
                         self.faults.add("inserted")
                     with packed.open(name) as file:
                         self.digests[name] = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
-            manifest = json.loads(self.read("manifest.json"))["files"]
-            named = set(manifest) | {"manifest.json"}
-            if named - set(self.digests):
+            if "manifest.json" in self.digests:
+                self.hold_manifest(json.loads(self.read("manifest.json")))
+            else:
                 self.faults.add("removed")
-            if set(self.digests) - named:
-                self.faults.add("inserted")
-            if any(self.digests[name] != about["sha256"] for name, about in manifest.items() if name in self.digests):
-                self.faults.add("changed")
-        except KeyError:
-            self.faults.add("removed")
-        except (*UNREADABLE, TypeError, AttributeError):
+        except (*UNREADABLE, LookupError, TypeError, AttributeError):
             self.digests.clear()
             self.faults = {"changed"}
+
+    def hold_manifest(self, manifest: dict[str, Any]) -> None:
+        """What the manifest names is there, unchanged, and nothing else.
+
+        Raises LookupError, TypeError or AttributeError for one that is none.
+        """
+        files = manifest["files"]
+        if not (isinstance(manifest["format"], int) and isinstance(manifest["made"], str)):
+            raise TypeError
+        if not all(isinstance(about["sha256"], str) and isinstance(about["bytes"], int) for about in files.values()):
+            raise TypeError
+        named = set(files) | {"manifest.json"}
+        if named - set(self.digests):
+            self.faults.add("removed")
+        if set(self.digests) - named:
+            self.faults.add("inserted")
+        if any(self.digests[name] != about["sha256"] for name, about in files.items() if name in self.digests):
+            self.faults.add("changed")
 
     def read(self, name: str) -> bytes:
         """A small file. Raises KeyError where it is not there."""
