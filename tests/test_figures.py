@@ -13,6 +13,7 @@ import plan_tracker.app
 import roster.app
 from contracts.plan import ADOPT_PLAN, AdoptPlan
 from contracts.roster import OPEN_SCHOOL, OpenSchool
+from eventkit.certificates import of_servers
 from eventkit.decider import Refused
 from eventkit.figures import LAST_BACKUP, LAST_DRILL, Figures, of_folder
 from eventkit.harness import director, running
@@ -35,6 +36,7 @@ OF_EVERY_SERVICE: dict[str, set[str]] = {
     "vekha_disk_free_ratio": set(),
     "vekha_backup_taken_at_seconds": set(),
     "vekha_drill_passed_at_seconds": set(),
+    "vekha_certificate_expires_at_seconds": {"server"},
 }
 OF_ONE_SERVICE: dict[str, dict[str, set[str]]] = {
     "roster": {},
@@ -45,7 +47,7 @@ OF_ONE_SERVICE: dict[str, dict[str, set[str]]] = {
 
 def figures_of(service: Service, state: Path) -> Figures:
     """As a service apart tells them."""
-    service.figure(*of_folder(state))
+    service.figure(*of_folder(state), of_servers(service.settings.nats_url, service.settings.database_url, None))
     return Figures(service, Health(service))
 
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from contracts.event import SERVICES
+from eventkit.environment import VARIABLES
 from tests.runbook import DEPLOY, RUNBOOK, anchor, sections
 from tests.test_figures import OF_EVERY_SERVICE, OF_ONE_SERVICE
 from vekha import commands as command_line
@@ -169,6 +170,16 @@ def test_every_other_command_is_docker_s_or_stands_in_deploy() -> None:
     ours = {line[0] for line in commands()} - {"vekha", "docker"}
     assert ours == {"deploy/backup", "deploy/bootstrap", "deploy/drill", "deploy/restore", "deploy/upgrade"}
     assert all(os.access(ROOT / name, os.X_OK) for name in ours)
+
+
+def test_what_an_installation_chooses_reaches_the_containers_and_stands_in_the_first_day_s_page() -> None:
+    page = (DEPLOY / "README.md").read_text()
+    for service in ("roster", "consent", "identity", "plan-tracker", "notifier"):
+        passed = compose()["services"][service]["environment"]
+        for name in VARIABLES.keys() - {"VEKHA_PRODUCTION"}:
+            assert passed[name] == f"${{{name}:-}}"
+            assert f"`{name}`" in page
+        assert passed["VEKHA_PRODUCTION"] == "${VEKHA_PRODUCTION:-1}"
 
 
 # ---- the threat model -----------------------------------------------------------------------------------------------------

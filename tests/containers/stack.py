@@ -109,6 +109,7 @@ class Stack:
         mine = {
             "VEKHA_PROJECT": self.name,
             "VEKHA_SECRETS": str(self.secrets.root),
+            "VEKHA_DEPLOYMENT_SECRETS": str(self.secrets.root),
             "VEKHA_USER": user,
             "COMPOSE_FILE": ":".join(self.files),
         }

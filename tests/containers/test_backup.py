@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.containers.stack import SERVICES, Stack
+from tests.runbook import sections
 from vekha import story
+
+_EXAMPLE = "backups/vekha-20260901T030000Z.dump"
+"""A backup's name as it stands in the runbook."""
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
@@ -95,3 +99,23 @@ def test_a_lost_database_is_put_back_from_its_backup_with_the_newest_keys(school
     assert "The record verifies." in school.compose("run", "--rm", "vekha", "audit", "verify").stdout
     listed = school.compose("run", "--rm", "vekha", "events", "--service", "roster", "--offline", "--json").stdout.splitlines()
     assert len(listed) == school.vekha("events", "--service", "roster", "--json").out.count("\n")
+
+
+def test_what_was_recorded_after_the_backup_comes_back_from_the_bus_as_the_runbook_has_it(school: Stack, folder: Path) -> None:
+    school.run("deploy/backup", folder)
+    newest = max(folder.glob("*.dump"))
+    school.call("roster.open-school", {"school": "school-after", "name": "Школа № 9", "municipality": "mytishchi"})
+    board = school.vekha("plan", "status", "--school", story.SCHOOL, "--json").json
+    *lose, restore, verify = sections()["a-lost-database"]
+    school.typed(lose)
+    with pytest.raises(pytest.fail.Exception, match="see 'A restored database'"):
+        school.typed([restore], {_EXAMPLE: str(newest)})
+    steps = sections()["a-restored-database"]
+    said = school.typed(steps[next(number for number, line in enumerate(steps) if line.startswith("docker compose stop")) :])
+    assert "roster: 1 events were taken back from the bus." in said
+    school.wait_until_healthy(*SERVICES)
+    assert "The record verifies." in school.typed([verify])
+    opened = [event["school"] for event in school.vekha("events", "--service", "roster", "--type", "school-opened", "--json").lines]
+    assert opened.count("school-after") == 1
+    after = school.vekha("plan", "status", "--school", story.SCHOOL, "--json").json
+    assert after | {"at": board["at"]} == board

@@ -11,8 +11,10 @@ import pytest
 
 from contracts.event import SERVICES as NAMES
 from tests.containers.stack import SERVICES, Stack, all_are_there, while_recording
+from tests.runbook import sections
 from vekha import story
 from vekha.archive import verify
+from vekha.deployment.readers import readers
 from vekha.testing import BINARY
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
@@ -20,9 +22,25 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 FOUNDATIONS = ("nats", "postgres")
 
 
-def test_the_compose_file_is_clean(stack: Stack) -> None:
-    done = stack.compose("config", "--quiet")
+_OVERLAYS = ("", ":deploy/cluster.yml", ":deploy/tls.yml", ":deploy/cluster.yml:deploy/tls.yml:deploy/cluster-tls.yml")
+
+
+@pytest.mark.parametrize("overlays", _OVERLAYS)
+def test_the_compose_files_are_clean_and_every_container_is_closed_bounded_and_on_loopback(stack: Stack, overlays: str) -> None:
+    done = stack.run("docker", "compose", "--profile", "*", "config", "--format", "json", COMPOSE_FILE=f"docker-compose.yml{overlays}")
     assert done.stderr == ""
+    services = json.loads(done.stdout)["services"]
+    assert services.keys() >= {*SERVICES, *FOUNDATIONS, "owner", "provision", "vekha", "otel", "prometheus", "grafana"}
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}, name
+        assert service.get("mem_limit") or name == "owner", name
+        assert service["restart"], name
+        assert not service.get("privileged"), name
+        assert {port["host_ip"] for port in service.get("ports", ())} <= {"127.0.0.1"}, name
+        assert name == "postgres" or not set(service.get("cap_add", ())) - {"CHOWN"}, name
 
 
 def test_the_demo_s_school_has_the_same_board_as_in_one_process(school: Stack, tmp_path: Path) -> None:
@@ -67,6 +85,48 @@ def test_all_containers_are_killed_at_once_and_nothing_acknowledged_is_lost(scho
     all_are_there(school, acknowledged)
 
 
+def test_whatever_is_told_to_end_does_so_by_itself_and_all_is_there_again(school: Stack) -> None:
+    """Within its grace period: what is killed after that has another exit code."""
+    before = _positions(school)
+    school.compose("stop", *SERVICES, *FOUNDATIONS)
+    codes = {service: _exit_code(school, service) for service in (*SERVICES, *FOUNDATIONS)}
+    school.up()
+    assert codes == dict.fromkeys(codes, 0)
+    assert _positions(school) == before
+
+
+def _exit_code(stack: Stack, service: str) -> int:
+    asked = ["docker", "inspect", "--format", "{{.State.ExitCode}}", stack.container(service)]
+    return int(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+
+
+# ---- the runbook ----------------------------------------------------------------------------------------------------------
+
+
+_TYPED_AT_ANY_TIME = (
+    *("servicedown", "servicenotready", "quarantined", "eventsparked", "relaybehind", "readerbehind", "logunsealed"),
+    *("callsfail", "callsslow", "appendsslow", "hashingfull", "diskfilling", "certificateexpires"),
+)
+
+
+@pytest.mark.parametrize("section", _TYPED_AT_ANY_TIME)
+def test_what_is_typed_for_an_alert_ends_well(school: Stack, section: str) -> None:
+    school.typed(sections()[section])
+    school.wait_until_healthy(*SERVICES, *FOUNDATIONS)
+
+
+def test_a_bus_that_was_lost_is_filled_again(school: Stack) -> None:
+    before = _positions(school)
+    school.compose("rm", "--stop", "--force", "owner", "nats")
+    school.run("docker", "volume", "rm", f"{school.name}_bus")
+    in_containers, _ = sections()["a-lost-bus"]
+    school.typed([in_containers])
+    school.wait_until_healthy(*SERVICES, *FOUNDATIONS)
+    assert _positions(school) == before
+    verifying = sections()["a-forged-event"][:3]
+    assert "The record verifies." in school.typed(verifying)
+
+
 # ---- who is taken over ----------------------------------------------------------------------------------------------------
 
 _FORBIDDEN = """
@@ -75,12 +135,15 @@ import nats
 import psycopg
 from sqlalchemy.engine import make_url
 
-name, others = sys.argv[1], sys.argv[2].split(",")
+name, others, readers = sys.argv[1], sys.argv[2].split(","), json.loads(sys.argv[3])
 seed = pathlib.Path("/run/secrets/nats.seed").read_text().strip()
 url = make_url(os.environ["VEKHA_DATABASE_URL"]).set(
     drivername="postgresql", password=pathlib.Path("/run/secrets/database.password").read_text().strip()
 )
 done = []
+
+changes = [f"STREAM.{verb}" for verb in ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")]
+changes += [f"CONSUMER.{verb}" for verb in ("CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "LEADER.STEPDOWN")]
 
 async def bus():
     heard = []
@@ -96,12 +159,26 @@ async def bus():
         await nc.subscribe(f"_INBOX_{other}.>", cb=hear)
         await nc.publish(f"evt.{other}.school-7.forged", b"{}", reply=f"{inbox}.forged-{other}")
         stream = other.upper()
-        for verb in ("STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.PURGE", "STREAM.MSG.DELETE", "CONSUMER.CREATE"):
-            await nc.publish(f"$JS.API.{verb}.{stream}", b"{}", reply=f"{inbox}.{verb.replace('.', '-')}")
-            await nc.publish(f"JS.{stream}.API.{verb}.{stream}", b"{}", reply=f"{inbox}.{verb.replace('.', '-')}")
-        await nc.publish(f"JS.{stream}.API.DIRECT.GET.{stream}", b'{"seq": 1}', reply=f"evt.{other}.school-7.forged")
-        await nc.publish(f"call.{other}.head", b"{}", reply=f"evt.{other}.school-7.forged")
-    for verb in ("STREAM.UPDATE", "STREAM.DELETE", "STREAM.PURGE", "STREAM.MSG.DELETE", "CONSUMER.CREATE", "CONSUMER.DELETE"):
+        for verb in changes:
+            for subject in (f"$JS.API.{verb}.{stream}", f"JS.{stream}.API.{verb}.{stream}"):
+                await nc.publish(subject, b"{}", reply=f"{inbox}.{verb.replace('.', '-')}")
+                await nc.publish(f"{subject}.x", b"{}", reply=f"{inbox}.{verb.replace('.', '-')}")
+        for verb in ("told", "kept"):
+            await nc.publish(f"seal.{other}.{verb}", b"{}", reply=f"{inbox}.seal-{other}-{verb}")
+        victim = f"evt.{other}.school-7.forged"
+        await nc.publish(f"JS.{stream}.API.DIRECT.GET.{stream}", b'{"seq": 1}', reply=victim)
+        await nc.publish(f"$JS.API.DIRECT.GET.{name.upper()}", b'{"seq": 1}', reply=victim)
+        await nc.publish(f"$JS.API.STREAM.INFO.{name.upper()}", b"", reply=victim)
+        await nc.publish(f"call.{other}.head", b"{}", reply=victim)
+        for of, durable, reader in readers:
+            if reader == name:
+                api = "$JS.API" if of == name.upper() else f"JS.{of}.API"
+                await nc.publish(f"{api}.CONSUMER.MSG.NEXT.{of}.{durable}", b'{"batch": 1, "no_wait": true}', reply=victim)
+    for of, durable, reader in readers:
+        for verb in ("INFO", "RESET", "MSG.NEXT") if reader != name else ():
+            for subject in (f"$JS.API.CONSUMER.{verb}.{of}.{durable}", f"JS.{of}.API.CONSUMER.{verb}.{of}.{durable}"):
+                await nc.publish(subject, b'{"seq": 1}', reply=f"{inbox}.{durable}")
+    for verb in changes:
         await nc.publish(f"$JS.API.{verb}.{name.upper()}", b"{}", reply=f"{inbox}.own")
         await nc.publish(f"$JS.API.{verb}.{name.upper()}.x", b"{}", reply=f"{inbox}.own")
     await nc.subscribe(">", cb=hear)
@@ -111,12 +188,20 @@ async def bus():
     await nc.close()
 
 def database():
-    statements = [f"SELECT * FROM {other}.log" for other in others]
-    statements += ["UPDATE log SET bytes = ''", "DELETE FROM log", "TRUNCATE log", "DROP TABLE log"]
-    statements += ["DELETE FROM command", "DELETE FROM seal", "UPDATE seal SET hash = ''"]
-    statements += ["SELECT * FROM pg_authid", "CREATE ROLE mine", "CREATE SCHEMA mine", "COPY log TO PROGRAM 'cat'"]
-    if name != "roster":
-        statements.append("SELECT * FROM keys.person_key")
+    mine = (name, "keys") if name == "roster" else (name,)
+    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+        found = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname !~ '^(pg_|information_schema)'"
+        tables = connection.execute(found).fetchall()
+    foreign = [f'{schema}."{table}"' for schema, table in tables if schema not in mine]
+    if len({schema for schema, _ in tables}) < 5:
+        done.append("the other schemas were not found")
+    statements = [f"SELECT 1 FROM {table}" for table in foreign] + [f"DELETE FROM {table}" for table in foreign]
+    statements += ["UPDATE log SET bytes = ''", "DELETE FROM log", "TRUNCATE log", "DROP TABLE log", "ALTER TABLE log DISABLE TRIGGER ALL"]
+    statements += ["UPDATE command SET reply = ''", "DELETE FROM command", "DELETE FROM seal", "UPDATE seal SET hash = ''"]
+    statements += ["DELETE FROM head", "UPDATE head SET schema_version = 0", "UPDATE alembic_version SET version_num = ''"]
+    statements += ["CREATE TABLE mine (a int)", "CREATE ROLE mine", "CREATE SCHEMA mine"]
+    statements += ["SELECT * FROM pg_authid", "COPY log TO PROGRAM 'cat'", "SELECT pg_read_file('/etc/passwd')"]
+    statements += [f"ALTER ROLE {name} SUPERUSER", f"SET ROLE {name}_owner", "SET ROLE postgres", "SET session_replication_role = replica"]
     for statement in statements:
         with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
             try:
@@ -162,7 +247,8 @@ def test_from_inside_a_container_nothing_can_be_done_that_is_not_the_service_s_o
     name = service.removesuffix("-tracker")
     before = _positions(school)
     others = ",".join(other for other in NAMES if other != name)
-    assert json.loads(school.inside(service, _FORBIDDEN, name, others)) == []
+    durables = json.dumps([(reader.stream, reader.durable, reader.service) for reader in readers()])
+    assert json.loads(school.inside(service, _FORBIDDEN, name, others, durables)) == []
     assert _positions(school) == before
     school.wait_until_healthy(*SERVICES)
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.containers.stack import SERVICES, Stack, require_docker
+from tests.runbook import sections
 from vekha.deployment import certifying
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
 _FILES = ("docker-compose.yml", "deploy/cluster.yml", "deploy/tls.yml", "deploy/cluster-tls.yml")
+_NODES = ("nats", "nats-2", "nats-3")
 _HOW_CONNECTED = "SELECT usename, ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL"
 _IN_CLEAR = """
 import os, pathlib, psycopg
@@ -87,11 +92,36 @@ def test_the_bus_is_spoken_to_under_tls_alone_and_so_do_its_nodes_with_each_othe
     clients = json.loads(stack.compose(*asked, "http://127.0.0.1:8222/connz?auth=true").stdout)["connections"]
     assert clients
     assert all(client["tls_version"] for client in clients)
-    assert json.loads(stack.inside("roster", _ROUTE)) == dict.fromkeys(("nats", "nats-2", "nats-3"), "TLSv1.3")
+    assert json.loads(stack.inside("roster", _ROUTE)) == dict.fromkeys(_NODES, "TLSv1.3")
 
 
-def test_new_certificates_are_taken_up_and_the_old_ones_are_believed_until_then(stack: Stack) -> None:
-    certifying.certify(stack.secrets, [])
-    stack.compose("restart", "nats", "nats-2", "nats-3", "postgres")
-    stack.wait_until_healthy(*SERVICES, "nats", "nats-2", "nats-3", "postgres")
+def _told_expiry(stack: Stack) -> dict[str, float]:
+    """Until when the certificates hold, as roster's figures have it, by server; none before it has looked."""
+    page = stack.inside("roster", "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/metrics').read().decode())")
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    return {one.labels["server"]: one.value for one in families["vekha_certificate_expires_at_seconds"].samples}
+
+
+def _restarted(stack: Stack) -> dict[str, float]:
+    """What a roster tells that has just begun, and so looks at once."""
+    stack.compose("restart", "roster")
+    stack.wait_until_healthy("roster")
+    deadline = time.monotonic() + 60
+    while not (told := _told_expiry(stack)):
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    return told
+
+
+def test_certificates_that_are_about_to_expire_are_told_of_and_replaced_as_the_runbook_has_it(stack: Stack) -> None:
+    expiring = certifying.certify(stack.secrets, [], days=20)
+    stack.compose("restart", *_NODES, "postgres")
+    stack.wait_until_healthy(*SERVICES, *_NODES, "postgres")
+    told = _restarted(stack)
+    assert told.keys() == {*_NODES, "postgres"}
+    assert {datetime.fromtimestamp(at, UTC).date() for at in told.values()} == {expiring}
+    lines = sections()["certificates-that-expire"]
+    stack.typed([*lines, "docker compose restart nats-2", "docker compose restart nats-3"])
+    stack.wait_until_healthy(*SERVICES, *_NODES, "postgres")
+    assert min(_restarted(stack).values()) > max(told.values())
     stack.call("roster.open-school", {"school": "school-8", "name": "Школа № 8", "municipality": "mytishchi"})

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
+from cryptography import x509
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
@@ -25,6 +26,8 @@ from eventkit import jetstream, log
 from eventkit.accounts import OPERATIONS, Job, Reader, account, inbox, may_call
 from eventkit.alone import database_url
 from eventkit.broker import Credential, server_binary
+from eventkit.certificates import of_servers
+from eventkit.figures import Figure, Labelled
 from eventkit.jetstream import BusError, BusReader, JetStream, PipelinedPublisher
 from eventkit.testing_servers import new_database
 from vekha.deployment import certifying, making
@@ -362,6 +365,28 @@ def test_nothing_is_said_to_a_bus_that_shows_no_certificate_of_ours(
         certified.operator_seed.with_name("ca.pem").write_bytes(known)
         assert _ask(certified, url)
     assert not _ask(certified, server)  # it shows none at all
+
+
+def test_until_when_a_certificate_holds_is_told_as_the_server_shows_it(certified: DeploymentSecrets, tmp_path: Path) -> None:
+    authority = certified.authorities()[0]
+    nowhere = make_url("postgresql+psycopg://roster@/vekha")
+
+    def told(url: str) -> float:
+        figure = of_servers(url.replace("tls://", "nats://"), nowhere, authority)
+        return dict(asyncio.run(_read(figure)))["127.0.0.1",]
+
+    with _under_tls(certified, tmp_path / "before") as url:
+        shown = x509.load_pem_x509_certificate(certified.certificate("nats").read_bytes()).not_valid_after_utc.timestamp()
+        assert told(url) == shown
+        certifying.certify(certified, [], days=20)
+        assert told(url) == shown  # a file that nobody shows yet
+    with _under_tls(certified, tmp_path / "after") as url:
+        assert told(url) < shown
+    assert asyncio.run(_read(of_servers("nats://127.0.0.1:1", nowhere, None))) == {}
+
+
+async def _read(figure: Figure) -> Labelled:
+    return await figure.read()
 
 
 def _authority_of_somebody_else(folder: Path) -> bytes:

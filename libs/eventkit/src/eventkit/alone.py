@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from eventkit import accounts, health, otlp, telemetry
 from eventkit.broker import BrokerError, Credential
+from eventkit.certificates import of_servers
 from eventkit.clock import Clock, ManualClock, RealClock
 from eventkit.database import encrypted
 from eventkit.environment import SettingInvalid, chosen, required
@@ -56,7 +57,8 @@ def main(name: str, build: Callable[[Settings], Service]) -> int:
     leave_nothing_behind()
     try:
         service = build(settings(name, os.environ))
-        service.figure(*of_folder(_state(os.environ)))
+        told = service.settings
+        service.figure(*of_folder(_state(os.environ)), of_servers(told.nats_url, told.database_url, told.nats_credential.authority))
         asyncio.run(_run(service, *_address(os.environ), _state(os.environ)))
     except (SettingInvalid, SecretMissing, BrokerError) as error:
         print(f"{name}: {error}", file=sys.stderr)

@@ -26,7 +26,7 @@ _SERVER_DAYS = 397
 _LOCAL = ("localhost", "127.0.0.1")
 
 
-def certify(secrets: DeploymentSecrets, names: Sequence[str]) -> date:
+def certify(secrets: DeploymentSecrets, names: Sequence[str], *, days: int = _SERVER_DAYS) -> date:
     """Makes the servers' certificates anew, and the authority where there is none; answers on which day they expire.
 
     Raises Failure `authority.missing` where the authority is known and its key is elsewhere, and `secrets.missing`.
@@ -35,7 +35,7 @@ def certify(secrets: DeploymentSecrets, names: Sequence[str]) -> date:
         raise Failure("secrets.missing", f"{secrets.root} is not there.", "Type: make secrets")
     owner = secrets.root.stat()
     key, authority = _authority(secrets)
-    until = datetime.now(UTC) + timedelta(days=_SERVER_DAYS)
+    until = datetime.now(UTC) + timedelta(days=days)
     made = {
         secrets.certificate("nats"): _server(key, authority, [*NODES, *_LOCAL, *names], until),
         secrets.certificate("postgres"): _server(key, authority, ["postgres"], until),
