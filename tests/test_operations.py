@@ -9,11 +9,14 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from contracts.event import SERVICES
 from eventkit.environment import VARIABLES
@@ -101,6 +104,34 @@ def test_each_dashboard_shows_panels_from_the_one_source_side_by_side() -> None:
             assert not cells & taken
             assert max(x for x, _ in cells) < 24
             taken |= cells
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_is_made_of_what_grafana_s_own_schema_knows(path: Path) -> None:
+    """What the schema does not know would be passed over in silence, and the panel show something else."""
+    register_default_plugins()
+    written = json.loads(path.read_text())
+    assert list(unknown(written, json.loads(JSONEncoder().encode(Dashboard.from_json(written))))) == []
+    assert list(unknown(written | {"panels": []}, written)) == ["/panels"]
+
+
+def unknown(written: object, understood: object, place: str = "") -> Iterator[str]:
+    """Where something was written that was not understood, or otherwise."""
+    match written, understood:
+        case dict(), dict():
+            both = cast("tuple[dict[str, object], dict[str, object]]", (written, understood))
+            for key, value in both[0].items():
+                yield from unknown(value, both[1].get(key), f"{place}/{key}")
+        case list(), list():
+            lists = cast("tuple[list[object], list[object]]", (written, understood))
+            if len(lists[0]) != len(lists[1]):
+                yield place
+            for number, (one, other) in enumerate(zip(*lists, strict=False)):
+                yield from unknown(one, other, f"{place}/{number}")
+        case _ if written != understood:
+            yield place
+        case _:
+            pass
 
 
 # ---- the runbook ----------------------------------------------------------------------------------------------------------

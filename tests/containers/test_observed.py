@@ -6,8 +6,10 @@ Grafana itself is run nowhere without its image; that its dashboards ask what ca
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.containers.stack import ROOT, SERVICES, Stack, free_port, has_image, require_docker, require_image
+from tests.test_operations import expressions
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
@@ -30,7 +33,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     require_docker()
     require_image(_COLLECTOR)
     files = ("docker-compose.yml",) if has_image(_PROMETHEUS) else ("docker-compose.yml", "tests/containers/prometheus-debian.yml")
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318", "VEKHA_PROMETHEUS_PORT": str(free_port())}
+    settings = {"VEKHA_PRODUCTION": "0", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318", "VEKHA_PROMETHEUS_PORT": str(free_port())}
     made = Stack("vekha-observed", tmp_path_factory.mktemp("observed"), files=files, settings=settings)
     made.make_secrets()
     if len(files) > 1:
@@ -75,7 +78,7 @@ def test_every_rule_is_evaluated_without_an_error(stack: Stack) -> None:
 
     _until(lambda: all(rule["health"] != "unknown" for rule in rules()))
     assert {rule["name"]: rule.get("lastError", "") for rule in rules()} == {rule["name"]: "" for rule in rules()}
-    assert len(rules()) >= 14
+    assert len(rules()) >= 15
 
 
 @pytest.mark.parametrize("dashboard", sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")), ids=lambda path: path.stem)
@@ -83,6 +86,18 @@ def test_every_panel_asks_what_prometheus_understands(stack: Stack, dashboard: P
     for panel in json.loads(dashboard.read_text())["panels"]:
         for target in panel["targets"]:
             _query(stack, target["expr"])
+
+
+def test_every_figure_that_rules_and_dashboards_name_is_told_by_services_that_work(stack: Stack) -> None:
+    """But for certificates, which are shown under TLS alone (`test_tls`)."""
+    stack.call("roster.open-school", {"school": "school-9", "name": "Школа № 9", "municipality": "mytishchi"})
+    start = datetime.now(UTC).date() - timedelta(days=60)
+    stack.call("plan.adopt-plan", {"school": "school-9", "start": start.isoformat()}, "--as", "director:school-9")
+    named = {name for expression in expressions() for name in re.findall(r"vekha_[a-z_]+", expression)}
+    assert len(named) > 15
+    wanted = named - {"vekha_certificate_expires_at_seconds"}
+    _until(lambda: wanted <= set(_asked(stack, "label/__name__/values")))
+    _until(lambda: _query(stack, "sum(vekha_plan_steps)") and _query(stack, "sum(vekha_plan_overdue_schools) > 0"))
 
 
 def test_a_service_that_is_gone_and_a_backup_that_was_taken_are_noticed(stack: Stack) -> None:
