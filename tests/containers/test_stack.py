@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from contracts.event import SERVICES as NAMES
 from tests.containers.stack import SERVICES, Stack, all_are_there, while_recording
-from tests.runbook import sections
+from tests.runbook import DEPLOY, sections
 from vekha import story
 from vekha.archive import verify
 from vekha.deployment.readers import readers
@@ -282,3 +283,13 @@ def test_an_image_holds_no_build_tools_and_no_secrets(stack: Stack, service: str
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert listed.stdout == ""
+
+
+@pytest.mark.parametrize("service", [*SERVICES, "vekha"])
+def test_an_image_is_as_large_as_the_first_day_s_page_says(stack: Stack, service: str) -> None:
+    """To a tenth: the image below it is another's."""
+    stated = re.search(rf"\| {service}(?: \([^|]*\))? \| (\d+) \|", (DEPLOY / "README.md").read_text())
+    assert stated
+    inspected = ["docker", "image", "inspect", "--format", "{{.Size}}", f"vekha/{service}:latest"]
+    size_mb = int(subprocess.run(inspected, capture_output=True, text=True, check=True).stdout) / 1e6
+    assert size_mb == pytest.approx(int(stated[1]), rel=0.1)
