@@ -121,14 +121,22 @@ def test_an_archive_of_services_apart_verifies_like_any_other_and_replays_to_wha
     assert replayed.json["board"]["school"] == SCHOOL
 
 
+def test_doctor_holds_the_streams_of_services_apart_against_what_they_say_of_their_logs(apart: Apart, typed: Type) -> None:
+    _settled(apart, typed)
+    told = {check["check"]: check for check in typed("doctor", "--json").json["checks"]}
+    for service in SERVICES:
+        of_stream = told[f"bus stream {service}"]
+        assert (of_stream["state"], of_stream["text"]) == ("ok", f"{_head(apart, service)} messages.")
+
+
 def test_a_page_and_proofs_of_services_apart_hold_without_them(apart: Apart, typed: Type, tmp_path: Path) -> None:
-    page, proof = tmp_path / "page.txt", tmp_path / "proof.json"
+    page, of_event, proof = (tmp_path / name for name in ("page.txt", "event.json", "proof.json"))
     assert typed("audit", "checkpoint", "--out", page).code == 0
     assert typed("audit", "verify", "--checkpoint", page).code == 0
     with apart.reading("roster") as connection:
         ((_, _, event),) = log.read(connection, 1, 1)
-    assert typed("audit", "prove", "--event", json.loads(event)["id"], "--out", proof).code == 0
-    assert _verified_alone(proof) == (0, [])
+    assert typed("audit", "prove", "--event", json.loads(event)["id"], "--out", of_event).code == 0
+    assert _verified_alone(of_event) == (0, [])
     ended = typed("audit", "prove", "--school", SCHOOL, "--step", "12", "--out", proof)
     assert ended.code == 0, ended.err
     assert _verified_alone(proof) == (0, [])

@@ -37,7 +37,7 @@ from vekha.bus import Bus
 from vekha.client import Target
 from vekha.evidence import HARMLESS, Examined, Witness
 from vekha.failures import Exit, Failure
-from vekha.files import check_new, new, write_new
+from vekha.files import TO_BE_HANDED_ON, check_new, new, write_new
 from vekha.loop import run
 from vekha.options import ID, as_json_option, json_option, target_options
 from vekha.proof import prove
@@ -116,7 +116,7 @@ def make_checkpoint(target: Target, out: Path | None, as_json: bool) -> None:
         check_new(out)
     made = signing(target).checkpoint
     if out is not None:
-        write_new(out, made.text().encode())
+        write_new(out, made.text().encode(), TO_BE_HANDED_ON)
     if as_json:
         output.print_json(made.as_json())
     else:
@@ -133,7 +133,7 @@ def export(target: Target, out: Path, as_json: bool) -> None:
     """Write the whole record, up to what is sealed, into one signed archive that verifies itself (verify.py in it)."""
     check_new(out)
     signed = signing(target)
-    with output.progress() as bar, new(out) as file:
+    with output.progress() as bar, new(out, TO_BE_HANDED_ON) as file:
         task = bar.add_task("export", total=None)
         writing.write(target.folder, signed, file, lambda done, total: bar.update(task, completed=done, total=total))
     heads = {service: at.position for service, at in signed.checkpoint.sealed.items()}
@@ -169,7 +169,7 @@ def prove_event(target: Target, event_id: str | None, school: str | None, step: 
     if out is None:
         output.print_json(proof)
     else:
-        write_new(out, f"{json.dumps(proof, indent=1, ensure_ascii=False)}\n".encode())
+        write_new(out, f"{json.dumps(proof, indent=1, ensure_ascii=False)}\n".encode(), TO_BE_HANDED_ON)
 
 
 @audit.command("replay")

@@ -1,4 +1,4 @@
-"""Files that are written once, whole or not at all, for their owner's eyes alone."""
+"""Files that are written once, whole or not at all: for their owner's eyes alone, unless they are to be handed on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import IO
 
 from vekha.failures import Failure
 
+FOR_ITS_OWNER = 0o600
+TO_BE_HANDED_ON = 0o666
+"""What holds nothing of anybody: who may read it, whoever wrote it, is left to the umask."""
+
 
 def check_new(path: Path) -> None:
     """Refuses what cannot be written before anybody's data are read. Raises Failure `file.exists` or `file.unwritable`."""
@@ -20,21 +24,21 @@ def check_new(path: Path) -> None:
         raise Failure("file.unwritable", f"{path} cannot be written: there is no folder {path.parent}.", "Name another one, or make it.")
 
 
-def write_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes, mode: int = FOR_ITS_OWNER) -> None:
     """Writes a file as `new` does."""
-    with new(path) as file:
+    with new(path, mode) as file:
         file.write(content)
 
 
 @contextmanager
-def new(path: Path) -> Generator[IO[bytes]]:
+def new(path: Path, mode: int = FOR_ITS_OWNER) -> Generator[IO[bytes]]:
     """A file to be written and read: it lies beside its name first and gets that at the end of the block.
 
     There is never half a file, and none is overwritten. Raises as `check_new` does.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
+        with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
