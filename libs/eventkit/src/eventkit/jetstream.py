@@ -21,7 +21,7 @@ from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
 from eventkit.broker import PING_EVERY_S, PINGS_UNANSWERED, Credential
-from eventkit.connection import Connection, Taker
+from eventkit.connection import Connection, Outgoing, Taker
 from eventkit.tasks import set_within
 
 BusMessage = tuple[int, str, bytes]
@@ -36,7 +36,7 @@ _WRONG_LAST_SEQUENCE_UNSAID = 10164  # the same, from a cluster that does not ye
 _NO_STREAM = 10059
 _NO_CONSUMER = 10014
 
-_EXPECTED = "Nats-Expected-Last-Sequence"
+_EXPECTED = b"Nats-Expected-Last-Sequence"
 
 _log = structlog.get_logger(__name__)
 _decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
@@ -243,7 +243,7 @@ class PipelinedPublisher:
     """
 
     def __init__(self, nc: Client, stream: str, *, depth: int = 256, timeout_s: float = 5.0) -> None:
-        self._nc = nc
+        self._nc = _ours(nc)
         self._stream = stream
         self._depth = depth
         self._timeout_s = timeout_s
@@ -268,18 +268,21 @@ class PipelinedPublisher:
             self._fail("unanswered", first, "no connection to the broker")
         reconnects = self._nc.stats["reconnects"]
         try:
-            for position, subject, payload in run:
-                if position - self._acknowledged > self._depth:
-                    await self._until(position - self._depth // 2, reconnects)
+            for part in range(0, len(run), self._depth // 2):
+                await self._until(first + part - self._depth // 2 - 1, reconnects)  # so that `depth` are in flight at most
                 if self._failure is not None:
                     break
-                headers = {_EXPECTED: str(position - 1)}
-                await self._nc.publish(subject, payload, f"{self._inbox}{self._run}.{position}", headers)
+                await self._nc.publish_all(self._outgoing(message) for message in run[part : part + self._depth // 2])
             await self._until(last, reconnects)
         except errors.Error as error:  # not connected and the client's buffer is full, or closed
             self._fail("unanswered", self._acknowledged + 1, str(error))
         self._awaited = range(0)
         return Sent(self._acknowledged, self._failure)
+
+    def _outgoing(self, message: BusMessage) -> Outgoing:
+        position, subject, data = message
+        headers = b"NATS/1.0\r\n%b: %d\r\n\r\n" % (_EXPECTED, position - 1)
+        return subject, f"{self._inbox}{self._run}.{position}", headers, data
 
     async def close(self) -> None:
         if self._subscription:
@@ -532,6 +535,12 @@ def _stored(stream: str, message: Msg) -> BusMessage:
     return int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data
 
 
+def _ours(nc: Client) -> Connection:
+    if not isinstance(nc, Connection):
+        raise TypeError("this needs a connection that `connect` has made")
+    return nc
+
+
 async def _subscribe(nc: Client, subject: str, callback: Callable[[Msg], Awaitable[None]], taker: Taker | None = None) -> Subscription:
     """With a taker, `callback` hears of what the server itself says alone."""
     # No limits of the client's own: it would drop messages silently, and what we ask for is bounded already.
@@ -539,9 +548,7 @@ async def _subscribe(nc: Client, subject: str, callback: Callable[[Msg], Awaitab
         subject, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0
     )
     if taker is not None:
-        if not isinstance(nc, Connection):
-            raise TypeError("only a connection that `connect` has made hands messages over")
-        nc.hand_over(subscription, taker)
+        _ours(nc).hand_over(subscription, taker)
     return subscription
 
 

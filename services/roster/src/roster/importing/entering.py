@@ -24,7 +24,7 @@ from roster.files.rows import Kind
 from roster.importing.decisions import Outcomes
 from roster.importing.plan import Leaving, PlannedClass, PlannedExportId, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
 
-ROWS_PER_COMMAND = 50
+ROWS_PER_COMMAND = 200
 
 Trouble: TypeAlias = list[Any]
 """Index of the row in its piece of work, field, guardian (0 where it is none's), code and text."""
