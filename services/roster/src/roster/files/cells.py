@@ -19,8 +19,7 @@ from .words import KINSHIPS, SEXES, YES_NO, Kinship, Role, Sex, folded, role_of
 
 Cell = str | int | float | bool | date | datetime | time | timedelta
 
-_INVISIBLE = "[\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff]"
-_UNTIDY = re.compile(rf"[^\S ]|  |{_INVISIBLE}")
+_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff]")
 _DASHES = ("-", "–", "—", "−")
 _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
@@ -49,8 +48,9 @@ def plain(cell: Cell) -> str:
 def tidy(text: str) -> str:
     """The text on one line, without signs that nobody sees. Letters are composed: a Mac writes й as two signs."""
     text = text.strip()
-    if _UNTIDY.search(text):
-        text = " ".join(re.sub(_INVISIBLE, "", text).split())
+    # Of white space a single kind is printable, and none of the invisible signs is: most cells need not be looked at sign by sign.
+    if "  " in text or not text.isprintable():
+        text = " ".join(_INVISIBLE.sub("", text).split())
     return unicodedata.normalize("NFC", text)
 
 

@@ -152,7 +152,8 @@ def header_and_rows(rows: Iterable[Sequence[Cell]], *, file: str, sheet: str | N
 
 
 def _find(top: Sequence[Sequence[Cell]], *, file: str, sheet: str | None) -> Header | None:
-    candidates = [_best(top, kind) for kind in ROW_TYPES]
+    lines = [[plain(cell) for cell in row] for row in top]
+    candidates = [_best(lines, kind) for kind in ROW_TYPES]
     complete = [header for header in candidates if not _missing(header)]
     if not complete:
         named = _kind_by_name(sheet or file)
@@ -184,14 +185,13 @@ def _how_to_add(header: Header, sheet: str | None) -> str:
     return " ".join(hints)
 
 
-def _best(top: Sequence[Sequence[Cell]], kind: Kind) -> Header:
+def _best(lines: Sequence[list[str]], kind: Kind) -> Header:
     """The row, or the two rows as one, with the most titles of a kind and the fewest unknown ones."""
     best = Header(kind, 0, (), {}, 0)
-    for index, row in enumerate(top):
-        titles = [plain(cell) for cell in row]
+    for index, titles in enumerate(lines):
         readings = [(index, titles)]
-        if index + 1 < len(top):
-            readings.append((index + 1, _joined(kind, titles, [plain(cell) for cell in top[index + 1]])))
+        if index + 1 < len(lines):
+            readings.append((index + 1, _joined(kind, titles, lines[index + 1])))
         for last_row, line in readings:
             header = _read(kind, last_row, line)
             if _worth(header) > _worth(best):

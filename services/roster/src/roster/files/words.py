@@ -46,7 +46,12 @@ _NOTHING = {
 
 def says_nothing(text: str) -> bool:
     """Whether it is what people and programs write where they have nothing to write."""
+    if text[:1].isalpha() and text[0].casefold() not in _NOTHING_BEGINS:
+        return False
     return folded(text) in _NOTHING
+
+
+_NOTHING_BEGINS = {word[0] for word in _NOTHING}
 
 
 SEXES: dict[str, Sex] = _by_word(
