@@ -660,6 +660,7 @@ async def test_a_job_that_is_cut_off_is_taken_up_at_the_next_start(tmp_path: Pat
 
     with monkeypatch.context() as patched:
         patched.setattr(Service, "carry_out", stuck)
+        patched.setattr("roster.importing.run.ROWS_PER_COMMAND", 50)  # as it was begun, so it goes on
         async with running(tmp_path, BUILDS) as system:
             school = School(system)
             await open_school(school)

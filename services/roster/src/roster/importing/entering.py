@@ -25,6 +25,7 @@ from roster.importing.decisions import Outcomes
 from roster.importing.plan import Leaving, PlannedClass, PlannedExportId, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
 
 ROWS_PER_COMMAND = 200
+"""In how many rows a new plan is entered at a time: an office that enters somebody by hand meanwhile waits for one such part."""
 
 Trouble: TypeAlias = list[Any]
 """Index of the row in its piece of work, field, guardian (0 where it is none's), code and text."""

@@ -133,6 +133,7 @@ class Plan(Value):
     put_aside: tuple[PutAside, ...] = ()
     conflict: int = 0
     leaving: tuple[Leaving, ...] = ()
+    rows_per_command: int = 50  # as it was before plans told it: whoever takes a job up again cuts it as it was begun
 
     @property
     def rows(self) -> tuple[PlannedRow, ...]:

@@ -85,7 +85,7 @@ class Run:
             raise FileRefused("file.org-unnamed", text, hint, file=name)
         request = self._job.request
         plan = await self._look(lambda pages: plan_import(file, pages, request.legal_basis, self._job.day, overrule=request.overrule))
-        plan = plan.model_copy(update={"file_name": name})
+        plan = plan.model_copy(update={"file_name": name, "rows_per_command": ROWS_PER_COMMAND})
         if request.full_list:
             if only_changes:
                 raise Refused("list.not-whole", "An export of changes is no whole list. Import it without --full-list.")
@@ -127,8 +127,8 @@ class Run:
         found += await self._in_parts(plan, "staff-decisions", staff, lambda rows: entering.staff_decisions(rows, outcomes))
         seats, outcomes = await self._decide_families(plan)
         found += await self._in_parts(plan, "pupils", plan.pupils, lambda rows: entering.pupils(rows, outcomes, seats))
-        for first in range(0, len(plan.leaving), ROWS_PER_COMMAND):
-            work = entering.leaving(plan.leaving[first : first + ROWS_PER_COMMAND])
+        for first in range(0, len(plan.leaving), plan.rows_per_command):
+            work = entering.leaving(plan.leaving[first : first + plan.rows_per_command])
             await self._insist(
                 lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{self._part}leaving-{first}")
             )
@@ -149,8 +149,8 @@ class Run:
 
     async def _in_parts(self, plan: Plan, name: str, rows: Sequence[R], make: Callable[[Sequence[R]], Work]) -> list[Finding]:
         found: list[Finding] = []
-        for first in range(0, len(rows), ROWS_PER_COMMAND):
-            part = rows[first : first + ROWS_PER_COMMAND]
+        for first in range(0, len(rows), plan.rows_per_command):
+            part = rows[first : first + plan.rows_per_command]
             work = make(part)
             troubles = await self._insist(
                 lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{self._part}{name}-{first}")
