@@ -159,6 +159,37 @@ async def test_a_service_apart_is_not_ready_while_its_tables_are_not_for_it(tmp_
             waiting.wait()
 
 
+async def test_a_service_whose_bus_forbids_what_it_does_is_not_ready_until_its_accounts_are_written_anew(
+    tmp_path: Path, own_postgres: PostgresServer
+) -> None:
+    async with running_apart(tmp_path / "apart", own_postgres) as apart:
+        accounts = apart.secrets.accounts
+        begin, known = accounts.read_text().split("accounts: ", 1)
+        of_an_older_version = json.loads(known)
+        service = of_an_older_version["NOTIFIER"]["users"][0]["permissions"]["publish"]
+        service["allow"] = [subject for subject in service["allow"] if not subject.startswith("call.")]
+        accounts.write_text(f"{begin}accounts: {json.dumps(of_an_older_version)}\n")
+        apart.tell_bus()
+        port = free_port()
+        address = {"VEKHA_HTTP": f"127.0.0.1:{port}"}
+        forbidden = apart.start("notifier", address)
+        try:
+            await asyncio.to_thread(until, lambda: "permissions" in readiness(port).get("troubles", {}))
+            assert "vekha deploy accounts" in readiness(port)["troubles"]["permissions"]
+        finally:
+            forbidden.kill()
+            forbidden.wait()
+        permitted = await asyncio.to_thread(apart.deploy, "accounts")
+        assert permitted.code == 0, permitted.err
+        apart.tell_bus()
+        ready = apart.start("notifier", address)
+        try:
+            await asyncio.to_thread(until, lambda: readiness(port).get("ready") is True)
+        finally:
+            ready.kill()
+            ready.wait()
+
+
 async def settle(client: Client) -> None:
     """Waits until every service has read what is recorded."""
     heads = {service: (await client.ask(HEAD[service], Nothing())).reply.position for service in SERVICES}

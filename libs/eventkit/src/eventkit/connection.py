@@ -34,9 +34,11 @@ _LINE = re.compile(
 
 
 class Connection(Client):
-    """A client whose subscriptions may have a taker. `own_stream` is the bus stream of its account, where each service has one."""
+    """A client whose subscriptions may have a taker. `own_stream` is the bus stream of its account, where each service has one;
+    `forbidden_at` is when the server last forbade something, by the monotonic clock."""
 
     own_stream: str | None = None
+    forbidden_at: float | None = None
 
     def __init__(self) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType] - nats-py leaves the type of one parameter open

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from eventkit.connection import Connection
 from eventkit.database import SchemaUnfit
 from eventkit.figures import Figures
 from eventkit.following import durables
@@ -32,6 +34,9 @@ _LAG_LIMIT = 5_000
 
 _SILENT_LIMIT_S = 20.0
 """For so long a reader may hear nothing of a source, which has something to say every few seconds."""
+
+_FORBIDDEN_FOR_S = 300.0
+"""For so long a service whose bus has forbidden it something counts as not ready: nobody else is told, and the call has only timed out."""
 
 Trouble = str | None
 
@@ -61,6 +66,7 @@ class Health:
             "database": self._database_answers,
             "schema": self._lives_with_its_tables,
             "jetstream": self._jetstream_answers,
+            "permissions": self._may_do_its_job,
             "readers": self._reads,
             "lag": self._keeps_up,
         }
@@ -102,6 +108,13 @@ class Health:
     async def _jetstream_answers(self) -> Trouble:
         await JetStream(self._service.nc, _TRY_TIMEOUT_S).last_sequence(self._service.name.upper())
         return None
+
+    async def _may_do_its_job(self) -> Trouble:
+        nc = self._service.nc
+        at = nc.forbidden_at if isinstance(nc, Connection) else None
+        if at is None or time.monotonic() - at > _FORBIDDEN_FOR_S:
+            return None
+        return "the bus forbids what this version does: type vekha deploy accounts, and have the bus read them"
 
     async def _reads(self) -> Trouble:
         silent = self.silent()

@@ -8,6 +8,7 @@ A sequence is an int from 1. All waiting is bounded; what the bus cannot answer 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -35,6 +36,9 @@ _WRONG_LAST_SEQUENCE = 10071
 _WRONG_LAST_SEQUENCE_UNSAID = 10164  # the same, from a cluster that does not yet know which it will be
 _NO_STREAM = 10059
 _NO_CONSUMER = 10014
+
+FORBIDDEN = "permissions.violation"
+"""The code under which a log tells what the server forbade."""
 
 _EXPECTED = b"Nats-Expected-Last-Sequence"
 
@@ -79,7 +83,10 @@ async def connect(url: str, credential: Credential, *, name: str, closed: Callab
     """
 
     async def troubled(error: Exception) -> None:
-        _log.warning("bus.connection-trouble", connection=name, **told(error))
+        said = told(error)
+        if said.get("code") == FORBIDDEN:
+            nc.forbidden_at = time.monotonic()
+        _log.warning("bus.connection-trouble", connection=name, **said)
 
     nc = Connection()
     nc.own_stream = credential.own_stream
@@ -107,7 +114,7 @@ async def disconnect(nc: Client) -> None:
 
 def told(error: Exception) -> dict[str, str]:
     """What a log may say of an error that the client or the server words: its type, and a code where there is one."""
-    code = error.code if isinstance(error, BusError) else "permissions.violation" if "permissions violation" in str(error).lower() else None
+    code = error.code if isinstance(error, BusError) else FORBIDDEN if "permissions violation" in str(error).lower() else None
     return {"error": type(error).__name__} | ({} if code is None else {"code": code})
 
 
