@@ -689,7 +689,11 @@ class ImportRoster(Act):
 
 
 class ImportJob(SchoolRequest):
+    """Of a job that is under way the answer may be waited for: it then comes when the job ends, or after `wait_s` seconds; where too many
+    wait, at once."""
+
     job: Identifier
+    wait_s: Annotated[float, Field(ge=0, le=2)] = 0.0
 
 
 class RejectedCell(Value):

@@ -8,6 +8,7 @@ import base64
 import io
 import os
 import secrets
+import time
 import zipfile
 from itertools import count
 from pathlib import Path
@@ -375,14 +376,16 @@ async def follow(
     client: Client, school: str, status: ImportStatus, *, as_: str | None = None, dry_run: bool = False, on_progress: output.OnProgress
 ) -> ImportStatus:
     """Follows an import to its end. Raises Failure where nothing of it was entered, or where nobody answers any more."""
-    job, pause_s = status.job, _FIRST_PAUSE_S
+    job = status.job
     again = "Import the file again." if dry_run else f"Then: vekha import follow {job} --school {school}"
     try:
         while status.state == "running":
             on_progress(status.done_rows, status.total_rows)
-            await asyncio.sleep(pause_s)
-            pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.2)
-            status = (await client.ask(IMPORT_STATUS, ImportJob(school=school, job=job), as_=as_, timeout_s=15.0)).reply
+            asked_at = time.monotonic()
+            request = ImportJob(school=school, job=job, wait_s=_LONGEST_PAUSE_S)
+            status = (await client.ask(IMPORT_STATUS, request, as_=as_, timeout_s=15.0)).reply
+            if status.state == "running":  # where too many wait, the answer comes at once
+                await asyncio.sleep(asked_at + _LONGEST_PAUSE_S - time.monotonic())
     except Failure as failure:
         if failure.exit_code is not Exit.UNREACHABLE:
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
 
 import structlog
@@ -16,7 +15,7 @@ from eventkit.decider import Refused
 from eventkit.postgres import is_away
 from eventkit.service import Service, happened_on
 from eventkit.store import Quarantined
-from eventkit.tasks import ended
+from eventkit.tasks import ended, set_within
 from eventkit.telemetry import trouble
 from roster import journal
 from roster.book import Books, new_id
@@ -34,6 +33,7 @@ from roster.tables import require_school
 from roster.vault import Box
 
 _PREVIEW_WAIT_S = 5.0
+_MOST_WAIT = 32  # for the end of a job, of all the calls that are answered at once
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +48,7 @@ class Imports:
         self._expiry = Expiry(service, (uploads.upload_table, job_table, trace_table, rollback_table, review_table))
         self._begun: asyncio.Queue[str] = asyncio.Queue()
         self._under_way: dict[str, asyncio.Event] = {}
+        self._waiting = 0
         self._roll_backs = RollBacks(service, books, self._box, self._expiry)
         self._reviews = Reviews(service, books, self._box)
 
@@ -103,13 +104,19 @@ class Imports:
             self._under_way[job] = asyncio.Event()
             self._begun.put_nowait(job)
         if request.dry_run and (finished := self._under_way.get(job)) is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PREVIEW_WAIT_S):
-                    await finished.wait()
+            await set_within(finished, _PREVIEW_WAIT_S)
         return await self._status(request.school, job, caller)
 
     async def _tell(self, request: calls.ImportJob, caller: Caller) -> ImportStatus:
         status = await self._status(request.school, request.job, caller)
+        finished = self._under_way.get(request.job) if status.state == "running" else None
+        if request.wait_s and finished is not None and self._waiting < _MOST_WAIT:
+            self._waiting += 1
+            try:
+                await set_within(finished, request.wait_s)
+            finally:
+                self._waiting -= 1
+            status = await self._status(request.school, request.job, caller)
         if status.state == "running":
             self._service.require_appending()
         return status
@@ -130,6 +137,7 @@ class Imports:
         """Carries out what a crash had cut off, then what is begun."""
         unfinished = select(job_table.c.job).where(job_table.c.state == "running")
         for job in await self._service.read(lambda connection: connection.execute(unfinished).scalars().all()):
+            self._under_way.setdefault(job, asyncio.Event())
             self._begun.put_nowait(job)
         running: dict[str, asyncio.Task[None]] = {}
         try:
