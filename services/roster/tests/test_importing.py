@@ -677,6 +677,26 @@ async def test_a_job_that_is_cut_off_is_taken_up_at_the_next_start(tmp_path: Pat
         assert sorted(event.seat.number for event in await school.events(roster.PupilEnrolled)) == list(range(1, 61))
 
 
+async def test_who_follows_an_import_is_answered_as_it_ends_and_at_once_where_too_many_are(school: School, monkeypatch: pytest.MonkeyPatch):
+    go_on = asyncio.Event()
+    carry_out = Service.carry_out
+
+    async def held(self: Service, *arguments: Any, **named: Any) -> Any:
+        await go_on.wait()
+        return await carry_out(self, *arguments, **named)
+
+    monkeypatch.setattr(Service, "carry_out", held)
+    job = (await school.begin(csv_of([klass()]))).job
+    with monkeypatch.context() as patched:
+        patched.setattr("roster.importing.jobs._MOST_WAIT", 0)
+        assert (await school.call(roster.IMPORT_STATUS, job=job, wait_s=2)).state == "running"
+    ended = asyncio.create_task(school.call(roster.IMPORT_STATUS, job=job, wait_s=2))
+    await asyncio.sleep(0.2)  # long enough for an answer that does not wait
+    assert not ended.done()
+    go_on.set()
+    assert (await ended).state == "done"
+
+
 async def test_an_import_waits_for_consent_to_come_back(tmp_path: Path):
     async with running(tmp_path, {"roster": build}) as system:
         school = School(system)
