@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from email import message_from_bytes
@@ -153,6 +154,14 @@ async def _day_by_day(data: Path, until: date) -> None:
     async with _client(data) as client:
         while datetime.fromisoformat((await client.ask(operations.CLOCK, Nothing())).reply.now).date() < until:
             await client.ask(operations.ADVANCE_CLOCK, operations.AdvanceClock(days=1), timeout_s=60.0)
+            await _until_none_waits_for_long(data)
+
+
+async def _until_none_waits_for_long(data: Path) -> None:
+    """Days pass here in a moment: what was not sent for a week of them would expire at the next start, however quick the sender is."""
+    with closing(sqlite3.connect(f"file:{data / 'db' / 'notifier.db'}?mode=ro", uri=True)) as outbox:
+        while outbox.execute("SELECT count(DISTINCT day) FROM outbox WHERE state = 'queued'").fetchone()[0] > 2:  # noqa: ASYNC110 - another process works it off
+            await asyncio.sleep(0.01)
 
 
 async def _look(data: Path, outbox: dict[str | None, dict[str, OutboxRow]], *, to_the_end: bool = False) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from random import Random
-from typing import cast
 
 import pytest
 from nats.aio.msg import Msg
@@ -47,7 +46,7 @@ async def connected() -> AsyncGenerator[tuple[Connection, Wire]]:
         port = server.sockets[0].getsockname()[1]
         nc = await connect(f"nats://127.0.0.1:{port}", Credential(user="test", password=SecretStr("x")), name="test")
         try:
-            yield cast("Connection", nc), wire
+            yield nc, wire
         finally:
             await disconnect(nc)
 

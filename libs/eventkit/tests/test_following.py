@@ -121,8 +121,10 @@ async def test_who_leaves_in_the_middle_is_not_waited_for(bench: Bench, monkeypa
     async with bench.reader().running() as other:
         async with bench.reader().running() as slow:
             slow.goes_on.clear()
-            for _ in range(10):
+            for n in range(10):
                 await bench.publish(10)
+                if n == 0:
+                    await slow.reached(10)
                 await asyncio.sleep(0.01)
             assert other.after < 100  # held back, and so the memory stays small
         await other.reached(100)

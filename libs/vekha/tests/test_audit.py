@@ -386,16 +386,16 @@ def test_a_forged_event_in_a_running_instance_s_stream_is_named_at_once_and_take
         asyncio.run(forge())
         ((name, text),) = streams()
         assert name == "bus stream roster"
-        assert f"what stands from {RECORDED + 1} on is forged" in text
+        assert f"what stands from {RECORDED + 1} on. It is forged, or" in text
         assert damage(vekha, data) == [("roster", RECORDED + 1, "forged")]
         reader = vekha("call", "plan.health", "--data", data, "--json").json["reply"]["readers"][0]
         assert reader["positions"]["roster"] == RECORDED
         assert vekha("plan", "status", "--school", "school-7", "--data", data, "--json").error["code"] == "plan.not-adopted"
     ((name, text),) = streams()  # while it is stopped, too
-    assert (name, "is forged" in text) == ("bus stream roster", True)
+    assert (name, "It is forged" in text) == ("bus stream roster", True)
     with running(data):  # it has compared them by itself, and goes into quarantine
         ((name, text),) = streams()
-        assert (name, "is forged" in text) == ("bus stream roster", True)
+        assert (name, "It is forged" in text) == ("bus stream roster", True)
 
 
 def test_an_empty_folder_is_no_instance_to_audit(vekha: Vekha, tmp_path: Path) -> None:

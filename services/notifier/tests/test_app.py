@@ -30,6 +30,7 @@ from eventkit.instance import Build
 from eventkit.projection import checkpoint_table
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
+from eventkit.tasks import ended
 from notifier import policies, projections, sender
 from notifier.app import build
 from notifier.erasing import ERASED
@@ -693,6 +694,26 @@ async def test_a_connection_lost_after_the_text_leaves_the_message_ambiguous_and
             await here.become("ambiguous", "accepted", "accepted")
         assert len(office.mails) == 3
         assert len({content for _, content in office.mails}) == 3
+
+
+@pytest.mark.parametrize("answers", [[], ["451 later"] * 2], ids=["taken", "taken-later"])
+async def test_processes_that_work_off_one_outbox_send_each_mail_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str]
+) -> None:
+    monkeypatch.setattr(sender, "FIRST_DELAY_S", 0.01)
+    async with post_office() as office, town(tmp_path) as here:
+        await here.say("roster", roster.CoordinatorAppointed(person="p-first"), roster.CoordinatorAppointed(person="p-second"))
+        await here.tell(OVERDUE)
+        await here.become("queued", "queued", "queued")
+        office.answers += answers
+        service = here.system.instance.services["notifier"]
+        server = sender.MailServer.configured(office.url, None, "vekha@example.org")
+        tasks = [asyncio.create_task(sender.Sender(service, server, {}).run()) for _ in range(3)]
+        await here.become("accepted", "accepted", "accepted")
+        await ended(tasks)
+        assert len(office.mails) == len({content for _, content in office.mails}) == 3
+        types = [recorded.type for recorded in await here.recorded()]
+        assert types == ["notifier.message-queued.v2"] * 3 + ["notifier.message-accepted.v1"] * 3
 
 
 async def test_nobody_is_written_to_whose_address_roster_does_not_know(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -47,6 +48,8 @@ class CallServer:
 
     def __init__(self, url: str, credential: Credential, service: str, answer: AnswerCall) -> None:
         self._answer = answer
+        self.forbidden_at: float | None = None
+        """When the bus last forbade to listen for calls, by the monotonic clock."""
         self._nc: Client | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_MAX_CALLS_AT_ONCE)
@@ -117,6 +120,9 @@ class CallServer:
         self._room.release()
 
     async def _troubled(self, error: Exception) -> None:
+        # Of an answer it may be forbidden as well: the bus forgets to whom it may go when it takes up other accounts.
+        if "permissions violation for subscription" in str(error).lower():
+            self.forbidden_at = time.monotonic()
         _log.warning("bus.connection-trouble", **told(error))
 
 

@@ -1,9 +1,9 @@
 """A process reads each bus stream once, for all of its service's readers.
 
 Whoever follows a stream is handed it from its own position on, as if it read alone. Behind that stands one reading, by one durable and past
-one witness, of what all of them have still to get: it begins anew, further back, where somebody comes who is not as far. The slowest holds
-back the others of its service. So that none is held back by one who has the whole history before it, such a one is read for by a second
-durable until it is near.
+one witness, of what all of them have still to get. The slowest holds back the others of its service. Who comes once that reading is ahead,
+or has the whole history before it when it begins, is read for by a second durable until it is as far: nobody is disturbed by one who begins
+again, and nobody waits for one who begins anew.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Follower:
     def __init__(self, near: _Feed, far: _Feed, after: int) -> None:
         self._near = near
         self._far = far
-        self._after = after
+        self._after: int = after
         self._taken_at = asyncio.get_running_loop().time()
         self._seat: _Seat | None = None
         self._feed: _Feed = near
@@ -64,15 +64,18 @@ class Follower:
     @property
     def heard_at(self) -> float:
         """When all that had been heard of the stream was taken, in seconds of the loop's clock."""
-        is_waiting = self._seat is not None and self._seat.is_empty
-        return max(self._taken_at, self._feed.heard_at) if is_waiting else self._taken_at
+        if self._seat is None or not self._seat.is_empty:
+            return self._taken_at
+        if self._feed.waits_for is not None:  # for another one, and the stream may say what it will meanwhile
+            return asyncio.get_running_loop().time()
+        return max(self._taken_at, self._feed.heard_at)
 
     async def batches(self) -> AsyncGenerator[Sequence[BusMessage]]:
         """Lists of events, consecutive within and between lists, without end.
 
         Raises what `BusReader` and the witness raise, but for a gap that the log's owner can fill. Close it (`contextlib.aclosing`).
         """
-        self._feed = self._near
+        self._feed = self._far if self._after < self._near.position else self._near
         while True:
             seat = self._seat = self._feed.join(self._after, stays=self._feed is self._far)
             try:
@@ -80,7 +83,7 @@ class Follower:
                     self._taken_at = asyncio.get_running_loop().time()
                     yield batch
                     self._after = batch[-1][0]
-                    if self._feed is self._far and self._near.position - self._after <= _NEAR:
+                    if self._feed is self._far and self._after >= self._near.position:
                         break
             finally:
                 await self._feed.leave(seat)
@@ -135,6 +138,7 @@ class _Feed:
 
     def __init__(self, nc: Client, source: str, durable: str, owner: Owner, witnesses: Witnesses) -> None:
         self.position = 0  # up to where it has begun to hand on
+        self.waits_for: _Seat | None = None  # whose line is full
         self._nc = nc
         self._source = source
         self._durable = durable
@@ -179,11 +183,11 @@ class _Feed:
                 coming = asyncio.create_task(self._comes_earlier.wait())
                 try:
                     await asyncio.wait({reading, coming}, return_when=asyncio.FIRST_COMPLETED)
-                    error = reading.exception() if reading.done() else None
+                    error = reading.exception() if reading.done() and not reading.cancelled() else None
                 finally:
                     await ended([reading, coming])
                 if isinstance(error, Exception):
-                    seats, self._seats, self._task = self._seats, [], None
+                    seats, self._seats, self._task, self.position = self._seats, [], None, 0
                     for seat in seats:
                         seat.end(error)
                     return
@@ -205,7 +209,7 @@ class _Feed:
                     async for batch in batches:
                         await self._hand_on(await witness.passed(batch))
             except StreamGap as gap:
-                _log.error("bus-stream.gap", source=self._source, first=gap.first, last=gap.last, readers=self._durable)
+                _log.error("bus-stream.gap", source=self._source, first=gap.first, last=gap.last, durable=self._durable)
                 while (after := await witness.begin()) < gap.last:
                     run = await self._owner(self._source, after, gap.last - after)
                     if not run:
@@ -215,5 +219,9 @@ class _Feed:
     async def _hand_on(self, batch: Sequence[BusMessage]) -> None:
         if batch:
             self.position = batch[-1][0]
-            for seat in tuple(self._seats):
-                await seat.hand(batch)
+            try:
+                for seat in tuple(self._seats):
+                    self.waits_for = seat
+                    await seat.hand(batch)
+            finally:
+                self.waits_for = None

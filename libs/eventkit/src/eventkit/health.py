@@ -21,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from eventkit.connection import Connection
 from eventkit.database import SchemaUnfit
 from eventkit.figures import Figures
 from eventkit.following import durables
@@ -110,8 +109,7 @@ class Health:
         return None
 
     async def _may_do_its_job(self) -> Trouble:
-        nc = self._service.nc
-        at = nc.forbidden_at if isinstance(nc, Connection) else None
+        at = self._service.forbidden_at
         if at is None or time.monotonic() - at > _FORBIDDEN_FOR_S:
             return None
         return "the bus forbids what this version does: type vekha deploy accounts, and have the bus read them"

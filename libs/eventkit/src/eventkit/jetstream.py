@@ -9,7 +9,7 @@ A sequence is an int from 1. All waiting is bounded; what the bus cannot answer 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -29,6 +29,7 @@ BusMessage = tuple[int, str, bytes]
 """Sequence, subject, bytes."""
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # what one pull may bring at most, so that large events cannot fill the memory
+_AT_ONCE_BYTES = 1024 * 1024
 _LOOK_EVERY_S = 0.25  # how often a waiting publisher or reader looks whether the connection is still the one it began with
 _PULL_EXPIRES_S = 30.0
 _GATHER_S = 0.02  # how long a reader that is behind gathers a fuller list before it hands over what it has
@@ -76,7 +77,7 @@ class StreamGap(BusError):
         self.stream, self.first, self.last = stream, first, last
 
 
-async def connect(url: str, credential: Credential, *, name: str, closed: Callable[[], Awaitable[None]] | None = None) -> Client:
+async def connect(url: str, credential: Credential, *, name: str, closed: Callable[[], Awaitable[None]] | None = None) -> Connection:
     """A connection that comes back by itself for as long as it takes. `closed` is called if it ever ends; nothing works after that.
 
     `url` may name several nodes of one cluster, with commas between them.
@@ -275,11 +276,11 @@ class PipelinedPublisher:
             self._fail("unanswered", first, "no connection to the broker")
         reconnects = self._nc.stats["reconnects"]
         try:
-            for part in range(0, len(run), self._depth // 2):
-                await self._until(first + part - self._depth // 2 - 1, reconnects)  # so that `depth` are in flight at most
+            for part in _parts(run, self._depth // 2):
+                await self._until(part[0][0] - 1 - self._depth // 2, reconnects)  # so that `depth` are in flight at most
                 if self._failure is not None:
                     break
-                await self._nc.publish_all(self._outgoing(message) for message in run[part : part + self._depth // 2])
+                await self._nc.publish_all(map(self._outgoing, part))
             await self._until(last, reconnects)
         except errors.Error as error:  # not connected and the client's buffer is full, or closed
             self._fail("unanswered", self._acknowledged + 1, str(error))
@@ -518,6 +519,17 @@ class _Pull:
 def broken_since(reconnects: int, nc: Client) -> bool:
     """Whether the connection is no longer the one it was when the client had counted `reconnects`: nothing asked on it is answered."""
     return not nc.is_connected or nc.stats["reconnects"] != reconnects
+
+
+def _parts(run: Sequence[BusMessage], most: int) -> Generator[Sequence[BusMessage]]:
+    """A run in parts that go over the wire at once: of so many messages at most, and of few bytes but for a single large one."""
+    begin = size = 0
+    for at, (_, _, data) in enumerate(run):
+        if at > begin and (at - begin == most or size + len(data) > _AT_ONCE_BYTES):
+            yield run[begin:at]
+            begin, size = at, 0
+        size += len(data)
+    yield run[begin:]
 
 
 def _as_error(verb: str, error: dict[str, Any]) -> BusError:

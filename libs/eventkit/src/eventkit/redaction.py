@@ -25,7 +25,9 @@ _TEXTS: Mapping[str, re.Pattern[str]] = {
     "error": _TYPE,
     **dict.fromkeys(("code", "reason", "refused", "why"), _CODE),
     **dict.fromkeys(("day", "week_ends"), _DAY),
-    **dict.fromkeys(("call", "connection", "durable", "logger", "reader", "readers_of", "reaction", "service", "source", "stream"), _ID),
+    **dict.fromkeys(
+        ("call", "connection", "durable", "logger", "reader", "readers_of", "reaction", "server", "service", "source", "stream"), _ID
+    ),
     **dict.fromkeys(("actor", "behind", "consent", "erasure", "incident", "job", "message", "review", "school", "whom"), _ID),
 }
 _NUMBERS = frozenset(

@@ -32,6 +32,7 @@ from eventkit.broker import Credential
 from eventkit.bus import CallServer
 from eventkit.calls import CallFailed, CallReply, CallRequest, Calls
 from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, local_day
+from eventkit.connection import Connection as BusConnection
 from eventkit.database import Database, SchemaUnfit
 from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
@@ -127,7 +128,7 @@ def happened_on(given: date | None, now: datetime, timezone: str = DEFAULT_ZONE)
 class _Running:
     """What exists only while the service runs."""
 
-    nc: Client
+    nc: BusConnection
     server: CallServer
     relay: Relay
     sealer: Sealer
@@ -454,6 +455,12 @@ class Service:
     def nc(self) -> Client:
         """The service's own connection to the bus."""
         return self._live().nc
+
+    @property
+    def forbidden_at(self) -> float | None:
+        """When the bus last forbade the service something that it needs, by the monotonic clock."""
+        running = self._live()
+        return max((at for at in (running.nc.forbidden_at, running.server.forbidden_at) if at is not None), default=None)
 
     # ---- log and readers -----------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from contracts.event import SERVICES
 from contracts.operations import HEAD, HEALTH, READ_LOG, Health, Nothing, ReadLog
 from eventkit import log, sealing, seals
 from eventkit.broker import BrokerError
-from eventkit.event import moment
+from eventkit.event import decode, moment
 from eventkit.jetstream import BusError, JetStream
 from eventkit.secrets import SecretMissing
 from roster.restoring import without_data
@@ -277,7 +277,7 @@ async def _running(client: Client, silent: str) -> AsyncGenerator[Check]:
             yield Check(f"service {service}", "finding", failure.text, silent)
     quarantined = {health.service for health in healths if health.quarantined is not None}
     for service, stream in streams.items():
-        if service not in quarantined or stream.is_forged:
+        if service not in quarantined or stream.is_unsealed:
             yield stream.check
     for health in healths:
         for check in _service(health, quarantined):
@@ -301,7 +301,7 @@ class _OfStream:
     """What was found of a bus stream; whether it holds what no seal of its service speaks for."""
 
     check: Check
-    is_forged: bool = False
+    is_unsealed: bool = False
 
 
 async def _stream_beside_log(client: Client, service: str) -> _OfStream:
@@ -320,9 +320,17 @@ async def _stream_beside_log(client: Client, service: str) -> _OfStream:
         return _OfStream(Check(name, "note", "It was not held against the log."))
     if last and stored is None:
         return _OfStream(Check(name, "finding", "It is damaged at its end.", "See: vekha audit verify"))
-    if stored is not None and [stored[1]] != [base64.b64decode(row.bytes) for row in rows]:
+    if stored is not None and [stored] != [(_subject(data), data) for row in rows for data in [base64.b64decode(row.bytes)]]:
         return _OfStream(Check(name, "finding", f"It holds another event than the log at {last}.", "See: vekha audit verify"))
     return _OfStream(Check(name, "ok", f"{last} messages."))
+
+
+def _subject(data: bytes) -> str:
+    """Under which subject an event of a log stands on the bus; none where its bytes are none."""
+    try:
+        return decode(data).subject
+    except msgspec.MsgspecError:
+        return ""
 
 
 async def _more_than_log(bus: JetStream, service: str, last: int, head: int) -> _OfStream:
@@ -335,9 +343,9 @@ async def _more_than_log(bus: JetStream, service: str, last: int, head: int) -> 
     text, name = f"It holds {last} messages, and the log ends at {head}", f"bus stream {service}"
     if sealed > head:
         return _OfStream(Check(name, "finding", f"{text}: was the database put back from a backup?", _newer(service)))
-    text += f": what stands from {head + 1} on is forged, since {service} has sealed none of it. Nobody takes it in."
-    hint = "See: vekha audit verify. Find out who may write there; then stop the instance, and name what to discard: vekha doctor --repair"
-    return _OfStream(Check(name, "finding", text, hint), is_forged=True)
+    text += f": no kept seal of {service} speaks for what stands from {head + 1} on. It is forged, or the database has lost its end."
+    hint = "See: vekha audit verify. Then stop the instance: vekha doctor --repair lists these events, to be accepted or discarded."
+    return _OfStream(Check(name, "finding", text, hint), is_unsealed=True)
 
 
 async def _programs(client: Client, first: Health) -> set[str]:

@@ -376,14 +376,19 @@ async def follow(
     client: Client, school: str, status: ImportStatus, *, as_: str | None = None, dry_run: bool = False, on_progress: output.OnProgress
 ) -> ImportStatus:
     """Follows an import to its end. Raises Failure where nothing of it was entered, or where nobody answers any more."""
-    job = status.job
+    job, wait_s = status.job, _LONGEST_PAUSE_S
     again = "Import the file again." if dry_run else f"Then: vekha import follow {job} --school {school}"
     try:
         while status.state == "running":
             on_progress(status.done_rows, status.total_rows)
             asked_at = time.monotonic()
-            request = ImportJob(school=school, job=job, wait_s=_LONGEST_PAUSE_S)
-            status = (await client.ask(IMPORT_STATUS, request, as_=as_, timeout_s=15.0)).reply
+            request = ImportJob(school=school, job=job, wait_s=wait_s) if wait_s else ImportJob(school=school, job=job)
+            try:
+                status = (await client.ask(IMPORT_STATUS, request, as_=as_, timeout_s=15.0)).reply
+            except Failure as failure:
+                if failure.code != "body.invalid" or not wait_s:
+                    raise
+                wait_s = 0.0  # a service that is not of this version yet does not know how to wait
             if status.state == "running":  # where too many wait, the answer comes at once
                 await asyncio.sleep(asked_at + _LONGEST_PAUSE_S - time.monotonic())
     except Failure as failure:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from pydantic import TypeAdapter
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Date,
     Delete,
@@ -117,9 +118,20 @@ def waiting(connection: Connection, limit: int) -> Sequence[Row[Any]]:
     return connection.execute(select(table).where(table.c.state == "queued").order_by(table.c.attempts, table.c.number).limit(limit)).all()
 
 
-def set_state(tried: Row[Any], state: State) -> Update:
-    """Says what became of a message as it was found waiting, after one more attempt."""
-    return update(outbox_table).where(outbox_table.c.message == tried.message).values(state=state, attempts=tried.attempts + 1)
+def claim(tried: Row[Any]) -> Update:
+    """Takes a message that was found waiting for sending: it meets no row where another process of the service was faster."""
+    return set_state(tried, "ambiguous")
+
+
+def set_state(tried: Row[Any], state: State, *, claimed: bool = False) -> Update:
+    """Says what became of a message as it was found waiting, after one more attempt; it meets no row where that is another's to say."""
+    table, attempts = outbox_table, tried.attempts + 1
+    found = (table.c.state == "ambiguous", table.c.attempts == attempts) if claimed else _waits_still(tried)
+    return update(table).where(table.c.message == tried.message, *found).values(state=state, attempts=attempts)
+
+
+def _waits_still(tried: Row[Any]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return outbox_table.c.state == "queued", outbox_table.c.attempts == tried.attempts
 
 
 def returned(message: str) -> Update:

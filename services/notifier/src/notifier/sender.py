@@ -42,7 +42,7 @@ from notifier.domain.telling import LATEST
 from notifier.letter import Letter, Title, deliverable, written
 from notifier.link_letter import LinkLetter, link_written
 from notifier.names import names_for, school_name
-from notifier.outbox import State, contents, expire, set_state, waiting
+from notifier.outbox import State, claim, contents, expire, set_state, waiting
 from notifier.plain_letter import plain_written
 from notifier.projections import place
 from notifier.reissues import reissue_letter
@@ -200,6 +200,7 @@ class Sender:
         if not deliverable(address):
             await self._note(row, "unaddressed")
             return
+        claimed = False
         await smtp.rset()
         # Whoever sends it back is asked to leave out the text, which may hold a link.
         await smtp.mail(self._server.sender, options=["RET=HDRS"] if smtp.supports_extension("dsn") else None)
@@ -209,14 +210,17 @@ class Sender:
             if mail is None:
                 await self._note(row, "lost")
                 return
-            await self._note(row, "ambiguous")  # before the text goes out, so that whatever dies now, it is not sent again
+            # Before the text goes out, so that whatever dies now, it is not sent again, nor by another process.
+            claimed = await self._service.write(lambda connection: connection.execute(claim(row)).rowcount) == 1
+            if not claimed:
+                return
             reach("mail.before-text")
             await smtp.data(mail.as_bytes())
             reach("mail.after-text")
         except (SMTPRecipientRefused, SMTPDataError) as refused:
-            await self._refused(row, refused.code)
+            await self._refused(row, refused.code, claimed=claimed)
         else:
-            await self._settle(row, Accept(), "accepted")
+            await self._settle(row, Accept(), "accepted", claimed=True)
 
     async def _writer(self, row: Row[Any]) -> _Write:
         match row.template:
@@ -296,31 +300,32 @@ class Sender:
                 titles |= {(plan, one.step): Title(one.title_ru, one.title_en) for one in steps}
         return titles
 
-    async def _refused(self, row: Row[Any], status: int) -> None:
+    async def _refused(self, row: Row[Any], status: int, *, claimed: bool) -> None:
         """The server will not have this message now (4xx) or ever (5xx); what is neither says nothing."""
         if 400 <= status < 500 and row.attempts + 1 < MOST_ATTEMPTS:
-            await self._put_off(row, status)
+            await self._put_off(row, status, claimed=claimed)
         elif 400 <= status < 600:
-            await self._settle(row, Bounce(status), "bounced")
+            await self._settle(row, Bounce(status), "bounced", claimed=claimed)
 
-    async def _put_off(self, row: Row[Any], why: int | str) -> None:
-        await self._note(row, "queued")
+    async def _put_off(self, row: Row[Any], why: int | str, *, claimed: bool = False) -> None:
+        await self._note(row, "queued", claimed=claimed)
         self._rests[row.message] = asyncio.get_running_loop().time() + _delay_s(row.attempts + 1)
         _log.info("mail.put-off", message=row.message, why=why, attempts=row.attempts + 1)
 
-    async def _note(self, row: Row[Any], state: State) -> None:
-        if state not in ("queued", "ambiguous"):
+    async def _note(self, row: Row[Any], state: State, *, claimed: bool = False) -> None:
+        if state != "queued":
             self._links.pop(row.message, None)
-        await self._service.write(lambda connection: connection.execute(set_state(row, state)).rowcount)
+        await self._service.write(lambda connection: connection.execute(set_state(row, state, claimed=claimed)).rowcount)
 
-    async def _settle(self, row: Row[Any], outcome: Accept | Bounce, state: State) -> None:
+    async def _settle(self, row: Row[Any], outcome: Accept | Bounce, state: State, *, claimed: bool) -> None:
         """Records what became of the message, for good."""
 
         def work(tx: Transaction) -> None:
+            if not tx.write(set_state(row, state, claimed=claimed)):
+                return  # another process of the service has it
             zone = DEFAULT_ZONE if row.school == NO_SCHOOL else place(tx.rows, row.school).timezone
             today = local_day(tx.now, zone)
             tx.decide(MESSAGES, row.message, outcome, school=row.school, happened_on=today)
-            tx.write(set_state(row, state))
 
         self._links.pop(row.message, None)
         await self._service.carry_out(self._service.as_itself(f"send-{row.message}"), work, part=state)

@@ -487,7 +487,7 @@ def verify_proof(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Da
     """What is wrong with the proof of an event, and what it says. `known` are keys that are believed rather than its own."""
     service = proof["seal"]["service"]
     keys = keys_in(service, proof["keys"])
-    event, faults = verify_event(proof, proof["seal"], known.get(service, keys))
+    event, faults = verify_event(proof, proof["seal"], known.get(service, Keys(service)) if known else keys)
     kind, name, school, recorded = (event.get(field, "?") for field in ("type", "id", "school", "recordedat"))
     return faults, [
         f"{service} {event['position']}: {kind}, event {name} of {school}, recorded {recorded}",
@@ -498,7 +498,7 @@ def verify_proof(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Da
 def verify_answer(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Damage], list[str]]:
     """What is wrong with the proof of an answer, and what it answers."""
     own = {service: keys_in(service, proof["keys"][service]) for service in SERVICES}
-    keys = {service: known.get(service, own[service]) for service in SERVICES}
+    keys = {service: known.get(service, Keys(service)) if known else own[service] for service in SERVICES}
     checkpoint, answer = Checkpoint(proof["checkpoint"]), json.loads(proof["answer"])
     faults: list[Damage] = []
     if not checkpoint.holds(keys[SIGNER]):

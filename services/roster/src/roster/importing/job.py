@@ -77,10 +77,14 @@ class Job:
         }
 
     def ended(self, status: ImportStatus, box: Box) -> Update:
-        """The statement with which the job ends: its plan is not needed any more."""
+        """The statement with which the job ends, if it has not: its plan is not needed any more."""
         result = box.seal(status.model_dump_json().encode(), self.context)
         values: dict[str, Any] = {"state": status.state, "result": result, "plan": None, "done_rows": status.done_rows}
-        return update(job_table).where(job_table.c.job == self.job).values({**values, "total_rows": status.total_rows})
+        return self.running().values({**values, "total_rows": status.total_rows})
+
+    def running(self) -> Update:
+        """A statement on its row that meets none where another process of the service has brought the job to its end."""
+        return update(job_table).where(job_table.c.job == self.job, job_table.c.state == "running")
 
 
 def context(school: str, job: str) -> str:

@@ -26,7 +26,7 @@ from roster.importing.insisting import outlast
 from roster.importing.job import Job, job_table, running_job, status_of, without_outcome
 from roster.importing.reviews import review_table
 from roster.importing.rolling_back import RollBacks, rollback_table
-from roster.importing.run import Run
+from roster.importing.run import JobEnded, Run
 from roster.importing.settling import Reviews
 from roster.importing.traces import trace_table
 from roster.tables import require_school
@@ -171,6 +171,8 @@ class Imports:
             await self._fail(job, refused.code, f"{where}: {refused.text} {refused.hint}")
         except Refused as refused:
             await self._fail(job, refused.code, refused.text)
+        except JobEnded:
+            return
         except Quarantined:
             _log.warning("import.waits", job=name, reason="quarantined")  # it is taken up at the start after the repair
         except Exception as unexpected:

@@ -46,6 +46,10 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
+class JobEnded(Exception):
+    """Another process of the service has carried a job out to its end."""
+
+
 class Run:
     """One job being carried out."""
 
@@ -93,10 +97,13 @@ class Run:
             plan = await self._look(lambda pages: with_leaving(unlisted, file, pages, request))
         sealed = self._box.seal(plan.model_dump_json().encode(), self._job.context)
         values = {"plan": sealed, "total_rows": plan.total_rows, "done_rows": plan.total_rows - len(plan.rows)}
-        await self._service.write(
-            lambda connection: connection.execute(update(job_table).where(job_table.c.job == self._job.job).values(values))
-        )
-        return plan
+        first = self._job.running().where(job_table.c.plan.is_(None)).values(values)
+        if await self._service.write(lambda connection: connection.execute(first).rowcount):
+            return plan
+        stored = await self._stored_plan()  # another process of the service has planned it meanwhile: there is one plan
+        if stored is None:
+            raise JobEnded(self._job.job)
+        return stored
 
     async def _known(self, *, with_roster: bool) -> Known:
         roster_at = self._service.clock.now() if with_roster else None
@@ -208,8 +215,9 @@ class Run:
         here = (uploads.upload_table.c.school == request.school) & (uploads.upload_table.c.upload == request.upload)
 
         def complete(tx: Transaction) -> None:
+            if not tx.write(job.ended(status, self._box)):
+                raise JobEnded(job.job)
             tx.decide(IMPORT, f"{job.school}.{job.job}", Complete(completed), school=job.school, happened_on=job.day)
-            tx.write(job.ended(status, self._box))
             reviews.keep(tx, self._box, self._service.secrets, job.school, job.job, plan)
             tx.write(delete(uploads.upload_table).where(here))
 
