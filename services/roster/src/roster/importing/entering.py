@@ -24,8 +24,9 @@ from roster.files.rows import Kind
 from roster.importing.decisions import Outcomes
 from roster.importing.plan import Leaving, PlannedClass, PlannedExportId, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
 
-ROWS_PER_COMMAND = 200
-"""In how many rows a new plan is entered at a time: an office that enters somebody by hand meanwhile waits for one such part."""
+ROWS_PER_COMMAND, LEAVING_PER_COMMAND = 200, 50
+"""How many rows of a new plan are entered at a time, and how many people sent away: who enters somebody by hand meanwhile waits for one
+such part."""
 
 Trouble: TypeAlias = list[Any]
 """Index of the row in its piece of work, field, guardian (0 where it is none's), code and text."""

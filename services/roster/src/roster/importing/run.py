@@ -26,7 +26,7 @@ from roster.domain.facts import IMPORT, Complete
 from roster.files import FileRefused, Finding, Known, Place, holds_changes_only, read_roster, write_rejected
 from roster.importing import reviews, traces, uploads
 from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, seat_lists, seats_of
-from roster.importing.entering import ROWS_PER_COMMAND, Entering, Work, findings
+from roster.importing.entering import LEAVING_PER_COMMAND, ROWS_PER_COMMAND, Entering, Work, findings
 from roster.importing.insisting import insist
 from roster.importing.job import Job, job_table
 from roster.importing.known import known_of
@@ -134,8 +134,8 @@ class Run:
         found += await self._in_parts(plan, "staff-decisions", staff, lambda rows: entering.staff_decisions(rows, outcomes))
         seats, outcomes = await self._decide_families(plan)
         found += await self._in_parts(plan, "pupils", plan.pupils, lambda rows: entering.pupils(rows, outcomes, seats))
-        for first in range(0, len(plan.leaving), plan.rows_per_command):
-            work = entering.leaving(plan.leaving[first : first + plan.rows_per_command])
+        for first in range(0, len(plan.leaving), LEAVING_PER_COMMAND):
+            work = entering.leaving(plan.leaving[first : first + LEAVING_PER_COMMAND])
             await self._insist(
                 lambda work=work, first=first: self._service.carry_out(self._job.caller, work, part=f"{self._part}leaving-{first}")
             )
