@@ -349,14 +349,15 @@ def _give_codes(shell: _Shell, result: Searched) -> list[tuple[str, str]]:
     result.personal.add_codes(code for _, code in slips.values())
     shell.call("identity.issue-credentials", issuing, "--command-id", "slips")  # told once: again there is no code in the answer
     shell.call("identity.hand-over", {"school": SCHOOL, "people": list(slips)})
-    for person in pupils[:3]:
+    coded = [person for person in pupils if person in slips]  # somebody may have no consent, and no code
+    for person in coded[:3]:
         login, code = slips[person]
         shell.call("identity.activate", {"login": login, "code": code})
         shell.call("identity.activate", {"login": login, "code": code}, code=1)
     _print_slips(shell, pupils[100:140], result)
-    _print_consents(shell, staff, pupils[0], result)
-    result.may_show = json.dumps(shell.call("roster.person", {"school": SCHOOL, "person": pupils[0]}, shown=True))
-    consents = shell.call("consent.status", {"school": SCHOOL, "subject": pupils[0]})["consents"]
+    _print_consents(shell, staff, coded[0], result)
+    result.may_show = json.dumps(shell.call("roster.person", {"school": SCHOOL, "person": coded[0]}, shown=True))
+    consents = shell.call("consent.status", {"school": SCHOOL, "subject": coded[0]})["consents"]
     shell.call("consent.withdraw", {"school": SCHOOL, "consent_id": consents[-1]["consent_id"]})
     return [slips[person] for person in pupils[:100] if person in slips]
 

@@ -80,8 +80,8 @@ parked_table = Table(
 
 _TRACED_BATCH = 32  # a catch-up is not traced event by event
 _QUEUED_BATCHES = 4  # per source, as many as wait in line for each follower
-_FULL_BATCH = 5000
-_GATHER_S = 0.5
+_FULL_BATCH = 1000
+_GATHER_S = 0.1
 _ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
 
 P = ParamSpec("P")
