@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.apart import Apart
+from contracts import roster
+from eventkit.testing_servers import PostgresServer
+from roster.files import read_roster
+from tests import record
+from tests.apart import Apart, running_apart
 from tests.load import Load, check_running
-from tests.survival import Survival, answered
+from tests.school import SCHOOL
+from tests.survival import Survival, answered, begin_import, import_finished
+from vekha.story import samples
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -54,3 +62,33 @@ async def test_two_processes_of_a_service_fold_nothing_twice_whichever_of_them_i
     assert "bus.reading-again" in apart.log(service).read_text()  # each has read what the other one was waiting for
     apart.end()
     survival.check_stopped(apart)
+
+
+@pytest.mark.fault(
+    "a second process of a service takes up an import in whose middle the first is frozen, and which that goes on with later"
+)
+@pytest.mark.parametrize("seed", range(3))
+async def test_two_processes_that_carry_out_one_import_enter_each_row_once(tmp_path: Path, own_postgres: PostgresServer, seed: int) -> None:
+    clock = {"VEKHA_MANUAL_CLOCK": "2015-08-24T10:00:00+03:00"}
+    async with running_apart(tmp_path, own_postgres, clock) as apart, apart.client() as client:
+        await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
+        assert (await import_finished(client, await begin_import(client, "school-classes.xlsx"))).state == "done"
+        first = apart.processes["roster"]
+        job = await begin_import(client, "school-pupils.xlsx")
+        await asyncio.sleep((0.05, 0.4, 1.5)[seed])  # as it reads the file, as it has families decided on, as it enters people
+        first.send_signal(signal.SIGSTOP)
+        try:
+            apart.processes["roster"] = apart.start("roster")
+            done = await import_finished(client, job, _UNANSWERED)
+        finally:
+            first.send_signal(signal.SIGCONT)
+        await asyncio.sleep(2.0)  # it goes on with what it had in its hands
+        first.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(first.wait, 30) == 0
+        assert (done.state, done.created, done.rejected) == ("done", len(read_roster(samples() / "school-pupils.xlsx").pupils), ())
+        assert (await import_finished(client, job)) == done
+        assert (await client.ask(roster.SCHOOL, roster.SchoolQuery(school=SCHOOL))).reply.pupils == done.created
+        await apart.verified(client)
+        told = Counter(event.type for event in record.events(record.logs(apart)["roster"]))
+        assert (told[roster.RosterImportCompleted.type], told[roster.PupilEnrolled.type]) == (2, done.created)
+        apart.end()
