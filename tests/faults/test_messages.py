@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from email import message_from_bytes
 from pathlib import Path
 from random import Random
@@ -152,15 +152,17 @@ async def _until_death(data: Path, up: Up, until: date) -> bool:
 
 async def _day_by_day(data: Path, until: date) -> None:
     async with _client(data) as client:
-        while datetime.fromisoformat((await client.ask(operations.CLOCK, Nothing())).reply.now).date() < until:
+        while (today := datetime.fromisoformat((await client.ask(operations.CLOCK, Nothing())).reply.now).date()) < until:
+            await _until_none_waits_for_long(data, today)
             await client.ask(operations.ADVANCE_CLOCK, operations.AdvanceClock(days=1), timeout_s=60.0)
-            await _until_none_waits_for_long(data)
 
 
-async def _until_none_waits_for_long(data: Path) -> None:
-    """Days pass here in a moment: what was not sent for a week of them would expire at the next start, however quick the sender is."""
+async def _until_none_waits_for_long(data: Path, today: date) -> None:
+    """Days pass here in a moment, and what is put off rests for seconds: what was not sent for a week of days expires at the next start."""
+    oldest = (today - timedelta(days=3)).isoformat()
     with closing(sqlite3.connect(f"file:{data / 'db' / 'notifier.db'}?mode=ro", uri=True)) as outbox:
-        while outbox.execute("SELECT count(DISTINCT day) FROM outbox WHERE state = 'queued'").fetchone()[0] > 2:  # noqa: ASYNC110 - another process works it off
+        waiting = "SELECT count(*) FROM outbox WHERE state = 'queued' AND day < ?"
+        while outbox.execute(waiting, (oldest,)).fetchone()[0]:  # noqa: ASYNC110 - another process works it off
             await asyncio.sleep(0.01)
 
 
