@@ -64,9 +64,7 @@ async def test_two_processes_of_a_service_fold_nothing_twice_whichever_of_them_i
     survival.check_stopped(apart)
 
 
-@pytest.mark.fault(
-    "a second process of a service takes up an import in whose middle the first was frozen, which goes on later"
-)
+@pytest.mark.fault("a second process of a service takes up an import in whose middle the first was frozen, which goes on later")
 @pytest.mark.parametrize("seed", range(3))
 async def test_two_processes_that_carry_out_one_import_enter_each_row_once(tmp_path: Path, own_postgres: PostgresServer, seed: int) -> None:
     clock = {"VEKHA_MANUAL_CLOCK": "2015-08-24T10:00:00+03:00"}
