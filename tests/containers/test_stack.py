@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,9 @@ def test_what_is_typed_for_an_alert_ends_well(school: Stack, section: str) -> No
     school.wait_until_healthy(*SERVICES, *FOUNDATIONS)
 
 
+_SEALS_FOLLOW_S = 35.0  # a service asks the bus every half minute which of its seals are there
+
+
 def test_a_bus_that_was_lost_is_filled_again(school: Stack) -> None:
     before = _positions(school)
     school.compose("rm", "--stop", "--force", "owner", "nats")
@@ -124,6 +128,7 @@ def test_a_bus_that_was_lost_is_filled_again(school: Stack) -> None:
     school.typed([in_containers])
     school.wait_until_healthy(*SERVICES, *FOUNDATIONS)
     assert _positions(school) == before
+    time.sleep(_SEALS_FOLLOW_S)
     verifying = sections()["a-forged-event"][:3]
     assert "The record verifies." in school.typed(verifying)
 
