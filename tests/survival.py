@@ -121,20 +121,29 @@ def has_ended(pid: int) -> bool:
 
 
 @contextmanager
+def frozen(*pids: int) -> Generator[None]:
+    """Processes that stand still within the block, with whatever they have in their hands."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
 def without_broker(up: Up, ended_by: signal.Signals = signal.SIGKILL) -> Generator[Path]:
     """The broker of a running instance ended, and the instance held still, so that nobody starts it again before the end of the block.
 
     Answers the broker's folder, to be damaged. After an earlier fault it may have been dead already, or be just starting.
     """
-    up.process.send_signal(signal.SIGSTOP)
-    try:
+    with frozen(up.process.pid):
         for broker in (pid for pid, line in _started_for(up.data).items() if "nats-server" in line):
             with suppress(ProcessLookupError):
                 os.kill(broker, ended_by)
             until(partial(has_ended, broker))
         yield up.data / "bus"
-    finally:
-        up.process.send_signal(signal.SIGCONT)
 
 
 async def begin_import(client: Client, file: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import roster.app
 from eventkit.harness import running
 from eventkit.health import Health
 from eventkit.heartbeat import HEARTBEAT, beat
+from tests.survival import frozen
 
 _LIMIT_S = 7.0  # a stream with nothing new says so every five
 
@@ -30,17 +29,13 @@ async def test_the_heartbeat_ends_while_a_reader_hears_nothing_and_goes_on_when_
         beating = asyncio.create_task(beat(health, tmp_path, every_s=0.1))
         await _until(file.exists)
         assert "readers" not in await health.troubles()
-        broker = system.broker.pid
-        os.kill(broker, signal.SIGSTOP)
-        try:
+        with frozen(system.broker.pid):
             await _until(lambda: bool(health.silent()))
             await asyncio.sleep(0.2)  # one that was being written is written
             last = file.read_text()
             assert "consents has heard nothing for" in (await health.troubles())["readers"]
             await asyncio.sleep(0.5)
             assert file.read_text() == last
-        finally:
-            os.kill(broker, signal.SIGCONT)
         await _until(lambda: file.read_text() != last)
         assert health.silent() == {}
         beating.cancel()

@@ -12,6 +12,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import SpanProcessor
 
 import plan_tracker.app
 import roster.app
@@ -63,12 +64,18 @@ def collector() -> Iterator[Collector]:
         collector.shutdown()
 
 
-async def test_a_collector_receives_one_trace_from_the_call_over_record_and_relay_to_the_projection(
-    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def sending(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> SpanProcessor:
+    """What carries spans to the collector, as it is set; to be shut down before one looks at what has arrived."""
     monkeypatch.setenv(otlp.ENDPOINT, collector.url)
-    sending = otlp.processor(os.environ)
-    assert sending is not None
+    processor = otlp.processor(os.environ)
+    assert processor is not None
+    return processor
+
+
+async def test_a_collector_receives_one_trace_from_the_call_over_record_and_relay_to_the_projection(
+    tmp_path: Path, collector: Collector, sending: SpanProcessor
+) -> None:
     telemetry.set_up(service="roster", processor=sending)
     try:
         async with running(tmp_path, {"roster": roster.app.build, "plan": plan_tracker.app.build}) as system:
@@ -94,11 +101,8 @@ async def test_a_collector_receives_one_trace_from_the_call_over_record_and_rela
 
 
 async def test_a_mail_stands_in_the_trace_of_what_caused_it_and_tells_nothing_of_its_reader(
-    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, collector: Collector, sending: SpanProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(otlp.ENDPOINT, collector.url)
-    sending = otlp.processor(os.environ)
-    assert sending is not None
     telemetry.set_up(processor=sending)
     async with post_office() as office:
         monkeypatch.setenv("VEKHA_SMTP_URL", office.url)

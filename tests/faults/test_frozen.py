@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from pathlib import Path
 from random import Random
 
@@ -12,7 +10,7 @@ import pytest
 
 from tests.conftest import Lived
 from tests.load import Load
-from tests.survival import Survival, answered, client_of
+from tests.survival import Survival, answered, client_of, frozen
 from vekha.testing import running
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
@@ -54,9 +52,6 @@ async def _frozen(load: Load, pid: int, frozen_s: float, random: Random) -> None
     """Twice, each time in the middle of something else."""
     for seconds in (frozen_s, 0.3):
         await answered(load, random.randint(1, 60))
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen(pid):
             await asyncio.sleep(seconds)
-        finally:
-            os.kill(pid, signal.SIGCONT)
     await answered(load, 30)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from random import Random
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from contracts import SERVICES
 from tests.apart import Apart, survives
 from tests.load import Load
-from tests.survival import Survival, answered
+from tests.survival import Survival, answered, frozen
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -42,11 +40,7 @@ async def test_a_service_that_was_frozen_costs_no_command(apart: Apart, survival
 
     async def fault(load: Load) -> None:
         await answered(load, random.randint(1, 60))
-        pid = apart.processes[random.choice(SERVICES)].pid
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen(apart.processes[random.choice(SERVICES)].pid):
             await asyncio.sleep(frozen_s)
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
     await survives(apart, survival, fault, _UNANSWERED)

@@ -19,7 +19,7 @@ from tests import record
 from tests.apart import Apart, running_apart, survives
 from tests.load import Load
 from tests.school import SCHOOL
-from tests.survival import Survival, answered, begin_import, import_finished
+from tests.survival import Survival, answered, begin_import, frozen, import_finished
 from vekha.client import Client
 from vekha.story import samples
 
@@ -62,14 +62,8 @@ async def test_a_database_server_that_was_frozen_costs_no_command(apart: Apart, 
 
     async def fault(load: Load) -> None:
         await answered(load, random.randint(1, 60))
-        pids = apart.postgres.pids
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen(*apart.postgres.pids):
             await asyncio.sleep(frozen_s)
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
 
     await survives(apart, survival, fault, _UNANSWERED)
 

@@ -17,7 +17,7 @@ from tests import record
 from tests.apart import Apart, running_apart
 from tests.load import Load, check_running
 from tests.school import SCHOOL
-from tests.survival import Survival, answered, begin_import, import_finished
+from tests.survival import Survival, answered, begin_import, frozen, import_finished
 from vekha.story import samples
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -41,11 +41,8 @@ async def test_two_processes_of_a_service_fold_nothing_twice_whichever_of_them_i
             await asyncio.sleep(0.05)
         for _ in range(2):
             await answered(load, random.randint(20, 60))
-            first.send_signal(signal.SIGSTOP)
-            try:
+            with frozen(first.pid):
                 await asyncio.sleep(random.uniform(0.5, 2.0))
-            finally:
-                first.send_signal(signal.SIGCONT)
         await answered(load, random.randint(20, 60))
         first.kill()
         first.wait()
@@ -74,12 +71,9 @@ async def test_two_processes_that_carry_out_one_import_enter_each_row_once(tmp_p
         first = apart.processes["roster"]
         job = await begin_import(client, "school-pupils.xlsx")
         await asyncio.sleep((0.05, 0.4, 1.5)[seed])  # as it reads the file, as it has families decided on, as it enters people
-        first.send_signal(signal.SIGSTOP)
-        try:
+        with frozen(first.pid):
             apart.processes["roster"] = apart.start("roster")
             done = await import_finished(client, job, _UNANSWERED)
-        finally:
-            first.send_signal(signal.SIGCONT)
         await asyncio.sleep(2.0)  # it goes on with what it had in its hands
         first.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(first.wait, 30) == 0

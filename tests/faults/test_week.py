@@ -22,7 +22,7 @@ from tests.conftest import Lived
 from tests.faults.test_bus_damaged import flip_a_byte, lose_everything, lose_the_tail, put_an_older_copy_back
 from tests.load import Load
 from tests.school import P, Q
-from tests.survival import Survival, client_of, processes_of, until, without_broker
+from tests.survival import Survival, client_of, frozen, processes_of, until, without_broker
 from vekha.client import Client
 from vekha.failures import Exit, Failure
 from vekha.simulation import START, Simulation
@@ -97,10 +97,8 @@ class Week:
                     os.kill(self.up.broker_pid, signal.SIGKILL)
             case "freeze":
                 pid = self._random.choice((self.up.process.pid, self.up.broker_pid))
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGSTOP)
+                with suppress(ProcessLookupError), frozen(pid):
                     await asyncio.sleep(self._random.uniform(0.1, 3.0))
-                    os.kill(pid, signal.SIGCONT)
             case _:
                 damage = self._random.choice((lose_everything, put_an_older_copy_back, lose_the_tail, flip_a_byte))
                 with without_broker(self.up) as bus:

@@ -378,6 +378,7 @@ def test_until_when_a_certificate_holds_is_told_as_the_server_shows_it(certified
     with _under_tls(certified, tmp_path / "before") as url:
         shown = x509.load_pem_x509_certificate(certified.certificate("nats").read_bytes()).not_valid_after_utc.timestamp()
         assert told(url) == shown
+        assert told(f"{url},tls://localhost:1") == shown  # one that is away keeps nobody from hearing of the others'
         certifying.certify(certified, [], days=20)
         assert told(url) == shown  # a file that nobody shows yet
     with _under_tls(certified, tmp_path / "after") as url:

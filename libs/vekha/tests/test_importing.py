@@ -8,9 +8,15 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
+from contracts.roster import ImportJob, ImportStatus
+from eventkit.calls import Answer
+from vekha.client import Client
+from vekha.failures import Failure
+from vekha.importing import follow
 from vekha.story import samples
 from vekha.testing import OBEDIENT, Up, Vekha, run_binary
 
@@ -36,6 +42,25 @@ def test_an_import_counts_what_it_did_and_the_same_file_again_changes_nothing(as
     assert done.json == {"job": done.json["job"], **counts, **more}
     again = ask("import", file, "--school", school, "--as", f"administrator:{school}").json
     assert (again["created"], again["unchanged"]) == (0, 2)
+
+
+async def test_an_import_is_followed_where_the_service_is_of_a_version_before_and_does_not_know_how_to_wait() -> None:
+    def status(state: Literal["running", "done"]) -> ImportStatus:
+        counts = dict.fromkeys(("done_rows", "total_rows", "created", "updated", "unchanged", "review"), 0)
+        return ImportStatus(job="i-1", state=state, rejected=(), **counts)
+
+    asked: list[ImportJob] = []
+
+    class Older(Client):
+        async def ask(self, call: Any, request: Any, **how: Any) -> Any:
+            asked.append(request)
+            if request.wait_s:
+                raise Failure("body.invalid", "wait_s: Extra inputs are not permitted")
+            return Answer(status("done" if len(asked) > 2 else "running"), {}, "c-1")
+
+    done = await follow(Older.__new__(Older), "school-7", status("running"), on_progress=lambda done, total: None)
+    assert done.state == "done"
+    assert [bool(body.wait_s) for body in asked] == [True, False, False]
 
 
 def test_a_folder_that_holds_only_the_folder_of_an_export_is_imported_too(ask: Vekha, school: str, tmp_path: Path) -> None:
