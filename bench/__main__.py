@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import append, latency, passwords, rebuild, region, slips, startup
+from bench import append, latency, passwords, rebuild, region, slips, startup, verify
 from bench.measuring import Figure, Scale
 from bench.report import keep, machine, table
 
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[Scale], list[Figure]]] = {
     "slips": slips.figures,
     "passwords": passwords.figures,
     "startup": startup.figures,
+    "verify": verify.figures,
 }
 
 

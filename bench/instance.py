@@ -98,21 +98,21 @@ def up(folder: Path) -> Generator[Instance]:
             process.wait()
 
 
-async def open_school(line: Line) -> None:
-    """Opens the sample school, and starts its plan."""
-    opened = OpenSchool(school=SAMPLE, name="МБОУ СОШ № 7", municipality="mytishchi", happened_on=date(2015, 8, 17))
+async def open_school(line: Line, school: str = SAMPLE) -> None:
+    """Opens the sample school, under this name, and starts its plan."""
+    opened = OpenSchool(school=school, name="МБОУ СОШ № 7", municipality="mytishchi", happened_on=date(2015, 8, 17))
     at = (await line.calls.call(OPEN_SCHOOL, opened)).at
-    await line.calls.call(ADOPT_PLAN, AdoptPlan(school=SAMPLE, start=date(2015, 8, 17)), after=at)
+    await line.calls.call(ADOPT_PLAN, AdoptPlan(school=school, start=date(2015, 8, 17)), after=at)
 
 
-async def hand_in(line: Line) -> int:
+async def hand_in(line: Line, school: str = SAMPLE) -> int:
     """Imports its classes and all its people, as `vekha import` does. How many people that were."""
     for file in FILES:
         name, content = importing.read(_SAMPLES / file)
-        done = await importing.hand_in(line.client, SAMPLE, name, content, on_progress=lambda done, total: None)
+        done = await importing.hand_in(line.client, school, name, content, on_progress=lambda done, total: None)
         if done.rejected:
             raise RuntimeError(f"{file}, row {done.rejected[0].row}: {done.rejected[0].code}")
-    card = (await line.calls.call(SCHOOL, SchoolQuery(school=SAMPLE))).reply
+    card = (await line.calls.call(SCHOOL, SchoolQuery(school=school))).reply
     return card.staff + card.pupils + card.guardians
 
 
