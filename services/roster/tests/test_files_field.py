@@ -316,6 +316,15 @@ def test_what_is_not_one_phone_rejects_its_row(phone: str) -> None:
     assert codes(read([titles, [*KIM, *MOTHER, phone]])) == [(2, "Родитель 1: Телефон", "phone.malformed")]
 
 
+def test_an_apostrophe_that_says_that_a_cell_is_text_is_no_part_of_it() -> None:
+    titles = [*TITLES, "СНИЛС"]
+    cells = ["'1", "'Ким", "'Лев", "'Юрьевич", "'01.09.2008", "'5А", "'01.09.2015", "'112-233-445 95"]
+    pupil = only(read([titles, cells]))
+    assert (pupil.external_id, pupil.last_name, pupil.patronymic, pupil.snils) == ("1", "Ким", "Юрьевич", "11223344595")
+    for name in ("'т Хоофт", "О'Коннор", "д'Артаньян"):
+        assert only(read([TITLES, [KIM[0], name, *KIM[2:]]])).last_name == name
+
+
 def test_names_with_yo_two_parts_and_no_patronymic_are_kept_as_they_are_written() -> None:
     pupil = only(read([TITLES, ["1", "Петров-Водкин", "Фёдор", "", *KIM[4:]]]))
     assert (pupil.last_name, pupil.first_name, pupil.patronymic) == ("Петров-Водкин", "Фёдор", None)

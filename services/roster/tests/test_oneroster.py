@@ -227,11 +227,21 @@ def test_nobody_is_a_pupil_and_one_of_the_staff_at_once(version: str) -> None:
     tables = sample(version)
     if version == "1.1":
         file = read(change(tables, "users", FIRST_PUPIL, role="student,teacher"))
-        assert ("users.csv", FIRST_PUPIL, "role.unknown") in warned(file)
+        assert codes(file) == [("users.csv", FIRST_PUPIL, "role", "role.conflicting")]
     else:
         file = read(put(tables, "roles", userSourcedId="У0262", role="teacher", orgSourcedId="org-school"))
         assert codes(file) == [("users.csv", FIRST_PUPIL, None, "role.conflicting")]
     assert len(file.pupils) == 23
+
+
+def test_of_several_roles_the_primary_one_is_what_somebody_is() -> None:
+    for role_type, role in (("primary", "teacher"), ("secondary", "administrator")):
+        tables = sample("1.2")
+        teacher = next(row for row in tables["roles"][1:] if "teacher" in row)
+        teacher[tables["roles"][0].index("roleType")] = role_type
+        user = teacher[tables["roles"][0].index("userSourcedId")]
+        put(tables, "roles", userSourcedId=user, role="siteAdministrator", roleType="secondary", orgSourcedId="org-school")
+        assert {member.external_id: member.role for member in read(tables).staff}[user] == role
 
 
 def test_of_several_school_years_the_first_that_is_not_over_is_read() -> None:

@@ -206,6 +206,62 @@ def test_a_word_for_nothing_is_nothing_in_an_export_too(word: str) -> None:
     assert {(pupil.email, pupil.patronymic) for pupil in file.pupils} == {(None, None)}
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+@pytest.mark.parametrize("word", ["NULL", "null", "(null)", r"\N"])
+def test_what_a_database_writes_for_nothing_is_nothing_in_every_column(version: str, word: str) -> None:
+    tables = sample(version)
+    for file, rows in tables.items():
+        if file != "manifest":
+            tables[file] = [rows[0], *([cell or word for cell in row] for row in rows[1:])]
+    file = read(tables)
+    plain = read(sample(version))
+    assert (file.pupils, file.staff, file.classes, file.errors) == (plain.pupils, plain.staff, plain.classes, ())
+
+
+def test_somebody_may_be_called_null() -> None:
+    tables = sample()
+    every(tables, "users", "familyName", lambda _: "Null")
+    assert {pupil.last_name for pupil in read(tables).pupils} == {"Null"}
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+@pytest.mark.parametrize("cell", ["teacher,parent", "Teacher; Parent", "parent|teacher"])
+def test_several_roles_in_one_cell_are_read_and_told_of(version: str, cell: str) -> None:
+    tables = sample(version)
+    told = every(tables, "users" if version == "1.1" else "roles", "role", lambda role: cell if role == "teacher" else role)
+    file = read(told)
+    assert (file.staff, file.errors) == (read(sample(version)).staff, ())
+    assert [(warning.file, warning.code) for warning in file.warnings] == [
+        ("users.csv" if version == "1.1" else "roles.csv", "role.several")
+    ]
+
+
+def test_a_role_may_be_written_in_two_words() -> None:
+    tables = every(sample("1.2"), "roles", "role", lambda role: "Site Administrator" if role == "principal" else role)
+    assert read(tables).staff[0].role == "administrator"
+
+
+@pytest.mark.parametrize("sign", [";", " | "])
+def test_sessions_may_be_listed_with_other_signs_than_commas(sign: str) -> None:
+    tables = every(sample(), "classes", "termSourcedIds", lambda cell: f"{cell}{sign}{cell}")
+    assert who(read(tables)) == PLAIN
+
+
+@pytest.mark.parametrize("day", ["2015/09/01", "2015.09.01", "2015-9-1"])
+def test_a_day_whose_year_comes_first_is_read(day: str) -> None:
+    file = read(every(sample(), "enrollments", "beginDate", lambda cell: day if cell else ""))
+    assert file.errors == ()
+    assert {pupil.enrolled_on for pupil in file.pupils} == {date(2015, 9, 1)}
+
+
+def test_a_manifest_without_its_titles_says_what_its_first_line_is() -> None:
+    tables = sample()
+    tables["manifest"] = tables["manifest"][1:]
+    refused = refusal(tables)
+    assert (refused.code, refused.file) == ("file.manifest-malformed", "manifest.csv")
+    assert "`propertyName,value`" in refused.hint
+
+
 def test_a_row_of_which_the_same_is_told_twice_counts_once() -> None:
     tables = sample()
     only = next(row for row in tables["users"] if "student" in row)
@@ -227,6 +283,7 @@ def test_an_id_that_holds_such_a_sign_is_not_parted() -> None:
     "title",
     [
         *("5-А", "5 А класс", "5 класс А", "Класс 5 А", "5 кл. А", "5 кл А", "5/А", "5_А", "5-й А", "5й «А» класс", "05А", "5A"),
+        *("Homeroom 5A", "5А homeroom"),
         *("5А 2015/2016", "5А (2015-2016)", "5 «А», 2015/16 уч. год", "5А (2015/2016 учебный год)"),
     ],
 )

@@ -27,11 +27,12 @@ _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 def plain(cell: Cell) -> str:
     """The text that a person sees in the cell, on one line; "" for a blank cell and for one that holds dashes alone.
 
-    The apostrophe that `guarded` puts before a formula's first sign is taken off.
+    The apostrophe that `guarded` puts before a formula's first sign is taken off, and the one by which people tell a spreadsheet program
+    that a number or a name is text; in «'т Хоофт» it is part of the name.
     """
     if isinstance(cell, str):
         text = tidy(cell)
-        if text.startswith("'") and text.lstrip("'").startswith(_FORMULA_BEGINNINGS):
+        if text.startswith("'") and _is_marked_as_text(text):
             text = text[1:]
         return "" if text.startswith(_DASHES) and text.strip("".join(_DASHES)) == "" else text
     if isinstance(cell, bool):
@@ -59,7 +60,14 @@ def guarded(text: str) -> str:
 
     What is guarded is read as what it was: a text that has the guard already gets a second one.
     """
-    return f"'{text}" if text.lstrip("'").startswith(_FORMULA_BEGINNINGS) or text.startswith(("\t", "\r", "\n")) else text
+    runs = text.startswith((*_FORMULA_BEGINNINGS, "\t", "\r", "\n"))
+    return f"'{text}" if runs or (text.startswith("'") and _is_marked_as_text(text)) else text
+
+
+def _is_marked_as_text(text: str) -> bool:
+    """Whether its apostrophes stand before what a spreadsheet program would take for something else, or before a name."""
+    first = text.lstrip("'")[:1]
+    return first in _FORMULA_BEGINNINGS or first.isdigit() or first.isupper()
 
 
 # The readers below get the plain text of a cell that is not blank, or the date of one that holds a date.
@@ -123,7 +131,8 @@ _RUSSIAN_DATE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?: 0?0:00(?:
 _SPELT_DATE = re.compile(r"([0-9]{1,2}) ([а-я]+) ([0-9]{4})(?: ?(?:г\.?|года))?")
 _MONTHS = ("января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября", "ноября", "декабря")
 _SERIAL = re.compile(r"[1-9][0-9]{4}(?:\.[0-9]+)?")
-_ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ T]00:00(?::00)?)?")
+# Where the year comes first, the day comes last whatever stands between.
+_ISO_DATE = re.compile(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})(?:[ T]00:00(?::00)?)?")
 _SNILS = re.compile(r"([0-9]{3})[ \-–]?([0-9]{3})[ \-–]?([0-9]{3})[ \-–]?([0-9]{2})")
 
 
@@ -134,7 +143,7 @@ def _date_of_text(text: str) -> date | None:
         if (spelt := _SPELT_DATE.fullmatch(text.casefold())) and spelt[2] in _MONTHS:
             return date(int(spelt[3]), _MONTHS.index(spelt[2]) + 1, int(spelt[1]))
         if iso := _ISO_DATE.fullmatch(text):
-            return date(int(iso[1]), int(iso[2]), int(iso[3]))
+            return date(int(iso[1]), int(iso[3]), int(iso[4]))
     except ValueError:
         pass
     return None

@@ -26,6 +26,9 @@ _MANIFEST_HINT = (
     " add a manifest.csv with the lines `propertyName,value`, `manifest.version,1.0`, `oneroster.version,1.1` (or 1.2), and for each file"
     " that is there one like `file.users,bulk`."
 )
+_NULLS = ("null", "(null)", "<null>", "\\n")
+"""What databases write, without case, where they have nothing to write. Somebody may be called so."""
+_NAMES = ("name", "title", "givenName", "familyName", "middleName")
 _BESIDE = {REJECTED_ROW.casefold(), REJECTED_WHY.casefold()}
 
 
@@ -111,7 +114,11 @@ class Bundle:
         return [
             Record(
                 Place(file, None, number),
-                {column: cell for column, cell in zip(fields, cells, strict=False) if column is not None and cell},
+                {
+                    column: cell
+                    for column, cell in zip(fields, cells, strict=False)
+                    if column is not None and cell and (column in _NAMES or cell.casefold() not in _NULLS)
+                },
                 any(cells[len(fields) :]),
             )
             for number, cells in raw.rows
@@ -252,7 +259,10 @@ def _properties(content: bytes, file: str) -> dict[str, str]:
             properties[cells[0].casefold()] = cells[1]
     if "propertyname" not in properties:
         text = "It has not the columns propertyName and value."
-        raise FileRefused("file.manifest-malformed", text, "Export it again as OneRoster 1.1 or 1.2.", file=file)
+        hint = (
+            "Its first line has to be `propertyName,value`, with a comma, a semicolon or a tab between. Export it again, or mend that line."
+        )
+        raise FileRefused("file.manifest-malformed", text, hint, file=file)
     return properties
 
 

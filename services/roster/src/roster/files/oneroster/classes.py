@@ -23,9 +23,10 @@ _DAY: TypeAdapter[date] = TypeAdapter(Day)
 _LABEL: TypeAdapter[ClassLabel] = TypeAdapter(Label)
 _LETTER: TypeAdapter[str] = TypeAdapter(Letter)
 _SCHOOL_YEAR: TypeAdapter[int] = TypeAdapter(SchoolYear)
-_WORD = re.compile(r"^(?:класс|class|grade)\s+|\s*(?:\bкл\.?|класс|class)$", re.IGNORECASE)
+_WORD = re.compile(r"^(?:класс|class|grade|homeroom)\s+|\s*(?:\bкл\.?|класс|class|homeroom)$", re.IGNORECASE)
 _OF_YEAR = re.compile(r"[ ,(]+20[0-9]{2} ?[/\-–] ?(?:20)?[0-9]{2}\)?(?: ?уч(?:\.|ебный)? ?(?:г\.?|год))?\)?$", re.IGNORECASE)
 """Behind a title: programs that keep years apart by it write the session's year there, too."""
+_OTHER_COMMAS = re.compile("[;|]")
 _MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _TIME = re.compile(r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _GRADE = re.compile(r"0?([1-9])|(1[01])")
@@ -61,7 +62,8 @@ class Sessions:
         if not sessions:
             only = set(self._years.values())
             return only if len(only) == 1 else set()
-        return {self._years[session] for session in sessions if session in self._years}
+        ids = [one.strip() for session in sessions for one in ([session] if session in self._sessions else _OTHER_COMMAS.split(session))]
+        return {self._years[one] for one in ids if one in self._years}
 
     @property
     def years(self) -> Mapping[str, int]:

@@ -1,6 +1,6 @@
 """Who a user of OneRoster is in the school: pupil, member of staff, guardian, or nobody who is entered here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,8 @@ STAFF: Mapping[str, tuple[str, str]] = {
     "aide": ("прочее", "Помощник учителя"),
     "proctor": ("прочее", "Наблюдатель"),
 }
-"""In the order in which one of several roles of a person is chosen."""
+"""In the order in which one of several roles of a person is chosen, where none is the primary one."""
+_ORDER = tuple(STAFF)
 
 GUARDIANS = ("parent", "guardian", "relative")
 
@@ -59,9 +60,9 @@ class Person:
         return not (self.is_pupil or self.staff or self.guardian)
 
 
-def person_of(here: Sequence[str], anywhere: Sequence[str]) -> Person:
-    """By the roles in this school, and those in any: a guardian is one wherever the role was given."""
-    staff = next((role for role in STAFF if role in here), None)
+def person_of(here: Sequence[str], anywhere: Sequence[str], primary: Collection[str] = ()) -> Person:
+    """By the roles in this school, which of them are primary, and those in any: a guardian is one wherever the role was given."""
+    staff = min((role for role in here if role in STAFF), key=lambda role: (role not in primary, _ORDER.index(role)), default=None)
     guardian = next((role for role in GUARDIANS if role in anywhere), None)
     known = {STUDENT, *STAFF, *GUARDIANS}
     return Person(STUDENT in here, staff, guardian, any(role not in known for role in here))

@@ -246,14 +246,14 @@ class _Reading:
 
     def _people(self) -> Mapping[str, Person]:
         """Who the users are, those of other schools and those who are nobody here left out."""
-        here, anywhere = self._roles()
+        here, anywhere, primary = self._roles()
         people: dict[str, Person] = {}
         for user, record in self._users.items():
             if record["enabledUser"].casefold() in FALSE:
                 self._count(record.place, "user.disabled", "enabledUser is false: the person was passed over")
                 self._told.add(user)
                 continue
-            person = person_of(here.get(user, ()), anywhere.get(user, ()))
+            person = person_of(here.get(user, ()), anywhere.get(user, ()), primary.get(user, ()))
             if person.unknown:
                 self._count(record.place, "role.unknown", f"a role that is not read here; it was passed over. Read are {ROLES_TOLD}")
             if person.is_pupil and person.staff:
@@ -269,26 +269,35 @@ class _Reading:
                 people[user] = person
         return people
 
-    def _roles(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """The roles of each user in this school, and in any org; in 1.2 they have a file of their own."""
+    def _roles_in(self, record: Record) -> list[str]:
+        """The roles in a cell, without case and signs. The standard has one in each; programs that know of several list them."""
+        roles = [role for part in record.listed("role") for one in _OTHER_COMMAS.split(part) if (role := folded(one))]
+        if len(roles) > 1:
+            hint = "several roles in one cell, where OneRoster has one, and in 1.2 a row in roles.csv for each: all of them were read"
+            self._count(record.place, "role.several", hint)
+        return roles
+
+    def _roles(self) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, list[str]]]:
+        """The roles of each user in this school, in any org, and those primary in this school; in 1.2 they have a file of their own."""
         here: dict[str, list[str]] = {}
         anywhere: dict[str, list[str]] = {}
+        primary: dict[str, list[str]] = {}
         if "roles" not in self._bundle.files:
             for user, record in self._users.items():
-                if role := record["role"].casefold():
-                    anywhere[user] = [role]
+                if roles := self._roles_in(record):
+                    anywhere[user] = roles
                     orgs = record.listed("orgSourcedIds") or record.listed("primaryOrgSourcedId") or [self._org]
                     if user in self._enrolled or any(self._org in (one, *map(str.strip, _OTHER_COMMAS.split(one))) for one in orgs):
-                        here[user] = [role]
-            return here, anywhere
+                        here[user] = roles
+            return here, anywhere, primary
         for record in self._bundle.records("roles"):
-            user, role = record["userSourcedId"], record["role"].casefold()
+            user, roles = record["userSourcedId"], self._roles_in(record)
             if record.is_too_long:
                 self._error(record.place, None, "row.too-long", TOO_LONG)
             elif user not in self._users:
                 if user not in self._told:
                     self._error(record.place, "userSourcedId", "role.user-unknown", "the id of a person in users.csv")
-            elif not role:
+            elif not roles:
                 self._error(record.place, "role", "cell.blank", "this column must be filled in every row")
             else:
                 if (days := self._days(record, user)) is None:
@@ -297,13 +306,15 @@ class _Reading:
                 if ends is not None and ends < self._today:
                     self._count(record.place, "role.ended", "the role has ended; it was passed over")
                     continue
-                anywhere.setdefault(user, []).append(role)
+                anywhere.setdefault(user, []).extend(roles)
                 org = record["orgSourcedId"] or self._users[user]["primaryOrgSourcedId"] or self._org
                 if user in self._enrolled or org == self._org:
-                    here.setdefault(user, []).append(role)
-                    if role in STAFF:
+                    here.setdefault(user, []).extend(roles)
+                    if org == self._org and record["roleType"].casefold() == "primary":
+                        primary.setdefault(user, []).extend(roles)
+                    if any(role in STAFF for role in roles):
                         self._was_there(user, begins)
-        return here, anywhere
+        return here, anywhere, primary
 
     def _read_demographics(self, people: Mapping[str, Person]) -> Mapping[str, Record]:
         found: dict[str, Record] = {}
