@@ -142,6 +142,27 @@ def test_a_header_may_have_two_lines_with_cells_merged_in_both_directions() -> N
         assert [guardian.first_name for guardian in pupil.guardians] == ["Ева"]
 
 
+@pytest.mark.parametrize(("mother", "father"), [("Мать", "Отец"), ("Родитель 1 (мать)", "Родитель 2 (отец)"), ("Мама", "Папа")])
+def test_parents_may_be_named_above_their_columns(mother: str, father: str) -> None:
+    rows: list[Sequence[object]] = [
+        [*["Ученик", *[""] * 6], mother, *[""] * 4, father, *[""] * 4],
+        [*TITLES, *GUARDIAN, *GUARDIAN],
+        [*KIM, *MOTHER, "2", "Ким", "Пак", "отец", "да"],
+    ]
+    (pupil,) = read(rows).pupils
+    assert [(guardian.number, guardian.first_name) for guardian in pupil.guardians] == [(1, "Ева"), (2, "Пак")]
+    titles = ["Мать: ID", "Фамилия матери", "Имя матери", "Степень родства мамы", "Мать — законный представитель"]
+    (pupil,) = read([[*TITLES, *titles], [*KIM, *MOTHER]]).pupils
+    assert [guardian.number for guardian in pupil.guardians] == [1]
+
+
+def test_a_parents_column_without_its_parent_is_refused_with_how_it_is_titled() -> None:
+    with pytest.raises(FileRefused) as caught:
+        read([[*TITLES, *GUARDIAN], [*KIM, *MOTHER]])
+    assert caught.value.code == "file.column-repeated"
+    assert "«Родитель 1: ID»" in caught.value.hint
+
+
 def test_titles_may_say_whose_they_are() -> None:
     titles = [
         "ID обучающегося",
@@ -335,6 +356,36 @@ def test_numbers_that_are_texts_and_texts_that_are_numbers_are_the_same() -> Non
     file = read([titles, ["5", "А", "2015-2016 уч. год", "25", "1"], [5, "Б", "2015/2016", 25.0, 1]], sheet="Классы")
     assert file.errors == ()
     assert [(row.grade, row.school_year, row.declared_pupils, row.shift) for row in file.classes] == [(5, 2015, 25, 1)] * 2
+
+
+@pytest.mark.parametrize("name", ["Ивaнов", "Cемёнов", "Петров-Bодкин"])
+def test_a_name_in_letters_of_two_alphabets_rejects_its_row(name: str) -> None:
+    file = read([TITLES, [KIM[0], name, *KIM[2:]]])
+    assert codes(file) == [(2, "Фамилия", "name.mixed-letters")]
+
+
+@pytest.mark.parametrize("name", ["Анна-Maria", "Müller", "Нгуен Thi", "O’Коннор"])
+def test_two_words_of_a_name_may_be_in_two_alphabets(name: str) -> None:
+    assert only(read([TITLES, [KIM[0], name, *KIM[2:]]])).last_name == name
+
+
+def test_an_address_may_be_a_link() -> None:
+    assert only(read([[*TITLES, "E-mail"], [*KIM, "mailto:kim@example.org"]])).email == "kim@example.org"
+
+
+@pytest.mark.parametrize("encoding", ["cp866", "mac-cyrillic", "koi8-r"])
+def test_letters_of_another_encoding_are_told_of_as_such(encoding: str) -> None:
+    with pytest.raises(FileRefused) as caught:
+        read_roster("\r\n".join(map(";".join, [TITLES, KIM, LEE])).encode(encoding), "pupils.csv")
+    assert caught.value.code == "file.unreadable"
+    assert "DOS (866), KOI8" in caught.value.text
+
+
+@pytest.mark.parametrize(("content", "code"), [(b"%PDF-1.7 ...", "file.unreadable"), (b"  \r\n ;;\r\n", "file.empty"), (b"", "file.empty")])
+def test_what_is_no_table_is_named_as_what_it_is(content: bytes, code: str) -> None:
+    with pytest.raises(FileRefused) as caught:
+        read_roster(content, "pupils.csv")
+    assert caught.value.code == code
 
 
 def test_a_text_with_tabs_in_windows_letters_is_read() -> None:

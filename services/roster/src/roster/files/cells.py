@@ -75,6 +75,9 @@ def _is_marked_as_text(text: str) -> bool:
 # -- text ----------------------------------------------------------------------------------------------------------------------------------
 
 _NAME = re.compile(r"['’]?[^\W\d_](?:[^\W\d_]|[ \-–'’`.()])*")
+_WORD = re.compile(r"[^\W\d_]+")
+_LATIN = re.compile("[A-Za-z]")
+_RUSSIAN = re.compile("[А-яЁё]")
 _EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+\.[^\s@,;<>\".]{2,}")
 
 
@@ -94,11 +97,16 @@ def _name(value: object) -> str:
     name = _text(value)
     if len(name) > 100 or not _NAME.fullmatch(name):
         raise PydanticCustomError("name.malformed", "letters, spaces, hyphens and apostrophes, at most 100 of them")
+    # Such a name looks right and is never found: it is nobody else's name, and a search by the right letters passes it over.
+    if not name.isascii() and any(_LATIN.search(word) and _RUSSIAN.search(word) for word in _WORD.findall(name)):
+        raise PydanticCustomError("name.mixed-letters", "a word in Russian letters or in Latin ones, not in both: type it anew")
     return name
 
 
 def _email(value: object) -> str:
     email = _text(value)
+    if email[:7].casefold() == "mailto:":
+        email = email[7:]
     if len(email) > 254 or not _EMAIL.fullmatch(email):
         raise PydanticCustomError("email.malformed", "one address like name@example.org")
     return email

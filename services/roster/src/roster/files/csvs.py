@@ -6,6 +6,7 @@ The whole text is never held: Python keeps a long Russian one in several times t
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +19,11 @@ from .limits import too_long
 Encoding = Literal["utf-8", "utf-8-sig", "cp1251"]
 
 _BOM = b"\xef\xbb\xbf"
+_ODD = re.compile("[ЂЃ‚ѓ†‡€‰Љ‹ЊЌЋЏђ•™љ›њќћџЎўЈ¤Ґ¦©Є¬®Ї]")
+"""Hardly ever written in Russian; what letters of DOS and of old Macs become in Windows-1251."""
+_WORD = re.compile("[А-ЯЁа-яё][а-яё]+")
+_TURNED = re.compile("[а-яё][А-ЯЁ]{2,}")
+"""KOI8 has small letters where Windows-1251 has capitals."""
 _PIECE_BYTES = 2**20
 _TOP_BYTES = 2**17
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -50,6 +56,8 @@ def _encoding(content: bytes, name: str) -> Encoding:
     if content[:256].lstrip(_BOM + b" \t\r\n").startswith((b"<?xml", b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML", b"<table", b"<meta")):
         text = "It is a web page or XML, as some programs write under the name of a spreadsheet."
         raise FileRefused("file.unreadable", text, "Open it in a spreadsheet program and save it as .xlsx.", file=name)
+    if content.startswith(b"%PDF"):
+        raise FileRefused("file.unreadable", "It is a PDF document.", "Hand in the table that it was made of, as .xlsx or .csv.", file=name)
     encoding: Encoding
     for encoding in ("utf-8", "cp1251"):
         if content.startswith(_BOM):
@@ -65,8 +73,18 @@ def _encoding(content: bytes, name: str) -> Encoding:
             if error.reason == "unexpected end of data" and not is_ascii:
                 raise FileRefused("file.cut-off", "It ends in the middle of a letter: it was cut off.", _WHOLE, file=name) from None
         else:
+            if encoding == "cp1251":
+                _refuse_other_letters(content[:_TOP_BYTES].decode(encoding, "ignore"), name)
             return encoding
     raise FileRefused("file.unreadable", "Its letters are in no known encoding.", _SAVE, file=name)
+
+
+def _refuse_other_letters(top: str, name: str) -> None:
+    """Every file is Windows-1251 to a decoder; those of DOS, KOI8 and old Macs have no Russian words in it."""
+    odd, words, turned = len(_ODD.findall(top)), len(_WORD.findall(top)), len(_TURNED.findall(top))
+    if (odd >= 5 and odd * 20 > sum(not letter.isascii() for letter in top)) or (turned >= 5 and turned > words):
+        text = "Its letters are in the encoding of DOS (866), KOI8 or an old Macintosh."
+        raise FileRefused("file.unreadable", text, _SAVE, file=name)
 
 
 def _delimiter(top: str) -> str:

@@ -29,6 +29,8 @@ REJECTED_MORE = "За последним столбцом"
 
 _GROUPS = ("Родитель", "Законный представитель", "Представитель", "Guardian", "Parent")
 _GROUPS_BEHIND = ("родителя", "представителя", "of guardian", "of parent", "guardian", "parent")
+_PARENTS = {1: (("мать", "мама"), ("матери", "мамы")), 2: (("отец", "папа"), ("отца", "папы"))}
+"""Lists that know of two parents name them instead of counting them: before a title, and behind it."""
 _OWNERS: dict[Kind, tuple[str, ...]] = {
     "pupils": ("ученика", "обучающегося", "учащегося", "воспитанника"),
     "staff": ("сотрудника", "работника", "педагога", "учителя"),
@@ -90,6 +92,9 @@ def _vocabulary(kind: Kind) -> dict[str, Field]:
                 for title in (column.title, *column.others):
                     words |= {folded(f"{group} {number} {title}"): field for group in _GROUPS}
                     words |= {folded(f"{title} {group} {number}"): field for group in _GROUPS_BEHIND}
+                    before, behind = _PARENTS[number]
+                    words |= {folded(f"{parent} {title}"): field for parent in before}
+                    words |= {folded(f"{title} {parent}"): field for parent in behind}
     return words
 
 
@@ -103,8 +108,8 @@ _GROUP_LABELS = {
     folded(f"{group} {number} {rest}"): f"{_GROUPS[0]} {number} "
     for group in _GROUPS
     for number in GUARDIANS
-    for rest in ("", "законный представитель")
-}
+    for rest in ("", "законный представитель", *_PARENTS[number][0])
+} | {folded(parent): f"{_GROUPS[0]} {number} " for number in GUARDIANS for parent in _PARENTS[number][0]}
 # Titles have words; dates, numbers and addresses are somebody's data, in a header by mistake.
 _TITLE = re.compile(r"[^\W\d_](?:[^\W\d]|[ .,/()\-–№:]|[0-9](?![0-9]{2})){0,59}")
 # A column that counts the rows says nothing.
@@ -166,7 +171,10 @@ def _find(top: Sequence[Sequence[Cell]], *, file: str, sheet: str | None) -> Hea
     header = max(complete, key=lambda header: len(header.known))
     titles = [field.title for field in header.known]
     if twice := next((title for title in titles if titles.count(title) > 1), None):
-        raise FileRefused("file.column-repeated", f"The column «{twice}» stands twice.", "Leave one of the two.", file=file, sheet=sheet)
+        hint = "Leave one of the two."
+        if (first := f"Родитель 1: {twice}") in TITLES.values() and header.kind == "pupils":
+            hint = f"Leave one of the two. If one of them is a parent's, title it «{first}»."
+        raise FileRefused("file.column-repeated", f"The column «{twice}» stands twice.", hint, file=file, sheet=sheet)
     return header
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from .asides import HINTS, Aside, aside_of, is_heading
 from .cells import Cell, plain
 from .findings import FileRefused, Finding, Place
-from .headers import TITLES, Header, column_named, header_and_rows, is_whole_name
+from .headers import LOOKED_AT, TITLES, Header, column_named, header_and_rows, is_whole_name
 from .limits import ROWS, too_many_rows
 from .oneroster import NOTHING_KNOWN, Known, open_bundle, read_bundle
 from .repeats import Repeats
@@ -72,12 +72,10 @@ class _Reading:
         if not self._detected and self._not_understood:
             table = self._not_understood[0]
             how = f" It was read as {table.encoding} with {table.delimiter!r} between the columns." if table.encoding else ""
-            raise FileRefused(
-                "file.kind-unknown",
-                f"Its columns are those of no template.{how}",
-                "Put the template's titles for pupils, staff or classes in one row above the data.",
-                file=name,
-            )
+            hint = f"Put the template's titles for pupils, staff or classes in one of the first {LOOKED_AT} rows, above the data."
+            if table.encoding:
+                hint += " If they are there, the file is in another encoding or has another sign between the columns: save it as .xlsx."
+            raise FileRefused("file.kind-unknown", f"Its columns are those of no template.{how}", hint, file=name)
         if not any(table.rows for table in self._detected):
             raise FileRefused("file.empty", "It holds no rows.", "Hand in a file with a row of titles and the data below it.", file=name)
         return RosterFile(
@@ -87,7 +85,7 @@ class _Reading:
     def read(self, table: Table) -> None:
         header, rows = header_and_rows(table.rows, file=table.file, sheet=table.sheet)
         if header is None:
-            if any(rows):
+            if any(any(plain(cell) for cell in row) for _, row in rows):
                 self._not_understood.append(table)
                 self._warn(table, None, "table.unknown", "its columns are those of no template; it was not read")
             return
