@@ -77,6 +77,13 @@ def test_the_operators_own_token_does_not_end(secrets: Secrets, clock: ManualClo
     assert tokens("roster", secrets, clock).verify(token) == Actor(Role.OPERATOR)
 
 
+@pytest.mark.parametrize("issuer", ["identity", "roster"])
+def test_whoever_elses_token_does_not_end_is_believed_by_nobody(secrets: Secrets, clock: ManualClock, issuer: str) -> None:
+    actor = DIRECTOR if issuer == "identity" else Actor(Role.SERVICE, issuer)
+    token = tokens(issuer, secrets, clock).mint(actor, lifetime_s=None)
+    assert refusal(tokens("consent", secrets, clock), token) == "token.invalid"
+
+
 def test_a_service_speaks_for_itself_alone_or_on_behalf_of_who_called_it(secrets: Secrets, clock: ManualClock) -> None:
     verifier = tokens("roster", secrets, clock)
     consent = tokens("consent", secrets, clock)

@@ -37,6 +37,17 @@ def test_the_body_may_come_through_a_pipe_and_the_program_prints_for_people_too(
     assert "roster " in piped.err
 
 
+def test_a_secret_that_is_typed_into_the_command_line_is_told_of_and_one_that_is_piped_is_not(instance: Up) -> None:
+    body = json.dumps({"login": "1234567890", "code": "DFGJ-LNRV-W234", "password": "пять слов и число 7"})
+    typed = run_binary("call", "identity.activate", body, "--data", instance.data)
+    piped = run_binary("call", "identity.activate", "-", "--data", instance.data, stdin=body)
+    told = "The command line shows code, password to everybody on this machine"
+    assert (told in typed.err, told in piped.err) == (True, False)
+    for outcome in (typed, piped):
+        assert (outcome.code, "activation.wrong" in outcome.err) == (1, True)
+        assert "DFGJ" not in outcome.err + outcome.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "code"),
     [

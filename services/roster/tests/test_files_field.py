@@ -376,7 +376,7 @@ def test_an_address_may_be_a_link() -> None:
 @pytest.mark.parametrize("encoding", ["cp866", "mac-cyrillic", "koi8-r"])
 def test_letters_of_another_encoding_are_told_of_as_such(encoding: str) -> None:
     with pytest.raises(FileRefused) as caught:
-        read_roster("\r\n".join(map(";".join, [TITLES, KIM, LEE])).encode(encoding), "pupils.csv")
+        read_roster("\r\n".join(";".join(map(str, row)) for row in (TITLES, KIM, LEE)).encode(encoding), "pupils.csv")
     assert caught.value.code == "file.unreadable"
     assert "DOS (866), KOI8" in caught.value.text
 

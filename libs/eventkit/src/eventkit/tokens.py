@@ -156,14 +156,14 @@ class Tokens:
             audience, role = claims["aud"], Role(claims["role"])
             if claims.get("iss") != key.issuer or not isinstance(audience, list) or not _may_issue(key.issuer, role, claims.get("scope")):
                 raise ValueError("these claims are not this issuer's to make")
+            expires = None if key.issuer == OPERATOR and "exp" not in claims else int(claims["exp"])
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise Refused("token.invalid", "The token is not one of this instance.") from error
         if self._receiver not in audience:
             named = ", ".join(str(one) for one in cast("list[object]", audience)) or "nobody"
             raise Refused("token.audience", f"This token is for {named}, not for {self._receiver}. Ask for one for {self._receiver}.")
-        expires = claims.get("exp")
         actor = Actor(role, claims.get("scope"), claims.get("school"), claims.get("principal"), claims.get("on_behalf_of"))
-        return _Verified(actor, None if expires is None else int(expires), key)
+        return _Verified(actor, expires, key)
 
     def _key_of(self, header: Mapping[str, Any]) -> _Key:
         name = header["kid"]

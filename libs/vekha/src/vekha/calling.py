@@ -34,13 +34,22 @@ def _command_id(_context: click.Context, _parameter: click.Parameter, value: str
 @target_options
 @json_option
 def call(target: Target, name: str | None, body: str, listing: bool, command_id: str | None, acting_as: str | None, as_json: bool) -> None:
-    """Make an internal call, e.g. vekha call roster.school '{"school": "school-7"}'. With - the JSON is read from stdin."""
+    """Make an internal call, e.g. vekha call roster.school '{"school": "school-7"}'.
+
+    With - the JSON is read from stdin: so must be what is secret, since a command line is seen by everybody on the machine.
+    """
     if listing:
         _list([_declared(name)] if name else list(CALLS.values()), as_json=as_json)
         return
     if name is None:
         raise click.UsageError("Which call? `vekha call --list` shows them all.")
-    run(_call(target, _declared(name), _json_text(body), command_id, acting_as, as_json=as_json))
+    declared, text = _declared(name), _json_text(body)
+    if body != "-" and (shown := _shown_secrets(declared, text)):
+        output.remark(
+            f"The command line shows {', '.join(shown)} to everybody on this machine, and the shell remembers it. "
+            f"Pipe it in: vekha call {name} - < FILE"
+        )
+    run(_call(target, declared, text, command_id, acting_as, as_json=as_json))
 
 
 async def _call(
@@ -74,6 +83,14 @@ def _json_text(body: str) -> bytes:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Failure("body.malformed", "This is no JSON object.", 'Quote it: \'{"school": "school-7"}\'', exit_code=Exit.INVALID) from None
     return text
+
+
+def _shown_secrets(declared: Call[Any, Any], body: bytes) -> list[str]:
+    """Which fields of the body open something: those that are marked as secret, and the codes of identity's calls."""
+    from eventkit.answering import secret_fields
+
+    secret = secret_fields(declared.request) | ({"code", "link", "state"} if declared.service == "identity" else set())
+    return sorted(secret & msgspec.json.decode(body, type=dict[str, msgspec.Raw]).keys())
 
 
 def _list(calls: list[Call[Any, Any]], *, as_json: bool) -> None:
