@@ -357,8 +357,12 @@ async def test_pupils_without_any_guardian_are_told_of_where_they_are_entered_bu
 async def test_a_guardian_without_a_consent_keeps_no_child_out(with_class: School):
     status = await with_class.imported(csv_of([{**child(1), **parent(1), **parent(2, "Р-2", "", "Сергей")}]))
     assert (outcome(status), codes(status)) == ((0, 0, 0, 0, 1), [(2, "Родитель 2: Согласие №", "consent.missing")])
+    (warning,) = status.warnings
+    assert warning.startswith("school.csv, row 2: of a row that counts as rejected the pupil is entered all the same")
     assert await with_class.names("guardian") == ["Иванова Жанна"]
     assert len(await with_class.people("pupil")) == 1
+    again = await with_class.imported(csv_of([{**child(1), **parent(1), **parent(2, "Р-2", "", "Сергей")}]))
+    assert (outcome(again), again.warnings) == ((0, 0, 0, 0, 1), ())
 
 
 async def test_what_was_sent_is_imported_for_its_sender_alone_who_gets_the_rejected_rows_back(with_class: School):

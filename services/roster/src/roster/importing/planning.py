@@ -93,6 +93,7 @@ class _Planning:
         self._without_teacher: list[Place] = []
         self._without_class: list[Place] = []
         self._without_guardian: list[Place] = []
+        self._in_part: list[Place] = []
         self._aside: list[PutAside] = []
         self._new_staff = {row.external_id for row in file.staff}
         self._with_teacher: set[ClassName] = {_name(row) for row in file.classes if row.class_teacher_id is not None}
@@ -132,6 +133,13 @@ class _Planning:
             self._warnings.append(
                 f"{first}: a pupil without any guardian{rows}: until one is linked, or the reason for none is recorded"
                 " (roster.link-guardian, roster.record-no-guardian), the pupil does not count in step 14 and gets no slip (guardian.none)"
+            )
+        if self._in_part:
+            first, count = _where(self._in_part[0]), len(self._in_part)
+            rows = f", as in {count} rows" if count > 1 else ""
+            self._warnings.append(
+                f"{first}: of a row that counts as rejected the pupil is entered all the same{rows}, without the guardian whose cells are"
+                " wrong (row.in-part)"
             )
         rejected = {row_of(error) for error in self._rejected}
         return Plan(
@@ -295,11 +303,14 @@ class _Planning:
         self._compare_number(row, "pupils", person)
         if person is None and not row.guardians and not _is_of_age(row.born_on, self._today):
             self._without_guardian.append(row.place)
+        wrong = len(self._rejected)
         guardians = [planned for guardian in row.guardians if (planned := self._guardian(row, guardian, person)) is not None]
         if person is not None and not returns and consent is None and not guardians and not self._differs(person, details):
             assigned = self._pages.people.get(person)
             if known is not None and assigned is not None and assigned["class_id"] == known["class_id"]:
                 return self._leave(row.place)
+        if len(self._rejected) > wrong:
+            self._in_part.append(row.place)
         return PlannedPupil(
             place=row.place,
             outcome="created" if person is None else "updated",
