@@ -2,6 +2,7 @@
 
 import csv
 import io
+import zipfile
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -392,3 +393,32 @@ def test_a_text_with_tabs_in_windows_letters_is_read() -> None:
     file = read_roster(text_of([["№ п/п", *TITLES], ["1", *KIM], ["2", *LEE]], "\t"), "ученики.txt")
     assert names(file) == ["Ким", "Ли"]
     assert (file.detected[0].encoding, file.detected[0].delimiter) == ("cp1251", "\t")
+
+
+# -- archives ------------------------------------------------------------------------------------------------------------------------------
+
+
+def archived(name: str = "pupils.csv") -> bytearray:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, text_of([TITLES, [KIM[0], "", *KIM[2:]]], ";"))
+    return bytearray(content.getvalue())
+
+
+def test_names_in_an_archive_that_windows_has_packed_are_told_as_they_were() -> None:
+    name = "Ученики.csv".encode("cp866")
+    content = bytes(archived("X" * 7 + ".csv")).replace(b"X" * 7 + b".csv", name)
+    file = read_roster(content, "lists.zip")
+    assert [(error.file, error.row, error.column) for error in file.errors] == [("Ученики.csv", 2, "Фамилия")]
+
+
+def test_an_archive_with_a_password_or_of_an_unknown_method_is_told_of_as_such() -> None:
+    with_password, unknown = archived(), archived()
+    for content, offset, value in ((with_password, 6, 1), (unknown, 8, 9)):
+        content[offset] = value
+        content[content.find(b"PK\1\2") + offset + 2] = value
+    for content, told in ((with_password, "password"), (unknown, "method")):
+        with pytest.raises(FileRefused) as caught:
+            read_roster(bytes(content), "lists.zip")
+        assert caught.value.code == "file.unreadable"
+        assert told in caught.value.text

@@ -86,7 +86,8 @@ def _from_bytes(content: bytes, name: str) -> tuple[Iterator[Table], list[Findin
 
 
 def open_archive(content: bytes) -> zipfile.ZipFile:
-    return zipfile.ZipFile(io.BytesIO(content))
+    # Windows writes names in the letters of DOS where they are not marked as UTF-8.
+    return zipfile.ZipFile(io.BytesIO(content), metadata_encoding="cp866")
 
 
 @contextmanager
@@ -95,8 +96,13 @@ def refuse_damaged_archive(name: str) -> Generator[None]:
     try:
         yield
     # What zipfile and zlib raise for it.
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError):
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError):
         _refuse_damaged(name)
+    except NotImplementedError:
+        text = "It is packed by a method that is not read here."
+        raise FileRefused("file.unreadable", text, "Unpack it, and pack the files into an ordinary zip archive.", file=name) from None
+    except RuntimeError:
+        raise FileRefused("file.unreadable", "It has a password.", "Pack the files into a zip archive without one.", file=name) from None
 
 
 def _is_csv(name: str) -> bool:
