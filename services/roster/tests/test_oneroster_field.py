@@ -412,6 +412,19 @@ def test_roles_that_are_not_read_are_told_of_with_those_that_are() -> None:
     assert file.pupils == ()
 
 
+def test_files_of_an_export_under_other_names_are_told_of_as_such(tmp_path: Path) -> None:
+    tables = {f"school_{name}": rows for name, rows in sample().items() if name in ("orgs", "users", "classes")}
+    archive = packed(tables)
+    with zipfile.ZipFile(io.BytesIO(archive)) as content:
+        content.extractall(tmp_path)
+    for source in (archive, tmp_path):
+        with pytest.raises(FileRefused) as caught:
+            read_roster(source, "export", school="school-7", today=TODAY)
+        assert caught.value.code == "file.oneroster-incomplete"
+        assert "sourcedId" in caught.value.text
+        assert "manifest.csv" in caught.value.hint
+
+
 def test_without_a_manifest_it_is_said_how_one_is_made_and_it_is_read_then() -> None:
     tables = sample()
     files = [name for name in tables if name != "manifest"]

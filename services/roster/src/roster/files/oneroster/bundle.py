@@ -21,6 +21,7 @@ _MANIFEST = "manifest"
 _TELLING = {"orgs", "users", "enrollments", "academicsessions"}
 """Two of these names tell OneRoster files, even where the manifest is missing."""
 _VERSION = re.compile(r"(?:oneroster )?v?1[.p]([012])(?:[.p][0-9])?", re.IGNORECASE)
+_FIRST_BYTES = 4096
 _MANIFEST_HINT = (
     "Export them again as OneRoster 1.1 or 1.2, manifest included. If the program makes none, and its files are of one of these versions,"
     " add a manifest.csv with the lines `propertyName,value`, `manifest.version,1.0`, `oneroster.version,1.1` (or 1.2), and for each file"
@@ -141,7 +142,7 @@ def open_bundle(source: Path | bytes, name: str) -> Bundle | None:
             return None  # why it cannot be opened is said by whoever reads it next
     if source.startswith((b"PK\3\4", b"PK\5\6")):
         return _of_archive(source, name)
-    if b"sourcedid" in source[:4096].partition(b"\n")[0].lower():
+    if _is_one_of_an_export(source[:_FIRST_BYTES]):
         raise FileRefused(
             "file.oneroster-incomplete",
             "It is one file of a OneRoster export.",
@@ -151,9 +152,24 @@ def open_bundle(source: Path | bytes, name: str) -> Bundle | None:
     return None
 
 
+def _is_one_of_an_export(first: bytes) -> bool:
+    """By its titles, of which every file of OneRoster has this one."""
+    return b"sourcedid" in first.partition(b"\n")[0].lower()
+
+
+def _refuse_part_of_an_export(names: list[str], first_bytes: Callable[[str], bytes], name: str) -> None:
+    """Files of an export that do not make a school, as they have other names or most are missing, are no lists of ours either."""
+    for path in names:
+        if path.casefold().endswith(".csv") and _is_one_of_an_export(first_bytes(path)):
+            needed = ", ".join(f"{kind}.csv" for kind in REQUIRED["1.1"])
+            text = f"It looks like a OneRoster export: {_file(path)} has the column sourcedId. It has no manifest.csv, and not {needed}."
+            raise FileRefused("file.oneroster-incomplete", text, _MANIFEST_HINT, file=name)
+
+
 def _of_folder(folder: Path, name: str) -> Bundle | None:
     names = [path.name for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
     if (members := _members(names, name)) is None:
+        _refuse_part_of_an_export(names, lambda path: _beginning(folder / path), name)
         return None
     refuse_large(sum((folder / member).stat().st_size for member in members.values()), name)
 
@@ -168,6 +184,14 @@ def _of_folder(folder: Path, name: str) -> Bundle | None:
     return _bundle(members, load, name)
 
 
+def _beginning(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_FIRST_BYTES)
+    except OSError:
+        return b""
+
+
 def _of_archive(content: bytes, name: str) -> Bundle | None:
     refuse_large(len(content), name)
     with refuse_damaged_archive(name):
@@ -177,6 +201,15 @@ def _of_archive(content: bytes, name: str) -> Bundle | None:
         return None
     refuse_strange_paths(names, name)
     if (members := _members(names, name)) is None:
+
+        def first_bytes(path: str) -> bytes:
+            try:
+                with refuse_damaged_archive(name), archive.open(path) as member:
+                    return member.read(_FIRST_BYTES)
+            except FileRefused:
+                return b""  # what is wrong with it is said by whoever reads it next
+
+        _refuse_part_of_an_export(names, first_bytes, name)
         return None
     if any(member.casefold().endswith(".zip") for member in names):
         text = "There is an archive inside the archive."
