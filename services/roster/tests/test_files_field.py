@@ -167,7 +167,7 @@ def test_a_parents_column_without_its_parent_is_refused_with_how_it_is_titled() 
 def test_titles_may_say_whose_they_are() -> None:
     titles = [
         "ID обучающегося",
-        "Фамилия ученика",
+        "Фамилия ребенка",
         "Имя обучающегося",
         "Отчество (при наличии)",
         "Дата рожд.",

@@ -32,7 +32,7 @@ _GROUPS_BEHIND = ("родителя", "представителя", "of guardian
 _PARENTS = {1: (("мать", "мама"), ("матери", "мамы")), 2: (("отец", "папа"), ("отца", "папы"))}
 """Lists that know of two parents name them instead of counting them: before a title, and behind it."""
 _OWNERS: dict[Kind, tuple[str, ...]] = {
-    "pupils": ("ученика", "обучающегося", "учащегося", "воспитанника"),
+    "pupils": ("ученика", "обучающегося", "учащегося", "воспитанника", "ребёнка", "школьника"),
     "staff": ("сотрудника", "работника", "педагога", "учителя"),
     "classes": ("класса",),
 }
