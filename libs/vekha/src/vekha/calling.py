@@ -89,7 +89,8 @@ def _shown_secrets(declared: Call[Any, Any], body: bytes) -> list[str]:
     """Which fields of the body open something: those that are marked as secret, and the codes of identity's calls."""
     from eventkit.answering import secret_fields
 
-    secret = secret_fields(declared.request) | ({"code", "link", "state"} if declared.service == "identity" else set())
+    codes: set[str] = {"code", "link", "state"} if declared.service == "identity" else set()
+    secret = {*secret_fields(declared.request), *codes}
     return sorted(secret & msgspec.json.decode(body, type=dict[str, msgspec.Raw]).keys())
 
 
