@@ -7,10 +7,19 @@ import resource
 import sys
 
 _PR_SET_DUMPABLE = 4
+_NOTHING = (0, 0)
+_NOTHING_PIPED = (1, 1)
+"""Bytes, soft and hard. Where a dump goes through a pipe, Linux heeds no limit but this one, by which it knows that a dumper has died."""
 
 
 def never_dumped() -> None:
-    """No core dump of this process and its children; on Linux also none through a pipe, and no other process of the user reads along."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
+    """No core dump of this process and its children, on Linux through a pipe neither; there no other process of the user reads along."""
+    if sys.platform != "linux":
+        resource.setrlimit(resource.RLIMIT_CORE, _NOTHING)
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, _NOTHING_PIPED)
+    except ValueError:  # somebody has forbidden dumps before, and that cannot be loosened by a byte
+        resource.setrlimit(resource.RLIMIT_CORE, _NOTHING)
+    # Another program that is started may be dumped again, as the limit alone is handed on.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
