@@ -236,6 +236,23 @@ def test_several_roles_in_one_cell_are_read_and_told_of(version: str, cell: str)
     ]
 
 
+def test_an_export_that_says_1_1_and_has_its_roles_as_1_2_has_is_told_of() -> None:
+    refused = refusal(manifest(sample("1.2"), oneroster__version="1.1"))
+    assert (refused.code, refused.file) == ("file.oneroster-version", "manifest.csv")
+    assert "`oneroster.version,1.2` and `file.roles,bulk`" in refused.hint
+
+
+def test_whoever_had_a_role_until_the_other_day_is_told_of_once() -> None:
+    file = read(every(sample("1.2"), "roles", "endDate", lambda _: "2014-01-01"))
+    assert [warning.code for warning in file.warnings] == ["role.ended"]
+
+
+def test_an_org_that_is_listed_twice_is_one() -> None:
+    tables = sample()
+    tables["orgs"] += tables["orgs"][1:]
+    assert who(read(tables)) == PLAIN
+
+
 def test_a_role_may_be_written_in_two_words() -> None:
     tables = every(sample("1.2"), "roles", "role", lambda role: "Site Administrator" if role == "principal" else role)
     assert read(tables).staff[0].role == "administrator"

@@ -256,12 +256,20 @@ def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str)
     if properties.get("manifest.version", "") != "1.0":
         warnings.append(Finding(file, None, None, "value", "manifest.version-unknown", "manifest.version is 1.0; it was read as that"))
     modes = {kind: _mode(properties, kind, file) for kind in READ[version]}
-    in_users = version == "1.2" and modes["roles"] == "absent" and modes["users"] != "absent" and _has_roles(members, load)
+    titles = [] if modes["users"] == "absent" else _titles_of_users(members, load)
+    # Some programs leave the roles in users.csv, as in 1.1, and write 1.2.
+    in_users = version == "1.2" and modes["roles"] == "absent" and "role" in titles
     for kind in REQUIRED[version]:
         # What a delta leaves out is as it was.
         if modes[kind] == "absent" and "delta" not in modes.values() and not (kind == "roles" and in_users):
             text = f"It does not name {kind}.csv (file.{kind}), and no school can be entered without it."
             raise FileRefused("file.oneroster-incomplete", text, f"Export it too, with file.{kind} as bulk.", file=file)
+    if version == "1.1" and modes["users"] == "bulk" and titles and "role" not in titles:
+        text = "It says 1.1, where users.csv has the column role, and there is none."
+        hint = (
+            "If the roles stand in roles.csv, it is 1.2: write `oneroster.version,1.2` and `file.roles,bulk`. Else export the roles, too."
+        )
+        raise FileRefused("file.oneroster-version", text, hint, file=file)
     files: dict[str, str] = {}
     for kind, mode in modes.items():
         if mode != "absent":
@@ -276,12 +284,12 @@ def _bundle(members: Mapping[str, str], load: Callable[[str], bytes], name: str)
     return Bundle(name, version, files, {kind: modes[kind] for kind in files}, warnings, _load=load)
 
 
-def _has_roles(members: Mapping[str, str], load: Callable[[str], bytes]) -> bool:
-    """Whether users.csv tells the roles, as in 1.1: some programs leave them there and write 1.2."""
+def _titles_of_users(members: Mapping[str, str], load: Callable[[str], bytes]) -> list[str]:
+    """The titles of users.csv, without case; none where it is not there or is empty."""
     if "users" not in members:
-        return False
+        return []
     table = csv_table(load(members["users"]), _file(members["users"]), most=EXPORT_ROWS)
-    return any(plain(title).casefold() == "role" for title in next(table.rows, ()))
+    return [plain(title).casefold() for title in next(table.rows, ())]
 
 
 def _properties(content: bytes, file: str) -> dict[str, str]:

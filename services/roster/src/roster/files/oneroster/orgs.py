@@ -46,7 +46,7 @@ def school_org(records: Sequence[Record], file: str, school: str, known: Known) 
 
 
 def _chosen(records: Sequence[Record], file: str, school: str, known: Known) -> Record:
-    orgs = [record for record in records if record["sourcedId"]]
+    orgs = list({record["sourcedId"]: record for record in records if record["sourcedId"]}.values())
     if known.confirmed is not None:
         if found := [record for record in orgs if record["sourcedId"] == known.confirmed]:
             return found[0]

@@ -72,6 +72,7 @@ class _Reading:
         self._teachers: dict[str, list[Record]] = {}
         self._enrolled: set[str] = set()
         self._told: set[str] = set()  # users of whom an error says why they are not entered
+        self._had_a_role: set[str] = set()
         self._left: set[str] = set()  # users of whom an enrollment has ended
         self._hired: dict[str, date] = {}
         self._guardian_rows: dict[str, dict[str, object] | None] = {}
@@ -261,9 +262,9 @@ class _Reading:
                 self._error(record.place, column, "role.conflicting", "a pupil or a member of staff, not both at once")
                 self._told.add(user)
                 continue
-            if not anywhere.get(user):
+            if not anywhere.get(user) and user not in self._had_a_role:
                 self._count(record.place, "role.missing", "the person has no role and was passed over")
-            elif not here.get(user) and not person.guardian:
+            elif anywhere.get(user) and not here.get(user) and not person.guardian:
                 self._count(record.place, "user.elsewhere", "the person belongs to another org than this school and was passed over")
             if not person.is_nobody:
                 people[user] = person
@@ -305,6 +306,7 @@ class _Reading:
                 begins, ends = days
                 if ends is not None and ends < self._today:
                     self._count(record.place, "role.ended", "the role has ended; it was passed over")
+                    self._had_a_role.add(user)
                     continue
                 anywhere.setdefault(user, []).extend(roles)
                 org = record["orgSourcedId"] or self._users[user]["primaryOrgSourcedId"] or self._org
