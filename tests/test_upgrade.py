@@ -20,7 +20,7 @@ from contracts.operations import HEAD, SETTLE, Nothing, Settle
 from eventkit.testing_servers import PostgresServer
 from tests import record, school
 from tests.apart import Apart, running_apart
-from tests.load import AT_ONCE, TIMEOUT_S, Load, check_running
+from tests.load import TIMEOUT_S, Load, check_running
 from tests.previous import unpack_previous
 from tests.survival import answered, until
 from vekha.client import Client
@@ -83,10 +83,7 @@ async def test_an_upgrade_under_a_load_of_calls_loses_none_and_shows_while_it_is
                 permitted = await asyncio.to_thread(apart.deploy, "accounts")
                 assert permitted.code == 0, permitted.err
                 apart.tell_bus()
-                # It forgets to whom the answers go that are on their way at that moment: as many as are asked at once.
-                await asyncio.sleep(2 * TIMEOUT_S)
-                assert len(load.troubles) <= AT_ONCE
-                load.troubles.clear()
+                await asyncio.sleep(2 * TIMEOUT_S)  # what it forgets of answers on their way is asked for again by then
                 migrated = await asyncio.to_thread(apart.deploy, "provision")
                 assert migrated.code == 0, migrated.err
                 for service in SERVICES:

@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import nats.errors
 import pytest
+from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
 
 from contracts.call import CALLS
 from vekha.client import Client
@@ -141,6 +144,39 @@ def test_an_answer_that_does_not_come_leaves_the_command_id_to_repeat(instance: 
     monkeypatch.undo()
     repeated = ask("call", "roster.open-school", body, "--command-id", ended.error["command_id"])
     assert repeated.json["command_id"] == ended.error["command_id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "asked"),
+    [("roster.open-school", 0, 2), ("identity.issue-credentials", 5, 1), ("roster.school", 5, 1)],
+    ids=["a command", "what is told once", "a question"],
+)
+def test_a_command_whose_answer_is_lost_is_sent_once_more_under_its_id(
+    ask: Vekha, open_school: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, name: str, code: int, asked: int
+) -> None:
+    school = open_school("calling-10")
+    bodies = {
+        "roster.open-school": {"school": "calling-11", "name": "Школа", "municipality": "m-1"},
+        "identity.issue-credentials": {"school": school, "people": ["p-1"]},
+        "roster.school": {"school": school},
+    }
+    answering, sent = Nats.request, list[bytes]()
+
+    async def losing_the_first(self: Nats, subject: str, payload: bytes, timeout: float) -> Msg:  # noqa: ASYNC109 -- the client's own
+        answer = await answering(self, subject, payload, timeout=timeout)
+        if subject != f"call.{name}":
+            return answer
+        sent.append(payload)
+        if len(sent) == 1:
+            raise nats.errors.TimeoutError
+        return answer
+
+    monkeypatch.setattr(Nats, "request", losing_the_first)
+    ended = ask("call", name, json.dumps(bodies[name]))
+    assert (ended.code, len(sent)) == (code, asked)
+    assert len({json.loads(payload).get("command_id") for payload in sent}) == 1
+    if code == 0:
+        assert len(ask("events", "--school", "calling-11").lines) == 1
 
 
 async def _never_answered(*_arguments: object, **_options: object) -> None:

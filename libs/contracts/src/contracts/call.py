@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -182,6 +183,14 @@ def named_by(request: type[BaseModel]) -> set[str]:
     """What a request can name, wherever it stands in it: "person", "class", "consent"."""
     found = {NAMING[name] for name in request.model_fields if name in NAMING}
     return found.union(*(named_by(part) for about in request.model_fields.values() for part in _models(about.annotation)))
+
+
+@cache
+def tells_once(model: type[BaseModel]) -> bool:
+    """Whether something in it, wherever it stands, is marked `secret()`: who asks again gets an answer without that."""
+    if any(isinstance(about.json_schema_extra, dict) and about.json_schema_extra.get("secret") for about in model.model_fields.values()):
+        return True
+    return any(tells_once(part) for about in model.model_fields.values() for part in _models(about.annotation))
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

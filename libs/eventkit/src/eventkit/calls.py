@@ -24,6 +24,9 @@ from eventkit.event import Origin
 from eventkit.telemetry import span, traceparent
 
 MAX_BODY_BYTES = 512 * 1024
+OUTCOME_UNKNOWN = "call.outcome-unknown"
+"""The code of a call that nobody has answered in time."""
+
 _ASK_AGAIN_S = 0.1
 
 P = TypeVar("P", bound=Reply)
@@ -175,7 +178,7 @@ class Calls:
         except (TimeoutError, errors.Error) as error:
             text = f"No answer from {name}: whether it was carried out is not known."
             hint = "Repeat it with the same command id." if command_id else None
-            raise CallFailed("unknown", "call.outcome-unknown", text, hint=hint, command_id=command_id) from error
+            raise CallFailed("unknown", OUTCOME_UNKNOWN, text, hint=hint, command_id=command_id) from error
         if answer.error is None:
             return answer
         found = answer.error

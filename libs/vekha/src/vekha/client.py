@@ -14,13 +14,13 @@ from nats import errors
 from nats.aio.client import Client as Nats
 from pydantic import ValidationError
 
-from contracts.call import Call, Reply, Request
+from contracts.call import Call, Reply, Request, tells_once
 from contracts.event import SERVICES
 from contracts.identity import TOKEN, TokenRequest
 from contracts.operations import HEAD, Nothing
 from eventkit import accounts, jetstream
 from eventkit.broker import Credential
-from eventkit.calls import Answer, CallReply, Calls
+from eventkit.calls import OUTCOME_UNKNOWN, Answer, CallFailed, CallReply, Calls
 from eventkit.decider import Refused
 from vekha import output
 from vekha.failures import Exit, Failure, failure_of
@@ -58,6 +58,8 @@ class Client:
 
     Who types one command after the other expects the second to know of the first, whichever services they go to. With `up_to_date` a call
     therefore waits until the receiver has read what all logs hold by now; if it is far behind, it answers with what it knows.
+
+    A command whose answer does not come in time is sent once more under its id, but for one whose answer would lack then what is told once.
     """
 
     def __init__(self, nc: Nats, operator_token: str) -> None:
@@ -102,6 +104,11 @@ class Client:
 
         try:
             try:
+                return await send()
+            except CallFailed as failed:
+                # The bus forgets on the way to whom an answer goes when it takes up new accounts.
+                if failed.code != OUTCOME_UNKNOWN or not call.command or tells_once(call.reply):
+                    raise
                 return await send()
             except Refused as refused:
                 # Neither refusal comes from the domain: nothing was carried out.
