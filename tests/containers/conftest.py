@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 
 from tests.containers.stack import Stack, require_docker
 from vekha import story
-from vekha.client import Target, connected
 
 _SETTINGS = {"VEKHA_PRODUCTION": "0", "VEKHA_MANUAL_CLOCK": story.START, "VEKHA_ACTIVATION_PAGE": "https://school.example/activate"}
 
@@ -27,10 +25,5 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def school(stack: Stack) -> Stack:
     """The stack on which the demo's school has lived through its weeks."""
-
-    async def play() -> None:
-        async with connected(Target(stack.secrets.operator, stack.url)) as client:
-            await story.play(client, lambda over, what: print(over, what))
-
-    asyncio.run(play())
+    stack.vekha("demo", timeout_s=900)
     return stack

@@ -10,6 +10,7 @@ import pytest
 
 from contracts.event import SERVICES as NAMES
 from tests.containers.stack import SERVICES, Stack, all_are_there, require_docker, while_recording
+from tests.runbook import sections
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
@@ -51,9 +52,8 @@ def test_the_node_that_leads_is_lost_for_good_and_nothing_acknowledged_is(cluste
         acknowledged = while_recording(cluster, lambda lost=lost: cluster.compose("kill", lost))
         cluster.wait_until_healthy(*SERVICES)
         all_are_there(cluster, acknowledged)
-        cluster.compose("rm", "--force", "owner", lost)  # it has ended, and holds the volume all the same
-        cluster.run("docker", "volume", "rm", f"{cluster.name}_{_VOLUMES[lost]}")
-        acknowledged += while_recording(cluster, cluster.up)
+        words = {f"{cluster.name}_bus-2": f"{cluster.name}_{_VOLUMES[lost]}", "nats-2": lost}
+        acknowledged += while_recording(cluster, lambda words=words: cluster.typed(sections()["a-lost-node-of-the-bus"], words))
         cluster.wait_until_healthy(*SERVICES, *_NODES)
         all_are_there(cluster, acknowledged)
     assert "The record verifies." in cluster.compose("run", "--rm", "vekha", "audit", "verify").stdout

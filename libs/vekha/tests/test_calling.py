@@ -162,7 +162,7 @@ def test_a_command_whose_answer_is_lost_is_sent_once_more_under_its_id(
     }
     answering, sent = Nats.request, list[bytes]()
 
-    async def losing_the_first(self: Nats, subject: str, payload: bytes, timeout: float) -> Msg:  # noqa: ASYNC109 -- the client's own
+    async def losing_the_first(self: Nats, subject: str, payload: bytes, timeout: float) -> Msg:
         answer = await answering(self, subject, payload, timeout=timeout)
         if subject != f"call.{name}":
             return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -95,6 +96,28 @@ def test_a_second_run_replaces_what_the_first_one_built(
     assert again.json["board"]["at"]["roster"] == 2
     assert again.json["board"]["as_of"] == "2015-08-18"
     assert again.json["explanation"]["step"] == story.RED_STEP
+
+
+def test_it_is_played_on_a_running_instance_whose_clock_it_may_move_and_on_no_other(
+    vekha: Vekha, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story, "WEEKS", story.WEEKS[:1])
+    monkeypatch.setattr(story, "END", "2015-08-18T09:00")
+    with running(tmp_path / "data", "--manual-clock", story.START) as up:
+        there = ("--data", up.data, "--server", json.loads((up.data / "run/endpoint.json").read_text())["nats"])
+        played = vekha("demo", *there)
+        assert played.code == 0, played.err
+        assert "vekha up" not in played.out
+        looking = [line.split() for line in played.out.splitlines() if line.startswith("  ") and "plan explain" in line]
+        assert vekha(*looking[0][1:]).code == 0
+        again = vekha("demo", *there, "--json")
+        assert (again.code, again.error["code"]) == (1, "demo.clock-unfit")
+        assert vekha("plan", "status", "--school", story.SCHOOL, *there).code == 0
+    with running(tmp_path / "real") as up:
+        there = ("--data", up.data, "--server", json.loads((up.data / "run/endpoint.json").read_text())["nats"])
+        refused = vekha("demo", *there, "--json")
+        assert (refused.code, refused.error["code"]) == (1, "demo.clock-unfit")
+        assert vekha("events", *there, "--type", "school-opened").out == ""
 
 
 def test_a_folder_that_no_demo_made_or_in_which_one_runs_is_left_alone(vekha: Vekha, instance: Up, tmp_path: Path) -> None:

@@ -9,19 +9,22 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from contracts.operations import TIMERS, Nothing
 from contracts.plan import EXPLAIN, Board, ExplainRequest, Explanation, StatusRequest
 from eventkit.child import tied_to_us
 from vekha import board, output, story
-from vekha.client import Target, connected
+from vekha.client import Client, Target, connected
 from vekha.failures import Failure
 from vekha.folder import DataFolder
 from vekha.loop import run
+from vekha.moving import time_of
 from vekha.options import json_option
 from vekha.plan import board_json, whole_board
 from vekha.simulation import Simulation
@@ -41,6 +44,12 @@ _MOST_SCHOOLS = 500
     help="Where to build it. What an earlier demo built there is replaced; nothing else ever is.",
 )
 @click.option(
+    "--server",
+    metavar="URL",
+    help="Where an instance's broker listens, to play on that; --data is then its operator's folder. Its clock has to be a manual"
+    " one that is not past the story's beginning.",
+)
+@click.option(
     "--schools",
     type=click.IntRange(1, _MOST_SCHOOLS),
     default=1,
@@ -48,15 +57,18 @@ _MOST_SCHOOLS = 500
     help="How many in all; those beside the first are small invented schools: fast, slow, stuck and chaotic ones.",
 )
 @json_option
-def demo(data: Path, schools: int, as_json: bool) -> None:
+def demo(data: Path, server: str | None, schools: int, as_json: bool) -> None:
     """Play one school's weeks in August and September 2015 through its plan, and show the board."""
-    folder = DataFolder(data)
-    _clear(folder)
-    with _running(folder):
-        shown, explained, region = run(_play(folder, schools))
+    target = Target(DataFolder(data), server)
+    if server is None:
+        _clear(target.folder)
+        with _running(target.folder):
+            shown, explained, region = run(_play(target, schools))
+    else:
+        shown, explained, region = run(_play(target, schools))
     if as_json:
         explanation = explained.model_dump()
-        told = {"data": str(folder.root.absolute()), "school": story.SCHOOL, "board": board_json(shown), "explanation": explanation}
+        told = {"data": str(data.absolute()), "school": story.SCHOOL, "board": board_json(shown), "explanation": explanation}
         output.print_json(told if region is None else {**told, "region": board_json(region)})
         return
     console = output.console()
@@ -66,19 +78,29 @@ def demo(data: Path, schools: int, as_json: bool) -> None:
     console.print(board.board_table(shown, console.width))
     console.print()
     console.print(board.explanation(explained))
-    click.echo(_look_around(folder))
+    click.echo(_look_around(target))
 
 
-async def _play(folder: DataFolder, schools: int) -> tuple[Board, Explanation, Board | None]:
+async def _play(target: Target, schools: int) -> tuple[Board, Explanation, Board | None]:
     with output.progress() as progress:
         task = progress.add_task("the demo starts", total=len(story.WEEKS))
-        async with connected(Target(folder)) as client:
+        async with connected(target) as client:
+            await _is_for_it(client)
             others = Simulation(client.ask, schools - 1) if schools > 1 else None
             await story.play(client, lambda over, what: progress.update(task, completed=over, description=what), others)
             shown = await whole_board(client, StatusRequest(school=story.SCHOOL))
             explained = (await client.ask(EXPLAIN, ExplainRequest(school=story.SCHOOL, step=story.RED_STEP))).reply
             region = None if others is None else await whole_board(client, StatusRequest())
     return shown, explained, region
+
+
+async def _is_for_it(client: Client) -> None:
+    """Raises Failure `demo.clock-unfit` where the clock cannot be moved from the story's beginning on."""
+    timers = (await client.ask(TIMERS["plan"], Nothing())).reply
+    if timers.kind == "real" or await time_of(client) > datetime.fromisoformat(story.START):
+        text = "The demo moves the clock from August 2015 on, and that of this instance cannot be moved there."
+        hint = f"Bring up another one for it, with VEKHA_PRODUCTION=0 VEKHA_MANUAL_CLOCK={story.START}"
+        raise Failure("demo.clock-unfit", text, hint)
 
 
 def _clear(folder: DataFolder) -> None:
@@ -133,13 +155,14 @@ def _until_ready(process: subprocess.Popen[bytes], log_file: Path) -> None:
         raise Failure("demo.not-started", f"The instance did not start. Its log: {log_file}")
 
 
-def _look_around(folder: DataFolder) -> str:
+def _look_around(target: Target) -> str:
     vekha = os.path.relpath(sys.argv[0]) if Path(sys.argv[0]).name == "vekha" else "vekha"
-    data = f"--data {folder.root}"
+    data = f"--data {target.folder.root}"
+    begin = f"Look around. In one shell:\n  {vekha} up {data}\nand in a second one:"
+    if target.server is not None:
+        begin, data = "Look around:", f"{data} --server {target.server}"
     return f"""
-Look around. In one shell:
-  {vekha} up {data}
-and in a second one:
+{begin}
   {vekha} plan status --school {story.SCHOOL} --as-of 2015-08-24 {data}
   {vekha} plan explain --school {story.SCHOOL} --step 14 {data}
   {vekha} events --type step-reopened {data}"""
