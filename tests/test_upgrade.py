@@ -129,6 +129,30 @@ async def test_projections_of_services_apart_are_rebuilt_switched_and_dropped(tm
         apart.end()
 
 
+async def test_no_projection_is_switched_while_two_processes_of_its_service_run(tmp_path: Path, own_postgres: PostgresServer) -> None:
+    async with running_apart(tmp_path / "apart", own_postgres) as apart:
+
+        async def projections(*arguments: str) -> Outcome:
+            return await asyncio.to_thread(typed, apart, "projections", *arguments)
+
+        def states() -> list[str]:
+            listed = typed(apart, "projections", "list").json["projections"]
+            (board,) = [one for one in listed if (one["service"], one["name"]) == ("plan", "board")]
+            return [version["state"] for version in board["versions"]]
+
+        assert (await projections("rebuild", "plan", "board")).json["state"] == "same"
+        older = apart.processes["plan"]
+        apart.processes["plan"] = apart.start("plan")
+        await asyncio.to_thread(until, lambda: apart.log("plan").read_text().count("service.started") == 2)
+        refused = await projections("switch", "plan", "board", "2")
+        assert (refused.code, refused.error["code"]) == (1, "projection.shared")
+        assert sorted(await asyncio.to_thread(states)) == ["live", "same"]
+        older.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(older.wait, 30) == 0
+        assert (await projections("switch", "plan", "board", "2")).json["state"] == "live"
+        apart.end()
+
+
 async def test_a_service_apart_is_not_ready_while_its_tables_are_not_for_it(tmp_path: Path, own_postgres: PostgresServer) -> None:
     async with running_apart(tmp_path / "apart", own_postgres) as apart:
 

@@ -16,9 +16,10 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func, inspect, select
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
@@ -39,6 +40,9 @@ _PATIENCE = {  # with a server that says nothing: without these a machine that h
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
+_APPLICATION = f"vekha-{token_hex(8)}"
+"""What this process calls itself on all its connections."""
+
 _CREATION_LOCK = int.from_bytes(b"vekha")  # any number will do that nobody else locks in a database of ours
 
 
@@ -166,6 +170,16 @@ class Database:
                 driver.rollback()  # after a commit that failed, too: the connection is kept
                 raise
 
+    def is_shared(self, connection: Connection) -> bool:
+        """Whether another process is connected as this service. A SQLite file is one process's alone, which holds its folder."""
+        if self.is_sqlite:
+            return False
+        others = text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = current_user AND application_name <> :ours"
+        )
+        return connection.execute(others, {"ours": _APPLICATION}).scalar_one() > 0
+
     def scrub(self) -> None:
         """Leaves nothing in the file of what was deleted before. Raises StillRead while somebody reads an older state of it."""
         if not self.is_sqlite:
@@ -236,7 +250,8 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, sync
     # An error names the statement it met, never the parameters: those may be personal data.
     if url.get_backend_name() != "sqlite":
         options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
-        connecting: dict[str, Any] = {"isolation_level": _ISOLATION[begin], "connect_args": {"options": options, **_PATIENCE}}
+        arguments: dict[str, Any] = {"options": options, "application_name": _APPLICATION, **_PATIENCE}
+        connecting: dict[str, Any] = {"isolation_level": _ISOLATION[begin], "connect_args": arguments}
         return create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, hide_parameters=True, **connecting)
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}, hide_parameters=True)
 

@@ -226,6 +226,11 @@ class Rebuilding:
             match version.state:
                 case "live" | "switching":
                     return rebuilding.OfVersion.model_validate({"version": version.number, "state": version.state})
+                case _ if await self._service.read(self._service.database.is_shared):
+                    text = (
+                        f"Two processes of {self._service.name} run, as in an upgrade: one would not forget what it remembers of the rows."
+                    )
+                    raise Refused("projection.shared", text, "When one of them has left, type it again.")
                 case "building":
                     raise Refused(
                         "projection.building", f"Version {version.number} is being built.", "`vekha projections list` tells how far it is."

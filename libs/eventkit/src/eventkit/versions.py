@@ -305,7 +305,8 @@ def _shown(value: object) -> str:
 def switch(database: Database, projection: Projection, number: int) -> None:
     """Makes a version live and the live one old, in one transaction. Both stand at the same positions, and nobody moves them meanwhile.
 
-    Raises Busy where somebody goes on reading an older state.
+    Raises Busy where somebody goes on reading an older state, and while another process of the service runs: that one would not forget
+    what it remembers of the rows.
     """
     if database.is_sqlite:
         _switch(database, projection, number)
@@ -319,6 +320,8 @@ def switch(database: Database, projection: Projection, number: int) -> None:
 
 def _switch(database: Database, projection: Projection, number: int) -> None:
     with database.writing() as connection:
+        if database.is_shared(connection):
+            raise Busy("another process of the service runs")
         live = next(version.number for version in versions(connection, projection.name) if version.state == "live")
         if database.is_sqlite:
             _rename(connection, projection, _plain, _of_version(live))
