@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
+from datetime import date
+from email import message_from_bytes
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from contracts import roster
+from contracts import consent, identity, notifier, roster
+from contracts.consent import Decision, SubjectKind
+from contracts.notifier import MessageAccepted
+from contracts.roster import PersonName, Position
 from eventkit.testing_servers import PostgresServer
+from notifier.testing import PostOffice, post_office
 from roster.files import read_roster
 from tests import record
 from tests.apart import Apart, running_apart
 from tests.load import Load, check_running
 from tests.school import SCHOOL
 from tests.survival import Survival, answered, begin_import, frozen, import_finished
+from vekha.client import Client
 from vekha.story import samples
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -84,3 +91,81 @@ async def test_two_processes_that_carry_out_one_import_enter_each_row_once(tmp_p
         told = Counter(event.type for event in record.events(record.logs(apart)["roster"]))
         assert (told[roster.RosterImportCompleted.type], told[roster.PupilEnrolled.type]) == (2, done.created)
         apart.end()
+
+
+_LETTERS = 40
+
+
+@pytest.mark.fault("a second notifier beside the first, of which now the one and now the other is frozen, with mail to be sent")
+async def test_two_notifiers_send_each_mail_once(tmp_path: Path, own_postgres: PostgresServer) -> None:
+    async with post_office() as office:
+        office.slowness_s = 0.1  # who sends is met in the middle of it
+        mailing = {
+            "VEKHA_SMTP_URL": office.url,
+            "VEKHA_MAIL_FROM": "vekha@example.org",
+            "VEKHA_ACTIVATION_PAGE": "https://portal.example/activate",
+            "VEKHA_MANUAL_CLOCK": "",
+        }
+        async with running_apart(tmp_path, own_postgres, mailing) as apart, apart.client() as client:
+            people = await _with_addresses(client)
+            first, second = apart.processes["notifier"], apart.start("notifier")
+            try:
+                while apart.log("notifier").read_text().count("service.started") < 2:  # noqa: ASYNC110 -- another process writes it
+                    await asyncio.sleep(0.05)
+                for number, alone in enumerate((second, first)):
+                    other = first if alone is second else second
+                    with frozen(other.pid):  # with nothing in its hands, as all is sent
+                        await _mail(client, people[10 * number : 10 * number + 10])
+                        await _taken(office, 10 * number + 10)
+                    await _accepted(client, 10 * number + 10)
+                for at in range(20, _LETTERS, 5):
+                    await _mail(client, people[at : at + 5])
+                for stopped in (first, second):
+                    with frozen(stopped.pid):
+                        await asyncio.sleep(2.0)  # less than a letter is waited for that is on its way
+                await _accepted(client, _LETTERS)
+            finally:
+                second.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(second.wait, 30) == 0
+            await apart.verified(client)
+            apart.end()
+        recipients = Counter(recipient for recipients, _ in office.mails for recipient in recipients)
+        assert recipients == {f"person-{number}@example.org": 1 for number in range(_LETTERS)}
+        assert len({message_from_bytes(content)["Message-ID"] for _, content in office.mails}) == _LETTERS
+        told_of = Counter(event.type for event in record.events(record.logs(apart)["notifier"]))
+        assert told_of[MessageAccepted.type] == _LETTERS
+
+
+async def _with_addresses(client: Client) -> tuple[str, ...]:
+    """A school of people who may each be sent a link."""
+    await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
+    people: list[str] = []
+    for number in range(_LETTERS):
+        details = PersonName(last_name="Щукина", first_name="Ольга", email=f"person-{number}@example.org")
+        hiring = roster.HireStaff(school=SCHOOL, details=details, position=Position.TEACHER, hired_on=date(2010, 9, 1))
+        people.append((await client.ask(roster.HIRE_STAFF, hiring)).reply.person)
+    decisions = tuple(Decision(granted=True, person=person, subject_kind=SubjectKind.STAFF) for person in people)
+    await client.ask(consent.RECORD_DECISIONS, consent.RecordDecisions(school=SCHOOL, decisions=decisions), up_to_date=True)
+    return tuple(people)
+
+
+async def _mail(client: Client, people: tuple[str, ...]) -> None:
+    told = (await client.ask(identity.MAIL_LINKS, identity.MailLinks(school=SCHOOL, people=people))).reply
+    assert (told.prepared, told.refused) == (people, {})
+
+
+async def _taken(office: PostOffice, mails: int) -> None:
+    """Returns when the office has taken so many."""
+    async with asyncio.timeout(120):
+        while len(office.mails) < mails:  # noqa: ASYNC110 -- another process sends them
+            await asyncio.sleep(0.05)
+
+
+async def _accepted(client: Client, mails: int) -> None:
+    """Returns when so many were accepted, and nothing else is known of any."""
+    async with asyncio.timeout(120):
+        while True:
+            rows = (await client.ask(notifier.OUTBOX, notifier.OutboxQuery(school=SCHOOL))).reply.messages
+            if len(rows) == mails and {row.state for row in rows} == {"accepted"}:
+                return
+            await asyncio.sleep(0.2)

@@ -18,7 +18,7 @@ from notifier.app import build
 @dataclass
 class PostOffice:
     """A mail server. `answers` are given one after another for each text, then everything is taken; of the next `aborts` texts that are
-    taken the connection is lost before it can say so."""
+    taken the connection is lost before it can say so. Each text is waited over for `slowness_s`."""
 
     port: int = 0
     mails: list[tuple[list[str], bytes]] = field(default_factory=list[tuple[list[str], bytes]])
@@ -26,6 +26,7 @@ class PostOffice:
     asked: int = 0
     unknown: set[str] = field(default_factory=set[str])
     aborts: int = 0
+    slowness_s: float = 0.0
 
     @property
     def url(self) -> str:
@@ -38,6 +39,7 @@ class PostOffice:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        await asyncio.sleep(self.slowness_s)
         self.asked += 1
         if self.answers:
             return self.answers.pop(0)
