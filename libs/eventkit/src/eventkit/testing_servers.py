@@ -2,6 +2,7 @@
 
 Each test session starts its own nats-server and its own PostgreSQL, both on free ports of 127.0.0.1 with their files in a temporary
 folder. Both end with the test process, even when it is killed. Tests share them: a test makes streams and databases of its own names.
+With VEKHA_TEST_SERVERS=containers those that are shared are containers.
 """
 
 import asyncio
@@ -18,11 +19,12 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from nats.aio.client import Client
 
-from eventkit.broker import EmbeddedBroker
+from eventkit.broker import Credential, EmbeddedBroker
 from eventkit.child import tied_to_us
 from eventkit.jetstream import connect, disconnect
 
@@ -39,8 +41,14 @@ def own_nats_server(tmp_path: Path) -> Iterator[EmbeddedBroker]:
 
 
 @pytest.fixture(scope="session")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Bus"]:
     """The server that all tests of the session share. It stays up: a test that stops one takes `own_nats_server`."""
+    if _containers_are_wanted():
+        from eventkit import testing_containers
+
+        with testing_containers.bus() as server:
+            yield server
+        return
     broker = make_broker(tmp_path_factory.mktemp("nats"))
     asyncio.run(broker.start())
     yield broker
@@ -48,18 +56,32 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBr
 
 
 @pytest.fixture(scope="session")
-def nats_url(nats_server: EmbeddedBroker) -> str:
+def nats_url(nats_server: "Bus") -> str:
     """The shared server's address with its credential in it, for clients that take nothing else."""
     credential = nats_server.credential
     return nats_server.url.replace("//", f"//{credential.user}:{credential.password.get_secret_value()}@")
 
 
 @pytest.fixture
-async def nc(nats_server: EmbeddedBroker) -> AsyncIterator[Client]:
+async def nc(nats_server: "Bus") -> AsyncIterator[Client]:
     """A connection to the shared server."""
     connection = await connect(nats_server.url, nats_server.credential, name="test")
     yield connection
     await disconnect(connection)
+
+
+class Bus(Protocol):
+    """A NATS server: where it listens, and what it wants to be shown."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def credential(self) -> Credential: ...
+
+
+def _containers_are_wanted() -> bool:
+    return os.environ.get("VEKHA_TEST_SERVERS") == "containers"
 
 
 def make_broker(folder: Path, port: int | None = None) -> EmbeddedBroker:
@@ -73,6 +95,12 @@ def make_broker(folder: Path, port: int | None = None) -> EmbeddedBroker:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The address of a PostgreSQL 18 with fsync on, as a `postgresql://` URL of its superuser. Tests of tables take `fresh_postgres`."""
+    if _containers_are_wanted():
+        from eventkit import testing_containers
+
+        with testing_containers.postgres() as url:
+            yield url
+        return
     with running_postgres() as url:
         yield url
 
