@@ -38,9 +38,16 @@ def test_the_compose_files_are_clean_and_every_container_is_closed_bounded_and_o
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}, name
-        assert service.get("mem_limit") or name == "owner", name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
         assert service["restart"], name
         assert not service.get("privileged"), name
+        ends = service["restart"] != "unless-stopped"
+        assert ends or name == "otel" or service["healthcheck"]["test"], name  # that image holds nothing that could ask
+        secret = [mount for mount in service.get("volumes", ()) if "secrets" in mount.get("source", "")]
+        assert all(mount["read_only"] and not mount["bind"].get("create_host_path") for mount in secret), (
+            name
+        )  # what is not there is not made
         assert {port["host_ip"] for port in service.get("ports", ())} <= {"127.0.0.1"}, name
         assert name == "postgres" or not set(service.get("cap_add", ())) - {"CHOWN"}, name
 
