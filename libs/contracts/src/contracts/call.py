@@ -187,10 +187,10 @@ def named_by(request: type[BaseModel]) -> set[str]:
 
 @cache
 def tells_once(model: type[BaseModel]) -> bool:
-    """Whether something in it, wherever it stands, is marked `secret()`: who asks again gets an answer without that."""
-    if any(isinstance(about.json_schema_extra, dict) and about.json_schema_extra.get("secret") for about in model.model_fields.values()):
-        return True
-    return any(tells_once(part) for about in model.model_fields.values() for part in _models(about.annotation))
+    """Whether something in it, wherever it stands, is marked as secret: who asks again gets an answer without that."""
+    fields = model.model_fields.values()
+    marked = [cast("dict[str, Any]", about.json_schema_extra) for about in fields if isinstance(about.json_schema_extra, dict)]
+    return any(extra.get("secret") for extra in marked) or any(tells_once(part) for about in fields for part in _models(about.annotation))
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
