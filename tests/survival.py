@@ -27,6 +27,7 @@ from vekha.story import samples
 from vekha.testing import Up, Vekha, running
 
 _PATIENCE_S = 30.0
+_IMPORT_PATIENCE_S = 180.0  # whoever takes an import up may have to wait for what a frozen process holds, a minute each time
 
 Tell = Callable[[str, object], None]
 
@@ -158,13 +159,17 @@ async def begin_import(client: Client, file: str) -> str:
 
 async def import_finished(client: Client, job: str, tolerated: Collection[str] = ()) -> roster.ImportStatus:
     """Asks until an import has ended; what it is told meanwhile may be one of the tolerated failures."""
-    while True:
+    deadline, said = time.monotonic() + _IMPORT_PATIENCE_S, "nothing"
+    while time.monotonic() < deadline:
         try:
             status = (await client.ask(roster.IMPORT_STATUS, roster.ImportJob(school=SCHOOL, job=job))).reply
         except Failure as failure:
             if failure.code not in tolerated:
                 raise
+            said = failure.code
         else:
             if status.state != "running":
                 return status
+            said = f"{status.done_rows} of {status.total_rows} rows are done"
         await asyncio.sleep(0.1)
+    raise AssertionError(f"import {job} has not ended within {_IMPORT_PATIENCE_S:.0f} s; what was last said of it: {said}")

@@ -637,6 +637,53 @@ async def test_connections_that_were_cut_are_replaced(store: Store, caplog: pyte
     assert caplog.messages == []
 
 
+STANDS_STILL = """
+import os, signal, sys
+from eventkit import database, log
+from eventkit.postgres import is_away
+
+def rows():
+    for number in range(1000):
+        if number == 500:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        yield (str(number),)
+
+database._TRANSACTION_TIMEOUT_MS = 1_000
+try:
+    with database.Database(sys.argv[1], "roster").writing() as connection:
+        log.head(connection, lock=True)
+        driver = connection.connection.driver_connection
+        driver.cursor().executemany("INSERT INTO number VALUES (%s, '7a')", rows())
+except Exception as error:
+    print(is_away(error))
+"""
+
+
+def start_frozen(database: Database) -> subprocess.Popen[str]:
+    """Answers once it stands still."""
+    command = [sys.executable, "-c", STANDS_STILL, database.url.render_as_string(hide_password=False)]
+    still = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    os.waitid(os.P_PID, still.pid, os.WSTOPPED)
+    return still
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+async def test_a_process_that_stands_still_in_the_middle_of_many_rows_holds_the_head_no_longer_than_a_transaction_may_last(
+    store: Store,
+) -> None:
+    """The server waits for the rest of the rows: to it such a transaction is at work, not idle."""
+    still = start_frozen(store.database)
+    try:
+        async with asyncio.timeout(30):
+            assert (await send(store, take_number("1", count("7a", 26)))).reply == 26
+        still.send_signal(signal.SIGCONT)
+        told, _ = await asyncio.to_thread(still.communicate, timeout=30)
+    finally:
+        still.kill()
+    assert told == "True\n"  # it does again what it was at
+    assert [pupils for _, _, pupils in recorded(store.database)] == [26]
+
+
 # Quarantine, stopping, callers that leave
 
 

@@ -33,6 +33,10 @@ from eventkit.secrets import AUTHORITY
 _BUSY_TIMEOUT_S = 30
 _SCRUB_TIMEOUT_MS = 2_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+_TRANSACTION_TIMEOUT_MS = 60_000
+"""How long a writing transaction may last on PostgreSQL. A process that is frozen, or cut off, in the middle of a statement for many
+rows is not idle to the server, which would wait for the rest of it for ever, with the head's lock in the hands of the one that is gone."""
+
 _PATIENCE = {  # with a server that says nothing: without these a machine that has lost its power is waited for for hours
     "connect_timeout": 10,  # seconds
     "keepalives_idle": 15,  # seconds, as the next
@@ -90,9 +94,10 @@ class Database:
 
     @contextmanager
     def making(self) -> Generator[Connection]:
-        """One transaction in which nobody else makes anything."""
+        """One transaction in which nobody else makes anything, and which takes as long as it takes."""
         with self.writing() as connection:
             if not self.is_sqlite:  # there whoever writes is alone; here two would both find a table missing, and one fail to make it
+                connection.execute(text("SET LOCAL transaction_timeout = 0"))
                 connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
             yield connection
 
@@ -250,6 +255,8 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, sync
     # An error names the statement it met, never the parameters: those may be personal data.
     if url.get_backend_name() != "sqlite":
         options = f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
+        if begin != "BEGIN":
+            options = f"{options} -c transaction_timeout={_TRANSACTION_TIMEOUT_MS}"
         arguments: dict[str, Any] = {"options": options, "application_name": _APPLICATION, **_PATIENCE}
         connecting: dict[str, Any] = {"isolation_level": _ISOLATION[begin], "connect_args": arguments}
         return create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, hide_parameters=True, **connecting)

@@ -87,10 +87,17 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, exc.TimeoutError):  # every connection of the pool is taken by somebody who waits for the server
         return True
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
-    return isinstance(cause, psycopg.OperationalError) and (cause.sqlstate is None or cause.sqlstate.startswith(_AWAY))
+    if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
+        return True
+    return isinstance(cause, psycopg.Error) and (cause.sqlstate or "").startswith(_AWAY)
 
 
-_AWAY = ("08", "57P0")  # broken connections; shutdowns, crashes, and a server that is starting
+_AWAY = (
+    "08",  # broken connections
+    "57P0",  # shutdowns, crashes, and a server that is starting
+    "25P03",  # this process stood still in the middle of a transaction, and was cut off
+    "25P04",  # the same, in the middle of a statement for many rows
+)
 
 
 def _encoder(type_: str) -> Callable[[Any], bytes]:
