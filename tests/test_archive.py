@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -18,11 +19,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.event import EVENTS, SERVICES
 from contracts.plan import PlanAdopted
-from eventkit import log
+from eventkit import checkpoint, log, seals
+from eventkit.log import Head
+from eventkit.secrets import key_id
 from tests.conftest import Lived
 from tests.school import SCHOOL
 from vekha.archive import reading as archives
@@ -142,7 +146,7 @@ def test_no_verifier_has_a_log_in_memory_as_a_whole(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         assert sum(1 for _ in archives.opened(path).rows("roster")) == 40
-        followed = verify.Log("roster", "log", None)
+        followed = verify.Log("roster", "log", None, [])
         verify.Archive(path).follow(followed)
         assert followed.last == 40
         _, peak_bytes = tracemalloc.get_traced_memory()
@@ -190,6 +194,70 @@ def test_an_archive_that_was_made_anew_by_somebody_else_is_forged(vekha: Vekha, 
     assert damage(vekha, repacked(archive, tmp_path / "more.zip", lambda files: files.update({"more.txt": b""}))) == [
         ("archive", 0, "inserted")
     ]
+
+
+def signed_anew(archive: Path, to: Path, lived: Lived, change: Callable[[dict[str, bytes]], object]) -> Path:
+    """The archive with some of its files changed, by somebody who has identity's key and whose manifest fits: all is as it is written."""
+    key = DataFolder(lived.data).secrets().signing_key("identity")
+    with zipfile.ZipFile(archive) as packed:
+        files = {name: packed.read(name) for name in packed.namelist()}
+        made = packed.comment.split()[1].decode()
+    change(files)
+    del files["manifest.json"]
+    about = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
+    files["manifest.json"] = json.dumps({"format": 1, "made": made, "files": about}).encode()
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in files.items():
+            packed.writestr(name, data)
+    begins = f"vekha-archive/1 {made} {key_id(key.public_key())} "
+    bare = to.read_bytes()[:-2] + (len(begins) + 128).to_bytes(2, "little")
+    signature = key.sign(f"vekha-archive/1\n{made}\n{hashlib.sha256(bare).hexdigest()}\n".encode())
+    to.write_bytes(bare + begins.encode() + signature.hex().encode())
+    return to
+
+
+def test_an_archive_without_one_of_the_logs_or_of_the_seals_does_not_verify_whoever_has_signed_it(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path
+) -> None:
+    assert damage(vekha, signed_anew(archive, tmp_path / "same.zip", lived, lambda files: None)) == []
+    without = signed_anew(
+        archive, tmp_path / "log.zip", lived, lambda files: (files.pop("logs/roster.events"), files.pop("seals/roster.json"))
+    )
+    assert damage(vekha, without) == [("archive", 0, "removed")]
+
+    def unsealed(files: dict[str, bytes]) -> None:
+        files["seals/roster.json"] = msgspec.json.encode(msgspec.json.decode(files["seals/roster.json"])[:-1])
+
+    last = seals.Seal(**json.loads(zipfile.ZipFile(archive).read("seals/roster.json"))[-1])
+    assert damage(vekha, signed_anew(archive, tmp_path / "seal.zip", lived, unsealed)) == [("roster", last.since + 1, "removed")]
+
+
+@pytest.mark.parametrize("dated_back", ["seal", "both"])
+def test_a_key_that_was_stolen_when_its_end_had_come_adds_nothing_to_a_log(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path, dated_back: str
+) -> None:
+    """Whoever has it signs a time at which it was good."""
+    stolen, stolen_at = DataFolder(lived.first_day).secrets().signing_key("roster"), "2015-08-17T12:00:00.000000Z"
+
+    def add(files: dict[str, bytes]) -> None:
+        kept = [seals.Seal(**seal) for seal in json.loads(files["seals/roster.json"])]
+        frames, last = lines(files["logs/roster.events"]), kept[-1]
+        event = frames[-1].partition(b"\n")[2][:-1].replace(b'"position":%d,' % last.position, b'"position":%d,' % (last.position + 1))
+        if dated_back == "both":
+            event = re.sub(rb'"recordedat":"[^"]+"', f'"recordedat":"{stolen_at}"'.encode(), event)
+        before = Head(last.position, bytes.fromhex(last.hash), last.recorded_at)
+        seal = seals.kept(seals.Log("roster", last.log), before, [event], stolen_at, stolen)
+        files["logs/roster.events"] += b"%d %s %d\n%s\n" % (seal.position, seal.hash.encode(), len(event), event)
+        files["seals/roster.json"] = msgspec.json.encode([*kept, seal])
+        page = checkpoint.read(files["checkpoint.txt"].decode())
+        ends = {**page.sealed, "roster": checkpoint.Sealed(last.log, seal.position, seal.hash, last.recorded_at)}
+        files["checkpoint.txt"] = (
+            checkpoint.signed(page.made, ends, DataFolder(lived.data).secrets().signing_key("identity")).text().encode()
+        )
+
+    position = json.loads(zipfile.ZipFile(archive).read("seals/roster.json"))[-1]["position"] + 1
+    kind = "forged" if dated_back == "seal" else "changed"
+    assert damage(vekha, signed_anew(archive, tmp_path / "more.zip", lived, add)) == [("roster", position, kind)]
 
 
 @pytest.mark.parametrize(

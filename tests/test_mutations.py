@@ -171,7 +171,7 @@ def made_to_fit(files: Files, random: Random) -> str:
     frames = frames_of(files[name])
     at = random.randrange(1, len(frames))
     position, chain, event = frames[at]
-    frames[at] = (position, chain, event.replace(b'"recordedat":"2015', b'"recordedat":"2014'))
+    frames[at] = (position, chain, event.replace(b'"id":"', b'"id":"f', 1))
     log_id = json.loads(files[f"seals/{service}.json"])[0]["log"]
     files[name] = framed(rechained(frames, service, log_id))
     return service

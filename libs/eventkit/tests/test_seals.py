@@ -65,6 +65,17 @@ def test_a_key_that_was_retired_seals_nothing_that_was_recorded_later() -> None:
     assert not seals.holds(seal, {seal.key: SealKey(KEY.public_key(), "2015-08-17T08:59:59.999999Z")})
 
 
+def test_a_key_that_was_retired_covers_nothing_by_dating_its_seal_back() -> None:
+    earlier = "2015-08-17T08:00:00.000000Z"
+    before = sealed([b"one"])[0]
+    base = Head(1, bytes.fromhex(before.hash), NOON)
+    seal = seals.kept(ROSTER, base, [b"forged"], earlier, KEY)
+    ended: Keys = {seal.key: SealKey(KEY.public_key(), earlier)}
+    assert seals.holds(seal, ended)  # alone it tells nothing of when it was made
+    assert seals.covered(base, [b"forged"], [seal], ended, ROSTER) == 1
+    assert seals.covered(Head(1, base.hash, earlier), [b"forged"], [seal], ended, ROSTER) == 2
+
+
 def test_events_are_covered_up_to_the_last_seal_that_holds() -> None:
     events = [b"one", b"two", b"three", b"four"]
     made = sealed(events[:1], events[1:3])

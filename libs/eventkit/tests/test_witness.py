@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
@@ -13,12 +13,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, MetaData
 
+from contracts import operations
+from contracts.operations import Nothing
 from contracts.roster import OPEN_SCHOOL, OpenSchool, SchoolOpened, SchoolReply
 from eventkit import jetstream, seals
 from eventkit.answering import Caller
 from eventkit.broker import EmbeddedBroker
 from eventkit.decider import Decider
-from eventkit.event import Recorded, genesis, link
+from eventkit.event import Recorded, genesis, link, rfc3339
 from eventkit.harness import System, running
 from eventkit.instance import Build
 from eventkit.jetstream import BusError, BusMessage, PipelinedPublisher
@@ -29,6 +31,7 @@ from eventkit.seals import Log, Seal
 from eventkit.secrets import Secrets
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
+from eventkit.tokens import LONGEST_LIFETIME_S
 from eventkit.witness import Heard, Sealed
 
 school = Decider[OpenSchool, bool](
@@ -111,6 +114,24 @@ async def test_an_event_that_somebody_else_put_at_the_end_of_a_stream_is_not_tak
         await asyncio.sleep(2.5)
         assert reader.seen == ["school-1"]
         assert system.instance.services["consent"].runners[0].positions == {"roster": head.position}
+
+
+async def test_an_event_is_not_taken_in_under_a_seal_that_is_dated_back_to_when_a_stolen_key_was_good(tmp_path: Path) -> None:
+    reader = Reader()
+    async with running(tmp_path, builds(reader)) as system:
+        service, nc = system.instance.services["roster"], system.instance.services["consent"].nc
+        stolen, good_at = service.secrets.signing_key("roster"), rfc3339(system.clock.now())
+        await system.call(operations.ROTATE_KEY["roster"], Nothing())
+        system.clock.move(system.clock.now() + timedelta(seconds=LONGEST_LIFETIME_S, days=1))
+        await opened(system, "school-1")
+        await system.settled()
+        head, whose = service.store.read_head(), Log("roster", (await heard_of(system))[0].log)
+        await nc.request(FORGED, forged(head.position + 1), timeout=5)
+        after = Head(head.position + 1, link(head.hash, forged(head.position + 1)), good_at)
+        for kind in ("told", "kept"):
+            await nc.publish(f"seal.roster.{kind}", seals.encode(seals.told(whose, after, stolen)))
+        await asyncio.sleep(2.5)
+        assert reader.seen == ["school-1"]
 
 
 async def heard_of(system: System) -> list[Seal]:

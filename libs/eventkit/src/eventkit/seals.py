@@ -133,11 +133,13 @@ def covered(base: Head, events: Iterable[bytes], seals: Iterable[Seal], keys: Ke
     """Up to which position the events behind `base`, in their order, are what the service has sealed; `base.position` if nowhere.
 
     Whatever any seal that holds says of one of their positions has to be true of it: where one says something else, the events from the
-    last seal that agreed on are nobody's. What stands behind the last seal is not covered.
+    last seal that agreed on are nobody's. What stands behind the last seal is not covered. One that says an earlier time than `base` is
+    dated back: its key may have ended since.
     """
     said: dict[int, set[str]] = {}
     for seal in seals:
-        if (seal.service, seal.log) == (whose.service, whose.log_id) and seal.position >= base.position and holds(seal, keys):
+        is_behind = seal.position >= base.position and seal.recorded_at >= base.recorded_at
+        if (seal.service, seal.log) == (whose.service, whose.log_id) and is_behind and holds(seal, keys):
             said.setdefault(seal.position, set()).add(seal.hash)
     last, chain = base.position, base.hash
     if not {chain.hex()} >= said.get(last, set()):

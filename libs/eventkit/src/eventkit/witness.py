@@ -183,6 +183,7 @@ class Sealed:
         self._owner = owner
         self._at = 0  # up to where the chain is known, and as what: not yet if that is empty
         self._chain = b""
+        self._recorded_at = ""  # the event there: a seal of later ones that says an earlier time is dated back, its key may have ended
         self._waiting: list[BusMessage] = []  # what is behind it and was not let pass yet
         self._kept: deque[tuple[int, Seal]] = deque()  # kept seals behind it
         self._read_from = 1  # the sequence from which kept seals are read on
@@ -192,6 +193,7 @@ class Sealed:
             found = await self._heard.kept_up_to(self._source, self._after + 1)
             if found is not None:
                 self._read_from, self._at, self._chain = found[0] + 1, found[1].position, bytes.fromhex(found[1].hash)
+                self._recorded_at = found[1].recorded_at
                 return min(self._at, self._after)
             return 0
         return self._waiting[-1][0] if self._waiting else self._at
@@ -224,7 +226,7 @@ class Sealed:
         """The last seal among what waits; None where a later one is known, so that more has to be read first. Else one is waited for."""
         patient = False
         while True:
-            told = self._heard.told(self._source)
+            told = {at: seal for at, seal in self._heard.told(self._source).items() if seal.recorded_at >= self._recorded_at}
             if within := [position for position in told if self._at < position <= end]:
                 return told[max(within)]
             newest = max(told, default=0)
@@ -242,7 +244,7 @@ class Sealed:
 
     async def _next_kept(self) -> Seal | None:
         while True:
-            while self._kept and self._kept[0][1].position <= self._at:
+            while self._kept and (self._kept[0][1].position <= self._at or self._kept[0][1].recorded_at < self._recorded_at):
                 self._kept.popleft()
             if self._kept:
                 return self._kept[0][1]
@@ -262,7 +264,7 @@ class Sealed:
                 text = f"{self._source} has sealed other events between {self._at} and {seal.position} than its log and its stream hold."
                 raise BusError(text)
             _log.error("bus-stream.forged", source=self._source, first=self._at + 1, last=seal.position)
-        self._chain, self._at = bytes.fromhex(seal.hash), seal.position
+        self._chain, self._at, self._recorded_at = bytes.fromhex(seal.hash), seal.position, seal.recorded_at
         return run
 
     async def _of_owner(self, seal: Seal) -> list[BusMessage]:

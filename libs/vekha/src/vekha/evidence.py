@@ -72,7 +72,8 @@ class Witness:
     """Looks on while one log is followed, and tells afterwards what does not fit.
 
     `sealed` are the seals that stand beside the log, `heard` those that the bus holds: there anybody's may be among them. `roots` are the
-    keys that are known from elsewhere; where there are none, the log's first key has to do.
+    keys that are known from elsewhere; where there are none, the log's first key has to do. `sealed_to` is the position up to which there
+    have to be seals, where that is known.
     """
 
     whose: Log
@@ -81,7 +82,9 @@ class Witness:
     roots: Collection[str] = ()
     checkpoints: Sequence[Sealed] = ()
     on_event: Callable[[], None] = lambda: None
+    sealed_to: int = 0
     _hashes: dict[int, str] = field(default_factory=dict[int, str])
+    _times: dict[int, str] = field(default_factory=dict[int, str])  # of the events at which seals were set
     _published: list[KeyPublication] = field(default_factory=list[KeyPublication])
     _published_at: list[int] = field(default_factory=list[int])
     _ends: dict[str, str] = field(default_factory=dict[str, str])
@@ -107,6 +110,8 @@ class Witness:
             self._hashes[position] = chain.hex()
         if recorded is None:
             return
+        if position in self._asked:
+            self._times[position] = recorded.recordedat
         if recorded.position != position:
             self._elsewhere.append((position, recorded.position))
         try:
@@ -146,6 +151,8 @@ class Witness:
             elif seal.since > since:
                 yield Finding(service, since + 1, "seal-missing")
             since = max(since, seal.position)
+        if since < self.sealed_to:
+            yield Finding(service, since + 1, "seal-missing")
         # The bus was asked before the log was opened, and a seal is kept beside the log before it is published.
         if any(since < seal.position <= self._last and self._holds(seal, keys) for seal in self.heard):
             yield Finding(service, since + 1, "seal-missing")
@@ -160,7 +167,9 @@ class Witness:
         return max((seal.position for seal in (*self.sealed, *self.heard) if self._holds(seal, keys)), default=0)
 
     def _holds(self, seal: Seal, keys: Keys) -> bool:
-        return (seal.service, seal.log) == (self.whose.service, self.whose.log_id) and seals.holds(seal, keys)
+        """Whether the service has made it. It says the event's time: else a key that has ended would date it back."""
+        is_ours = (seal.service, seal.log) == (self.whose.service, self.whose.log_id)
+        return is_ours and self._times.get(seal.position, seal.recorded_at) == seal.recorded_at and seals.holds(seal, keys)
 
     def _against_seals(self, keys: Keys) -> Iterator[Finding]:
         """The first place where a seal, wherever it was kept, says something else of the log than the log itself, and where they end."""
@@ -236,7 +245,7 @@ class Witness:
 
 def followed(whose: Log, head: int, rows: Iterable[Stored], witness: Witness) -> Iterator[Finding]:
     """Every departure of an archived log from its own rules: what is missing, doubled, or does not follow from what came before."""
-    chain, expected = genesis(whose.service, whose.log_id), 0
+    chain, expected, recorded_at = genesis(whose.service, whose.log_id), 0, ""
     try:
         for row in rows:
             if row.position <= expected:
@@ -257,6 +266,9 @@ def followed(whose: Log, head: int, rows: Iterable[Stored], witness: Witness) ->
             else:
                 if recorded.position != row.position:
                     yield Finding(whose.service, row.position, "column-differs:position")
+                if recorded.recordedat < recorded_at:
+                    yield Finding(whose.service, row.position, "time-runs-backwards")
+                recorded_at = max(recorded_at, recorded.recordedat)
             witness.seen(row.position, row.data, chain, recorded)
     except FrameBroken:
         yield Finding(whose.service, expected + 1, "frame-broken")

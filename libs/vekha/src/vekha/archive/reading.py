@@ -166,6 +166,8 @@ def examine(path: Path, kept: Checkpoint | None) -> Examined:
         for service in SERVICES:
             if events_file(service) in archive:
                 _examine_log(archive, service, own, kept, examined)
+            else:  # whatever its manifest says
+                archive.faults.add("removed")
         examined.hold(own)
     if kept is not None:
         examined.hold(kept)
@@ -187,7 +189,7 @@ def _examine_log(archive: Archive, service: str, own: Checkpoint, kept: Checkpoi
     except (KeyError, msgspec.MsgspecError, UnicodeDecodeError):
         archive.faults.add("changed")
     checkpoints = [at] if kept is None else [at, kept.sealed[service]]
-    witness = Witness(Log(service, at.log), found, checkpoints=checkpoints)
+    witness = Witness(Log(service, at.log), found, checkpoints=checkpoints, sealed_to=at.position)
     findings = [*followed(witness.whose, at.position, archive.rows(service), witness), *witness.findings()]
     examined.take(service, witness, findings, witness.last)
 

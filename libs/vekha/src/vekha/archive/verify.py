@@ -106,6 +106,9 @@ class Keys:
         return public is not None and when <= self.not_after.get(key_id, when) and is_signed(public, signature, said)
 
 
+SEAL = {"position": int, "since": int} | dict.fromkeys(("service", "log", "hash", "recorded_at", "root", "key", "signature"), str)
+
+
 def said_by(seal: dict[str, Any]) -> bytes:
     names = ("service", "log", "position", "hash", "recorded_at", "since", "root", "key")
     return "".join(f"{line}\n" for line in ("vekha-seal/1", *(seal[name] for name in names))).encode()
@@ -175,12 +178,14 @@ def events_in(file: IO[bytes]) -> Iterator[tuple[int, str, bytes]]:
 class Log:
     """One service's log as it is followed. What does not fit is noted by position."""
 
-    def __init__(self, service: str, log: str, end: int | None) -> None:
-        self.service, self.log, self.end = service, log, end
+    def __init__(self, service: str, log: str, end: int | None, seals: list[dict[str, Any]]) -> None:
+        self.service, self.log, self.end, self.seals = service, log, end, seals
         self.keys = Keys(service)
         self.faults: dict[int, set[str]] = {}
         self.misplaced: dict[int, int] = {}  # by where it stands, where an event says that it belongs
         self.hashes: dict[int, str] = {}
+        self.times: dict[int, str] = {seal["position"]: seal["recorded_at"] for seal in seals}  # of the events there, once they are seen
+        self.recorded_at = ""
         self.last = self.vague_up_to = 0
 
     def fault(self, position: int, kind: str) -> None:
@@ -214,8 +219,8 @@ class Log:
     def look_into(self, position: int, data: bytes) -> None:
         try:
             event: dict[str, Any] = json.loads(data)
-            belongs, kind, fields = event["position"], event["type"], event["data"]
-            if not (isinstance(belongs, int) and isinstance(kind, str) and isinstance(fields, dict)):
+            belongs, kind, fields, recorded_at = event["position"], event["type"], event["data"], event["recordedat"]
+            if not (isinstance(belongs, int) and isinstance(kind, str) and isinstance(fields, dict) and isinstance(recorded_at, str)):
                 raise TypeError
             self.keys.see(kind, event["data"], position)
         except (ValueError, TypeError, LookupError, AttributeError):
@@ -224,12 +229,18 @@ class Log:
         if belongs != position:
             self.misplaced[position] = belongs
             self.fault(position, "misplaced")
+        if position in self.times:
+            self.times[position] = recorded_at
+        if recorded_at < self.recorded_at:
+            self.fault(position, "earlier")
+        self.recorded_at = max(self.recorded_at, recorded_at)
 
-    def hold_seals(self, seals: list[dict[str, Any]]) -> None:
+    def hold_seals(self) -> None:
         since = agreed = 0
-        for seal in sorted(seals, key=lambda seal: seal["position"]):
+        for seal in sorted(self.seals, key=lambda seal: seal["position"]):
             position = seal["position"]
-            is_ours = (seal["service"], seal["log"]) == (self.service, self.log)
+            # The time is the event's: else a key whose end has come would date its seals back.
+            is_ours = (seal["service"], seal["log"], seal["recorded_at"]) == (self.service, self.log, self.times[position])
             holds = is_ours and self.keys.signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"])
             if not holds:
                 self.fault(position, "forged")
@@ -247,8 +258,10 @@ class Log:
                 agreed = -1
             else:
                 agreed = position
+        if self.end is not None and since < self.end:
+            self.fault(since + 1, "seal gone")
 
-    def hold_checkpoint(self, checkpoint: Checkpoint, seals: list[dict[str, Any]]) -> None:
+    def hold_checkpoint(self, checkpoint: Checkpoint) -> None:
         position, log, hash_ = checkpoint.ends[self.service]
         if log != self.log:
             self.fault(1, "forged")
@@ -256,7 +269,7 @@ class Log:
             self.fault(self.last + 1, "cut")
         elif position and self.hashes.get(position) != hash_:
             agreed = [
-                seal["position"] for seal in seals if seal["position"] < position and self.hashes.get(seal["position"]) == seal["hash"]
+                seal["position"] for seal in self.seals if seal["position"] < position and self.hashes.get(seal["position"]) == seal["hash"]
             ]
             self.fault(max(agreed, default=0) + 1, "other")
             self.vague_up_to = max(self.vague_up_to, position)
@@ -286,10 +299,16 @@ class Log:
             return "inserted" if self.misplaced[first] < first else "reordered" if stands_elsewhere else "removed"
         if "differs" in faults:
             return "inserted" if stands_elsewhere else "changed"
-        for fault, done in (("beyond", "inserted"), ("cut", "truncated"), ("forged", "forged"), ("other", "forged")):
+        for fault, done in (
+            ("beyond", "inserted"),
+            ("cut", "truncated"),
+            ("forged", "forged"),
+            ("other", "forged"),
+            ("seal gone", "removed"),
+        ):
             if fault in faults:
                 return done
-        return "removed"
+        return "changed"
 
 
 # ---- archives -----------------------------------------------------------------------------------------------------------
@@ -388,39 +407,45 @@ class Archive:
                 return [("archive", 0, kind)]
         return []
 
-    def followed(self) -> tuple[list[Log], dict[str, list[dict[str, Any]]], Checkpoint | None]:
-        """Its logs with their seals, and its checkpoint."""
+    def followed(self) -> tuple[list[Log], Checkpoint | None]:
+        """Its logs, and its checkpoint."""
         try:
             checkpoint = Checkpoint(self.read("checkpoint.txt").decode())
         except (KeyError, ValueError):
-            return [], {}, None
+            return [], None
         logs: list[Log] = []
-        seals: dict[str, list[dict[str, Any]]] = {}
         for service in SERVICES:
             end, log, _ = checkpoint.ends[service]
             if f"logs/{service}.events" not in self.digests:
+                self.faults.add("removed")  # whatever its manifest says
                 continue
-            logs.append(Log(service, log, end))
+            logs.append(Log(service, log, end, self.seals(service)))
             self.follow(logs[-1])
-            try:
-                seals[service] = json.loads(self.read(f"seals/{service}.json"))
-                logs[-1].hold_seals(seals[service])
-            except (LookupError, ValueError, TypeError, AttributeError):
-                seals[service] = []
-                self.faults.add("changed")
-            logs[-1].hold_checkpoint(checkpoint, seals[service])
-        return logs, seals, checkpoint
+            logs[-1].hold_seals()
+            logs[-1].hold_checkpoint(checkpoint)
+        return logs, checkpoint
+
+    def seals(self, service: str) -> list[dict[str, Any]]:
+        """The seals of a log; none where they are not such."""
+        try:
+            seals = json.loads(self.read(f"seals/{service}.json"))
+            if all(isinstance(seal[name], kind) for seal in seals for name, kind in SEAL.items()):
+                return seals
+        except (LookupError, ValueError, TypeError, AttributeError):
+            pass
+        self.faults.add("changed")
+        return []
 
 
 def verify_archive(path: Path, kept: Checkpoint | None) -> tuple[list[Damage], list[Log]]:
     """What is damaged, the archive itself last; and its logs."""
     archive = Archive(path)
-    logs, seals, checkpoint = archive.followed()
+    logs, checkpoint = archive.followed()
     signer = next((log.keys for log in logs if log.service == SIGNER), Keys(SIGNER))
     damaged: list[Damage] = []
     for log in logs:
         if kept is not None:
-            log.hold_checkpoint(kept, seals[log.service])
+            log.hold_checkpoint(kept)
         if (damage := log.damage()) is not None:
             damaged.append(damage)
     for one in (checkpoint, kept):
