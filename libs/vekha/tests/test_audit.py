@@ -274,7 +274,26 @@ def test_a_reader_whose_checkpoint_does_not_say_what_it_has_read_is_found_by_eve
     assert (told.code, found["state"]) == (1, "finding")
     assert "its reader board" in found["text"]
     refused = vekha("up", "--data", data, "--json")
-    assert (refused.code, refused.error["code"], refused.error["hint"]) == (1, "checkpoint.damaged", "Put it back from a backup.")
+    assert (refused.code, refused.error["code"]) == (1, "checkpoint.damaged")
+    assert refused.error["hint"].endswith("vekha doctor --repair")
+
+
+def test_a_reader_whose_checkpoint_is_damaged_or_lost_derives_its_rows_anew_and_a_reaction_does_not_act_again(
+    vekha: Vekha, data: Path
+) -> None:
+    execute_all(data, "plan", "UPDATE checkpoint SET positions = '{}' WHERE name = 'board'")
+    mended = vekha("doctor", "--repair", "--data", data, "--json")
+    assert (mended.code, mended.json["derived_anew"]) == (0, ["plan-board"])
+    assert "There is nothing to repair." in vekha("doctor", "--repair", "--data", data).out
+    for _ in ("as it was left by the repair", "as somebody has left it"):
+        with running(data) as up:
+            replayed = vekha("audit", "replay", "live", "--data", data, "--json")
+            assert (replayed.code, up.end()) == (0, 0), replayed.out
+        assert damage(vekha, data) == []
+        execute_all(data, "plan", "DELETE FROM checkpoint WHERE name = 'board'")
+    execute_all(data, "notifier", "UPDATE checkpoint SET positions = '{}' WHERE name <> 'schools'")
+    refused = vekha("doctor", "--repair", "--data", data, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "repair.reaction-damaged")
 
 
 def test_a_clean_stop_leaves_all_of_every_log_sealed(vekha: Vekha, data: Path) -> None:

@@ -34,6 +34,7 @@ from sqlalchemy import (
     Connection,
     LargeBinary,
     MetaData,
+    Row,
     Table,
     Text,
     delete,
@@ -225,17 +226,41 @@ _decode_digests = msgspec.json.Decoder(dict[str, str]).decode
 
 def last_read(connection: Connection) -> list[LastRead]:
     """What every reader of a database has read last of each source, as far as it has read anything. Raises CheckpointDamaged."""
-    found = connection.execute(select(checkpoint_table.c.name, checkpoint_table.c.positions, checkpoint_table.c.digests))
-    reads: list[LastRead] = []
-    for row in found:
+    return [read for row in _checkpoints(connection) for read in _last_reads(row)]
+
+
+def damaged(connection: Connection) -> list[str]:
+    """The readers whose checkpoints do not say what they have read."""
+    found: list[str] = []
+    for row in _checkpoints(connection):
         try:
-            by_source, digests = _decode_positions(row.positions), _decode_digests(row.digests)
-        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
-            raise CheckpointDamaged(row.name) from error
-        if not by_source or {source for source, position in by_source.items() if position} != digests.keys():
-            raise CheckpointDamaged(row.name)
-        reads += [LastRead(row.name, source, by_source[source], digest) for source, digest in digests.items()]
-    return reads
+            _last_reads(row)
+        except CheckpointDamaged:
+            found.append(row.name)
+    return found
+
+
+def _checkpoints(connection: Connection) -> Sequence[Row[str, str, str]]:
+    return connection.execute(select(checkpoint_table.c.name, checkpoint_table.c.positions, checkpoint_table.c.digests)).all()
+
+
+def _last_reads(row: Row[str, str, str]) -> list[LastRead]:
+    name, positions_text, digests_text = row
+    try:
+        by_source, digests = _decode_positions(positions_text), _decode_digests(digests_text)
+    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
+        raise CheckpointDamaged(name) from error
+    if not by_source or {source for source, position in by_source.items() if position} != digests.keys():
+        raise CheckpointDamaged(name)
+    return [LastRead(name, source, by_source[source], digest) for source, digest in digests.items()]
+
+
+def forget(connection: Connection, projection: Projection) -> None:
+    """Leaves nothing of what was derived: it is derived anew, from the beginning of every log."""
+    connection.execute(delete(parked_table).where(parked_table.c.reader == projection.name))
+    connection.execute(delete(checkpoint_table).where(checkpoint_table.c.name == projection.name))
+    for table in reversed(projection.tables.sorted_tables):
+        connection.execute(delete(table))
 
 
 def unread(connection: Connection, projection: Projection, source: str, last: int, data: bytes) -> None:
@@ -249,10 +274,7 @@ def unread(connection: Connection, projection: Projection, source: str, last: in
         return
     parked = (parked_table.c.reader == projection.name) & (parked_table.c.source == source) & (parked_table.c.position > last)
     if not isinstance(projection, ActedUpon):
-        connection.execute(delete(parked_table).where(parked_table.c.reader == projection.name))
-        connection.execute(delete(checkpoint_table).where(checkpoint_table.c.name == projection.name))
-        for table in reversed(projection.tables.sorted_tables):
-            connection.execute(delete(table))
+        forget(connection, projection)
         return
     connection.execute(delete(parked_table).where(parked))
     projection.forget_after(connection, source, last)
@@ -324,6 +346,8 @@ class Checkpointed:
             found = positions(connection, self.projection.name)
             start = dict.fromkeys(self.projection.sources, 0) | found
             if not found:
+                if not isinstance(self.projection, ActedUpon):  # rows whose checkpoint is lost are not folded over a second time
+                    forget(connection, self.projection)
                 row = {"name": self.projection.name, "positions": _text(start), "digests": "{}", "unrecognized": "[]"}
                 connection.execute(insert(checkpoint_table).values(row))
             elif start != found:  # it has come to listen to one more

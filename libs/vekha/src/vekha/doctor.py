@@ -99,11 +99,13 @@ def say_repaired(done: Repaired, again: str, *, as_json: bool) -> int:
             click.echo(f"{service}: {count} events were taken back from the bus.")
         for service, count in done.discarded.items():
             click.echo(f"{service}: {count} events were discarded, and its bus stream was made anew.")
+        for reader in done.derived_anew:
+            click.echo(f"{reader} is derived anew at the next start.")
         for one in done.undecided:
             click.echo(f"{one.service} {one.position}: no seal speaks for {one.type} of {one.school}, {one.recorded_at}. Event {one.event}")
         if done.undecided:
             output.remark(f"Say of each whether it happened: {again} --accept EVENT … --discard EVENT …")
-        elif not done.taken_back and not done.discarded:
+        elif not done.taken_back and not done.discarded and not done.derived_anew:
             click.echo("There is nothing to repair.")
     return Exit.FAILED if done.undecided else Exit.OK
 

@@ -34,6 +34,7 @@ _BUSY_TIMEOUT_S = 30
 _CHOKED = (TypeError, ValueError, LookupError, AttributeError, OverflowError, MemoryError)
 _TYPES = {Text: "text", LargeBinary: "blob", Integer: "integer"}
 _FROM_A_BACKUP = "Put it back from a backup."
+_DERIVE = "Stop the instance. What is derived from the logs is derived anew after: vekha doctor --repair"
 
 AUDITOR = "auditor"
 """The role on a database server that reads what this program reads, and nothing else."""
@@ -157,12 +158,13 @@ def _odd_value(connection: Connection, tables: Sequence[Table]) -> _Odd | None:
     return None
 
 
-def check_databases(folder: DataFolder) -> None:
-    """Raises Failure where a database is not as an instance needs it to start; nothing is changed by looking."""
+def check_databases(folder: DataFolder, *, of_readers: bool = True) -> None:
+    """Raises Failure where a database is not as an instance needs it to start, with or without readers; nothing is changed by looking."""
     for service in SERVICES:
         try:
             with reading(folder, service) as connection:
-                check_readers(folder, service, connection)
+                if of_readers:
+                    check_readers(folder, service, connection)
         except ReadersDamaged:
             raise
         except Unreadable as unreadable:
@@ -180,7 +182,7 @@ def check_readers(folder: DataFolder, service: str, connection: Connection) -> N
             projection.last_read(connection)
     except projection.CheckpointDamaged as damaged:
         text = f"{folder.database(service)} does not say what its reader {damaged} has read: its checkpoint is damaged."
-        raise ReadersDamaged("checkpoint.damaged", text, _FROM_A_BACKUP) from damaged
+        raise ReadersDamaged("checkpoint.damaged", text, _DERIVE) from damaged
 
 
 def last_reads(folder: DataFolder) -> list[LastRead]:

@@ -8,7 +8,7 @@ of each event whether it happened. What did not happen leaves the bus and whatev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
@@ -21,7 +21,7 @@ from eventkit.broker import Credential, EmbeddedBroker
 from eventkit.database import sqlite_url
 from eventkit.event import Recorded
 from eventkit.jetstream import BusMessage, JetStream, StreamMissing
-from eventkit.projection import unread
+from eventkit.projection import ActedUpon, Projection, damaged, forget, unread
 from eventkit.provision import BUS_STREAMS, SEALS, provision
 from eventkit.relay import Quarantine, Relay
 from eventkit.repair import Contradicted, Tail, tail, take_back
@@ -53,6 +53,7 @@ class Repaired:
     taken_back: dict[str, int] = field(default_factory=dict[str, int])
     discarded: dict[str, int] = field(default_factory=dict[str, int])
     rebuilt: list[str] = field(default_factory=list[str])
+    derived_anew: list[str] = field(default_factory=list[str])
     undecided: list[Undecided] = field(default_factory=list[Undecided])
 
     def as_json(self) -> dict[str, object]:
@@ -75,13 +76,15 @@ class Halted(Protocol):
 
 
 async def repair(halting: AbstractAsyncContextManager[Halted], *, accepted: Collection[str], discarded: Collection[str]) -> Repaired:
-    """Takes back what the logs have lost, as far as seals or an administrator speak for it.
+    """Takes back what the logs have lost, as far as seals or an administrator speak for it, and has readers whose checkpoints are damaged
+    begin anew.
 
-    Raises Failure `repair.running`, `repair.contradicted` or `repair.event-unknown`; then nothing is changed.
+    Raises Failure `repair.running`, `repair.contradicted`, `repair.event-unknown` or `repair.reaction-damaged`; then nothing is changed.
     """
     done = Repaired()
     async with halting as halted:
         services, tails = halted.services, dict[str, Tail]()
+        astray = {name: await asyncio.to_thread(_astray, service) for name, service in services.items()}
         for name, service in services.items():
             messages, heard = await _behind_end(halted.bus(name), service), await sealing.published(halted.bus(name), name)
             roots = {key_id(key) for issuer, key in service.secrets.public_keys().items() if issuer == name}
@@ -93,6 +96,9 @@ async def repair(halting: AbstractAsyncContextManager[Halted], *, accepted: Coll
         except Contradicted as contradicted:
             hint = "Accept those before it as well, or discard it."
             raise Failure("repair.contradicted", str(contradicted), hint) from contradicted
+        for name, readers in astray.items():
+            await asyncio.to_thread(_begin_anew, services[name], readers)
+            done.derived_anew += [services[name].reader_name(reader.name) for reader in readers]
         for name, found in tails.items():
             service, (upto, decided) = services[name], through[name]
             if upto > found.base.position:
@@ -140,6 +146,23 @@ async def _behind_end(nc: Nats, service: Service) -> list[BusMessage]:
 def _take_back(service: Service, found: Tail, upto: int) -> None:
     with service.database.making() as connection:
         take_back(connection, found, upto, service.restorers)
+
+
+def _astray(service: Service) -> list[Projection]:
+    """The readers of a service that do not know what they have read, if all of them may be derived anew."""
+    with service.database.reading() as connection:
+        names = damaged(connection)
+    derived = {reader.name: reader for reader in service.readers if not isinstance(reader, ActedUpon)}
+    if others := sorted(set(names) - derived.keys()):
+        text = f"{service.name} does not say what {', '.join(others)} has read, and has acted upon it: to begin anew would be to act again."
+        raise Failure("repair.reaction-damaged", text, f"Put the database of {service.name} back from a backup, then repair.")
+    return [derived[name] for name in names]
+
+
+def _begin_anew(service: Service, readers: Sequence[Projection]) -> None:
+    with service.database.writing() as connection:
+        for reader in readers:
+            forget(connection, reader)
 
 
 def _verified(service: Service) -> list[log.Finding]:
@@ -212,7 +235,7 @@ async def halted(folder: DataFolder) -> AsyncGenerator[Halted]:
     if folder.is_held:
         raise Failure("repair.running", f"An instance runs on {folder.root}.", "Stop it, then repair.")
     with folder.hold():
-        check_databases(folder)
+        check_databases(folder, of_readers=False)
         secrets = folder.secrets()
         services = dict(_services(folder, secrets))
         try:
