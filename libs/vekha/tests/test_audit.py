@@ -13,11 +13,12 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from contracts.operations import CLOCK, SET_CLOCK, Nothing, SetClock
 from contracts.roster import DECLARE_CLASS, OPEN_SCHOOL, DeclareClass, OpenSchool
-from eventkit import jetstream
+from eventkit import jetstream, sealing, seals
 from eventkit.broker import EmbeddedBroker
 from eventkit.jetstream import JetStream
 from vekha.client import Target, bus_connection, connected
@@ -394,6 +395,8 @@ def test_a_forged_event_in_a_running_instance_s_stream_is_named_at_once_and_take
         assert written is not None
         event = json.loads(written[1]) | {"id": "forged", "position": RECORDED + 1}
         await nc.request(written[0], json.dumps(event).encode(), timeout=5)
+        (*_, seal) = await sealing.published(nc, "roster")  # and a seal of it, as anybody can write one
+        await nc.request("seal.roster.kept", seals.encode(msgspec.structs.replace(seal, position=RECORDED + 1)), timeout=5)
         await jetstream.disconnect(nc)
 
     def streams() -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +29,6 @@ from eventkit.jetstream import BusError, JetStream
 from eventkit.log import Finding
 from eventkit.projection import CheckpointDamaged, LastRead, is_created, last_read
 from eventkit.seals import Seal
-from eventkit.secrets import Secrets, key_id
 from vekha import bus, output
 from vekha.archive import reading as reading_archives
 from vekha.archive import writing
@@ -40,6 +39,7 @@ from vekha.failures import Exit, Failure
 from vekha.files import TO_BE_HANDED_ON, check_new, new, write_new
 from vekha.loop import run
 from vekha.options import ID, as_json_option, json_option, target_options
+from vekha.own_seals import known_keys
 from vekha.proof import prove
 from vekha.records import Unreadable, last_reads, reading, unrecognized
 from vekha.signing import signing
@@ -218,7 +218,7 @@ def _verify_archive(path: Path, kept: Checkpoint | None, *, as_json: bool) -> in
 async def _verify(target: Target, kept: Checkpoint | None, *, as_json: bool) -> int:
     target.folder.check_is_made()
     examined = Examined()
-    roots = _known_keys(target)
+    roots = known_keys(target)
     async with bus.opened(target) as opened:
         reads = last_reads(target.folder)
         for service in SERVICES:
@@ -246,16 +246,6 @@ def _tell(examined: Examined, *, as_json: bool) -> None:
     for one in examined.damage:
         click.echo(f"{one.service}: {one.kind}, from {one.position} on")
     click.echo("The record verifies." if examined.ok else "The record does not verify. Keep a copy before anything is mended.")
-
-
-def _known_keys(target: Target) -> Mapping[str, Collection[str]]:
-    """The keys that the services sign with, by the secrets folder, where that can be read: a log must have published them."""
-    try:
-        if target.folder.database_server is not None:
-            return {issuer: {key_id(key)} for issuer, key in Secrets.known(target.folder.secrets_folder).items()}
-        return {issuer: {key_id(key)} for issuer, key in Secrets(target.folder.secrets_folder).public_keys().items()}
-    except (OSError, RuntimeError):
-        return {}
 
 
 async def _service(

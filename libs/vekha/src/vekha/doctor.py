@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from contracts.event import SERVICES
 from contracts.operations import HEAD, HEALTH, READ_LOG, Health, Nothing, ReadLog
-from eventkit import log, sealing, seals
+from eventkit import log
 from eventkit.broker import BrokerError
 from eventkit.event import decode, moment
 from eventkit.jetstream import BusError, JetStream
@@ -30,6 +30,7 @@ from vekha.folder import DataFolder
 from vekha.loop import run
 from vekha.migrations import MIGRATIONS
 from vekha.options import json_option, target_options
+from vekha.own_seals import known_keys, sealed_on_bus
 from vekha.records import Unreadable, check_readers, last_reads, reading, unrecognized
 from vekha.repairing import Repaired
 
@@ -144,7 +145,7 @@ async def _examined(target: Target) -> AsyncGenerator[Check]:
     try:
         async with connected(target) as client:
             yield Check("instance", "ok", f"It listens at {target.url()}.")
-            async for check in _running(client, _NOT_READY if _is_apart(target) else _STOP_AND_START):
+            async for check in _running(client, known_keys(target), _NOT_READY if _is_apart(target) else _STOP_AND_START):
                 yield check
     except Failure as failure:
         yield Check("instance", "finding", failure.text, failure.hint)
@@ -230,11 +231,11 @@ def _skew(name: str, position: int, recorded: datetime, now: datetime) -> Check:
 async def _stopped(target: Target) -> AsyncGenerator[Check]:
     """Where the bus streams end, in a copy of them, and what the readers have read: both against the logs."""
     try:
-        reads = last_reads(target.folder)
+        reads, roots = last_reads(target.folder), known_keys(target)
         async with bus.opened(target) as opened:
             for service in SERVICES:
                 with suppress(Unreadable), reading(target.folder, service) as connection:  # it has been named
-                    found = await _stream(opened, service, connection)
+                    found = await _stream(opened, service, connection, roots.get(service, ()))
                     unknown = list(unrecognized(connection, service, reads))
                     if unknown and found.state == "ok":
                         names = ", ".join(f"{read.reader} up to {read.position}" for read in unknown)
@@ -247,10 +248,10 @@ async def _stopped(target: Target) -> AsyncGenerator[Check]:
         yield Check("bus", "finding", str(error))
 
 
-async def _stream(opened: Bus, service: str, connection: Connection) -> Check:
+async def _stream(opened: Bus, service: str, connection: Connection, roots: Collection[str]) -> Check:
     name, head, last = f"bus stream {service}", log.head(connection).position, await opened.end_of(service)
     if last > head and opened.nc is not None:
-        return (await _more_than_log(JetStream(opened.nc), service, last, head)).check
+        return (await _more_than_log(JetStream(opened.nc), service, last, head, roots)).check
     if last > 0 and opened.nc is not None:
         stored = await JetStream(opened.nc).get_message(service.upper(), last)
         ours = log.read(connection, last - 1, 1)
@@ -265,9 +266,9 @@ def _newer(service: str) -> str:
     return f"Put the newer database of {service} back; or, if there is none, take what it lacks back from the bus: vekha doctor --repair"
 
 
-async def _running(client: Client, silent: str) -> AsyncGenerator[Check]:
-    """`silent` is what to do where a service does not answer."""
-    streams = {service: await _stream_beside_log(client, service) for service in SERVICES}
+async def _running(client: Client, roots: Mapping[str, Collection[str]], silent: str) -> AsyncGenerator[Check]:
+    """`roots` are the services' keys as they are known here, `silent` what to do where one does not answer."""
+    streams = {service: await _stream_beside_log(client, service, roots.get(service, ())) for service in SERVICES}
     healths: list[Health] = []
     for service in SERVICES:
         try:
@@ -306,14 +307,14 @@ class _OfStream:
     is_unsealed: bool = False
 
 
-async def _stream_beside_log(client: Client, service: str) -> _OfStream:
+async def _stream_beside_log(client: Client, service: str, roots: Collection[str]) -> _OfStream:
     """Holds the end of a bus stream against the log of a service that runs, as the service does by itself from time to time."""
     name, bus = f"bus stream {service}", JetStream(client.nc)
     try:
         last = await bus.last_sequence(service.upper())
         head = (await client.ask(HEAD[service], Nothing())).reply.position  # asked later: what was published was recorded before
         if last > head:
-            return await _more_than_log(bus, service, last, head)
+            return await _more_than_log(bus, service, last, head, roots)
         stored = await bus.get_message(service.upper(), last) if last else None
         rows = (await client.ask(READ_LOG[service], ReadLog(after=last - 1, limit=1))).reply.rows if last else ()
     except BusError as error:
@@ -335,13 +336,9 @@ def _subject(data: bytes) -> str:
         return ""
 
 
-async def _more_than_log(bus: JetStream, service: str, last: int, head: int) -> _OfStream:
+async def _more_than_log(bus: JetStream, service: str, last: int, head: int, roots: Collection[str]) -> _OfStream:
     """A stream that goes further than its log: the service's own last seal tells whether that has lost its end."""
-    told = await bus.last_message("SEALS", sealing.subject(service, "kept"))
-    try:
-        sealed = 0 if told is None else seals.decode(told[2]).position
-    except msgspec.MsgspecError:
-        sealed = 0
+    sealed = await sealed_on_bus(bus, service, roots)
     text, name = f"It holds {last} messages, and the log ends at {head}", f"bus stream {service}"
     if sealed > head:
         return _OfStream(Check(name, "finding", f"{text}: was the database put back from a backup?", _newer(service)))
