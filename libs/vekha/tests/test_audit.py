@@ -253,6 +253,13 @@ def test_doctor_finds_nothing_on_a_healthy_instance_and_says_what_to_type_for_a_
     assert vekha("doctor", "--data", data).code == 1
 
 
+def test_doctor_sees_a_trigger_that_somebody_has_put_into_a_database(vekha: Vekha, data: Path) -> None:
+    execute_all(data, "plan", "CREATE TRIGGER quiet AFTER INSERT ON log BEGIN DELETE FROM fact; END")
+    told = vekha("doctor", "--data", data, "--json")
+    found = next(check for check in told.json["checks"] if check["check"] == "database plan")
+    assert (told.code, found["state"], "none is ours: quiet." in found["text"]) == (1, "finding", True)
+
+
 def test_doctor_sees_a_clock_that_went_back(vekha: Vekha, data: Path) -> None:
     (data / "clock").write_text("2015-08-01T00:00:00.000000Z\n")
     examined = vekha("doctor", "--data", data, "--json")

@@ -194,6 +194,9 @@ def _database(folder: DataFolder, service: str) -> Check:
         with reading(folder, service) as connection:
             if (found := connection.execute(text("PRAGMA quick_check(1)")).scalar_one()) != "ok":
                 return Check(name, "finding", f"It is damaged: {found}.", "Put it back from a backup, then: vekha audit verify")
+            if strange := connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1")).scalars().all():
+                what = f"It has triggers, which change what is written, and none is ours: {', '.join(strange)}."
+                return Check(name, "finding", what, "Find out who has made them; then: vekha audit verify")
             head = log.head(connection)
             check_readers(folder, service, connection)
             revision, known = MIGRATIONS[service].current(connection), MIGRATIONS[service].head
