@@ -58,7 +58,7 @@ async def _open(client: Client) -> dict[str, str]:
     """A school whose director is the only one on its staff; who is who."""
     await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа № 7", municipality="mytishchi"))
     director = await _hire(client, Position.DIRECTOR)
-    await client.ask(plan.ADOPT_PLAN, plan.AdoptPlan(school=SCHOOL, start=date(2015, 8, 17)))
+    await client.ask(plan.ADOPT_PLAN, plan.AdoptPlan(school=SCHOOL, start=date(2015, 8, 17)), up_to_date=True)
     return {director: DIRECTOR, "mytishchi": MUNICIPALITY, "ministry": MINISTRY}
 
 

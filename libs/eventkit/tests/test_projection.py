@@ -34,6 +34,7 @@ from eventkit.following import Following, durables
 from eventkit.jetstream import BusMessage, JetStream, PipelinedPublisher, connect, disconnect
 from eventkit.projection import (
     Checkpointed,
+    Delivered,
     Fenced,
     LastRead,
     Place,
@@ -42,6 +43,7 @@ from eventkit.projection import (
     delivered,
     parked_schools,
     parked_table,
+    positions,
     sha256,
 )
 from eventkit.provision import BusStream, provision
@@ -139,6 +141,11 @@ def taken(database: Database, source: str) -> list[int]:
     with database.reading() as connection:
         found = connection.execute(select(taken_table.c.position).where(taken_table.c.source == source).order_by(taken_table.c.position))
         return list(found.scalars())
+
+
+def reached(database: Database) -> dict[str, int]:
+    with database.reading() as connection:
+        return positions(connection, "board")
 
 
 def chain_of(database: Database, school: str) -> str:
@@ -961,12 +968,61 @@ async def test_whoever_follows_a_projection_is_woken_by_what_that_wanted_alone(b
     runner.on_moved = lambda: moved.append(runner.checkpointed.positions.get(one, 0))
     async with bench.running(runner):
         await until(lambda: runner.positions != {})
-        await bench.send(one, [(n, f"evt.{one}.a.other.v1", encode(event(one, n))) for n in range(1, 101)])
+        await bench.send(one, unwanted(one, *range(1, 101)))
         await bench.at_the_heads(runner)
         assert max(moved) == 0
         await bench.publish(one, ["a"])
         await bench.at_the_heads(runner)
     assert max(moved) == 101
+
+
+def unwanted(source: str, *at: int) -> list[BusMessage]:
+    return [(n, f"evt.{source}.a.other.v1", encode(event(source, n))) for n in at]
+
+
+async def test_what_is_not_wanted_is_noted_with_what_is_or_when_somebody_waits_for_it_or_at_the_end(bench: Bench) -> None:
+    one, _ = bench.sources
+    runner = bench.runner(Choosy(*bench.sources))
+    noted: list[int] = []
+    move = runner.checkpointed.apply
+
+    def apply(deliveries: Sequence[Delivered]) -> None:
+        noted.append(deliveries[-1].position)
+        move(deliveries)
+
+    runner.checkpointed.apply = apply
+    async with bench.running(runner):
+        await until(lambda: runner.positions != {})
+        await bench.send(one, unwanted(one, 1, 2, 3))
+        await asyncio.sleep(0.1)
+        await bench.publish(one, ["a"])
+        await until(lambda: runner.positions[one] == 4)
+        await bench.send(one, unwanted(one, 5, 6))
+        await bench.at_the_heads(runner)
+        await bench.send(one, unwanted(one, 7))
+        await asyncio.sleep(0.1)
+    assert noted == [4, 6, 7]
+    assert taken(bench.database, one) == [4]
+    assert reached(bench.database) == {one: 7, bench.sources[1]: 0}
+
+
+async def test_what_is_not_wanted_is_noted_after_a_moment(bench: Bench) -> None:
+    one, _ = bench.sources
+    async with bench.running(bench.runner(Choosy(*bench.sources))) as runner:
+        await until(lambda: runner.positions != {})
+        await bench.send(one, unwanted(one, 1))
+        await until(lambda: runner.positions[one] == 1)
+    assert taken(bench.database, one) == []
+
+
+async def test_whoever_waits_for_a_reader_has_it_take_in_what_has_come_at_once(bench: Bench) -> None:
+    one, two = bench.sources
+    async with bench.running() as runner:
+        await until(lambda: runner.positions != {})
+        await bench.publish(two, ["b"])  # nobody waits for it, but it is there
+        await bench.publish(one, ["a"])
+        await bench.at_the_heads(runner)
+        assert taken(bench.database, one) == taken(bench.database, two) == [1]
 
 
 @pytest.mark.parametrize("before", [0, 100])

@@ -17,12 +17,13 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import msgspec
 import structlog
@@ -52,7 +53,7 @@ from eventkit.event import Recorded, decode
 from eventkit.faults import reach
 from eventkit.following import Follower, Following
 from eventkit.jetstream import BusError, BusMessage
-from eventkit.tasks import ended
+from eventkit.tasks import ended, set_within
 from eventkit.telemetry import span, trouble
 
 metadata = MetaData()
@@ -82,12 +83,15 @@ parked_table = Table(
 _TRACED_BATCH = 32  # a catch-up is not traced event by event
 _QUEUED_BATCHES = 4  # per source, as many as wait in line for each follower
 _FULL_BATCH = 1000
-_GATHER_S = 0.1
+_GATHER_S = 0.1  # of what comes in bulk
+_COURTESY_S = 0.03  # for as long a reader lets others go first, also the next one of its own
+_PASSED_OVER_S = 1.0  # for as long a checkpoint may stand before events that are not wanted
 _ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_Arrived = asyncio.Queue[tuple[str, Sequence[BusMessage]]]
+_Batch = tuple[str, Sequence[BusMessage]]
+_Arrived = asyncio.Queue[_Batch]
 
 _log = structlog.get_logger(__name__)
 
@@ -161,6 +165,12 @@ def _nothing_skipped(_: Connection) -> Collection[Place]:
 
 Wants = Callable[[str], bool]
 """Whether a projection wants events of a type."""
+
+
+def wanting(names: Collection[str]) -> Wants:
+    """Wants events of these names, `roster.pupil-enrolled`, in whatever version, and what names no version: that is no event."""
+    wanted = frozenset((*names, ""))
+    return lambda type_name: type_name.rpartition(".v")[0] in wanted
 
 
 def delivered(source: str, message: BusMessage, wants: Wants | None = None) -> Delivered:
@@ -555,11 +565,42 @@ Recognizes = Callable[[LastRead], Awaitable[bool | None]]
 """Asks a service whether its log holds what was read of it; None where it does not answer."""
 
 
+class _Turns:
+    """Readers of one process that nobody waits for go one after another: together they would only take the processor from each other, and
+    from those that somebody waits for. Whoever has let others go first for long enough goes all the same."""
+
+    _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self.working = 0
+        self._waiting: set[asyncio.Event] = set()
+
+    @classmethod
+    def here(cls) -> _Turns:
+        return cls._of_loops.setdefault(asyncio.get_running_loop(), cls())
+
+    async def wait(self, woken: asyncio.Event, limit_s: float) -> None:
+        """Waits until it may be somebody's turn, or until it is woken."""
+        self._waiting.add(woken)
+        await set_within(woken, limit_s)
+        self._waiting.discard(woken)
+
+    @contextlib.contextmanager
+    def taken(self) -> Generator[None]:
+        self.working += 1
+        try:
+            yield
+        finally:
+            self.working -= 1
+            for woken in self._waiting:
+                woken.set()
+
+
 class ProjectionRunner:
     """Keeps one projection at the heads of its sources, which it follows with its service's other readers. One writer for all.
 
     `positions` are told in the event loop, after `on_moved` was called, which it is for what the projection wanted: whoever sees them sees
-    what follows from them.
+    what follows from them. What nobody waits for is taken in a moment after it has come.
     """
 
     def __init__(
@@ -582,7 +623,10 @@ class ProjectionRunner:
         self._taking_in = asyncio.Lock()
         self._pause_s = 0.0
         self._awaited = 0  # by how many
-        self._hurry = asyncio.Event()
+        self._woken = asyncio.Event()  # something has come, or is waited for
+        self._taken_in_at = -math.inf  # in seconds of the loop's clock
+        self._turns = _Turns.here()
+        self._gathered: Sequence[_Batch] = ()  # what has come, and is not taken in yet
         self._followers: dict[str, Follower] = {}
         self._begun_at = math.inf  # in seconds of the loop's clock
         # All writing is done in this one thread: whatever is cancelled here, what it began there ends before anything else begins.
@@ -590,6 +634,7 @@ class ProjectionRunner:
 
     async def take_up(self) -> None:
         """Takes up the positions as they stand in the database."""
+        self._gathered = ()
         await self._in_thread(self.checkpointed.take_up)
         await self._tell()
 
@@ -607,6 +652,9 @@ class ProjectionRunner:
                     self._pause_s = min(1.0, self._pause_s * 2 or 0.05)
                     await asyncio.sleep(self._pause_s)
         finally:
+            if self._gathered:
+                with contextlib.suppress(Exception):  # whoever reads on gets it again
+                    await self._in_thread(self._apply, self._gathered)
             await asyncio.to_thread(self._thread.shutdown)
 
     async def reach(self, wanted: Mapping[str, int], timeout_s: float) -> bool:
@@ -618,7 +666,7 @@ class ProjectionRunner:
 
         if missing():
             self._awaited += 1
-            self._hurry.set()
+            self._woken.set()
             try:
                 async with asyncio.timeout(timeout_s), self._moved:
                     await self._moved.wait_for(lambda: not missing() - self.checkpointed.halted)
@@ -669,27 +717,36 @@ class ProjectionRunner:
 
     async def _write(self, arrived: _Arrived, halted: frozenset[str]) -> None:
         while self.checkpointed.halted == halted:
-            batches = [await arrived.get()]
-            await self._gather(arrived, batches)
+            batches = await self._gather(arrived)
             async with self._taking_in:
-                wanted = await self._in_thread(self._apply, batches)
+                with self._turns.taken():
+                    wanted = await self._in_thread(self._apply, batches)
+            self._gathered, self._taken_in_at = (), asyncio.get_running_loop().time()
             self._pause_s = 0.0
             await self._tell(moved=wanted)
 
-    async def _gather(self, arrived: _Arrived, batches: list[tuple[str, Sequence[BusMessage]]]) -> None:
-        """Adds to a batch what has arrived besides. What comes in bulk, and nobody waits for, may come to a little more: one transaction
-        costs as much as many events."""
-        while not arrived.empty():
-            batches.append(arrived.get_nowait())
-        if _TRACED_BATCH < sum(len(batch) for _, batch in batches) < _FULL_BATCH and not self._awaited:
-            self._hurry.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GATHER_S):
-                    await self._hurry.wait()
-            while not arrived.empty():
-                batches.append(arrived.get_nowait())
+    async def _gather(self, arrived: _Arrived) -> Sequence[_Batch]:
+        """What is to be taken in next. Each transaction costs as much as many events, and all readers of a process share its processor."""
+        self._gathered = batches = [await arrived.get(), *_all_of(arrived)]
+        begun_at = asyncio.get_running_loop().time()
+        while (rest_s := self._can_wait_until(batches, begun_at) - asyncio.get_running_loop().time()) > 0:
+            self._woken.clear()
+            await self._turns.wait(self._woken, rest_s)
+            batches += _all_of(arrived)
+        return batches
 
-    def _apply(self, batches: Sequence[tuple[str, Sequence[BusMessage]]]) -> bool:
+    def _can_wait_until(self, batches: Sequence[_Batch], begun_at: float) -> float:
+        """Until when what has come may wait, and for more to come. Of what is not wanted nothing follows."""
+        count, wants = sum(len(batch) for _, batch in batches), self.checkpointed.wants
+        if self._awaited or count >= _FULL_BATCH:
+            return begun_at
+        if wants is not None and not any(wants(_in_subject(subject)[2]) for _, batch in batches for _, subject, _ in batch):
+            return begun_at + _PASSED_OVER_S
+        if count > _TRACED_BATCH:
+            return begun_at + _GATHER_S
+        return (begun_at if self._turns.working else self._taken_in_at) + _COURTESY_S
+
+    def _apply(self, batches: Sequence[_Batch]) -> bool:
         """Applies what has arrived. Answers whether anything of it was wanted."""
         wants = self.checkpointed.wants
         deliveries = [delivered(source, message, wants) for source, batch in batches for message in batch]
@@ -753,6 +810,7 @@ class ProjectionRunner:
         if read is not None and batch[0][0] == read.position and not await self._is_still_there(read, batch[0][2]):
             return False
         await arrived.put((source, batch))
+        self._woken.set()
         return True
 
     async def _tell(self, *, moved: bool = True) -> None:
@@ -764,6 +822,14 @@ class ProjectionRunner:
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+
+def _all_of(arrived: _Arrived) -> list[_Batch]:
+    """What has arrived already."""
+    batches: list[_Batch] = []
+    while not arrived.empty():
+        batches.append(arrived.get_nowait())
+    return batches
 
 
 def _ends(positions: Mapping[str, int], fresh: Sequence[Delivered]) -> Mapping[str, Delivered]:

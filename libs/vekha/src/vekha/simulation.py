@@ -53,9 +53,9 @@ class Behaviour(StrEnum):
 
 
 class Ask(Protocol):
-    """Makes a call in a role (`director:school-7`), or as the operator."""
+    """Makes a call in a role (`director:school-7`), or as the operator; if wanted, of a service that has read all that is recorded."""
 
-    async def __call__(self, call: Call[Q, P], request: Q, *, as_: str | None = None) -> Answer[P]: ...
+    async def __call__(self, call: Call[Q, P], request: Q, *, as_: str | None = None, up_to_date: bool = False) -> Answer[P]: ...
 
 
 @dataclass
@@ -110,7 +110,7 @@ class School:
 
     async def _in_role(self, role: str, call: Call[Q, P], body: dict[str, Any]) -> P:
         request = call.request.model_validate({"school": self.name, **body})
-        return (await self.ask(call, request, as_=f"{role}:{self.name}")).reply
+        return (await self.ask(call, request, as_=f"{role}:{self.name}", up_to_date=True)).reply
 
     async def decide(self, decisions: Iterable[Decision]) -> list[consent.DecisionOutcome]:
         given = tuple(decisions)

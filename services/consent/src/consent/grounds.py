@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -34,6 +34,7 @@ from contracts.erasure import HeldOn
 from contracts.roster import Position
 from eventkit.changes import Changes
 from eventkit.event import Recorded
+from eventkit.projection import wanting
 
 metadata = MetaData()
 
@@ -125,12 +126,36 @@ class Ground:
         return self.held_on if self.here or not self.entered else None
 
 
+_FOLLOWED: Final = frozenset(
+    {
+        "roster.entry-annulled",
+        "roster.staff-hired",
+        "roster.staff-dismissed",
+        "roster.coordinator-appointed",
+        "roster.coordinator-relieved",
+        "roster.pupil-enrolled",
+        "roster.pupil-left",
+        "roster.guardian-linked",
+        "roster.guardian-unlinked",
+        "consent.consent-granted",
+        "consent.consent-refused",
+        "consent.consent-withdrawn",
+        "consent.consent-expired",
+        "consent.consent-invalidated",
+        "consent.erasure-scheduled",
+        "consent.erasure-cancelled",
+        "consent.erasure-ordered",
+    }
+)
+
+
 class Grounds:
     """The projection of all of it."""
 
     name = "grounds"
     sources = ("roster", "consent")
     tables = metadata
+    wants = staticmethod(wanting(_FOLLOWED))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         changes = Changes()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -31,6 +31,7 @@ from contracts.consent import SubjectKind
 from eventkit.changes import Changes
 from eventkit.decider import Refused
 from eventkit.event import Recorded
+from eventkit.projection import wanting
 
 metadata = MetaData()
 
@@ -103,12 +104,37 @@ end_table = Table(
 """The consents that stand and have a last day."""
 
 
+_FOLLOWED: Final = frozenset(
+    {
+        "roster.school-opened",
+        "roster.class-declared",
+        "roster.class-headcount-declared",
+        "roster.class-closed",
+        "roster.class-teacher-assigned",
+        "roster.staff-dismissed",
+        "roster.staff-hired",
+        "roster.pupil-enrolled",
+        "roster.pupil-assigned-to-class",
+        "roster.pupil-left",
+        "roster.guardian-linked",
+        "roster.guardian-unlinked",
+        "roster.entry-annulled",
+        "consent.consent-granted",
+        "consent.consent-refused",
+        "consent.consent-withdrawn",
+        "consent.consent-expired",
+        "consent.consent-invalidated",
+    }
+)
+
+
 class People:
     """The projection of schools, classes, people, and the ends of consents."""
 
     name = "people"
     sources = ("roster", "consent")
     tables = metadata
+    wants = staticmethod(wanting(_FOLLOWED))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         changes = Changes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -29,6 +29,7 @@ from contracts.roster import Position
 from eventkit.changes import Changes
 from eventkit.decider import Refused
 from eventkit.event import Recorded
+from eventkit.projection import wanting
 from identity.domain.gates import Person, is_of_class
 
 metadata = MetaData()
@@ -149,12 +150,46 @@ account_table = Table(
 """How far each account is; `received_on` is when a code was handed over that has not been used yet."""
 
 
+_FOLLOWED: Final = frozenset(
+    {
+        "roster.school-opened",
+        "roster.class-declared",
+        "roster.class-closed",
+        "roster.class-teacher-assigned",
+        "roster.staff-hired",
+        "roster.staff-dismissed",
+        "roster.coordinator-appointed",
+        "roster.coordinator-relieved",
+        "roster.entry-annulled",
+        "identity.entry-annulled",
+        "roster.pupil-enrolled",
+        "roster.pupil-assigned-to-class",
+        "roster.pupil-left",
+        "roster.guardian-linked",
+        "roster.guardian-unlinked",
+        "roster.guardian-absence-recorded",
+        "consent.consent-granted",
+        "consent.consent-refused",
+        "consent.consent-withdrawn",
+        "consent.consent-expired",
+        "consent.consent-invalidated",
+        "identity.credentials-issued",
+        "identity.credentials-handed-over",
+        "identity.credentials-dispatched",
+        "identity.credentials-revoked",
+        "identity.account-activated",
+        "identity.account-blocked",
+    }
+)
+
+
 class People:
     """The projection of schools, classes, people, their consents and accounts. Each event has the last word on one row or two."""
 
     name = "people"
     sources = ("roster", "consent", "identity")
     tables = metadata
+    wants = staticmethod(wanting(_FOLLOWED))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         changes = Changes()

@@ -35,6 +35,7 @@ from contracts.roster import Position
 from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.event import Recorded, moment
+from eventkit.projection import wanting
 from notifier.domain.telling import KEPT, Announcement, Office
 
 metadata = MetaData()
@@ -134,11 +135,10 @@ class Schools:
     name = "schools"
     sources = ("roster", "plan", "notifier")
     tables = metadata
+    wants = staticmethod(wanting(_FOLLOWED))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         for event in events:
-            if event.type.rpartition(".v")[0] not in _FOLLOWED:
-                continue  # most of roster's events are about pupils: they need not even be decoded
             match event.service:
                 case "roster":
                     _of_roster(connection, event)
@@ -146,7 +146,7 @@ class Schools:
                     _of_plan(connection, event)
                 case _:
                     _of_ourselves(connection, event)
-        if any(event.service == "plan" for event in events):
+        if any(event.service == "plan" and self.wants(event.type) for event in events):
             _forget_announcements(connection)
 
 

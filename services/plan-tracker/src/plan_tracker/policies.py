@@ -5,6 +5,7 @@ done again, after a crash or because something failed, repeats nothing, and what
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 
 import structlog
@@ -91,19 +92,26 @@ class Announcements:
 
     async def _all_is_read(self, end: datetime) -> bool:
         """Whether the watermark has passed a moment: nothing that was recorded before it can still be unread."""
+        heads = {source: await self._head(source) for source in SERVICES}
+        with suppress(Refused):  # what is not read yet is told below
+            await self._service.caught_up({source: head for source, head in heads.items() if head is not None})
         at = await self._service.read(lambda connection: positions(connection, BoardProjection.name))
-        for source in SERVICES:
-            if not await self._is_read(source, at.get(source, 0), end):
+        for source, head in heads.items():
+            if not await self._is_read(source, at.get(source, 0), head, end):
                 return False
         return True
 
-    async def _is_read(self, source: str, position: int, end: datetime) -> bool:
-        """Whether we have read all of a source's log up to a moment: as its owner says, else as the last event we read says."""
+    async def _head(self, source: str) -> int | None:
         try:
-            if await self._service.head_of(source) <= position:
-                return True
+            return await self._service.head_of(source)
         except (CallFailed, Refused):
             _log.info("announcements.owner-silent", source=source)
+            return None
+
+    async def _is_read(self, source: str, position: int, head: int | None, end: datetime) -> bool:
+        """Whether we have read all of a source's log up to a moment: as its owner says, else as the last event we read says."""
+        if head is not None and head <= position:
+            return True
         # recorded_at never runs backwards: behind an event that was recorded later nothing earlier can follow.
         return await History(self._service.nc).position_known_at(source, rfc3339(end), head=position) < position
 

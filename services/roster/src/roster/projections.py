@@ -6,13 +6,14 @@ The gates of entering ask these rows, and adopting a subject's id and seat start
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, bindparam, delete, insert, update
 
 from contracts.consent import SubjectKind
 from contracts.roster import Seat, SeatHolder
 from eventkit.event import Recorded
+from eventkit.projection import wanting
 from roster.domain.basis import Consent
 
 metadata = MetaData()
@@ -37,12 +38,24 @@ _END = update(consent_table).where(consent_table.c.consent_id == bindparam("ende
 _FORGET = delete(consent_table).where(consent_table.c.consent_id == bindparam("again"))
 
 
+_FOLLOWED: Final = frozenset(
+    {
+        "consent.consent-granted",
+        "consent.consent-refused",
+        "consent.consent-withdrawn",
+        "consent.consent-expired",
+        "consent.consent-invalidated",
+    }
+)
+
+
 class Consents:
     """The projection of the decisions on processing people's data."""
 
     name = "consents"
     sources = ("consent",)
     tables = metadata
+    wants = staticmethod(wanting(_FOLLOWED))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         decided: dict[str, dict[str, Any]] = {}
