@@ -17,11 +17,12 @@ import hashlib
 import json
 import math
 import sqlite3
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
 
@@ -170,7 +171,12 @@ Wants = Callable[[str], bool]
 def wanting(names: Collection[str]) -> Wants:
     """Wants events of these names, `roster.pupil-enrolled`, in whatever version, and what names no version: that is no event."""
     wanted = frozenset((*names, ""))
-    return lambda type_name: type_name.rpartition(".v")[0] in wanted
+
+    @cache
+    def wants(type_name: str) -> bool:
+        return type_name.rpartition(".v")[0] in wanted
+
+    return wants
 
 
 def delivered(source: str, message: BusMessage, wants: Wants | None = None) -> Delivered:
@@ -573,7 +579,7 @@ class _Turns:
 
     def __init__(self) -> None:
         self.working = 0
-        self._waiting: set[asyncio.Event] = set()
+        self._waiting: deque[asyncio.Event] = deque()
 
     @classmethod
     def here(cls) -> _Turns:
@@ -581,9 +587,12 @@ class _Turns:
 
     async def wait(self, woken: asyncio.Event, limit_s: float) -> None:
         """Waits until it may be somebody's turn, or until it is woken."""
-        self._waiting.add(woken)
-        await set_within(woken, limit_s)
-        self._waiting.discard(woken)
+        self._waiting.append(woken)
+        try:
+            await set_within(woken, limit_s)
+        finally:
+            with contextlib.suppress(ValueError):  # it was its turn
+                self._waiting.remove(woken)
 
     @contextlib.contextmanager
     def taken(self) -> Generator[None]:
@@ -592,8 +601,8 @@ class _Turns:
             yield
         finally:
             self.working -= 1
-            for woken in self._waiting:
-                woken.set()
+            if self._waiting:
+                self._waiting.popleft().set()
 
 
 class ProjectionRunner:
@@ -623,7 +632,8 @@ class ProjectionRunner:
         self._taking_in = asyncio.Lock()
         self._pause_s = 0.0
         self._awaited = 0  # by how many
-        self._woken = asyncio.Event()  # something has come, or is waited for
+        self._woken = asyncio.Event()  # what has come need not wait any more
+        self._passes_over = False  # nothing of what has come is wanted
         self._taken_in_at = -math.inf  # in seconds of the loop's clock
         self._turns = _Turns.here()
         self._gathered: Sequence[_Batch] = ()  # what has come, and is not taken in yet
@@ -727,20 +737,33 @@ class ProjectionRunner:
 
     async def _gather(self, arrived: _Arrived) -> Sequence[_Batch]:
         """What is to be taken in next. Each transaction costs as much as many events, and all readers of a process share its processor."""
-        self._gathered = batches = [await arrived.get(), *_all_of(arrived)]
-        begun_at = asyncio.get_running_loop().time()
-        while (rest_s := self._can_wait_until(batches, begun_at) - asyncio.get_running_loop().time()) > 0:
-            self._woken.clear()
-            await self._turns.wait(self._woken, rest_s)
+        self._gathered = batches = [await arrived.get()]
+        loop = asyncio.get_running_loop()
+        begun_at, looked_at, count, is_wanted = loop.time(), 0, 0, False
+        while True:
             batches += _all_of(arrived)
-        return batches
+            for _, batch in batches[looked_at:]:
+                count += len(batch)
+                is_wanted = is_wanted or self._wants_any(batch)
+            looked_at, self._passes_over = len(batches), not is_wanted
+            rest_s = self._can_wait_until(begun_at, count, is_wanted=is_wanted) - loop.time()
+            if rest_s <= 0:
+                return batches
+            self._woken.clear()
+            if is_wanted and count <= _TRACED_BATCH and self._turns.working:
+                await self._turns.wait(self._woken, rest_s)
+            else:
+                await set_within(self._woken, rest_s)
 
-    def _can_wait_until(self, batches: Sequence[_Batch], begun_at: float) -> float:
+    def _wants_any(self, batch: Sequence[BusMessage]) -> bool:
+        wants = self.checkpointed.wants
+        return wants is None or any(wants(_in_subject(subject)[2]) for _, subject, _ in batch)
+
+    def _can_wait_until(self, begun_at: float, count: int, *, is_wanted: bool) -> float:
         """Until when what has come may wait, and for more to come. Of what is not wanted nothing follows."""
-        count, wants = sum(len(batch) for _, batch in batches), self.checkpointed.wants
         if self._awaited or count >= _FULL_BATCH:
             return begun_at
-        if wants is not None and not any(wants(_in_subject(subject)[2]) for _, batch in batches for _, subject, _ in batch):
+        if not is_wanted:
             return begun_at + _PASSED_OVER_S
         if count > _TRACED_BATCH:
             return begun_at + _GATHER_S
@@ -810,7 +833,8 @@ class ProjectionRunner:
         if read is not None and batch[0][0] == read.position and not await self._is_still_there(read, batch[0][2]):
             return False
         await arrived.put((source, batch))
-        self._woken.set()
+        if arrived.full() or (self._passes_over and self._wants_any(batch)):
+            self._woken.set()
         return True
 
     async def _tell(self, *, moved: bool = True) -> None:

@@ -98,9 +98,13 @@ def _name(value: object) -> str:
     if len(name) > 100 or not _NAME.fullmatch(name):
         raise PydanticCustomError("name.malformed", "letters, spaces, hyphens and apostrophes, at most 100 of them")
     # Such a name looks right and is never found: it is nobody else's name, and a search by the right letters passes it over.
-    if not name.isascii() and any(_LATIN.search(word) and _RUSSIAN.search(word) for word in _WORD.findall(name)):
+    if not name.isascii() and _LATIN.search(name) and any(map(_is_mixed, _WORD.findall(name))):
         raise PydanticCustomError("name.mixed-letters", "a word in Russian letters or in Latin ones, not in both: type it anew")
     return name
+
+
+def _is_mixed(word: str) -> bool:
+    return bool(_LATIN.search(word) and _RUSSIAN.search(word))
 
 
 def _email(value: object) -> str:
