@@ -65,12 +65,12 @@ class Week:
         self.up.close()
         return code
 
-    async def ask(self, call: Call[Q, P], request: Q, *, as_: str | None = None) -> Answer[P]:
+    async def ask(self, call: Call[Q, P], request: Q, *, as_: str | None = None, up_to_date: bool = False) -> Answer[P]:
         command_id = f"week-{next(self._ids)}" if call.command else None
         while True:
             if (client := self.client) is not None:
                 try:
-                    answer = await client.ask(call, request, as_=as_, command_id=command_id, timeout_s=5.0)
+                    answer = await client.ask(call, request, as_=as_, command_id=command_id, up_to_date=up_to_date, timeout_s=5.0)
                 except Failure as failure:
                     if failure.exit_code != Exit.UNREACHABLE:
                         raise

@@ -1,7 +1,7 @@
-"""A process reads each bus stream once, for all of its service's readers.
+"""A process reads each bus stream once, for all of its readers.
 
 Whoever follows a stream is handed it from its own position on, as if it read alone. Behind that stands one reading, by one durable and past
-one witness, of what all of them have still to get. The slowest holds back the others of its service. Who comes once that reading is ahead,
+one witness, of what all of them have still to get. The slowest holds back the others. Who comes once that reading is ahead,
 or has the whole history before it when it begins, is read for by a second durable until it is as far: nobody is disturbed by one who begins
 again, and nobody waits for one who begins anew.
 """
@@ -27,17 +27,18 @@ _QUEUED_BATCHES = 4  # of each follower, so that a slow database holds the readi
 _log = structlog.get_logger(__name__)
 
 
-def durables(service: str) -> tuple[str, str]:
-    """The durables by which a service reads a stream: at its head, and far behind it."""
-    return f"{service}-readers", f"{service}-behind"
+def durables(name: str) -> tuple[str, str]:
+    """The durables by which a service, or an instance of all services, reads a stream: at its head, and far behind it."""
+    return f"{name}-readers", f"{name}-behind"
 
 
 class Following:
-    """Gives the readers of one service what they follow."""
+    """Gives the readers of one process what they follow, by the durables of a name."""
 
-    def __init__(self, nc: Client, service: str, owner: Owner, witnesses: Witnesses = Credulous) -> None:
+    def __init__(self, nc: Client, name: str, owner: Owner, witnesses: Witnesses = Credulous) -> None:
+        self.durable, _ = durables(name)
         self._nc = nc
-        self._service = service
+        self._name = name
         self._owner = owner
         self._witnesses = witnesses
         self._feeds: dict[str, tuple[_Feed, _Feed]] = {}
@@ -45,7 +46,7 @@ class Following:
     def follower(self, source: str, after: int) -> Follower:
         """Somebody who follows the log of `source` behind a position."""
         if source not in self._feeds:
-            near, far = (_Feed(self._nc, source, durable, self._owner, self._witnesses) for durable in durables(self._service))
+            near, far = (_Feed(self._nc, source, durable, self._owner, self._witnesses) for durable in durables(self._name))
             self._feeds[source] = near, far
         return Follower(*self._feeds[source], after)
 

@@ -23,7 +23,6 @@ from starlette.routing import Route
 
 from eventkit.database import SchemaUnfit
 from eventkit.figures import Figures
-from eventkit.following import durables
 from eventkit.jetstream import BusError, JetStream
 from eventkit.service import Service
 
@@ -77,9 +76,8 @@ class Health:
         service = self._service
         lags = [Lag("relay", service.name, max(0, await service.store.head() - service.relay.position))]
         api = JetStream(service.nc, _TRY_TIMEOUT_S)
-        durable, _ = durables(service.name)
         for source in sorted({source for runner in service.runners for source in runner.projection.sources}):
-            found = await api.ask(f"CONSUMER.INFO.{source.upper()}.{durable}")
+            found = await api.ask(f"CONSUMER.INFO.{source.upper()}.{service.following.durable}")
             last = found["num_pending"] + found["delivered"]["stream_seq"]
             lags += [
                 Lag(runner.projection.name, source, max(0, last - runner.positions.get(source, 0)))

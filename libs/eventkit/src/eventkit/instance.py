@@ -6,9 +6,10 @@ The launcher and the tests share it; only the edges differ (where the data lie, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from nats.aio.client import Client
@@ -26,12 +27,19 @@ from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, start_of_day
 from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import rfc3339
+from eventkit.following import Following, durables
+from eventkit.jetstream import BusMessage
 from eventkit.keys import KeyRing
 from eventkit.moving import moved, settled
 from eventkit.provision import provision
 from eventkit.secrets import OPERATOR, Secrets
 from eventkit.service import Service, ServiceTime, Settings
+from eventkit.tasks import ended
 from eventkit.tokens import Actor, Tokens
+from eventkit.witness import Heard, Sealed
+
+_NAME = "instance"
+_RUN = 500  # events of a log that are asked for at a time
 
 Build = Callable[[Settings], Service]
 
@@ -88,6 +96,7 @@ class Instance:
         self._moving = asyncio.Lock()
         self._nc: Client | None = None
         self._server: CallServer | None = None
+        self._learning: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Opens all databases, provisions what the services need on the bus, then starts them side by side.
@@ -97,23 +106,44 @@ class Instance:
         _raise_first(await asyncio.gather(*(service.prepare() for service in self.services.values()), return_exceptions=True))
         await self._compare_readers()
         nc = self._nc = await jetstream.connect(self._nats_url, self._credential, name="instance")
-        await provision(nc, durables=[durable for service in self.services.values() for durable in service.durables])
-        starting = (service.start(heard=self.services) for service in self.services.values())
+        await provision(nc, durables=self.durables)
+        keys = KeyRing(self._tokens, nc, self._public_keys)
+        heard = Heard(nc, keys.of_seals, keys.refresh)
+        await heard.start(self._sources)
+        following = Following(nc, _NAME, self._own_log, partial(Sealed, heard, self._own_log))
+        starting = (service.start(heard=self.services, following=following) for service in self.services.values())
         _raise_first(await asyncio.gather(*starting, return_exceptions=True))
-        answering = Answering("instance", self._tokens)
-        answering.learn_keys = KeyRing(self._tokens, nc, self._public_keys).refresh
+        await keys.refresh()
+        self._learning = asyncio.create_task(keys.keep_learning(), name=f"{_NAME}-keys")
+        answering = Answering(_NAME, self._tokens)
+        answering.learn_keys = keys.refresh
         answering.register(operations.CLOCK, self._tell_time)
         answering.register(operations.SET_CLOCK, self._set_clock)
         answering.register(operations.ADVANCE_CLOCK, self._advance_clock)
-        self._server = CallServer(self._nats_url, self._credential, "instance", answering.answer)
+        self._server = CallServer(self._nats_url, self._credential, _NAME, answering.answer)
         await self._server.start()
 
     async def stop(self) -> None:
         if self._server is not None:
             await self._server.stop()
         await asyncio.gather(*(service.stop() for service in self.services.values()))
+        if self._learning is not None:
+            await ended([self._learning])
         if self._nc is not None:
             await jetstream.disconnect(self._nc)
+
+    @property
+    def durables(self) -> list[tuple[str, str]]:
+        """The durable consumers, as pairs of bus stream and name, that are provisioned for the readers of all services."""
+        return [(source.upper(), durable) for source in self._sources for durable in durables(_NAME)]
+
+    @property
+    def _sources(self) -> list[str]:
+        return sorted({source for service in self.services.values() for source in service.sources})
+
+    async def _own_log(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
+        owner = self.services.get(source)
+        return () if owner is None else await owner.store.read(after, min(limit, _RUN))
 
     async def _compare_readers(self) -> None:
         """Holds what each reader has read against the logs, before anybody can append: services apart do this by calls."""

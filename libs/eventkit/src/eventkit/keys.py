@@ -29,6 +29,7 @@ from eventkit.secrets import key_id, public_bytes
 from eventkit.tokens import LONGEST_LIFETIME_S, Tokens
 
 _LAST = 2**53  # a read goes to the end of the stream
+_POLL_S = 30.0
 _TIMEOUT_S = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -168,6 +169,12 @@ class KeyRing:
         """Reads on in every stream. One that cannot be read now is read the next time."""
         async with self._reading:
             await asyncio.gather(*(self._read_on(service) for service in SERVICES))
+
+    async def keep_learning(self) -> None:
+        """Reads again and again which keys were published and retired: a retired one must not be believed until somebody happens to ask."""
+        while True:
+            await asyncio.sleep(_POLL_S)
+            await self.refresh()
 
     async def _read_on(self, service: str) -> None:
         subject = f"evt.{service}.{NO_SCHOOL}.>"  # keys are of no school, and little else is

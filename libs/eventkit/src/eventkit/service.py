@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
-from eventkit import exchange, following, jetstream, log, program, versions
+from eventkit import exchange, jetstream, log, program, versions
 from eventkit.access import Known
 from eventkit.answering import Answering, Caller, call_reply, kept, secret_fields
 from eventkit.broker import Credential
@@ -38,7 +38,7 @@ from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import Origin, decode, moment, rfc3339
 from eventkit.figures import Figure
-from eventkit.following import Following
+from eventkit.following import Following, durables
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KEYS, Begin, KeyRing, rotation
 from eventkit.migrations import Migrations
@@ -62,7 +62,6 @@ from eventkit.witness import Heard, Sealed
 
 _READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
 _OWN_TOKEN_LIFETIME_S = 300
-_KEYS_POLL_S = 30.0
 _TABLES_POLL_S = 1.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
@@ -133,6 +132,7 @@ class _Running:
     relay: Relay
     sealer: Sealer
     heard: Heard
+    following: Following
     tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
 
@@ -297,8 +297,8 @@ class Service:
 
     @property
     def durables(self) -> list[tuple[str, str]]:
-        """The durable consumers, as pairs of bus stream and name, that must be provisioned for this service's readers."""
-        return [(source.upper(), durable) for source in self._sources for durable in following.durables(self.name)]
+        """The durable consumers, as pairs of bus stream and name, that must be provisioned for a service that runs apart."""
+        return [(source.upper(), durable) for source in self.sources for durable in durables(self.name)]
 
     def knows(self, known: Known) -> None:
         """Says what the service knows of who belongs where: narrow scopes are held against it."""
@@ -379,12 +379,13 @@ class Service:
         await asyncio.to_thread(prepared)
         self._is_prepared = True
 
-    async def start(self, *, heard: Collection[str] = ()) -> None:
+    async def start(self, *, heard: Collection[str] = (), following: Following | None = None) -> None:
         """Opens the bus, compares the log with its stream and with what its readers have read, and answers calls from then on.
 
         A service that its stream or a reader contradicts must not append even once. So while JetStream cannot be asked, it
         starts and answers reads, but appends only after the first comparison; once that was made, JetStream may be away.
         Services that are down are not waited for: their readers tell when they start. Those `heard` have told already.
+        Its readers read together with each other, or with those of all who share a `following`.
         """
         if not self._is_prepared:
             await self.prepare()
@@ -395,16 +396,17 @@ class Service:
         self.calls = Calls(nc, self._own_token)
         keys = KeyRing(self.tokens, nc, self.secrets.public_keys())
         told = Heard(nc, keys.of_seals, keys.refresh)
-        await told.start(self._sources)
+        if following is None:
+            await told.start(self.sources)
+            following = Following(nc, self.name, self._ask_owner, partial(Sealed, told, self._ask_owner))
         self.answering.learn_keys = keys.refresh
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
         sealer = Sealer(self.store, nc, self._signing_key, self._quarantined)
         server = CallServer(self.settings.nats_url, self.settings.nats_credential, self.name, self.answering.answer)
-        running = self._running = _Running(nc, server, relay, sealer, told)
+        running = self._running = _Running(nc, server, relay, sealer, told, following)
         running.tasks.append(asyncio.create_task(relay.run(), name=f"{self.name}-relay"))
-        followed = Following(nc, self.name, self._ask_owner, partial(Sealed, told, self._ask_owner))
         for projection in self._projections:
-            runner = ProjectionRunner(followed, self.database, projection, self._ask_whether_known, skipped=_skipped_by(projection))
+            runner = ProjectionRunner(following, self.database, projection, self._ask_whether_known, skipped=_skipped_by(projection))
             self.runners.append(runner)
             await runner.take_up()
             running.tasks.append(asyncio.create_task(runner.run(), name=f"{self.name}-{projection.name}"))
@@ -421,7 +423,7 @@ class Service:
         if self.clock.kind == "real":
             running.tasks += [asyncio.create_task(self._run_timer(timer), name=f"{self.name}-timer") for timer in self.timers]
         await keys.refresh()
-        running.tasks.append(asyncio.create_task(self._learn_keys(keys), name=f"{self.name}-keys"))
+        running.tasks.append(asyncio.create_task(keys.keep_learning(), name=f"{self.name}-keys"))
         await server.start()
         self.has_started = True
         _log.info("service.started", service=self.name)
@@ -446,6 +448,11 @@ class Service:
         self.database.close()
         for task in self._at_end:
             task()
+
+    @property
+    def following(self) -> Following:
+        """By which its readers read."""
+        return self._live().following
 
     @property
     def relay(self) -> Relay:
@@ -748,7 +755,8 @@ class Service:
         return positions
 
     @property
-    def _sources(self) -> list[str]:
+    def sources(self) -> list[str]:
+        """The logs that its readers read."""
         return sorted({source for projection in self._projections for source in projection.sources})
 
     def _inboxes(self) -> list[ProjectionRunner]:
@@ -791,12 +799,6 @@ class Service:
             token = self.tokens.mint(actor, lifetime_s=_OWN_TOKEN_LIFETIME_S, audience=[receiver])
             self._own_tokens[receiver, on_behalf_of] = (token, now + _OWN_TOKEN_LIFETIME_S / 2)
         return token
-
-    async def _learn_keys(self, keys: KeyRing) -> None:
-        """Reads again and again which keys were published and retired: a retired one must not be believed until somebody happens to ask."""
-        while True:
-            await asyncio.sleep(_KEYS_POLL_S)
-            await keys.refresh()
 
     async def _rotate_key(
         self, request: operations.Nothing, caller: Caller, commit: Commit[operations.KeyRotated]

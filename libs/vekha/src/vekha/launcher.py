@@ -196,6 +196,6 @@ async def _provision(broker: EmbeddedBroker, instance: Instance) -> None:
     async with asyncio.timeout(_PROVISION_TIMEOUT_S):
         nc = await jetstream.connect(broker.url, broker.credential, name="launcher")
         try:
-            await provision(nc, durables=[durable for service in instance.services.values() for durable in service.durables])
+            await provision(nc, durables=instance.durables)
         finally:
             await jetstream.disconnect(nc)
