@@ -26,9 +26,10 @@ from eventkit.clock import RealClock
 from eventkit.database import Database, sqlite_url
 from eventkit.following import Following, durables
 from eventkit.jetstream import BusMessage, BusReader
-from eventkit.projection import Checkpointed, LastRead, ProjectionRunner, delivered, parked_schools
+from eventkit.projection import Checkpointed, LastRead, delivered, parked_schools
 from eventkit.provision import provision
 from eventkit.relay import Quarantine, Relay
+from eventkit.runner import ProjectionRunner
 from eventkit.store import Store
 from eventkit.testing_servers import make_broker, new_database, running_postgres
 from plan_tracker.projections import BoardProjection, digest

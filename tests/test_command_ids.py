@@ -83,7 +83,8 @@ async def test_of_two_clients_that_race_on_one_stream_one_wins_and_the_other_is_
             assert await _race(one, other, roster.CREATE_CLASS, shifts) == ["class.other-shift", "done"]
 
             granting, refusing = (_deciding(first.reply.class_id, granted=granted) for granted in (True, False))
-            answers = await asyncio.gather(one.ask(consent.RECORD_DECISION, granting), other.ask(consent.RECORD_DECISION, refusing))
+            both = ((one, granting), (other, refusing))
+            answers = await asyncio.gather(*(client.ask(consent.RECORD_DECISION, said, up_to_date=True) for client, said in both))
             subjects = {answer.reply.subject for answer in answers}
             assert len(subjects) == 1
             known = (await one.ask(consent.STATUS, consent.StatusQuery(school=SCHOOL, subject=subjects.pop()))).reply.consents

@@ -110,7 +110,12 @@ async def test_a_mail_stands_in_the_trace_of_what_caused_it_and_tells_nothing_of
         try:
             async with instance(tmp_path) as client:
                 teacher = await _teacher(client)
-                await client.ask(identity.MAIL_LINKS, identity.MailLinks(school=SCHOOL, people=(teacher,)), as_=f"administrator:{SCHOOL}")
+                await client.ask(
+                    identity.MAIL_LINKS,
+                    identity.MailLinks(school=SCHOOL, people=(teacher,)),
+                    as_=f"administrator:{SCHOOL}",
+                    up_to_date=True,
+                )
                 await _taken(client, SCHOOL, "activation-link")
                 await client.ask(operations.ADVANCE_CLOCK, operations.AdvanceClock(days=30), timeout_s=60.0)
                 await _taken(client, SCHOOL, "daily")
@@ -120,7 +125,7 @@ async def test_a_mail_stands_in_the_trace_of_what_caused_it_and_tells_nothing_of
     (asked,) = _named(spans, "call identity.mail-links")
     (mailed,) = [span for span in _named(spans, "mail") if span.trace_id == asked.trace_id]
     mine = [span for span in spans if span.trace_id == asked.trace_id]
-    assert {"identity.mail-links", "record", "relay", "react queue-links", "project schools"} <= {span.name for span in mine}
+    assert {"identity.mail-links", "record", "relay", "react queue-links", "project people"} <= {span.name for span in mine}
     (queueing,) = _named(mine, "react queue-links")
     assert mailed.parent_span_id == queueing.span_id
     within = {span.name for span in mine if span.parent_span_id == mailed.span_id}

@@ -49,7 +49,7 @@ from eventkit.broker import Credential
 from eventkit.database import Database, sqlite_url
 from eventkit.following import Following
 from eventkit.jetstream import connect
-from eventkit.projection import ProjectionRunner
+from eventkit.runner import ProjectionRunner
 from plan_tracker.projections import BoardProjection
 
 async def owner(source, after, limit):

@@ -38,7 +38,6 @@ from eventkit.projection import (
     Fenced,
     LastRead,
     Place,
-    ProjectionRunner,
     checkpoint_table,
     delivered,
     parked_schools,
@@ -47,6 +46,7 @@ from eventkit.projection import (
     sha256,
 )
 from eventkit.provision import BusStream, provision
+from eventkit.runner import ProjectionRunner
 
 rows = MetaData()
 board_table = Table(

@@ -11,24 +11,17 @@ log is asked whether it knows it: where it does not, the log was replaced, and n
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import json
-import math
 import sqlite3
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar, runtime_checkable
-from weakref import WeakKeyDictionary
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 import structlog
-from opentelemetry.trace import SpanKind
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -49,13 +42,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError
 
 from contracts.event import NO_SCHOOL
-from eventkit.database import Database
 from eventkit.event import Recorded, decode
 from eventkit.faults import reach
-from eventkit.following import Follower, Following
-from eventkit.jetstream import BusError, BusMessage
-from eventkit.tasks import ended, set_within
-from eventkit.telemetry import span, trouble
+from eventkit.jetstream import BusMessage
 
 metadata = MetaData()
 
@@ -80,19 +69,6 @@ parked_table = Table(
     Column("waiting", Boolean, nullable=False),
     Column("bytes", LargeBinary, nullable=False),
 )
-
-_TRACED_BATCH = 32  # a catch-up is not traced event by event
-_QUEUED_BATCHES = 4  # per source, as many as wait in line for each follower
-_FULL_BATCH = 1000
-_GATHER_S = 0.1  # of what comes in bulk
-_COURTESY_S = 0.03  # for as long a reader lets others go first, also the next one of its own
-_PASSED_OVER_S = 1.0  # for as long a checkpoint may stand before events that are not wanted
-_ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
-
-P = ParamSpec("P")
-T = TypeVar("T")
-_Batch = tuple[str, Sequence[BusMessage]]
-_Arrived = asyncio.Queue[_Batch]
 
 _log = structlog.get_logger(__name__)
 
@@ -160,7 +136,7 @@ Skipped = Callable[[Connection], Collection[Place]]
 """What a projection goes on without, read in the caller's transaction."""
 
 
-def _nothing_skipped(_: Connection) -> Collection[Place]:
+def nothing_skipped(_: Connection) -> Collection[Place]:
     return ()
 
 
@@ -194,6 +170,11 @@ def delivered(source: str, message: BusMessage, wants: Wants | None = None) -> D
     except msgspec.MsgspecError as error:
         trouble = f"undecodable: {error}"
     return Delivered(source, position, school, name, data, event, trouble)
+
+
+def type_in(subject: str) -> str:
+    """The type that a subject names; "" where it is no event's."""
+    return _in_subject(subject)[2]
 
 
 @lru_cache(4096)
@@ -337,7 +318,7 @@ def _unrecognized(connection: Connection, name: str) -> frozenset[str]:
 class Checkpointed:
     """Applies deliveries to a projection's tables, exactly once each, parking what fails. It is used in one thread at a time."""
 
-    def __init__(self, database: Transactions, projection: Projection, skipped: Skipped = _nothing_skipped) -> None:
+    def __init__(self, database: Transactions, projection: Projection, skipped: Skipped = nothing_skipped) -> None:
         self.projection = projection
         self.wants: Wants | None = getattr(projection, "wants", None)
         self.positions: dict[str, int] = {}
@@ -565,295 +546,6 @@ class _Stuck:
 
     position: int
     reason: str
-
-
-Recognizes = Callable[[LastRead], Awaitable[bool | None]]
-"""Asks a service whether its log holds what was read of it; None where it does not answer."""
-
-
-class _Turns:
-    """Readers of one process that nobody waits for go one after another: together they would only take the processor from each other, and
-    from those that somebody waits for. Whoever has let others go first for long enough goes all the same."""
-
-    _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]] = WeakKeyDictionary()
-
-    def __init__(self) -> None:
-        self.working = 0
-        self._waiting: deque[asyncio.Event] = deque()
-
-    @classmethod
-    def here(cls) -> _Turns:
-        return cls._of_loops.setdefault(asyncio.get_running_loop(), cls())
-
-    async def wait(self, woken: asyncio.Event, limit_s: float) -> None:
-        """Waits until it may be somebody's turn, or until it is woken."""
-        self._waiting.append(woken)
-        try:
-            await set_within(woken, limit_s)
-        finally:
-            with contextlib.suppress(ValueError):  # it was its turn
-                self._waiting.remove(woken)
-
-    @contextlib.contextmanager
-    def taken(self) -> Generator[None]:
-        self.working += 1
-        try:
-            yield
-        finally:
-            self.working -= 1
-            if self._waiting:
-                self._waiting.popleft().set()
-
-
-class ProjectionRunner:
-    """Keeps one projection at the heads of its sources, which it follows with its service's other readers. One writer for all.
-
-    `positions` are told in the event loop, after `on_moved` was called, which it is for what the projection wanted: whoever sees them sees
-    what follows from them. What nobody waits for is taken in a moment after it has come.
-    """
-
-    def __init__(
-        self,
-        following: Following,
-        database: Database,
-        projection: Projection,
-        recognizes: Recognizes,
-        *,
-        skipped: Skipped = _nothing_skipped,
-    ) -> None:
-        self.projection = projection
-        self.checkpointed = Checkpointed(database, projection, skipped)
-        self.positions: Mapping[str, int] = {}
-        self.on_moved: Callable[[], None] = lambda: None
-        self._following = following
-        self._recognizes = recognizes
-        self._moved = asyncio.Condition()
-        self._restart = asyncio.Event()
-        self._taking_in = asyncio.Lock()
-        self._pause_s = 0.0
-        self._awaited = 0  # by how many
-        self._woken = asyncio.Event()  # what has come need not wait any more
-        self._passes_over = False  # nothing of what has come is wanted
-        self._taken_in_at = -math.inf  # in seconds of the loop's clock
-        self._turns = _Turns.here()
-        self._gathered: Sequence[_Batch] = ()  # what has come, and is not taken in yet
-        self._followers: dict[str, Follower] = {}
-        self._begun_at = math.inf  # in seconds of the loop's clock
-        # All writing is done in this one thread: whatever is cancelled here, what it began there ends before anything else begins.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{database.service}-{projection.name}")
-
-    async def take_up(self) -> None:
-        """Takes up the positions as they stand in the database."""
-        self._gathered = ()
-        await self._in_thread(self.checkpointed.take_up)
-        await self._tell()
-
-    async def run(self) -> None:
-        """Reads until cancelled. Starts again from the checkpoint whenever something went wrong underneath."""
-        self._begun_at = asyncio.get_running_loop().time()
-        try:
-            while True:
-                self._restart.clear()
-                try:
-                    await self.take_up()
-                    await self._follow()
-                except Exception as error:  # noqa: BLE001 -- a reader that died in silence would look like a quiet bus
-                    _log.warning("projection.starts-again", reader=self.projection.name, **trouble(error))
-                    self._pause_s = min(1.0, self._pause_s * 2 or 0.05)
-                    await asyncio.sleep(self._pause_s)
-        finally:
-            if self._gathered:
-                with contextlib.suppress(Exception):  # whoever reads on gets it again
-                    await self._in_thread(self._apply, self._gathered)
-            await asyncio.to_thread(self._thread.shutdown)
-
-    async def reach(self, wanted: Mapping[str, int], timeout_s: float) -> bool:
-        """Waits until the wanted positions, of the sources it has, are applied. False where that takes too long, or a source is halted."""
-        mine = {source: position for source, position in wanted.items() if source in self.projection.sources}
-
-        def missing() -> set[str]:
-            return {source for source, position in mine.items() if self.positions.get(source, 0) < position}
-
-        if missing():
-            self._awaited += 1
-            self._woken.set()
-            try:
-                async with asyncio.timeout(timeout_s), self._moved:
-                    await self._moved.wait_for(lambda: not missing() - self.checkpointed.halted)
-            except TimeoutError:
-                pass
-            finally:
-                self._awaited -= 1
-        return not missing()
-
-    def silent_s(self) -> float:
-        """For how long a source that is read has not been heard of, or what was heard has not been taken in. Seconds."""
-        read = set(self.projection.sources) - self.checkpointed.halted
-        heard_at = [self._followers[source].heard_at if source in self._followers else self._begun_at for source in read]
-        return max(0.0, asyncio.get_running_loop().time() - min(heard_at, default=math.inf))
-
-    async def retry(self, source: str | None, school: str | None) -> tuple[int, int]:
-        """Tries parked events again. Answers how many were applied and how many of those are left."""
-        async with self._taking_in:
-            result = await self._in_thread(self.checkpointed.retry, source, school)
-        self._restart.set()
-        await self._tell()
-        return result
-
-    @contextlib.asynccontextmanager
-    async def held(self) -> AsyncGenerator[Mapping[str, int]]:
-        """Nothing is taken in while the block lasts. Tells how far all is taken in; what the block changes is taken up after it."""
-        async with self._taking_in:
-            await self._in_thread(self.checkpointed.create)  # whatever was begun in the thread has ended then
-            yield dict(self.checkpointed.positions)
-            await self._in_thread(self.checkpointed.create)
-
-    async def _follow(self) -> None:
-        """Reads and applies until something fails, or until other sources are to be read: one halted, or was mended."""
-        halted = self.checkpointed.halted
-        arrived = _Arrived(_QUEUED_BATCHES * len(self.projection.sources))
-        tasks: list[asyncio.Task[object]] = [
-            asyncio.create_task(self._restart.wait()),
-            asyncio.create_task(self._write(arrived, halted)),
-            asyncio.create_task(self._ask_owners()),
-            *(asyncio.create_task(self._read(source, arrived)) for source in self.projection.sources if source not in halted),
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            await ended(tasks)
-
-    async def _write(self, arrived: _Arrived, halted: frozenset[str]) -> None:
-        while self.checkpointed.halted == halted:
-            batches = await self._gather(arrived)
-            async with self._taking_in:
-                with self._turns.taken():
-                    wanted = await self._in_thread(self._apply, batches)
-            self._gathered, self._taken_in_at = (), asyncio.get_running_loop().time()
-            self._pause_s = 0.0
-            await self._tell(moved=wanted)
-
-    async def _gather(self, arrived: _Arrived) -> Sequence[_Batch]:
-        """What is to be taken in next. Each transaction costs as much as many events, and all readers of a process share its processor."""
-        self._gathered = batches = [await arrived.get()]
-        loop = asyncio.get_running_loop()
-        begun_at, looked_at, count, is_wanted = loop.time(), 0, 0, False
-        while True:
-            batches += _all_of(arrived)
-            for _, batch in batches[looked_at:]:
-                count += len(batch)
-                is_wanted = is_wanted or self._wants_any(batch)
-            looked_at, self._passes_over = len(batches), not is_wanted
-            rest_s = self._can_wait_until(begun_at, count, is_wanted=is_wanted) - loop.time()
-            if rest_s <= 0:
-                return batches
-            self._woken.clear()
-            if is_wanted and count <= _TRACED_BATCH and self._turns.working:
-                await self._turns.wait(self._woken, rest_s)
-            else:
-                await set_within(self._woken, rest_s)
-
-    def _wants_any(self, batch: Sequence[BusMessage]) -> bool:
-        wants = self.checkpointed.wants
-        return wants is None or any(wants(_in_subject(subject)[2]) for _, subject, _ in batch)
-
-    def _can_wait_until(self, begun_at: float, count: int, *, is_wanted: bool) -> float:
-        """Until when what has come may wait, and for more to come. Of what is not wanted nothing follows."""
-        if self._awaited or count >= _FULL_BATCH:
-            return begun_at
-        if not is_wanted:
-            return begun_at + _PASSED_OVER_S
-        if count > _TRACED_BATCH:
-            return begun_at + _GATHER_S
-        return (begun_at if self._turns.working else self._taken_in_at) + _COURTESY_S
-
-    def _apply(self, batches: Sequence[_Batch]) -> bool:
-        """Applies what has arrived. Answers whether anything of it was wanted."""
-        wants = self.checkpointed.wants
-        deliveries = [delivered(source, message, wants) for source, batch in batches for message in batch]
-        with contextlib.ExitStack() as spans:
-            if len(deliveries) <= _TRACED_BATCH:
-                for one in deliveries:
-                    if one.event is not None and one.event.traceparent is not None:
-                        name = f"project {self.projection.name}"
-                        spans.enter_context(
-                            span(name, kind=SpanKind.CONSUMER, parent=one.event.traceparent, source=one.source, position=one.position)
-                        )
-            self.checkpointed.apply(deliveries)
-        return wants is None or any(one.event is not None or one.trouble for one in deliveries)
-
-    async def _ask_owners(self) -> None:
-        """Has every owner tell whether its log holds what was read of it. Ends where that changes what is to be read."""
-        waiting = dict(self.checkpointed.last_read)
-        while waiting:
-            for source, read in tuple(waiting.items()):
-                known = await self._recognizes(read)
-                if known is not None:
-                    del waiting[source]
-                    if known == (source in self.checkpointed.unrecognized):
-                        await self._note(read, known=known)
-                        return
-            await asyncio.sleep(_ASK_OWNERS_EVERY_S)
-        await asyncio.Event().wait()  # whoever follows goes on until it is cancelled
-
-    async def _note(self, read: LastRead, *, known: bool) -> None:
-        if not known:
-            _log.error("source.unrecognized", reader=self.projection.name, source=read.source, position=read.position)
-        await self._in_thread(self.checkpointed.recognize, read.source, known=known)
-
-    async def _is_still_there(self, read: LastRead, data: bytes) -> bool:
-        """Whether a stream holds the event that was read last; where it holds another, the owner's log tells which is right."""
-        if sha256(data) == read.sha256:
-            return True
-        known = await self._recognizes(read)
-        if known is None:
-            raise BusError(
-                f"Stream {read.source.upper()} holds another event at {read.position} than was read, and its owner does not answer."
-            )
-        if known:
-            _log.error("bus-stream.differs", source=read.source, position=read.position, reader=self.projection.name)
-        else:
-            await self._note(read, known=False)
-        return known
-
-    async def _read(self, source: str, arrived: _Arrived) -> None:
-        read = self.checkpointed.last_read.get(source)
-        # It begins with what was read last, which is skipped when it is applied: so nobody can go on in another log than the one begun.
-        after = self.checkpointed.positions[source] if read is None else read.position - 1
-        follower = self._followers[source] = self._following.follower(source, after)
-        async with contextlib.aclosing(follower.batches()) as batches:
-            async for batch in batches:
-                if not await self._hand_on(source, batch, read, arrived):
-                    return
-
-    async def _hand_on(self, source: str, batch: Sequence[BusMessage], read: LastRead | None, arrived: _Arrived) -> bool:
-        """Has a batch taken in. False where it shows that the source's log is another one than was read."""
-        if read is not None and batch[0][0] == read.position and not await self._is_still_there(read, batch[0][2]):
-            return False
-        await arrived.put((source, batch))
-        if arrived.full() or (self._passes_over and self._wants_any(batch)):
-            self._woken.set()
-        return True
-
-    async def _tell(self, *, moved: bool = True) -> None:
-        if moved:
-            self.on_moved()
-        async with self._moved:
-            self.positions = self.checkpointed.positions
-            self._moved.notify_all()
-
-    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
-
-
-def _all_of(arrived: _Arrived) -> list[_Batch]:
-    """What has arrived already."""
-    batches: list[_Batch] = []
-    while not arrived.empty():
-        batches.append(arrived.get_nowait())
-    return batches
 
 
 def _ends(positions: Mapping[str, int], fresh: Sequence[Delivered]) -> Mapping[str, Delivered]:

@@ -26,8 +26,9 @@ from eventkit.decider import Refused
 from eventkit.faults import reach
 from eventkit.jetstream import BusError, BusMessage, JetStream
 from eventkit.parking import skipped
-from eventkit.projection import Checkpointed, Projection, ProjectionRunner, checkpoint_table, delivered, parked_table, positions
+from eventkit.projection import Checkpointed, Projection, checkpoint_table, delivered, parked_table, positions
 from eventkit.reaction import Inbox
+from eventkit.runner import ProjectionRunner
 from eventkit.tasks import ended
 from eventkit.telemetry import trouble
 from eventkit.versions import Beside, Version, Versioned

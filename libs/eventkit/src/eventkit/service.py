@@ -45,12 +45,13 @@ from eventkit.migrations import Migrations
 from eventkit.moving import SETTLE_TIMEOUT_S
 from eventkit.parking import Parking, skipped
 from eventkit.postgres import is_away
-from eventkit.projection import Checkpointed, LastRead, Projection, ProjectionRunner, Skipped, last_read, parked_counts, sha256
+from eventkit.projection import Checkpointed, LastRead, Projection, Skipped, last_read, parked_counts, sha256
 from eventkit.projection import metadata as projection_metadata
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.rebuild import Rebuilding
 from eventkit.relay import Quarantine, Relay
 from eventkit.repair import Follow
+from eventkit.runner import ProjectionRunner
 from eventkit.sealing import Sealer
 from eventkit.seals import Seal
 from eventkit.secrets import Secrets, key_id

@@ -8,10 +8,13 @@ A TaskGroup cancels once: what runs until it is cancelled is ended here instead.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import Any
+import contextlib
+from collections.abc import Collection, Coroutine
+from typing import Any, TypeVar
 
 _CANCEL_AGAIN_S = 0.05
+
+T = TypeVar("T")
 
 
 async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
@@ -31,6 +34,15 @@ async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
             task.exception()  # has been seen: nobody is to be told at the loop's end
     if cancelled:
         raise asyncio.CancelledError
+
+
+async def completed(ending: Coroutine[Any, Any, T]) -> T:
+    """Waits for something that has to end, however often whoever waits is cancelled meanwhile."""
+    task = asyncio.create_task(ending)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    return task.result()
 
 
 async def set_within(event: asyncio.Event, limit_s: float) -> bool:
