@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -47,6 +48,7 @@ _PATIENCE = {  # with a server that says nothing: without these a machine that h
 _APPLICATION = f"vekha-{token_hex(8)}"
 """What this process calls itself on all its connections."""
 
+_WAL_PAUSE_S = 0.01
 _CREATION_LOCK = int.from_bytes(b"vekha")  # any number will do that nobody else locks in a database of ours
 
 
@@ -269,7 +271,8 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, sync
         driver: Any = connection
         driver.isolation_level = None
         cursor = driver.cursor()
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "secure_delete=ON"):
+        _begin_wal(cursor)
+        for pragma in (f"synchronous={synchronous}", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -283,3 +286,17 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, sync
                 raise OperationalError(begin, None, error) from error
 
     return engine
+
+
+def _begin_wal(cursor: sqlite3.Cursor) -> None:
+    """Has a file written ahead from its first connection on. SQLite does not wait by itself while another process does the same."""
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_PAUSE_S)
+        else:
+            return
