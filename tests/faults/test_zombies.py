@@ -63,7 +63,7 @@ async def main():
     nc = await connect(url, Credential.read(data / "secrets" / "broker.password"), name="zombie")
     database = Database(sqlite_url(data / "db" / "plan.db"), "plan")
     projection = BoardProjection()
-    await ProjectionRunner(Following(nc, "plan", owner), database, projection, known).run()
+    await ProjectionRunner(Following(nc, "instance", owner), database, projection, known).run()
 asyncio.run(main())
 """
 
