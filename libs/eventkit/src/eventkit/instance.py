@@ -39,7 +39,6 @@ from eventkit.tokens import Actor, Tokens
 from eventkit.witness import Heard, Sealed
 
 _NAME = "instance"
-_RUN = 500  # events of a log that are asked for at a time
 
 Build = Callable[[Settings], Service]
 
@@ -143,7 +142,7 @@ class Instance:
 
     async def _own_log(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
         owner = self.services.get(source)
-        return () if owner is None else await owner.store.read(after, min(limit, _RUN))
+        return () if owner is None else await owner.ask_owner(source, after, limit)
 
     async def _compare_readers(self) -> None:
         """Holds what each reader has read against the logs, before anybody can append: services apart do this by calls."""

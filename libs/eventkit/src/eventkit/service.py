@@ -399,7 +399,7 @@ class Service:
         told = Heard(nc, keys.of_seals, keys.refresh)
         if following is None:
             await told.start(self.sources)
-            following = Following(nc, self.name, self._ask_owner, partial(Sealed, told, self._ask_owner))
+            following = Following(nc, self.name, self.ask_owner, partial(Sealed, told, self.ask_owner))
         self.answering.learn_keys = keys.refresh
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
         sealer = Sealer(self.store, nc, self._signing_key, self._quarantined)
@@ -549,6 +549,15 @@ class Service:
         if not all(reached):
             raise Refused("reader.not-caught-up", f"{self.name} has not read that far yet. Ask again in a moment.")
 
+    async def ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
+        """A run of a log, its own or another's, as its owner has it (`witness.Owner`)."""
+        limit = min(limit, 500)
+        if source == self.name:
+            return await self.store.read(after, limit)
+        request = operations.ReadLog(after=after, limit=limit)
+        run = (await self.calls.call(operations.READ_LOG[source], request)).reply
+        return [(row.position, *_subject_and_bytes(source, row)) for row in run.rows]
+
     def require_appending(self) -> None:
         """Raises Quarantined while the service appends nothing: for what is no command itself, and would wait for one."""
         if self.store.quarantine is not None:
@@ -656,7 +665,7 @@ class Service:
 
         self.query(operations.HELD[self.name])(held)
         Parking(self)
-        self.rebuilding = Rebuilding(self, self._ask_owner)
+        self.rebuilding = Rebuilding(self, self.ask_owner)
         self.command_in_steps(operations.ROTATE_KEY[self.name])(self._rotate_key)
 
     async def head_of(self, source: str) -> int:
@@ -771,14 +780,6 @@ class Service:
     async def _quarantined(self, quarantine: Quarantine) -> None:
         self.store.quarantine = self._contradicted = quarantine.text
         _log.error("service.quarantined", service=self.name, reason=quarantine.reason, position=quarantine.position)
-
-    async def _ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
-        limit = min(limit, 500)
-        if source == self.name:
-            return await self.store.read(after, limit)
-        request = operations.ReadLog(after=after, limit=limit)
-        run = (await self.calls.call(operations.READ_LOG[source], request)).reply
-        return [(row.position, *_subject_and_bytes(source, row)) for row in run.rows]
 
     async def _ask_whether_known(self, read: LastRead) -> bool | None:
         reader = self.reader_name(read.reader)

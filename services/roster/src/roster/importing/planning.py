@@ -116,31 +116,22 @@ class _Planning:
                 self._leave(departure.place)
             else:
                 self._put_aside(departure, ReviewReason.DEPARTURE, why)
-        if self._without_teacher:
-            first, count = _where(self._without_teacher[0]), len(self._without_teacher)
-            self._warnings.append(
-                f"{first}: the class teacher is not entered yet, as in {count} rows; import the staff too (staff.unknown)"
-            )
-        if self._without_class:
-            first, count = _where(self._without_class[0]), len(self._without_class)
-            self._warnings.append(
-                f"{first}: there is no such class to be class teacher of, as in {count} rows, which are entered without it: import the"
-                " classes, then this file again (class.not-declared)"
-            )
-        if self._without_guardian:
-            first, count = _where(self._without_guardian[0]), len(self._without_guardian)
-            rows = f", as in {count} rows" if count > 1 else ""
-            self._warnings.append(
-                f"{first}: a pupil without any guardian{rows}: until one is linked, or the reason for none is recorded"
-                " (roster.link-guardian, roster.record-no-guardian), the pupil does not count in step 14 and gets no slip (guardian.none)"
-            )
-        if self._in_part:
-            first, count = _where(self._in_part[0]), len(self._in_part)
-            rows = f", as in {count} rows" if count > 1 else ""
-            self._warnings.append(
-                f"{first}: of a row that counts as rejected the pupil is entered all the same{rows}, without the guardian whose cells are"
-                " wrong (row.in-part)"
-            )
+        self._warn(self._without_teacher, "the class teacher is not entered yet, as in {count} rows; import the staff too (staff.unknown)")
+        self._warn(
+            self._without_class,
+            "there is no such class to be class teacher of, as in {count} rows, which are entered without it: import the classes, then this"
+            " file again (class.not-declared)",
+        )
+        self._warn(
+            self._without_guardian,
+            "a pupil without any guardian{rows}: until one is linked, or the reason for none is recorded (roster.link-guardian,"
+            " roster.record-no-guardian), the pupil does not count in step 14 and gets no slip (guardian.none)",
+        )
+        self._warn(
+            self._in_part,
+            "of a row that counts as rejected the pupil is entered all the same{rows}, without the guardian whose cells are wrong"
+            " (row.in-part)",
+        )
         rejected = {row_of(error) for error in self._rejected}
         return Plan(
             legal_basis=self._legal_basis,
@@ -449,6 +440,12 @@ class _Planning:
             self._conflicts.add(place)
             self._warnings.append(_told(found))
         return {field: value for field, value in details.items() if field not in kept}
+
+    def _warn(self, places: Sequence[Place], text: str) -> None:
+        """Warns of all such rows at once, by the first of them. `text` may say how many they are."""
+        if places:
+            rows = f", as in {len(places)} rows" if len(places) > 1 else ""
+            self._warnings.append(f"{_where(places[0])}: {text.format(count=len(places), rows=rows)}")
 
     def _leave(self, place: Place) -> None:
         self._unchanged.append(place)
