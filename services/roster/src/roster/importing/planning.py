@@ -7,7 +7,7 @@ row that asks for nothing new is `unchanged` (DOMAIN 4). Nothing is changed here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -116,18 +116,20 @@ class _Planning:
                 self._leave(departure.place)
             else:
                 self._put_aside(departure, ReviewReason.DEPARTURE, why)
-        self._warn(self._without_teacher, "the class teacher is not entered yet, as in {count} rows; import the staff too (staff.unknown)")
-        self._warn(
+        self._warn_of_all(
+            self._without_teacher, "the class teacher is not entered yet, as in {count} rows; import the staff too (staff.unknown)"
+        )
+        self._warn_of_all(
             self._without_class,
             "there is no such class to be class teacher of, as in {count} rows, which are entered without it: import the classes, then this"
             " file again (class.not-declared)",
         )
-        self._warn(
+        self._warn_of_all(
             self._without_guardian,
             "a pupil without any guardian{rows}: until one is linked, or the reason for none is recorded (roster.link-guardian,"
             " roster.record-no-guardian), the pupil does not count in step 14 and gets no slip (guardian.none)",
         )
-        self._warn(
+        self._warn_of_all(
             self._in_part,
             "of a row that counts as rejected the pupil is entered all the same{rows}, without the guardian whose cells are wrong"
             " (row.in-part)",
@@ -441,11 +443,11 @@ class _Planning:
             self._warnings.append(_told(found))
         return {field: value for field, value in details.items() if field not in kept}
 
-    def _warn(self, places: Sequence[Place], text: str) -> None:
+    def _warn_of_all(self, places: Sequence[Place], text: str) -> None:
         """Warns of all such rows at once, by the first of them. `text` may say how many they are."""
         if places:
             rows = f", as in {len(places)} rows" if len(places) > 1 else ""
-            self._warnings.append(f"{_where(places[0])}: {text.format(count=len(places), rows=rows)}")
+            self._warn(places[0], text.format(count=len(places), rows=rows))
 
     def _leave(self, place: Place) -> None:
         self._unchanged.append(place)
