@@ -155,6 +155,8 @@ def test_parents_may_be_named_above_their_columns(mother: str, father: str) -> N
     titles = ["Мать: ID", "Фамилия матери", "Имя матери", "Степень родства мамы", "Мать — законный представитель"]
     (pupil,) = read([[*TITLES, *titles], [*KIM, *MOTHER]]).pupils
     assert [guardian.number for guardian in pupil.guardians] == [1]
+    (pupil,) = read([[*TITLES, *(f"{title} (родитель 2)" for title in GUARDIAN)], [*KIM, *MOTHER]]).pupils
+    assert [guardian.number for guardian in pupil.guardians] == [2]
 
 
 def test_a_parents_column_without_its_parent_is_refused_with_how_it_is_titled() -> None:
@@ -345,6 +347,19 @@ def test_an_apostrophe_that_says_that_a_cell_is_text_is_no_part_of_it() -> None:
     assert (pupil.external_id, pupil.last_name, pupil.patronymic, pupil.snils) == ("1", "Ким", "Юрьевич", "11223344595")
     for name in ("'т Хоофт", "О'Коннор", "д'Артаньян"):
         assert only(read([TITLES, [KIM[0], name, *KIM[2:]]])).last_name == name
+
+
+def test_a_formula_that_says_that_a_cell_is_text_is_no_part_of_it() -> None:
+    (pupil,) = read_roster(text_of([TITLES, ['="001"', '="Ким"', *KIM[2:5], '="5А"', KIM[6]]]), "list.csv").pupils
+    assert (pupil.external_id, pupil.last_name, pupil.class_label) == ("001", "Ким", ClassLabel(5, "А"))
+
+
+@pytest.mark.parametrize("number", ["1,23457E+15", "1.23457E+15", 1234567890123450.0])
+def test_a_number_that_a_spreadsheet_program_has_rounded_rejects_its_row(number: object) -> None:
+    file = read([TITLES, [number, *KIM[1:]], LEE, ["123456789012345", *KIM[1:]]])
+    assert codes(file) == [(2, "ID", "number.rounded")]
+    assert "«Текстовый»" in file.errors[0].hint
+    assert [pupil.external_id for pupil in file.pupils] == ["2", "123456789012345"]
 
 
 def test_names_with_yo_two_parts_and_no_patronymic_are_kept_as_they_are_written() -> None:

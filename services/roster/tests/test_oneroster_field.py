@@ -35,6 +35,13 @@ def every(tables: Tables, file: str, column: str, change: Callable[[str], str]) 
     return tables
 
 
+def with_cells(tables: Tables, file: str, row: int, **cells: str) -> Tables:
+    """Writes cells of a row, by its number in a spreadsheet."""
+    for column, cell in cells.items():
+        tables[file][row - 1][tables[file][0].index(column)] = cell
+    return tables
+
+
 def manifest(tables: Tables, **values: str | None) -> Tables:
     """Sets what the manifest says of a property, or leaves it out; `__` stands for the dot."""
     wanted = {name.replace("__", "."): value for name, value in values.items()}
@@ -112,6 +119,18 @@ def _upper(tables: Tables) -> Tables:
     return tables
 
 
+def _in_russian(tables: Tables) -> Tables:
+    """What a Russian spreadsheet program makes of true, false and dates when an export is opened in it and saved."""
+    for file, column in (("users", "enabledUser"), ("enrollments", "primary")):
+        every(tables, file, column, lambda cell: {"true": "ИСТИНА", "false": "ЛОЖЬ"}.get(cell, cell))
+    return every(tables, "demographics", "birthDate", lambda cell: ".".join(reversed(cell.split("-"))))
+
+
+def _told_for_each_org(tables: Tables) -> Tables:
+    tables["demographics"] += tables["demographics"][1:]
+    return tables
+
+
 def _with_times(tables: Tables) -> Tables:
     every(tables, "demographics", "birthDate", lambda cell: f"{cell}T00:00:00.000Z" if cell else "")
     every(tables, "enrollments", "beginDate", lambda cell: f"{cell}T08:30:00+03:00")
@@ -171,7 +190,19 @@ def _other_grades(tables: Tables) -> Tables:
 
 @pytest.mark.parametrize(
     "change",
-    [_upper, _with_times, _spaced, _stamped, _minimal_manifest, _blank_modes, _with_results, _without_class_type, _other_grades],
+    [
+        _upper,
+        _in_russian,
+        _told_for_each_org,
+        _with_times,
+        _spaced,
+        _stamped,
+        _minimal_manifest,
+        _blank_modes,
+        _with_results,
+        _without_class_type,
+        _other_grades,
+    ],
     ids=lambda change: change.__name__.strip("_"),
 )
 def test_what_programs_write_otherwise_is_read_the_same(change: Callable[[Tables], Tables]) -> None:
@@ -402,6 +433,30 @@ def test_a_person_may_have_a_row_for_each_org_and_no_two_that_differ_otherwise()
     assert (who(read(tables)), read(tables).errors) == (PLAIN, ())
     tables["users"].append([*first[:last_name], "Другая", *first[last_name + 1 :]])
     assert [(error.row, error.code) for error in read(tables).errors] == [(len(tables["users"]), "row.duplicate")]
+
+
+def test_whoever_is_not_enabled_is_passed_over_in_whatever_words_and_other_words_are_told_of() -> None:
+    pupil = next(number for number, row in enumerate(sample()["users"], 1) if "student" in row)
+    for word in ("false", "ЛОЖЬ", "Нет", "f", "0"):
+        file = read(with_cells(sample(), "users", pupil, enabledUser=word))
+        assert (len(file.pupils), ("users.csv", "user.disabled") in warned(file)) == (23, True)
+    file = read(with_cells(sample(), "users", pupil, enabledUser="paused"))
+    assert (len(file.pupils), warned(file)) == (24, {("users.csv", "user.enabled-unknown")})
+
+
+def test_of_two_birthdays_of_one_pupil_neither_is_chosen() -> None:
+    tables = sample()
+    tables["demographics"].append(list(tables["demographics"][1]))
+    with_cells(tables, "demographics", len(tables["demographics"]), birthDate="2004-01-01")
+    file = read(tables)
+    assert [(error.row, error.code) for error in file.errors] == [(len(tables["demographics"]), "row.duplicate")]
+    assert len(file.pupils) == 23
+
+
+@pytest.mark.parametrize(("begins", "ends"), [("2015-06-15", "2016-06-10"), ("2015-04-01", "2016-03-31"), ("2015-09-01", "2016-08-31")])
+def test_a_session_that_goes_on_over_new_year_is_of_the_year_in_which_it_begins(begins: str, ends: str) -> None:
+    file = read(with_cells(sample(), "academicSessions", 2, startDate=begins, endDate=ends))
+    assert {row.school_year for row in file.classes} == {2015}
 
 
 @pytest.mark.parametrize("said", ["2016", "2015/2016", "2015-2016", "2015/16", "2015/2016 уч. год"])

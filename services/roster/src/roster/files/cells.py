@@ -19,8 +19,12 @@ from .words import KINSHIPS, SEXES, YES_NO, Kinship, Role, Sex, folded, role_of
 
 Cell = str | int | float | bool | date | datetime | time | timedelta
 
+_AS_TEXT = re.compile('="([^"]*)"')
+"""A formula that is a text: so programs keep a spreadsheet program from reading a number into it."""
 _INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff]")
 _DASHES = ("-", "–", "—", "−")
+_ROUNDED_FROM = 1e15
+"""A spreadsheet program keeps fifteen digits of a number: the later ones of a longer one are zeros, whatever they were."""
 _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
@@ -28,17 +32,19 @@ def plain(cell: Cell) -> str:
     """The text that a person sees in the cell, on one line; "" for a blank cell and for one that holds dashes alone.
 
     The apostrophe that `guarded` puts before a formula's first sign is taken off, and the one by which people tell a spreadsheet program
-    that a number or a name is text; in «'т Хоофт» it is part of the name.
+    that a number or a name is text; in «'т Хоофт» it is part of the name. Programs tell it the same by `="007"`.
     """
     if isinstance(cell, str):
         text = tidy(cell)
         if text.startswith("'") and _is_marked_as_text(text):
             text = text[1:]
+        elif text.startswith('="') and (quoted := _AS_TEXT.fullmatch(text)):
+            text = quoted[1].strip()
         return "" if text.startswith(_DASHES) and text.strip("".join(_DASHES)) == "" else text
     if isinstance(cell, bool):
         return "да" if cell else "нет"
     if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
+        return str(int(cell)) if abs(cell) < _ROUNDED_FROM else f"{cell:.14E}"
     if isinstance(cell, datetime):
         return cell.strftime("%d.%m.%Y") if cell.time() == time() else cell.strftime("%d.%m.%Y %H:%M:%S")
     if isinstance(cell, date):
@@ -78,6 +84,7 @@ _NAME = re.compile(r"['’]?[^\W\d_](?:[^\W\d_]|[ \-–'’`.()])*")
 _WORD = re.compile(r"[^\W\d_]+")
 _LATIN = re.compile("[A-Za-z]")
 _RUSSIAN = re.compile("[А-яЁё]")
+_ROUNDED = re.compile(r"[1-9](?:[.,][0-9]+)?E\+[0-9]{2,3}", re.IGNORECASE)
 _EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+\.[^\s@,;<>\".]{2,}")
 
 
@@ -88,6 +95,12 @@ def _text(value: object) -> str:
 
 def _short(value: object) -> str:
     text = _text(value)
+    # Whoever else has a number with the same beginning has the same one then.
+    if _ROUNDED.fullmatch(text):
+        hint = (
+            "the whole number, which a spreadsheet program has rounded: give the column the format «Текстовый», then type or paste it anew"
+        )
+        raise PydanticCustomError("number.rounded", hint)
     if len(text) > 200:
         raise PydanticCustomError("text.too-long", "at most 200 characters")
     return text

@@ -28,7 +28,7 @@ REJECTED_WHY = "Что исправить"
 REJECTED_MORE = "За последним столбцом"
 
 _GROUPS = ("Родитель", "Законный представитель", "Представитель", "Guardian", "Parent")
-_GROUPS_BEHIND = ("родителя", "представителя", "of guardian", "of parent", "guardian", "parent")
+_GROUPS_BEHIND = ("родителя", "родитель", "представителя", "представитель", "of guardian", "of parent", "guardian", "parent")
 _PARENTS = {1: (("мать", "мама"), ("матери", "мамы")), 2: (("отец", "папа"), ("отца", "папы"))}
 """Lists that know of two parents name them instead of counting them: before a title, and behind it."""
 _OWNERS: dict[Kind, tuple[str, ...]] = {

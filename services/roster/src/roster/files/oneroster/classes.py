@@ -83,7 +83,10 @@ class Sessions:
             seen.add(key)
             session = self._sessions[key]
             if (begins := _day(session["startDate"])) is not None:
-                return begins.year if begins.month >= FIRST_MONTH else begins.year - 1
+                ends = _day(session["endDate"])
+                # What begins before July and goes on over New Year is a whole school year that begins early.
+                opens_a_year = begins.month >= FIRST_MONTH or (ends is not None and ends.year > begins.year)
+                return begins.year if opens_a_year else begins.year - 1
             if (year := _beginning(session["schoolYear"])) is not None:
                 return year
             key = session["parentSourcedId"]

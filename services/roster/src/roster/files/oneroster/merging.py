@@ -21,7 +21,7 @@ from .classes import day_of
 from .columns import FILES, READ
 from .known import Known
 from .orgs import other_school
-from .people import STUDENT, TRUE
+from .people import STUDENT, truth
 from .writing import rows_of
 
 NOWHERE = Place("", None, 0)
@@ -237,7 +237,7 @@ def _key(record: Record, columns: Iterable[str]) -> tuple[str, ...]:
 
 def _led_class(record: Record) -> str:
     """The class whose primary teacher an enrollment names."""
-    leads = record["role"].casefold() == "teacher" and record["primary"].casefold() in TRUE
+    leads = record["role"].casefold() == "teacher" and truth(record["primary"]) is True
     return record["classSourcedId"] if leads else ""
 
 

@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from roster.files.words import YES_NO, folded
+
 STUDENT = "student"
-TRUE = ("true", "1", "yes", "y", "t")
-FALSE = ("false", "0", "no", "n", "f")
+_TRUE_FALSE: Mapping[str, bool] = {**YES_NO, "t": True, "f": False}
 
 # Our words for role and position; the position is what a row without one is entered with.
 STAFF: Mapping[str, tuple[str, str]] = {
@@ -44,6 +45,11 @@ def kinship(role: str, sex: str | None) -> tuple[str, str]:
 SEXES: Mapping[str, Literal["female", "male"] | None] = {
     "female": "female", "male": "male", "f": "female", "m": "male", "unspecified": None, "other": None,
 }  # fmt: skip
+
+
+def truth(cell: str) -> bool | None:
+    """Whether a cell says true or false, in whatever words programs and spreadsheets have for it; None where it says neither."""
+    return _TRUE_FALSE.get(folded(cell))
 
 
 @dataclass(frozen=True, slots=True)

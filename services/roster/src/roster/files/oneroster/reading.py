@@ -24,7 +24,7 @@ from .columns import KINSHIP
 from .known import ExportId, Known
 from .merging import NOWHERE, Merged, merge
 from .orgs import school_org
-from .people import FALSE, ROLES_TOLD, SEXES, STAFF, STUDENT, TRUE, Person, kinship, person_of
+from .people import ROLES_TOLD, SEXES, STAFF, STUDENT, Person, kinship, person_of, truth
 from .titles import TITLES
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -250,10 +250,13 @@ class _Reading:
         here, anywhere, primary = self._roles()
         people: dict[str, Person] = {}
         for user, record in self._users.items():
-            if record["enabledUser"].casefold() in FALSE:
+            enabled = truth(record["enabledUser"])
+            if enabled is False:
                 self._count(record.place, "user.disabled", "enabledUser is false: the person was passed over")
                 self._told.add(user)
                 continue
+            if enabled is None and record["enabledUser"]:
+                self._count(record.place, "user.enabled-unknown", "enabledUser is neither true nor false; the person was read as enabled")
             person = person_of(here.get(user, ()), anywhere.get(user, ()), primary.get(user, ()))
             if person.unknown:
                 self._count(record.place, "role.unknown", f"a role that is not read here; it was passed over. Read are {ROLES_TOLD}")
@@ -326,8 +329,9 @@ class _Reading:
                 if record.is_too_long:
                     self._error(record.place, None, "row.too-long", TOO_LONG)
                     self._told.add(user)
-                elif (first := found.setdefault(user, record)) is not record:
+                elif (first := found.setdefault(user, record)) is not record and _details(first) != _details(record):
                     self._error(record.place, "sourcedId", "row.duplicate", f"one row for each id; row {first.place.row} has it")
+                    self._told.add(user)  # nobody knows which of the two birthdays is the right one
         return found
 
     # -- classes and staff -----------------------------------------------------------------------------------------------------------------
@@ -357,7 +361,7 @@ class _Reading:
     def _class_teacher(self, key: str, record: Record, people: Mapping[str, Person]) -> str | None:
         """The primary teacher; of a homeroom that says nothing of primary teachers, the only one."""
         teachers = [one for one in self._teachers.get(key, ()) if one["userSourcedId"] in people and people[one["userSourcedId"]].staff]
-        primary = [one for one in teachers if one["primary"].casefold() in TRUE]
+        primary = [one for one in teachers if truth(one["primary"])]
         if len({one["userSourcedId"] for one in primary}) > 1:
             self._error(primary[1].place, "primary", "enrollment.primary-repeated", "one primary teacher of each class")
         if primary:
@@ -554,6 +558,10 @@ class _Reading:
 
 def _said(cell: str) -> str:
     return "" if says_nothing(cell) else cell
+
+
+def _details(demographics: Record) -> tuple[str, str]:
+    return demographics["birthDate"], demographics["sex"]
 
 
 def _in_both_orgs(first: Record, second: Record) -> Record | None:
