@@ -112,6 +112,33 @@ def test_a_folder_of_csv_files_is_one_import(ask: Vekha, school: str, tmp_path: 
     assert refused.error["text"].startswith("bad.csv: ")
 
 
+def test_files_named_on_an_old_windows_are_imported_under_the_names_that_they_had_there(
+    ask: Vekha, vekha: Vekha, instance: Up, school: str, tmp_path: Path
+) -> None:
+    """CP1251 is no text to a system that speaks UTF-8."""
+    folder = tmp_path / os.fsdecode("выгрузка".encode("cp1251"))
+    folder.mkdir()
+    file = folder / os.fsdecode("классы.csv".encode("cp1251"))
+    file.write_text(CLASSES + "12;Б;2015/2016;;;;900\n")
+    together = ask("import", folder, "--school", school)
+    assert {cell["file"] for cell in together.json["rejected"]} == {"классы.csv"}
+    alone = ask("import", file, "--school", school)
+    assert (alone.code, {cell["file"] for cell in alone.json["rejected"]}) == (3, {"классы.csv"})
+    assert Path(alone.json["rejected_file"]).parent == folder
+    told = vekha("import", file, "--school", school, "--data", instance.data)
+    assert (told.code, "классы.csv" in told.out) == (3, True)
+    listed = ask("import", "list", "--school", school)
+    assert {card["file_name"] for card in listed.json["imports"]} == {"классы.csv", "выгрузка.zip"}
+
+
+def test_a_folder_of_files_from_before_1980_is_imported(ask: Vekha, school: str, tmp_path: Path) -> None:
+    """An archive that keeps no times leaves its files at 1970."""
+    file = tmp_path / "classes.csv"
+    file.write_text(CLASSES)
+    os.utime(file, (0, 0))
+    assert ask("import", tmp_path, "--school", school).json["created"] == 2
+
+
 def test_rows_that_have_to_be_compared_are_listed_in_json_too(ask: Vekha, school: str, tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text(CLASSES)
     twins = "".join(f"{number};Ким;Ян;17.05.2008;1А;01.09.2015;{number};14.08.2015\n" for number in (1, 2))

@@ -316,9 +316,9 @@ def read(path: Path) -> tuple[str, bytes]:
     """The name and the bytes to upload; a folder goes as one archive of its csv files. Raises Failure with exit code 3."""
     try:
         if path.is_dir():
-            name, content = f"{path.resolve().name}.zip", _zipped(path)
+            name, content = f"{_in_words(path.resolve().name)}.zip", _zipped(path)
         else:
-            name, content = path.name, path.read_bytes()
+            name, content = _in_words(path.name), path.read_bytes()
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise _file_failure("file.unreadable", f"{path} cannot be opened: {reason}.", "Check the path and the permissions.") from error
@@ -468,10 +468,19 @@ def _zipped(folder: Path) -> bytes:
         hint = f"Hand in {others[0]} itself." if others else "Hand in a workbook, an archive, or a folder of csv files."
         raise _file_failure("file.empty", f"There is no csv file in {folder}.", hint)
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:  # a time before 1980 is no trouble
         for path in found:
-            archive.write(path, path.relative_to(folder))
+            archive.write(path, _in_words(str(path.relative_to(folder))))
     return packed.getvalue()
+
+
+def _in_words(name: str) -> str:
+    """A file's name as text: one that came from an old Windows is written in CP1251, which is no text where all else is UTF-8."""
+    written = os.fsencode(name)
+    try:
+        return written.decode()
+    except UnicodeDecodeError:
+        return written.decode("cp1251", "replace")
 
 
 def _is_csv(path: Path) -> bool:
