@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,9 @@ def commands() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs a command line; returns the exit code."""
     as_json = "--json" in arguments
+    stdout: object = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text, and an answer that names it is one all the same
     telemetry.set_up(level=logging.ERROR)
     try:
         outcome = commands.main(list(arguments), prog_name="vekha", standalone_mode=False)

@@ -2,21 +2,93 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import psycopg
+import sqlalchemy.exc
+from sqlalchemy.engine import make_url
 
 from contracts.event import SERVICES
 from vekha import output
+from vekha.failures import Exit, Failure
 from vekha.loop import run
 from vekha.options import json_option
 
 if TYPE_CHECKING:
     from vekha.deployment.layout import DeploymentSecrets
+
+_LAST_ID = 2**32 - 2
+
+
+class _Address(click.ParamType[str]):
+    """Where a database is, without a user: who that is differs from job to job."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            found = make_url(value)
+        except (sqlalchemy.exc.ArgumentError, ValueError):
+            found = None
+        if found is None or found.get_backend_name() != "postgresql" or not found.host or not found.database:
+            self.fail(f"{value!r} is no address of a database: write postgresql://host:port/name.", param, ctx)
+        return value
+
+
+class _Owner(click.ParamType[tuple[int, int]]):
+    name = "UID:GID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        user, _, group = str(value).partition(":")
+        ids = (user, group or user)
+        if not all(re.fullmatch(r"[0-9]{1,10}", one) and int(one) <= _LAST_ID for one in ids):
+            self.fail(f"{value!r} is no user: write two numbers, as 10001:10001.", param, ctx)
+        return int(ids[0]), int(ids[1])
+
+
+class _Host(click.ParamType[str]):
+    name = "HOST"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            if not re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*", value):
+                self.fail(f"{value!r} is no name of a host and no address. One in Cyrillic is written as xn--….", param, ctx)
+        return value
+
+
+class _Deploying(click.Group):
+    """What keeps an operator from it, in their words: their files, the database."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FileNotFoundError as error:
+            hint = "`make secrets` makes all of a new deployment; `vekha deploy accounts` makes what an older version did not."
+            raise Failure("secret.missing", f"{error.filename} is not there.", hint) from error
+        except PermissionError as error:
+            text = f"{error.filename} is closed to this user."
+            raise Failure("secret.not-permitted", text, "Type it as the owner of the secrets, or as root.") from error
+        except (psycopg.OperationalError, sqlalchemy.exc.OperationalError) as error:
+            raise _kept_out(error) from error
+
+
+def _kept_out(error: psycopg.OperationalError | sqlalchemy.exc.OperationalError) -> Failure:
+    cause = error.orig if isinstance(error, sqlalchemy.exc.OperationalError) else error
+    if isinstance(cause, psycopg.errors.LockNotAvailable):
+        text = "Somebody uses a table that is to be changed, so nothing was."
+        return Failure("database.busy", text, "Type it again; nothing is half done.")
+    text = f"The database does not let us in: {str(cause).strip()}"
+    hint = "Is the address right, is it up, and are its passwords those in the secrets? The superuser's stays that of its volume."
+    return Failure("database.unreachable", text, hint, exit_code=Exit.UNREACHABLE)
+
 
 _secrets = click.option(
     "--secrets",
@@ -28,7 +100,7 @@ _secrets = click.option(
 )
 _database = click.option(
     "--database",
-    metavar="URL",
+    type=_Address(),
     envvar="VEKHA_DATABASE",
     required=True,
     help="The database without a user: postgresql://host:port/name.",
@@ -41,16 +113,16 @@ _replicas = click.option(
 )
 
 
-@click.group()
+@click.group(cls=_Deploying)
 def deploy() -> None:
     """Make secrets, streams, roles and tables for services in containers, and mend what they have lost."""
 
 
 @deploy.command()
 @_secrets
-@click.option("--owner", metavar="UID:GID", help="Give all to this user: the one as whom the containers run. Needs root.")
+@click.option("--owner", type=_Owner(), help="Give all to this user: the one as whom the containers run. Needs root.")
 @json_option
-def secrets(secrets: Path, owner: str | None, as_json: bool) -> None:
+def secrets(secrets: Path, owner: tuple[int, int] | None, as_json: bool) -> None:
     """Make every secret of a deployment, once, each in the folder of who needs it."""
     from vekha.deployment import making
     from vekha.deployment.layout import DeploymentSecrets
@@ -58,8 +130,7 @@ def secrets(secrets: Path, owner: str | None, as_json: bool) -> None:
     made = DeploymentSecrets(secrets)
     making.make(made)
     if owner is not None:
-        user, _, group = owner.partition(":")
-        making.give_to(made, int(user), int(group or user))
+        making.give_to(made, *owner)
     if as_json:
         output.print_json({"secrets": str(secrets)})
         return
@@ -85,7 +156,7 @@ def accounts(secrets: Path, as_json: bool) -> None:
 
 @deploy.command()
 @_secrets
-@click.option("--name", "names", metavar="HOST", multiple=True, help="A name or address by which clients outside reach the bus.")
+@click.option("--name", "names", type=_Host(), multiple=True, help="A name or address by which clients outside reach the bus.")
 @json_option
 def certificates(secrets: Path, names: Sequence[str], as_json: bool) -> None:
     """Make the certificates of bus and database, or make them anew before they expire; from then on clients ask for them.
@@ -105,11 +176,16 @@ def certificates(secrets: Path, names: Sequence[str], as_json: bool) -> None:
 @deploy.command()
 @_secrets
 @_database
-def roles(secrets: Path, database: str) -> None:
+@json_option
+def roles(secrets: Path, database: str, as_json: bool) -> None:
     """Make the roles and the empty schemas that are missing: what a backup is put back into."""
     from vekha.deployment.layout import DeploymentSecrets
 
     _make_roles(DeploymentSecrets(secrets), database)
+    if as_json:
+        output.print_json({"services": SERVICES})
+        return
+    click.echo(f"The roles and schemas of {', '.join(SERVICES)} are there.")
 
 
 @deploy.command()
@@ -175,8 +251,6 @@ def rebuild_stream(service: str, secrets: Path, database: str, nats: str, replic
 
 
 def _make_roles(secrets: DeploymentSecrets, database: str) -> None:
-    from sqlalchemy.engine import make_url
-
     from eventkit.database import encrypted
     from vekha.deployment.provisioning import provision_roles
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -19,7 +20,11 @@ _WIDTH_WITHOUT_TERMINAL = 150  # a table that goes into a file or a pipe is not 
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One object on one line. A date becomes its ISO text."""
-    click.echo(msgspec.json.encode(value).decode())
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # it quotes a word of the command line that is no UTF-8, as a file's name may be
+        text = json.dumps(msgspec.to_builtins(value))
+    click.echo(text)
 
 
 def remark(text: str) -> None:

@@ -26,6 +26,7 @@ from eventkit.provision import BUS_STREAMS, provision
 from eventkit.secrets import Secrets
 from eventkit.service import Service, Settings
 from vekha.builds import BUILDS
+from vekha.deployment.connecting import connect
 from vekha.deployment.layout import DeploymentSecrets
 from vekha.failures import Failure
 from vekha.repairing import Halted
@@ -69,7 +70,7 @@ class _Apart:
             hint = "Put the administrator's folder back for as long as this takes."
             raise Failure("repair.not-administrator", f"To delete a stream takes {seed}, which is not there.", hint)
         prefix = inbox(service) if job == "service" else inbox(job)
-        return await jetstream.connect(self._url, Credential.read(seed, own_stream=account(service), inbox=prefix), name=f"repair-{job}")
+        return await connect(self._url, Credential.read(seed, own_stream=account(service), inbox=prefix), name=f"repair-{job}")
 
 
 @asynccontextmanager

@@ -28,15 +28,19 @@ _PASSWORD_BYTES = 24
 
 
 def make(secrets: DeploymentSecrets) -> None:
-    """Makes all secrets, or none. Raises Failure `secrets.exist` where there are some already."""
+    """Makes all secrets, or none. Raises Failure `secrets.exist` where there are some already, and `secrets.unwritable`."""
     if secrets.root.exists():
         text = f"{secrets.root} is there already: what it holds opens the databases of a running system."
         raise Failure("secrets.exist", text, "To take up new contracts of calls, type: vekha deploy accounts")
     unfinished = DeploymentSecrets(secrets.root.with_name(f"{secrets.root.name}.new"))
     if unfinished.root.exists():
         raise Failure("secrets.unfinished", f"{unfinished.root} was left by a run that was cut off.", "Delete that folder, and try again.")
-    unfinished.root.parent.mkdir(parents=True, exist_ok=True)
-    unfinished.root.mkdir(mode=0o700)
+    try:
+        unfinished.root.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.root.mkdir(mode=0o700)
+    except OSError as error:
+        text = f"{secrets.root} cannot be made: {(error.strerror or type(error).__name__).lower()}."
+        raise Failure("secrets.unwritable", text, "Choose another folder, or give this user the right.") from error
     folders = {service: unfinished.service(service) for service in SERVICES} | {OPERATOR: unfinished.operator.secrets_folder}
     Secrets.make_apart(folders)
     for user in USERS:
