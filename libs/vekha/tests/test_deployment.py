@@ -30,7 +30,7 @@ from eventkit.certificates import of_servers
 from eventkit.figures import Figure, Labelled
 from eventkit.jetstream import BusError, BusReader, JetStream, PipelinedPublisher
 from eventkit.testing_servers import new_database
-from vekha.deployment import certifying, making
+from vekha.deployment import certifying, connecting, making
 from vekha.deployment.layout import DeploymentSecrets
 from vekha.deployment.migrating import migrate
 from vekha.deployment.provisioning import provision_bus, provision_roles
@@ -39,10 +39,12 @@ from vekha.failures import Exit, Failure
 from vekha.folder import DataFolder
 from vekha.records import AUDITOR, last_reads, reading
 from vekha.replay import PROJECTIONS
+from vekha.testing import Vekha
 
 _HEARD_WITHIN_S = 0.2
 _TABLES = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
 _MAY_READ = "has_schema_privilege(schemaname, 'USAGE') AND has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT')"
+_SETTINGS = ("synchronous_commit", "default_transaction_read_only", "search_path")
 _STREAM_VERBS = ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
 
 
@@ -59,6 +61,58 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> DeploymentSecrets:
 def test_secrets_are_made_once(secrets: DeploymentSecrets) -> None:
     with pytest.raises(Failure, match="there already"):
         making.make(secrets)
+
+
+_NOWHERE = "postgresql://127.0.0.1:1/vekha"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code", "said"),
+    [
+        (("secrets", "--owner", "me"), "usage.invalid", Exit.USAGE, "10001:10001"),
+        (("secrets", "--owner", f"{2**32}"), "usage.invalid", Exit.USAGE, "10001:10001"),
+        (("certificates", "--name", "школа.рф"), "usage.invalid", Exit.USAGE, "xn--"),
+        (("certificates", "--name", "a b"), "usage.invalid", Exit.USAGE, "no name of a host"),
+        (("accounts",), "secret.missing", Exit.FAILED, "make secrets"),
+        (("roles", "--database", _NOWHERE), "secret.missing", Exit.FAILED, "make secrets"),
+        (("roles", "--database", "vekha"), "usage.invalid", Exit.USAGE, "postgresql://"),
+        (("roles", "--database", "sqlite:///vekha"), "usage.invalid", Exit.USAGE, "postgresql://"),
+    ],
+)
+def test_what_cannot_be_deployed_from_is_told_in_words(
+    vekha: Vekha, tmp_path: Path, words: tuple[str, ...], code: str, exit_code: Exit, said: str
+) -> None:
+    ended = vekha("deploy", *words, "--secrets", tmp_path / "secrets", "--json")
+    assert (ended.code, ended.error["code"]) == (exit_code, code)
+    assert said in ended.err
+    assert not (tmp_path / "secrets").exists()
+
+
+def test_a_folder_of_secrets_that_cannot_be_made_is_named(vekha: Vekha, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = vekha("deploy", "secrets", "--secrets", tmp_path / "file" / "secrets", "--json")
+    assert (ended.code, ended.error["code"]) == (Exit.FAILED, "secrets.unwritable")
+
+
+def test_a_database_that_lets_nobody_in_is_told_and_no_password(vekha: Vekha, secrets: DeploymentSecrets) -> None:
+    ended = vekha("deploy", "roles", "--secrets", secrets.root, "--database", _NOWHERE, "--json")
+    assert (ended.code, ended.error["code"]) == (Exit.UNREACHABLE, "database.unreachable")
+    assert secrets.superuser_passwords[0].read_text().strip() not in ended.err
+
+
+def test_roles_are_made_by_what_an_operator_types(vekha: Vekha, secrets: DeploymentSecrets, database: str) -> None:
+    ended = vekha("deploy", "roles", "--secrets", secrets.root, "--database", database, "--json")
+    assert ended.json == {"services": list(SERVICES)}
+
+
+@pytest.mark.parametrize("address", ["nats://127.0.0.1:1", "nats://["])
+def test_a_job_does_not_wait_for_ever_for_a_bus_that_lets_it_not_in(
+    secrets: DeploymentSecrets, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "_TIMEOUT_S", 0.5)
+    with pytest.raises(Failure) as kept_out:
+        asyncio.run(provision_bus(secrets, address, readers(), 1))
+    assert (kept_out.value.code, kept_out.value.exit_code) == ("bus.unreachable", Exit.UNREACHABLE)
 
 
 def test_nobody_but_the_owner_may_open_a_secret(secrets: DeploymentSecrets) -> None:
@@ -493,11 +547,43 @@ def test_provisioning_and_migrating_twice_changes_nothing(secrets: DeploymentSec
         "INSERT INTO head DEFAULT VALUES",
         "CREATE SCHEMA mine", "CREATE ROLE mine", "CREATE DATABASE mine", "SELECT * FROM pg_authid", "COPY log TO PROGRAM 'cat'",
         "SELECT pg_read_file('/etc/passwd')", "ALTER ROLE CURRENT_USER SUPERUSER",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE RULE mine AS ON INSERT TO log DO INSTEAD NOTHING",
+        "CREATE TRIGGER mine BEFORE INSERT ON log EXECUTE FUNCTION mine()", "CREATE TEMP TABLE head (position bigint)",
+        "CREATE INDEX ON log (bytes)", "COMMENT ON TABLE log IS 'mine'",
+        "SELECT pg_advisory_lock(1)", "SELECT pg_try_advisory_xact_lock_shared(1, 1)", "SELECT lo_create(0)",
+        "SELECT lo_import('/etc/passwd')",
     ],
 )  # fmt: skip
 def test_a_service_changes_nothing_that_stands_in_its_log(database: str, service: str, statement: str) -> None:
     with _as(database, service) as connection, pytest.raises(InsufficientPrivilege):
         connection.execute(statement.encode())
+
+
+def test_a_service_does_not_see_what_others_ask_the_database(database: str) -> None:
+    with _as(database, "roster") as roster, _as(database, "notifier") as notifier:
+        roster.execute("SELECT 'asked by roster'")
+        seen = "SELECT query FROM pg_stat_activity WHERE pid = %s"
+        assert notifier.execute(seen, [roster.info.backend_pid]).fetchone() == ("<insufficient privilege>",)
+
+
+def test_a_service_that_takes_all_connections_that_it_can_leaves_some_to_the_others(database: str) -> None:
+    with psycopg.connect(database) as superuser:
+        limits = dict(superuser.execute("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname = ANY(%s)", [list(SERVICES)]).fetchall())
+    compose = (Path(__file__).parents[3] / "docker-compose.yml").read_text()
+    most = int(compose.partition("max_connections=")[2].partition(",")[0])
+    assert all(0 < 2 * limit < most for limit in limits.values())
+    assert set(limits) == set(SERVICES)
+
+
+def test_what_a_service_has_set_for_its_role_is_gone_with_the_next_provisioning(secrets: DeploymentSecrets, database: str) -> None:
+    with _as(database, "roster") as connection:
+        connection.execute("ALTER ROLE roster SET synchronous_commit = off")
+        connection.execute(f"ALTER ROLE roster IN DATABASE {make_url(database).database} SET default_transaction_read_only = on".encode())
+    with psycopg.connect(database) as connection:
+        provision_roles(secrets, connection)
+    with _as(database, "roster") as connection:
+        shown = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in _SETTINGS]
+    assert shown == [("on",), ("off",), ("roster",)]
 
 
 @pytest.mark.parametrize("service", SERVICES)

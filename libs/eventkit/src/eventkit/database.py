@@ -96,10 +96,9 @@ class Database:
 
     @contextmanager
     def making(self) -> Generator[Connection]:
-        """One transaction in which nobody else makes anything, and which takes as long as it takes."""
-        with self.writing() as connection:
+        """As `writing_at_length`, while nobody else makes anything."""
+        with self.writing_at_length() as connection:
             if not self.is_sqlite:  # there whoever writes is alone; here two would both find a table missing, and one fail to make it
-                connection.execute(text("SET LOCAL transaction_timeout = 0"))
                 connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
             yield connection
 
@@ -137,6 +136,14 @@ class Database:
     def writing(self) -> Generator[Connection]:
         """One transaction: committed at the end of the block, rolled back if it raises."""
         with self._write_lock if self.is_sqlite else nullcontext(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing_at_length(self) -> Generator[Connection]:
+        """As `writing`, for what takes as long as it takes."""
+        with self.writing() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SET LOCAL transaction_timeout = 0"))
             yield connection
 
     @contextmanager

@@ -144,7 +144,7 @@ async def _behind_end(nc: Nats, service: Service) -> list[BusMessage]:
 
 
 def _take_back(service: Service, found: Tail, upto: int) -> None:
-    with service.database.making() as connection:
+    with service.database.writing_at_length() as connection:
         take_back(connection, found, upto, service.restorers)
 
 

@@ -21,9 +21,21 @@ from eventkit.projection import checkpoint_table
 from eventkit.provision import BUS_STREAMS, SEALS, provision
 from eventkit.seals import seal_table
 from roster.keys import SCHEMA as KEYS
+from vekha.deployment.connecting import connect
 from vekha.deployment.layout import DeploymentSecrets
 from vekha.records import AUDITOR
 from vekha.replay import PROJECTIONS
+
+_CONNECTIONS = 100
+"""How many a role may have: two processes of a service get by with them, and one that is taken over leaves room for the others (of 300)."""
+
+_FOR_ANYBODY: tuple[LiteralString, ...] = (
+    *("pg_advisory_lock", "pg_advisory_lock_shared", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"),
+    *("pg_try_advisory_lock", "pg_try_advisory_lock_shared", "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared"),
+    *("lo_creat", "lo_create", "lo_from_bytea"),
+)
+"""What PostgreSQL lets everybody do with what is nobody's: take locks for which a migration would wait, and store large objects."""
+_SIGNATURES = "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY(%s)"
 
 _ONLY_ADDED_TO = (log_table.name, command_table.name, seal_table.name)
 _RECORD = (head_table.name, log_table.name, seal_table.name, checkpoint_table.name)
@@ -34,7 +46,7 @@ async def provision_bus(secrets: DeploymentSecrets, url: str, readers: list[Read
     for whose, stream in [*((stream.service, stream) for stream in BUS_STREAMS), (accounts.SEALS, SEALS)]:
         seed = secrets.seed(whose, "provisioner")
         credential = Credential.read(seed, own_stream=account(whose), inbox=inbox("provisioner"))
-        nc = await jetstream.connect(url, credential, name="provisioner")
+        nc = await connect(url, credential, name="the provisioner")
         try:
             durables = [(reader.stream, reader.durable) for reader in readers if reader.stream == stream.name]
             await provision(nc, [stream], durables, replicas=replicas)
@@ -52,12 +64,15 @@ def provision_roles(secrets: DeploymentSecrets, connection: psycopg.Connection) 
     connection.autocommit = True
     database = connection.info.dbname
     _run(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", sql.Identifier(database))
+    for (function,) in connection.execute(_SIGNATURES, [list(_FOR_ANYBODY)]).fetchall():
+        connection.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC".encode())
     for service in SERVICES:
         passwords = {owner(service): secrets.owner_password(service), service: secrets.passwords(service)[1]}
         for role, file in passwords.items():
             _make_role(connection, role, file.read_text().strip())
             _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", sql.Identifier(database), sql.Identifier(role))
             _run(connection, "ALTER ROLE {} SET search_path = {}", sql.Identifier(role), sql.Identifier(service))
+        _run(connection, "GRANT EXECUTE ON FUNCTION pg_catalog.pg_advisory_xact_lock(bigint) TO {}", sql.Identifier(owner(service)))
         # A version of a projection's rows beside the live one lies in a schema of its own.
         _run(connection, "GRANT CREATE ON DATABASE {} TO {}", sql.Identifier(database), sql.Identifier(owner(service)))
         _make_schema(connection, service, service)
@@ -106,8 +121,11 @@ def _make_role(connection: psycopg.Connection, role: str, password: str) -> None
         _run(connection, "CREATE ROLE {}", sql.Identifier(role))
     # The server, and what it logs, learn no password.
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-    options = "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {}"
-    _run(connection, options, sql.Identifier(role), sql.Literal(verifier))
+    options = "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT {} PASSWORD {}"
+    _run(connection, options, sql.Identifier(role), sql.Literal(_CONNECTIONS), sql.Literal(verifier))
+    # What a role has set for itself holds for all who come in as it, also when it is in good hands again.
+    _run(connection, "ALTER ROLE {} RESET ALL", sql.Identifier(role))
+    _run(connection, "ALTER ROLE {} IN DATABASE {} RESET ALL", sql.Identifier(role), sql.Identifier(connection.info.dbname))
 
 
 def _make_schema(connection: psycopg.Connection, schema: str, service: str) -> None:
