@@ -25,6 +25,7 @@ import pytest
 from contracts.event import EVENTS, SERVICES
 from contracts.plan import PlanAdopted
 from eventkit import checkpoint, log, seals
+from eventkit.event import genesis, link
 from eventkit.log import Head
 from eventkit.secrets import key_id
 from tests.conftest import Lived
@@ -230,6 +231,102 @@ def test_an_archive_without_one_of_the_logs_or_of_the_seals_does_not_verify_whoe
 
     last = seals.Seal(**json.loads(zipfile.ZipFile(archive).read("seals/roster.json"))[-1])
     assert damage(vekha, signed_anew(archive, tmp_path / "seal.zip", lived, unsealed)) == [("roster", last.since + 1, "removed")]
+
+
+def rechained(frames: list[bytes], log_id: str) -> list[bytes]:
+    """The frames of roster's log with the hashes that they would have if they had been recorded like this."""
+    chain, result = genesis("roster", log_id), list[bytes]()
+    for frame in frames:
+        head, _, event = frame.partition(b"\n")
+        chain = link(chain, event[:-1])
+        result.append(b"%s %s %d\n%s" % (head.split()[0], chain.hex().encode(), len(event) - 1, event))
+    return result
+
+
+UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
+    "of no contract": lambda event: re.sub(rb'"type":"[^"]+"', b'"type":"roster.nothing-at-all.v1"', event),
+    "a word for a number": lambda event: re.sub(rb'"version":[0-9]+', b'"version":"one"', event),
+    "a truth for a number": lambda event: re.sub(rb'"position":[0-9]+', b'"position":true', event),
+    "no number": lambda event: event[:-1] + b',"more":NaN}',
+    "half a character": lambda event: re.sub(rb'"actor":"[^"]+"', rb'"actor":"\\ud800"', event),
+    "in UTF-16": lambda event: event.decode().encode("utf-16"),
+    "too deep": lambda event: event[:-1] + b',"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+}
+"""Events that say nothing, or not what they should."""
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_an_event_that_says_nothing_does_not_hide_what_was_done_from_either_verifier(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path, what: str
+) -> None:
+    sealed = [seals.Seal(**seal) for seal in json.loads(zipfile.ZipFile(archive).read("seals/roster.json"))]
+    before = max(seal.position for seal in sealed if seal.position < 40)
+
+    def change(files: dict[str, bytes], *, fits: bool) -> None:
+        frames = lines(files["logs/roster.events"])
+        head, _, event = frames[39].partition(b"\n")
+        said = UNREADABLE[what](event[:-1])
+        frames[39] = b"%s %d\n%s\n" % (head.rpartition(b" ")[0], len(said), said)
+        files["logs/roster.events"] = b"".join(rechained(frames, sealed[0].log) if fits else frames)
+
+    raw = signed_anew(archive, tmp_path / "raw.zip", lived, lambda files: change(files, fits=False))
+    assert damage(vekha, raw) == [("roster", 40, "changed")]
+    fitting = signed_anew(archive, tmp_path / "fitting.zip", lived, lambda files: change(files, fits=True))
+    assert damage(vekha, fitting) == [("roster", before + 1, "forged")]
+
+
+NO_SEALS: dict[str, Callable[[bytes], bytes]] = {
+    "no list": lambda data: b"{}",
+    "with a mark in front": lambda data: b"\xef\xbb\xbf" + data,
+    "in UTF-16": lambda data: data.decode().encode("utf-16"),
+    "no number": lambda data: data[:-2] + b',"more":NaN}]',
+    "a truth for a number": lambda data: re.sub(rb'"since":0,', b'"since":false,', data),
+    "half a character": lambda data: re.sub(rb'"hash":"[^"]+"', rb'"hash":"\\ud800"', data),
+    "not all in UTF-8": lambda data: data[:-2] + b',"more":"\xff"}]',
+    "not signed": lambda data: re.sub(rb',"signature":"[^"]+"', b"", data),
+    "too deep": lambda data: data[:-2] + b',"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+}
+
+
+@pytest.mark.parametrize("what", NO_SEALS)
+def test_what_are_no_seals_to_one_verifier_are_none_to_the_other(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path, what: str
+) -> None:
+    def change(files: dict[str, bytes]) -> None:
+        files["seals/roster.json"] = NO_SEALS[what](files["seals/roster.json"])
+
+    assert damage(vekha, signed_anew(archive, tmp_path / "record.zip", lived, change)) == [
+        ("roster", 1, "removed"),
+        ("archive", 0, "changed"),
+    ]
+
+
+@pytest.mark.parametrize("how", ["another table", "left out", "one more", "no table"])
+def test_the_calendars_of_an_archive_are_those_that_the_plan_s_log_has_pinned(
+    vekha: Vekha, archive: Path, lived: Lived, tmp_path: Path, how: str
+) -> None:
+    def change(files: dict[str, bytes]) -> None:
+        first, second, *_ = sorted(name for name in files if name.startswith("calendars/"))
+        match how:
+            case "another table":
+                files[first] = files[second]
+            case "left out":
+                del files[first]
+            case "one more":
+                files[f"calendars/{'0' * 64}.json"] = files[first]
+            case _:
+                files[first] = b"["
+
+    assert damage(vekha, signed_anew(archive, tmp_path / "record.zip", lived, change)) == [("archive", 0, "changed")]
+
+
+def test_files_that_are_packed_as_none_is_ever_written_are_not_unpacked(vekha: Vekha, archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "record.zip"
+    with zipfile.ZipFile(archive) as packed, zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as anew:
+        for name in packed.namelist():
+            anew.writestr(name, packed.read(name))
+    path.write_bytes(path.read_bytes().replace(b"\x09\x04\x05\x00\x5d", b"\x09\x04\x05\x00\xff"))  # properties that LZMA has none of
+    assert damage(vekha, path) == [("archive", 0, "changed")]
 
 
 @pytest.mark.parametrize("dated_back", ["seal", "both"])

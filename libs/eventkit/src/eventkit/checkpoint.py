@@ -42,7 +42,7 @@ _MOMENT = r"[0-9-]{10}T[0-9:.]{8,15}Z"
 _WORDS = re.compile(
     rf"VEKHA CHECKPOINT 1 made (?P<made>{_MOMENT}) "
     + " ".join(
-        rf"{service} (?P<{service}_position>[0-9]+) recorded (?P<{service}_recorded>{_MOMENT}) "
+        rf"{service} (?P<{service}_position>0|[1-9][0-9]{{0,17}}) recorded (?P<{service}_recorded>{_MOMENT}) "
         rf"log (?P<{service}_log>{_HEX}+) hash (?P<{service}_hash>{_HEX}{{64}})"
         for service in SERVICES
     )

@@ -91,8 +91,8 @@ def decode(data: bytes) -> Recorded:
     """The envelope of an event's bytes. Raises msgspec.DecodeError where they are no envelope."""
     try:
         return _decode_envelope(data)
-    except UnicodeDecodeError as error:  # msgspec lets this one through as it is
-        raise msgspec.DecodeError(f"Invalid UTF-8: {error}") from error
+    except (UnicodeDecodeError, RecursionError) as error:  # msgspec lets these through as they are
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def traceparent_of(data: bytes) -> str | None:

@@ -56,7 +56,7 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
     since: int
     root: str
     key: str
-    signature: str = ""
+    signature: str
 
     def said(self) -> bytes:
         """The bytes that are signed."""
@@ -65,8 +65,15 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Seal).decode
-"""A seal as it travels. Raises msgspec.MsgspecError where it is none."""
+_decode = msgspec.json.Decoder(Seal).decode
+
+
+def decode(data: bytes) -> Seal:
+    """A seal as it travels. Raises msgspec.DecodeError where it is none."""
+    try:
+        return _decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:  # msgspec lets these through as they are
+        raise msgspec.DecodeError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,7 @@ def _signed(whose: Log, at: Head, since: int, root: str, key: Ed25519PrivateKey)
         since=since,
         root=root,
         key=key_id(key.public_key()),
+        signature="",
     )
     return msgspec.structs.replace(seal, signature=key.sign(seal.said()).hex())
 

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from contracts.operations import KeyPublication, KeyRetirement
+from contracts.plan import CalendarPinned, CalendarTable
 from eventkit import seals
 from eventkit.checkpoint import SIGNER, Checkpoint, Sealed
 from eventkit.event import Recorded, decode, genesis, link
@@ -24,6 +25,8 @@ Kind = Literal["changed", "removed", "inserted", "reordered", "truncated", "forg
 
 HARMLESS = frozenset(("lag", "unsealed"))
 """Kinds of findings that are no fault: the relay publishes what is missing on the bus, and the service seals what is not sealed yet."""
+
+_UNREADABLE = frozenset(("bytes-undecodable", "event-undecodable"))
 
 _VAGUE = frozenset(("seal-differs", "checkpoint-differs"))
 
@@ -83,6 +86,8 @@ class Witness:
     checkpoints: Sequence[Sealed] = ()
     on_event: Callable[[], None] = lambda: None
     sealed_to: int = 0
+    calendars: dict[str, CalendarTable] = field(default_factory=dict[str, CalendarTable])
+    """Those that the log has pinned, by digest."""
     _hashes: dict[int, str] = field(default_factory=dict[int, str])
     _times: dict[int, str] = field(default_factory=dict[int, str])  # of the events at which seals were set
     _published: list[KeyPublication] = field(default_factory=list[KeyPublication])
@@ -116,7 +121,7 @@ class Witness:
             self._elsewhere.append((position, recorded.position))
         try:
             event = recorded.event()
-        except (ValueError, LookupError, msgspec.MsgspecError):
+        except (ValueError, LookupError, msgspec.MsgspecError, RecursionError):
             self._undecodable.append(position)
             return
         match event:
@@ -125,6 +130,8 @@ class Witness:
                 self._published_at.append(position)
             case KeyRetirement():
                 self._ends.setdefault(event.key_id, event.not_after)
+            case CalendarPinned():
+                self.calendars[event.calendar.digest] = event.calendar
             case _:
                 pass
 
@@ -211,6 +218,8 @@ class Witness:
         faults = [finding for finding in findings if finding.kind not in HARMLESS]
         if not faults:
             return None
+        # An event that says nothing says nothing of what was done: whatever else is wrong does.
+        faults = [finding for finding in faults if finding.kind not in _UNREADABLE] or faults
         placed = [finding for finding in faults if finding.kind not in _VAGUE]
         if any(finding.position <= self._vague_up_to for finding in placed):
             faults = placed  # what is wrong, and where, is known better than by a seal behind it
@@ -238,7 +247,7 @@ class Witness:
         if position in came_from and kinds & {"chain-broken", "stream-differs"}:
             return "inserted"  # the event that belongs here stands further on
         for kind, done in _DONE.items():
-            if kind in kinds and not kinds & {"chain-broken", "bytes-undecodable", "event-undecodable"}:
+            if kind in kinds and "chain-broken" not in kinds:
                 return done
         return "changed"
 

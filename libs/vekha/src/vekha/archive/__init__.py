@@ -9,14 +9,16 @@
     seals/SERVICE.json       the seals that the service has kept
     schemas/TYPE.json        the JSON Schema of every event's data
     plans/                   the plans' files
-    calendars/DIGEST.json    the pinned tables of working days
+    calendars/DIGEST.json    the tables of working days that the plan's log has pinned
 
-The zip's comment signs every byte before it. An archive ends with each log's last seal: what is not sealed yet is not in it.
+The zip's comment signs every byte before it. Logs, seals and calendars are held against each other as well; plans and schemas stand there
+to be read, and nothing is made of them. An archive ends with each log's last seal: what is not sealed yet is not in it.
 """
 
 MANIFEST = "manifest.json"
 CHECKPOINT = "checkpoint.txt"
 SIGNER = "signer.json"
+CALENDARS = "calendars/"
 
 
 def events_file(service: str) -> str:
@@ -25,3 +27,7 @@ def events_file(service: str) -> str:
 
 def seals_file(service: str) -> str:
     return f"seals/{service}.json"
+
+
+def calendar_file(digest: str) -> str:
+    return f"{CALENDARS}{digest}.json"

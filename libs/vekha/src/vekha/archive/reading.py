@@ -11,7 +11,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -20,11 +20,12 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 
 from contracts.event import SERVICES
+from contracts.plan import CalendarTable
 from eventkit import checkpoint
 from eventkit.checkpoint import Checkpoint, Named
 from eventkit.log import Finding
 from eventkit.seals import Keys, Log, Seal
-from vekha.archive import CHECKPOINT, MANIFEST, SIGNER, events_file, seals_file
+from vekha.archive import CALENDARS, CHECKPOINT, MANIFEST, SIGNER, calendar_file, events_file, seals_file
 from vekha.evidence import Damage, Examined, FrameBroken, Kind, Stored, Witness, followed
 from vekha.failures import Exit, Failure
 
@@ -35,6 +36,7 @@ _AT_A_TIME_BYTES = 1 << 20
 _PROOF = re.compile(rb'\s*\{\s*"(?:event|answer)"\s*:')
 _PROOF_BEGINS_BYTES = 64
 _COMMENT = re.compile(rb"vekha-archive/1 ([0-9TZ:.-]+) ([0-9a-f]{16}) ([0-9a-f]{128})")
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others are never written, and have errors of their own
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 _seals = msgspec.json.Decoder(list[Seal]).decode
 
@@ -100,8 +102,8 @@ class Archive:
 
     def _is_signed_by_named(self, name: str, signature: str, said: bytes, own: Checkpoint, keys: Keys) -> bool:
         try:
-            named = msgspec.json.decode(self.read(SIGNER), type=Named)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+            named = msgspec.json.decode(self.read(SIGNER).decode(), type=Named)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
         return named.signed(signature, said, own, keys) and named.key == name
 
@@ -134,6 +136,8 @@ def opened(path: Path) -> Archive:
             for name in packed.namelist():
                 if name in archive:
                     archive.faults.add("inserted")
+                if packed.getinfo(name).compress_type not in _METHODS:
+                    raise zipfile.BadZipFile(name)
                 with packed.open(name) as file:
                     archive.digests[name] = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
         archive.faults |= _against_manifest(archive)
@@ -145,7 +149,7 @@ def opened(path: Path) -> Archive:
 def _against_manifest(archive: Archive) -> set[Kind]:
     if MANIFEST not in archive:
         return {"removed"}
-    manifest, digests = msgspec.json.decode(archive.read(MANIFEST), type=_Manifest).files, archive.digests
+    manifest, digests = msgspec.json.decode(archive.read(MANIFEST).decode(), type=_Manifest).files, archive.digests
     faults: set[Kind] = set()
     if manifest.keys() - digests.keys():
         faults.add("removed")
@@ -185,13 +189,25 @@ def _examine_log(archive: Archive, service: str, own: Checkpoint, kept: Checkpoi
     at = own.sealed[service]
     found: list[Seal] = []
     try:
-        found = _seals(archive.read(seals_file(service)))
-    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError):
+        found = _seals(archive.read(seals_file(service)).decode())
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         archive.faults.add("changed")
     checkpoints = [at] if kept is None else [at, kept.sealed[service]]
     witness = Witness(Log(service, at.log), found, checkpoints=checkpoints, sealed_to=at.position)
     findings = [*followed(witness.whose, at.position, archive.rows(service), witness), *witness.findings()]
     examined.take(service, witness, findings, witness.last)
+    if service == "plan" and not _are_calendars(archive, witness.calendars):
+        archive.faults.add("changed")
+
+
+def _are_calendars(archive: Archive, pinned: Mapping[str, CalendarTable]) -> bool:
+    """Whether the tables of working days are those that the plan's log has pinned."""
+    files = [name for name in archive.digests if name.startswith(CALENDARS)]
+    try:
+        found = {name: msgspec.json.decode(archive.read(name).decode()) for name in files}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return found == {calendar_file(digest): table.model_dump(mode="json") for digest, table in pinned.items()}
 
 
 def _rows(file: IO[bytes]) -> Iterator[Stored]:

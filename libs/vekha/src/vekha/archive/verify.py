@@ -18,6 +18,7 @@ What it holds against what:
 * `seals/SERVICE.json` holds the service's seals: signatures (Ed25519) under the hash at a position.
 * The keys stand in the logs, as events. The first of a log is the one to believe, or not: hold its id against what you know. Each later one
   was signed by the one before it.
+* `calendars/DIGEST.json` are the tables of working days that the plan's log has pinned, and no others. Of plans and schemas no log speaks.
 * `checkpoint.txt` says where the five logs end. One that you have kept (`--checkpoint`) shows whether anything that it spoke of is gone.
 * Identity signs all of this; or it names, in `signer.json`, the key of who signs in its place up to this checkpoint and no other.
 * A proof leads from an event's bytes by hashes to the root of a Merkle tree (RFC 9162, 2.1) that a seal has signed. That of an answer has
@@ -45,6 +46,7 @@ SIGNER = "identity"  # of checkpoints and archives
 HEAD_LINE = re.compile(rb"([1-9][0-9]{0,17}) ([0-9a-f]{64}) ([0-9]{1,9})\n")
 LONGEST_LINE = 18 + 1 + 64 + 1 + 9 + 1
 LONGEST_EVENT = 1 << 20  # bytes; a bus takes no more
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others are never written, and have errors of their own
 MISSING_TOLD = 1000  # events of one gap, whose end may be anything that somebody has written there
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
@@ -53,6 +55,21 @@ Damage = tuple[str, int, str]  # whose, from where on, what was done
 
 def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
+
+
+def read_json(data: bytes) -> Any:
+    """JSON as it is defined: UTF-8, whole characters, no other numbers than numbers. Raises ValueError."""
+    try:
+        read = json.loads(data.decode(), parse_constant=refuse)
+        if b"\\u" in data:
+            json.dumps(read, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("too deep") from None
+    return read
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def is_signed(public_key: str, signature: str, data: bytes) -> bool:
@@ -66,6 +83,15 @@ def is_signed(public_key: str, signature: str, data: bytes) -> bool:
 # ---- keys ---------------------------------------------------------------------------------------------------------------
 
 
+MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z"
+KEY = {"key_id": "[0-9a-f]{16}", "public_key": "[0-9a-f]{64}", "not_before": MOMENT}
+OF_KEYS = {
+    "key-published.v1": KEY,
+    "key-published.v2": KEY | {"follows": "([0-9a-f]{16})?", "handed_over": "([0-9a-f]{128})?", "taken_over": "([0-9a-f]{128})?"},
+    "key-retired.v1": {"key_id": "[0-9a-f]{16}", "not_after": MOMENT},
+}
+
+
 class Keys:
     """The keys that one log has published, in the order of its events."""
 
@@ -76,15 +102,19 @@ class Keys:
         self.not_after: dict[str, str] = {}
 
     def see(self, kind: str, data: dict[str, Any], place: int = 0) -> None:
-        """An event at its place. Raises ValueError, TypeError, LookupError or AttributeError for a key that is none."""
-        if kind.startswith(f"{self.service}.key-published."):
-            for name in ("key_id", "public_key", *(("handed_over", "taken_over") if data.get("follows") else ())):
-                bytes.fromhex(data[name])
-            data["not_before"].encode()
+        """An event at its place. Raises ValueError, TypeError or AttributeError for one of a key that is none."""
+        service, _, what = kind.partition(".")
+        if service != self.service or what not in OF_KEYS:
+            return
+        if data.keys() != OF_KEYS[what].keys():
+            raise ValueError(kind)
+        if not all(re.fullmatch(form, "" if data[name] is None else data[name]) for name, form in OF_KEYS[what].items()):
+            raise ValueError(kind)
+        if what == "key-retired.v1":
+            self.not_after.setdefault(data["key_id"], data["not_after"])
+        else:
             self.published.append(data)
             self.places.append(place)
-        elif kind.startswith(f"{self.service}.key-retired."):
-            self.not_after.setdefault(data["key_id"], data["not_after"])
 
     def believed(self) -> dict[str, str]:
         """Public keys by id: the first, and each that one of them has handed over to."""
@@ -96,7 +126,7 @@ class Keys:
                 found[key["key_id"]] = key["public_key"]
             elif (before := found.get(key.get("follows") or "")) is not None:
                 said = f"vekha-key/1\n{self.service}\n{before}\n{key['public_key']}\n{key['not_before']}\n".encode()
-                if is_signed(before, key["handed_over"], said) and is_signed(key["public_key"], key["taken_over"], said):
+                if is_signed(before, key["handed_over"] or "", said) and is_signed(key["public_key"], key["taken_over"] or "", said):
                     found[key["key_id"]] = key["public_key"]
         return found
 
@@ -129,8 +159,8 @@ class Checkpoint:
     """The page that says where all logs ended, from whatever it was printed or quoted in."""
 
     def __init__(self, text: str) -> None:
-        moment = r"[0-9-]{10}T[0-9:.]+Z"
-        where = f"([0-9]+) recorded {moment} log ([0-9a-f]+) hash ([0-9a-f]{{64}})"
+        moment = r"[0-9-]{10}T[0-9:.]{8,15}Z"
+        where = f"(0|[1-9][0-9]{{0,17}}) recorded {moment} log ([0-9a-f]+) hash ([0-9a-f]{{64}})"
         logs = " ".join(f"{service} {where}" for service in SERVICES)
         page = f"VEKHA CHECKPOINT 1 made ({moment}) {logs} key ([0-9a-f]{{16}}) of {SIGNER}"
         words = " ".join(re.sub(r'\\n|["\\>]', " ", text).split())
@@ -175,6 +205,10 @@ def events_in(file: IO[bytes]) -> Iterator[tuple[int, str, bytes]]:
         yield int(line[1]), line[2].decode(), event[:-1]
 
 
+WORDS = ("specversion", "id", "source", "type", "datacontenttype", "stream", "school", "happenedon", "recordedat", "actor", "commandid")
+ENVELOPE = dict.fromkeys((*WORDS, "correlationid"), str) | {"position": int, "version": int, "data": dict}
+
+
 class Log:
     """One service's log as it is followed. What does not fit is noted by position."""
 
@@ -184,6 +218,7 @@ class Log:
         self.faults: dict[int, set[str]] = {}
         self.misplaced: dict[int, int] = {}  # by where it stands, where an event says that it belongs
         self.hashes: dict[int, str] = {}
+        self.calendars: dict[str, Any] = {}  # that it has pinned, by digest
         self.times: dict[int, str] = {seal["position"]: seal["recorded_at"] for seal in seals}  # of the events there, once they are seen
         self.recorded_at = ""
         self.last = self.vague_up_to = 0
@@ -218,13 +253,17 @@ class Log:
 
     def look_into(self, position: int, data: bytes) -> None:
         try:
-            event: dict[str, Any] = json.loads(data)
-            belongs, kind, fields, recorded_at = event["position"], event["type"], event["data"], event["recordedat"]
-            if not (isinstance(belongs, int) and isinstance(kind, str) and isinstance(fields, dict) and isinstance(recorded_at, str)):
+            event: dict[str, Any] = read_json(data)
+            if not all(type(event[name]) is kind for name, kind in ENVELOPE.items()):
                 raise TypeError
-            self.keys.see(kind, event["data"], position)
+            if not all(isinstance(event.get(name), str | None) for name in ("principal", "causationid", "traceparent")):
+                raise TypeError
+            belongs, kind, fields, recorded_at = event["position"], event["type"], event["data"], event["recordedat"]
+            self.keys.see(kind, fields, position)
+            if kind == "plan.calendar-pinned.v1":
+                self.calendars[fields["calendar"]["digest"]] = fields["calendar"]
         except (ValueError, TypeError, LookupError, AttributeError):
-            self.fault(position, "differs")
+            self.fault(position, "unreadable")
             return
         if belongs != position:
             self.misplaced[position] = belongs
@@ -281,11 +320,17 @@ class Log:
                 self.fault(place, "forged")
         if not self.faults:
             return None
+        # An event that says nothing says nothing of what was done: whatever else is wrong does.
+        readable = self.faults_but("unreadable", self.faults)
         # A seal shows that something before it is wrong; what it is, and where, may be known better.
-        placed = {position: faults - {"other"} for position, faults in self.faults.items() if faults != {"other"}}
-        faults = placed if any(position <= self.vague_up_to for position in placed) else self.faults
+        placed = self.faults_but("other", readable)
+        faults = placed if any(position <= self.vague_up_to for position in placed) else readable or self.faults
         first = min(faults)
         return self.service, first, self.done(first, faults[first])
+
+    @staticmethod
+    def faults_but(kind: str, faults: dict[int, set[str]]) -> dict[int, set[str]]:
+        return {position: kinds - {kind} for position, kinds in faults.items() if kinds != {kind}}
 
     def done(self, first: int, faults: set[str]) -> str:
         if "no line" in faults:
@@ -328,10 +373,12 @@ class Archive:
                 for name in packed.namelist():
                     if name in self.digests:
                         self.faults.add("inserted")
+                    if packed.getinfo(name).compress_type not in METHODS:
+                        raise zipfile.BadZipFile
                     with packed.open(name) as file:
                         self.digests[name] = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
             if "manifest.json" in self.digests:
-                self.hold_manifest(json.loads(self.read("manifest.json")))
+                self.hold_manifest(read_json(self.read("manifest.json")))
             else:
                 self.faults.add("removed")
         except (*UNREADABLE, LookupError, TypeError, AttributeError):
@@ -344,9 +391,9 @@ class Archive:
         Raises LookupError, TypeError or AttributeError for one that is none.
         """
         files = manifest["files"]
-        if not (isinstance(manifest["format"], int) and isinstance(manifest["made"], str)):
+        if (type(manifest["format"]), type(manifest["made"])) != (int, str):
             raise TypeError
-        if not all(isinstance(about["sha256"], str) and isinstance(about["bytes"], int) for about in files.values()):
+        if any((type(about["sha256"]), type(about["bytes"])) != (str, int) for about in files.values()):
             raise TypeError
         named = set(files) | {"manifest.json"}
         if named - set(self.digests):
@@ -387,7 +434,7 @@ class Archive:
     def signer(self) -> Any:
         """Who has signed in identity's place; nobody where that cannot be read."""
         try:
-            return json.loads(self.read("signer.json"))
+            return read_json(self.read("signer.json"))
         except ValueError:
             return None
 
@@ -423,13 +470,25 @@ class Archive:
             self.follow(logs[-1])
             logs[-1].hold_seals()
             logs[-1].hold_checkpoint(checkpoint)
+            if service == "plan":
+                self.hold_calendars(logs[-1].calendars)
         return logs, checkpoint
+
+    def hold_calendars(self, pinned: dict[str, Any]) -> None:
+        """They are those that the plan's log has pinned."""
+        files = {name for name in self.digests if name.startswith("calendars/")}
+        try:
+            if {name: read_json(self.read(name)) for name in files} == {f"calendars/{digest}.json": one for digest, one in pinned.items()}:
+                return
+        except ValueError:
+            pass
+        self.faults.add("changed")
 
     def seals(self, service: str) -> list[dict[str, Any]]:
         """The seals of a log; none where they are not such."""
         try:
-            seals = json.loads(self.read(f"seals/{service}.json"))
-            if all(isinstance(seal[name], kind) for seal in seals for name, kind in SEAL.items()):
+            seals = cast("list[dict[str, Any]]", read_json(self.read(f"seals/{service}.json")))
+            if type(seals) is list and all(type(seal[name]) is kind for seal in seals for name, kind in SEAL.items()):
                 return seals
         except (LookupError, ValueError, TypeError, AttributeError):
             pass
@@ -489,7 +548,7 @@ def keys_of_archive(path: Path) -> dict[str, Keys]:
 def verify_event(proof: dict[str, Any], seal: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], list[Damage]]:
     """The event of a proof, and what is wrong with it. It stands at the position that its bytes say."""
     data = base64.b64decode(proof["event"], validate=True)
-    event: dict[str, Any] = json.loads(data)
+    event: dict[str, Any] = read_json(data)
     path = [bytes.fromhex(hash_) for hash_ in proof["path"]]
     index, size = event["position"] - seal["since"] - 1, seal["position"] - seal["since"]
     faults: list[Damage] = []
@@ -503,7 +562,7 @@ def verify_event(proof: dict[str, Any], seal: dict[str, Any], keys: Keys) -> tup
 def keys_in(service: str, events: list[str]) -> Keys:
     keys = Keys(service)
     for data in events:
-        published = json.loads(base64.b64decode(data, validate=True))
+        published = read_json(base64.b64decode(data, validate=True))
         keys.see(published["type"], published["data"])
     return keys
 
@@ -524,7 +583,7 @@ def verify_answer(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[D
     """What is wrong with the proof of an answer, and what it answers."""
     own = {service: keys_in(service, proof["keys"][service]) for service in SERVICES}
     keys = {service: known.get(service, Keys(service)) if known else own[service] for service in SERVICES}
-    checkpoint, answer = Checkpoint(proof["checkpoint"]), json.loads(proof["answer"])
+    checkpoint, answer = Checkpoint(proof["checkpoint"]), read_json(proof["answer"].encode())
     faults: list[Damage] = []
     if not checkpoint.holds(keys[SIGNER]):
         faults.append((SIGNER, 0, "forged"))
@@ -599,7 +658,7 @@ def _verify(options: argparse.Namespace, *, is_proof: bool) -> int:
             known = keys_of_archive(options.keys)
         data = options.file.read_bytes()
         try:
-            proof = json.loads(data)
+            proof = read_json(data)
             damaged, lines = (verify_answer if "answer" in proof else verify_proof)(proof, known)
         except (ValueError, LookupError, TypeError, AttributeError):  # no proof at all, or not a whole one
             damaged, lines = [("proof", 0, "changed")], []

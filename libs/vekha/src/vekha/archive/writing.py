@@ -18,7 +18,7 @@ from eventkit import seals
 from eventkit.event import decode
 from eventkit.log import log_table
 from eventkit.secrets import key_id
-from vekha.archive import CHECKPOINT, MANIFEST, SIGNER, events_file, seals_file
+from vekha.archive import CHECKPOINT, MANIFEST, SIGNER, calendar_file, events_file, seals_file
 from vekha.folder import DataFolder
 from vekha.output import OnProgress
 from vekha.records import reading
@@ -59,7 +59,7 @@ def write(folder: DataFolder, signing: Signing, file: IO[bytes], on_progress: On
                 writer.add(seals_file(service), msgspec.json.encode(kept))
                 if service == "plan":
                     for digest, table in _calendars(connection, end).items():
-                        writer.add(f"calendars/{digest}.json", table)
+                        writer.add(calendar_file(digest), table)
         for name, event in sorted(EVENTS.items()):
             writer.add(f"schemas/{name}.json", json.dumps(event.model_json_schema(), ensure_ascii=False, indent=1).encode())
         for plan in sorted(resources.files("plan_tracker.plans").iterdir(), key=lambda plan: plan.name):
