@@ -362,6 +362,21 @@ def test_a_number_that_a_spreadsheet_program_has_rounded_rejects_its_row(number:
     assert [pupil.external_id for pupil in file.pupils] == ["2", "123456789012345"]
 
 
+def test_signs_that_nobody_sees_are_no_part_of_a_cell() -> None:
+    titles = [*TITLES, *(f"Родитель 1: {title}" for title in (*GUARDIAN, "Телефон"))]
+    pupil = only(read([titles, [*KIM[:2], "\u202aЯн\u202c", *KIM[3:], *MOTHER, "\u202a+7 916 123-45-67\u202c"]]))
+    assert (pupil.first_name, pupil.guardians[0].phone) == ("Ян", "+79161234567")
+
+
+def test_what_moves_a_cursor_is_no_part_of_the_name_of_a_file() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("5А\x1b[2J\n.csv", text_of([TITLES, KIM, [*KIM[:2], "", *KIM[3:]]]))
+        archive.writestr("\x1b[31mread me\u202e.txt", b"")
+    file = read_roster(content.getvalue(), "lists.zip")
+    assert {finding.file for finding in (*file.errors, *file.warnings)} == {"5А[2J .csv", "[31mread me.txt"}
+
+
 def test_names_with_yo_two_parts_and_no_patronymic_are_kept_as_they_are_written() -> None:
     pupil = only(read([TITLES, ["1", "Петров-Водкин", "Фёдор", "", *KIM[4:]]]))
     assert (pupil.last_name, pupil.first_name, pupil.patronymic) == ("Петров-Водкин", "Фёдор", None)

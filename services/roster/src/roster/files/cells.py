@@ -21,7 +21,8 @@ Cell = str | int | float | bool | date | datetime | time | timedelta
 
 _AS_TEXT = re.compile('="([^"]*)"')
 """A formula that is a text: so programs keep a spreadsheet program from reading a number into it."""
-_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff]")
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+"""Among them what turns the direction of writing, which comes along when a number is copied, and what moves a terminal's cursor."""
 _DASHES = ("-", "–", "—", "−")
 _ROUNDED_FROM = 1e15
 """A spreadsheet program keeps fifteen digits of a number: the later ones of a longer one are zeros, whatever they were."""

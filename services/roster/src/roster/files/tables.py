@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-from .cells import Cell
+from .cells import Cell, tidy
 from .csvs import Encoding, read_csv
 from .findings import FileRefused, Finding
 from .limits import ROWS, UNPACKED_BYTES, refuse_large, refuse_long
@@ -153,7 +153,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[str, bytes]]
     for member in archive.infolist():
         content = unpacked(archive, member, left, name)
         left -= len(content)
-        yield member.filename, content
+        yield tidy(member.filename), content
 
 
 def refuse_strange_paths(names: Iterable[str], name: str) -> None:

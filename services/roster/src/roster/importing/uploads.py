@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, Table
 from contracts.roster import UploadPart
 from eventkit.decider import Refused
 from eventkit.event import rfc3339
+from roster.files.cells import tidy
 from roster.vault import Box, Damaged
 
 LIFETIME = timedelta(days=30)
@@ -50,7 +51,7 @@ def take(connection: Connection, box: Box, part: UploadPart, sender: str, now: d
         "upload": part.upload,
         "part": part.part,
         "parts": part.parts,
-        "file_name": box.seal(part.file_name.encode(), context),
+        "file_name": box.seal(tidy(part.file_name).encode(), context),
         "content": box.seal(content, context),
         "expires_at": rfc3339(now + LIFETIME),
     }

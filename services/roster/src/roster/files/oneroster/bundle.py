@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roster.files.cells import plain
+from roster.files.cells import plain, tidy
 from roster.files.csvs import Encoding
 from roster.files.findings import FileRefused, Finding, Place
 from roster.files.headers import REJECTED_ROW, REJECTED_WHY, column_named
@@ -127,7 +127,8 @@ class Bundle:
 
 
 def _file(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
+    """The name in a path, as it may be shown."""
+    return tidy(path).replace("\\", "/").rpartition("/")[2]
 
 
 def open_bundle(source: Path | bytes, name: str) -> Bundle | None:
