@@ -120,10 +120,18 @@ def _upper(tables: Tables) -> Tables:
 
 
 def _in_russian(tables: Tables) -> Tables:
-    """What a Russian spreadsheet program makes of true, false and dates when an export is opened in it and saved."""
+    """What a Russian spreadsheet program makes of true, false and dates when an export is saved in it; Russian words for the sexes."""
+    every(tables, "demographics", "sex", lambda cell: {"male": "М", "female": "Ж"}.get(cell, cell))
     for file, column in (("users", "enabledUser"), ("enrollments", "primary")):
         every(tables, file, column, lambda cell: {"true": "ИСТИНА", "false": "ЛОЖЬ"}.get(cell, cell))
     return every(tables, "demographics", "birthDate", lambda cell: ".".join(reversed(cell.split("-"))))
+
+
+def _without_an_end(tables: Tables) -> Tables:
+    """What databases write where there is none."""
+    for file in ("academicSessions", "enrollments"):
+        every(tables, file, "endDate", lambda _: "9999-12-31T23:59:59.997")
+    return every(tables, "enrollments", "beginDate", lambda _: "0001-01-01 00:00:00")
 
 
 def _told_for_each_org(tables: Tables) -> Tables:
@@ -193,6 +201,7 @@ def _other_grades(tables: Tables) -> Tables:
     [
         _upper,
         _in_russian,
+        _without_an_end,
         _told_for_each_org,
         _with_times,
         _spaced,
@@ -451,6 +460,40 @@ def test_of_two_birthdays_of_one_pupil_neither_is_chosen() -> None:
     file = read(tables)
     assert [(error.row, error.code) for error in file.errors] == [(len(tables["demographics"]), "row.duplicate")]
     assert len(file.pupils) == 23
+
+
+def roles_of(file: RosterFile, person: str) -> list[str]:
+    return [row.role for row in file.staff if row.external_id == person]
+
+
+def test_an_office_in_another_org_is_none_in_this_school() -> None:
+    """Who administers a district and teaches here may not see everybody here."""
+    elsewhere = {"role": "administrator", "orgSourcedId": "org-district", "roleType": "primary"}
+    tables = sample("1.2")
+    titles = tables["roles"][0]
+    tables["roles"].append([{**elsewhere, "userSourcedId": "115"}.get(title, "") for title in titles])
+    file = read(tables)
+    assert (roles_of(file, "115"), who(file), file.warnings) == (["teacher"], PLAIN, ())
+    only = next(number for number, row in enumerate(tables["roles"], 1) if "115" in row)
+    file = read(with_cells(tables, "roles", only, **elsewhere))
+    assert (roles_of(file, "115"), warned(file)) == (["teacher"], {("users.csv", "role.office-elsewhere")})
+    tables = sample()
+    teacher = next(number for number, row in enumerate(tables["users"], 1) if row[0] == "115")
+    file = read(with_cells(tables, "users", teacher, role="principal", orgSourcedIds="org-district"))
+    assert (roles_of(file, "115"), warned(file)) == (["teacher"], {("users.csv", "role.office-elsewhere")})
+
+
+def test_who_teaches_here_may_learn_elsewhere() -> None:
+    tables = sample("1.2")
+    learns = {"userSourcedId": "115", "role": "student", "orgSourcedId": "org-district"}
+    tables["roles"].append([learns.get(title, "") for title in tables["roles"][0]])
+    assert (read(tables).errors, who(read(tables))) == ((), PLAIN)
+
+
+def test_classes_and_enrollments_that_name_another_school_are_told_of() -> None:
+    for file, code in (("classes", "class.elsewhere"), ("enrollments", "enrollment.elsewhere")):
+        found = read(every(sample(), file, "schoolSourcedId", lambda _: "org-district"))
+        assert (len(found.pupils), warned(found)) == (0, {(f"{file}.csv", code)})
 
 
 @pytest.mark.parametrize(("begins", "ends"), [("2015-06-15", "2016-06-10"), ("2015-04-01", "2016-03-31"), ("2015-09-01", "2016-08-31")])

@@ -29,6 +29,8 @@ _OF_YEAR = re.compile(r"[ ,(]+20[0-9]{2} ?[/\-–] ?(?:20)?[0-9]{2}\)?(?: ?уч(
 _OTHER_COMMAS = re.compile("[;|]")
 _MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _TIME = re.compile(r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
+_NO_DAY = re.compile(r"(?:0001|1753|1900)-01-01|01\.01\.(?:0001|1753|1900)|[2-9][0-9]99-12-31|31\.12\.[2-9][0-9]99")
+"""What databases write where there is no first or no last day."""
 _GRADE = re.compile(r"0?([1-9])|(1[01])")
 
 
@@ -38,8 +40,9 @@ def day_text(cell: str) -> str:
 
 
 def day_of(cell: str) -> date | None:
-    """The day in a cell, of which some programs tell the time, too; None for a blank one. Raises ValidationError."""
-    return _DAY.validate_python(_TIME.sub("", cell)) if cell else None
+    """The first or last day in a cell, of which some programs tell the time, too; None for a blank one. Raises ValidationError."""
+    day = _TIME.sub("", cell)
+    return None if not day or _NO_DAY.fullmatch(day) else _DAY.validate_python(day)
 
 
 class Sessions:
@@ -130,6 +133,8 @@ class Classes:
     unlike: list[Record]
     """Passed over as groups for lessons, though titled like a class."""
     other_years: list[Record]
+    elsewhere: Record | None
+    """The first class, where there are some and none of them is this school's."""
 
 
 def map_classes(records: Sequence[Record], school: str, sessions: Sessions, today: date) -> Classes:
@@ -141,7 +146,8 @@ def map_classes(records: Sequence[Record], school: str, sessions: Sessions, toda
         read = [record for record in own if record["classType"].casefold() == "homeroom"]
         lessons = [record for record in own if record["classType"].casefold() != "homeroom"]
     unlike = [record for record in lessons if isinstance(_label(record), ClassLabel)]
-    found = Classes({}, set(), {record["sourcedId"] for record in records}, set(), [], 0, unlike, [])
+    elsewhere = records[0] if records and not own else None
+    found = Classes({}, set(), {record["sourcedId"] for record in records}, set(), [], 0, unlike, [], elsewhere)
     mapped: dict[str, Mapped] = {}
     for record in read:
         key = record["sourcedId"]

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from roster.files.words import YES_NO, folded
+from roster.files import words
+from roster.files.words import YES_NO, Sex, folded
 
 STUDENT = "student"
 _TRUE_FALSE: Mapping[str, bool] = {**YES_NO, "t": True, "f": False}
@@ -22,6 +22,9 @@ STAFF: Mapping[str, tuple[str, str]] = {
 }
 """In the order in which one of several roles of a person is chosen, where none is the primary one."""
 _ORDER = tuple(STAFF)
+
+OFFICES = ("principal", "administrator", "siteadministrator", "systemadministrator")
+"""What somebody is in the org that gave it, and nowhere else: whoever has one here may see and change everybody's details."""
 
 GUARDIANS = ("parent", "guardian", "relative")
 
@@ -42,9 +45,7 @@ def kinship(role: str, sex: str | None) -> tuple[str, str]:
     return ("опекун", "да") if role == "guardian" else ("родственник", "нет")
 
 
-SEXES: Mapping[str, Literal["female", "male"] | None] = {
-    "female": "female", "male": "male", "f": "female", "m": "male", "unspecified": None, "other": None,
-}  # fmt: skip
+SEXES: Mapping[str, Sex | None] = {**words.SEXES, "unspecified": None, "other": None}
 
 
 def truth(cell: str) -> bool | None:

@@ -24,7 +24,7 @@ from .columns import KINSHIP
 from .known import ExportId, Known
 from .merging import NOWHERE, Merged, merge
 from .orgs import school_org
-from .people import ROLES_TOLD, SEXES, STAFF, STUDENT, Person, kinship, person_of, truth
+from .people import OFFICES, ROLES_TOLD, SEXES, STAFF, STUDENT, Person, kinship, person_of, truth
 from .titles import TITLES
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -81,6 +81,9 @@ class _Reading:
         self._read_users()
         classes = map_classes(self._bundle.records("classes"), self._org, self._sessions, self._today)
         self._errors += classes.errors
+        if classes.elsewhere is not None:
+            hint = "no class of the file names this school in schoolSourcedId; they were passed over"
+            self._count(classes.elsewhere.place, "class.elsewhere", hint)
         for record in classes.unlike:
             self._count(record.place, "class.not-homeroom", "titled like a class, but no homeroom, as others are; it was passed over")
         for record in classes.other_years:
@@ -185,6 +188,9 @@ class _Reading:
             if key in classes.passed_over or record["schoolSourcedId"] not in ("", self._org):
                 if key in classes.past:
                     self._left.add(user)
+                if key in classes.mapped:
+                    hint = "the class is this school's, and the enrollment names another one in schoolSourcedId; it was passed over"
+                    self._count(record.place, "enrollment.elsewhere", hint)
                 continue
             if (days := self._days(record, user)) is None:
                 continue
@@ -291,9 +297,9 @@ class _Reading:
                 if roles := self._roles_in(record):
                     anywhere[user] = roles
                     orgs = record.listed("orgSourcedIds") or record.listed("primaryOrgSourcedId") or [self._org]
-                    if user in self._enrolled or any(self._org in (one, *map(str.strip, _OTHER_COMMAS.split(one))) for one in orgs):
+                    if any(self._org in (one, *map(str.strip, _OTHER_COMMAS.split(one))) for one in orgs):
                         here[user] = roles
-            return here, anywhere, primary
+            return self._with_enrolled(here, anywhere), anywhere, primary
         for record in self._bundle.records("roles"):
             user, roles = record["userSourcedId"], self._roles_in(record)
             if record.is_too_long:
@@ -313,13 +319,24 @@ class _Reading:
                     continue
                 anywhere.setdefault(user, []).extend(roles)
                 org = record["orgSourcedId"] or self._users[user]["primaryOrgSourcedId"] or self._org
-                if user in self._enrolled or org == self._org:
+                if org == self._org:
                     here.setdefault(user, []).extend(roles)
-                    if org == self._org and record["roleType"].casefold() == "primary":
+                    if record["roleType"].casefold() == "primary":
                         primary.setdefault(user, []).extend(roles)
-                    if any(role in STAFF for role in roles):
-                        self._was_there(user, begins)
-        return here, anywhere, primary
+                if (org == self._org or user in self._enrolled) and any(role in STAFF for role in roles):
+                    self._was_there(user, begins)
+        return self._with_enrolled(here, anywhere), anywhere, primary
+
+    def _with_enrolled(self, here: dict[str, list[str]], anywhere: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Adds whoever is enrolled here and has no role in this school: as what they are elsewhere, but for an office there."""
+        for user, roles in anywhere.items():
+            if user in here or user not in self._enrolled:
+                continue
+            if any(role in OFFICES for role in roles):
+                hint = "enrolled in this school, with an office in another org alone: the person was read as a teacher"
+                self._count(self._users[user].place, "role.office-elsewhere", hint)
+            here[user] = ["teacher" if role in OFFICES else role for role in roles]
+        return here
 
     def _read_demographics(self, people: Mapping[str, Person]) -> Mapping[str, Record]:
         found: dict[str, Record] = {}
@@ -448,7 +465,7 @@ class _Reading:
 
     def _sex(self, user: str) -> str | None:
         demographics = self._demographics.get(user)
-        if demographics is None or not (word := demographics["sex"].casefold()):
+        if demographics is None or not (word := folded(demographics["sex"])):
             return None
         if word not in SEXES:
             self._count(demographics.place, "sex.unknown", "neither male nor female; the sex was left blank")
