@@ -260,6 +260,24 @@ def test_doctor_sees_a_trigger_that_somebody_has_put_into_a_database(vekha: Vekh
     assert (told.code, found["state"], "none is ours: quiet." in found["text"]) == (1, "finding", True)
 
 
+@pytest.mark.parametrize(
+    ("service", "done", "lacking"),
+    [
+        ("roster", "DROP TABLE command", "table command"),
+        ("plan", "DROP TABLE fact", "table fact"),
+        ("plan", "DROP TABLE checkpoint", "table checkpoint"),
+        ("roster", "ALTER TABLE seal DROP COLUMN root", "column seal.root"),
+        ("roster", "DROP INDEX class_by_name", "index class_by_name"),
+    ],
+)
+def test_doctor_sees_what_somebody_has_taken_out_of_a_database(vekha: Vekha, data: Path, service: str, done: str, lacking: str) -> None:
+    execute_all(data, service, done)
+    told = vekha("doctor", "--data", data, "--json")
+    found = next(check for check in told.json["checks"] if check["check"] == f"database {service}")
+    assert (told.code, found["state"], found["text"]) == (1, "finding", f"It lacks its {lacking}.")
+    assert [check["check"] for check in told.json["checks"] if check["state"] == "finding"] == [f"database {service}"]
+
+
 def test_doctor_sees_a_clock_that_went_back(vekha: Vekha, data: Path) -> None:
     (data / "clock").write_text("2015-08-01T00:00:00.000000Z\n")
     examined = vekha("doctor", "--data", data, "--json")

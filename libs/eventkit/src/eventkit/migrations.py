@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Inspector, StaticPool, create_engine, inspect, text
 
 VERSION_TABLE = "alembic_version"
 
@@ -75,8 +76,33 @@ class Migrations:
             command.upgrade(config, "head")
         return list(range(before + 1, self.head + 1))
 
+    def lacking(self, connection: Connection) -> list[str]:
+        """What a SQLite database at the last revision lacks of what the revisions make: tables, columns and indexes, in words."""
+        made = create_engine("sqlite://", poolclass=StaticPool)
+        try:
+            with made.begin() as scratch:
+                self.upgrade(scratch)
+                return sorted(_lacking(inspect(scratch), inspect(connection)))
+        finally:
+            made.dispose()
+
     def _schema(self, connection: Connection) -> str | None:
         return None if connection.dialect.name == "sqlite" else self.schema  # a file has no schemas
+
+
+def _lacking(made: Inspector, found: Inspector) -> Iterator[str]:
+    there = set(found.get_table_names())
+    for table in made.get_table_names():
+        if table not in there:
+            yield f"table {table}"
+            continue
+        columns = {column["name"] for column in found.get_columns(table)}
+        yield from (f"column {table}.{column['name']}" for column in made.get_columns(table) if column["name"] not in columns)
+        # Rows that were built anew have indexes of other names.
+        indexes = {(index["unique"], *index["column_names"]) for index in found.get_indexes(table)}
+        yield from (
+            f"index {index['name']}" for index in made.get_indexes(table) if (index["unique"], *index["column_names"]) not in indexes
+        )
 
 
 def _escaped(path: Path) -> str:

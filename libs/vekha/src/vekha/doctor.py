@@ -197,9 +197,11 @@ def _database(folder: DataFolder, service: str) -> Check:
             if strange := connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1")).scalars().all():
                 what = f"It has triggers, which change what is written, and none is ours: {', '.join(strange)}."
                 return Check(name, "finding", what, "Find out who has made them; then: vekha audit verify")
+            revision, known = MIGRATIONS[service].current(connection), MIGRATIONS[service].head
+            if revision == known and (lacking := MIGRATIONS[service].lacking(connection)):
+                return Check(name, "finding", f"It lacks its {', '.join(lacking)}.", "Put it back from a backup, then: vekha audit verify")
             head = log.head(connection)
             check_readers(folder, service, connection)
-            revision, known = MIGRATIONS[service].current(connection), MIGRATIONS[service].head
             if service == "roster" and (nameless := without_data(connection)):
                 return _nameless(name, nameless)
     except Failure as failure:
