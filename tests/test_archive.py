@@ -26,6 +26,7 @@ from contracts.event import EVENTS, SERVICES
 from contracts.plan import PlanAdopted
 from eventkit import checkpoint, log, seals
 from eventkit.event import genesis, link
+from eventkit.keys import KEYS
 from eventkit.log import Head
 from eventkit.secrets import key_id
 from tests.conftest import Lived
@@ -416,6 +417,25 @@ def test_each_event_is_proved_by_a_dozen_hashes_to_whoever_has_the_keys(
         proof |= {"event": base64.b64encode(data).decode(), "seal": proof["seal"] | {"recorded_at": "2015-01-01T00:00:00.000000Z"}}
         out.write_text(json.dumps(proof))
         assert proven(out) == (4, [(service, proof["seal"]["position"], "forged")])
+
+
+@pytest.mark.parametrize("position", [40, 1_000])
+def test_a_key_that_was_stolen_when_its_end_had_come_proves_nothing_to_whoever_has_an_archive(
+    archive: Path, lived: Lived, tmp_path: Path, position: int
+) -> None:
+    """It is good for what is dated back, and the archive tells what was recorded by then."""
+    stolen, stolen_at = DataFolder(lived.first_day).secrets().signing_key("roster"), "2015-08-17T12:00:00.000000Z"
+    with reading(DataFolder(lived.data), "roster") as connection:
+        whose, ((_, _, data),) = seals.Log("roster", log.log_id(connection)), log.read(connection, 39, 1)
+        keys = [base64.b64encode(key).decode() for key in log.of_streams(connection, KEYS.stream("roster"))]
+    event = re.sub(
+        rb'"recordedat":"[^"]+"', f'"recordedat":"{stolen_at}"'.encode(), data.replace(b'"position":40,', b'"position":%d,' % position)
+    )
+    seal = seals.kept(whose, Head(position - 1, b"", ""), [event], stolen_at, stolen)
+    proof = tmp_path / "proof.json"
+    proof.write_text(json.dumps({"event": base64.b64encode(event).decode(), "path": [], "seal": msgspec.to_builtins(seal), "keys": keys}))
+    assert proven(proof) == (0, [])  # nothing in it is wrong
+    assert proven(proof, "--keys", archive) == (4, [("roster", position, "forged")])
 
 
 def ended(*arguments: str | Path) -> tuple[int, str]:

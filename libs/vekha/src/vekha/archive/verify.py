@@ -34,7 +34,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -212,12 +212,13 @@ ENVELOPE = dict.fromkeys((*WORDS, "correlationid"), str) | {"position": int, "ve
 class Log:
     """One service's log as it is followed. What does not fit is noted by position."""
 
-    def __init__(self, service: str, log: str, end: int | None, seals: list[dict[str, Any]]) -> None:
+    def __init__(self, service: str, log: str, end: int | None, seals: list[dict[str, Any]], checkpoints: Iterable[int] = ()) -> None:
         self.service, self.log, self.end, self.seals = service, log, end, seals
         self.keys = Keys(service)
         self.faults: dict[int, set[str]] = {}
         self.misplaced: dict[int, int] = {}  # by where it stands, where an event says that it belongs
-        self.hashes: dict[int, str] = {}
+        self.asked = {seal["position"] for seal in seals} | set(checkpoints)
+        self.hashes: dict[int, str] = {}  # there
         self.calendars: dict[str, Any] = {}  # that it has pinned, by digest
         self.times: dict[int, str] = {seal["position"]: seal["recorded_at"] for seal in seals}  # of the events there, once they are seen
         self.recorded_at = ""
@@ -240,7 +241,9 @@ class Log:
                 if chain.hex() != stored:
                     self.fault(position, "differs")
                     chain = bytes.fromhex(stored)
-                self.last, self.hashes[position] = position, chain.hex()
+                self.last = position
+                if position in self.asked:
+                    self.hashes[position] = chain.hex()
                 self.look_into(position, event)
             is_whole = True
         except FrameBroken:
@@ -312,6 +315,12 @@ class Log:
             ]
             self.fault(max(agreed, default=0) + 1, "other")
             self.vague_up_to = max(self.vague_up_to, position)
+
+    def agrees(self, seal: dict[str, Any]) -> bool:
+        """Whether a seal is one of this log's, or may be one of what it has recorded later. A key that has ended would date that back."""
+        if seal["position"] > self.last:
+            return seal["log"] == self.log and seal["recorded_at"] >= self.recorded_at
+        return seal["log"] == self.log and seal["hash"] == self.hashes.get(seal["position"])
 
     def damage(self) -> Damage | None:
         believed = self.keys.believed()
@@ -454,8 +463,8 @@ class Archive:
                 return [("archive", 0, kind)]
         return []
 
-    def followed(self) -> tuple[list[Log], Checkpoint | None]:
-        """Its logs, and its checkpoint."""
+    def followed(self, kept: Checkpoint | None) -> tuple[list[Log], Checkpoint | None]:
+        """Its logs, held against its seals and its checkpoint; and that. `kept` is another one, which they are to be held against."""
         try:
             checkpoint = Checkpoint(self.read("checkpoint.txt").decode())
         except (KeyError, ValueError):
@@ -466,7 +475,8 @@ class Archive:
             if f"logs/{service}.events" not in self.digests:
                 self.faults.add("removed")  # whatever its manifest says
                 continue
-            logs.append(Log(service, log, end, self.seals(service)))
+            checkpoints = [one.ends[service][0] for one in (checkpoint, kept) if one is not None]
+            logs.append(Log(service, log, end, self.seals(service), checkpoints))
             self.follow(logs[-1])
             logs[-1].hold_seals()
             logs[-1].hold_checkpoint(checkpoint)
@@ -499,7 +509,7 @@ class Archive:
 def verify_archive(path: Path, kept: Checkpoint | None) -> tuple[list[Damage], list[Log]]:
     """What is damaged, the archive itself last; and its logs."""
     archive = Archive(path)
-    logs, checkpoint = archive.followed()
+    logs, checkpoint = archive.followed(kept)
     signer = next((log.keys for log in logs if log.service == SIGNER), Keys(SIGNER))
     damaged: list[Damage] = []
     for log in logs:
@@ -535,27 +545,32 @@ def leads_to(root: bytes, size: int, index: int, leaf: bytes, path: list[bytes])
     return last == 0 and found == root
 
 
-def keys_of_archive(path: Path) -> dict[str, Keys]:
-    """The keys that an archive publishes. Raises NotToBeBelieved."""
+def logs_of_archive(path: Path) -> dict[str, Log]:
+    """The logs of an archive whose keys are believed. Raises NotToBeBelieved."""
     damaged, logs = verify_archive(path, None)
     if not logs:
         raise NotToBeBelieved("it is no archive, so there are no keys in it. Name an archive whose keys you believe.")
     if damaged:
         raise NotToBeBelieved("it does not verify, so its keys prove nothing. To see what is wrong with it, verify it by itself.")
-    return {log.service: log.keys for log in logs}
+    return {log.service: log for log in logs}
 
 
-def verify_event(proof: dict[str, Any], seal: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], list[Damage]]:
+def verify_event(
+    proof: dict[str, Any], seal: dict[str, Any], own: dict[str, Keys], known: dict[str, Log]
+) -> tuple[dict[str, Any], list[Damage]]:
     """The event of a proof, and what is wrong with it. It stands at the position that its bytes say."""
+    service = seal["service"]
+    keys = known[service].keys if known else own[service]
     data = base64.b64decode(proof["event"], validate=True)
     event: dict[str, Any] = read_json(data)
     path = [bytes.fromhex(hash_) for hash_ in proof["path"]]
     index, size = event["position"] - seal["since"] - 1, seal["position"] - seal["since"]
     faults: list[Damage] = []
     if not (0 <= index < size and leads_to(bytes.fromhex(seal["root"]), size, index, data, path)):
-        faults.append((seal["service"], event["position"], "changed"))
-    if not keys.signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"]):
-        faults.append((seal["service"], seal["position"], "forged"))
+        faults.append((service, event["position"], "changed"))
+    is_signed_so = keys.signed(seal["key"], seal["signature"], said_by(seal), seal["recorded_at"])
+    if not is_signed_so or (known and not known[service].agrees(seal)):
+        faults.append((service, seal["position"], "forged"))
     return event, faults
 
 
@@ -567,11 +582,11 @@ def keys_in(service: str, events: list[str]) -> Keys:
     return keys
 
 
-def verify_proof(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Damage], list[str]]:
-    """What is wrong with the proof of an event, and what it says. `known` are keys that are believed rather than its own."""
+def verify_proof(proof: dict[str, Any], known: dict[str, Log]) -> tuple[list[Damage], list[str]]:
+    """What is wrong with the proof of an event, and what it says. `known` are logs whose keys are believed rather than its own."""
     service = proof["seal"]["service"]
     keys = keys_in(service, proof["keys"])
-    event, faults = verify_event(proof, proof["seal"], known.get(service, Keys(service)) if known else keys)
+    event, faults = verify_event(proof, proof["seal"], {service: keys}, known)
     kind, name, school, recorded = (event.get(field, "?") for field in ("type", "id", "school", "recordedat"))
     return faults, [
         f"{service} {event['position']}: {kind}, event {name} of {school}, recorded {recorded}",
@@ -579,19 +594,19 @@ def verify_proof(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Da
     ]
 
 
-def verify_answer(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[Damage], list[str]]:
+def verify_answer(proof: dict[str, Any], known: dict[str, Log]) -> tuple[list[Damage], list[str]]:
     """What is wrong with the proof of an answer, and what it answers."""
     own = {service: keys_in(service, proof["keys"][service]) for service in SERVICES}
-    keys = {service: known.get(service, Keys(service)) if known else own[service] for service in SERVICES}
+    signer = known[SIGNER].keys if known else own[SIGNER]
     checkpoint, answer = Checkpoint(proof["checkpoint"]), read_json(proof["answer"].encode())
     faults: list[Damage] = []
-    if not checkpoint.holds(keys[SIGNER]):
+    if not checkpoint.holds(signer):
         faults.append((SIGNER, 0, "forged"))
     proven: dict[tuple[str, int], tuple[str, str]] = {}
     digests: list[str] = []
     for one in proof["events"]:
         seal = proof["seals"][one["seal"]]
-        event, wrong = verify_event(one, seal, keys[seal["service"]])
+        event, wrong = verify_event(one, seal, own, known)
         faults += [fault for fault in wrong if fault not in faults]
         service, position = seal["service"], event["position"]
         if seal["log"] != checkpoint.ends[service][1] or position > answer["at"][service]:
@@ -601,9 +616,9 @@ def verify_answer(proof: dict[str, Any], known: dict[str, Keys]) -> tuple[list[D
     parts = [sha256(part.encode()).hex() for part in (proof["answer"], checkpoint.said)]
     said = "".join(f"{line}\n" for line in ("vekha-answer/1", *parts, *digests)).encode()
     if "signer" in proof:
-        holds = checkpoint.signed_by_named(proof["signer"], proof["signature"], said, keys[SIGNER]) != ""
+        holds = checkpoint.signed_by_named(proof["signer"], proof["signature"], said, signer) != ""
     else:
-        holds = keys[SIGNER].signed(checkpoint.key, proof["signature"], said, checkpoint.made)
+        holds = signer.signed(checkpoint.key, proof["signature"], said, checkpoint.made)
     if not holds:
         faults.append(("answer", 0, "forged"))
     if answer["at"] != {service: end for service, (end, _, _) in checkpoint.ends.items()}:
@@ -653,9 +668,9 @@ def begins_like_a_proof(path: Path) -> bool:
 
 def _verify(options: argparse.Namespace, *, is_proof: bool) -> int:
     if is_proof:
-        known = dict[str, Keys]()
+        known = dict[str, Log]()
         if options.keys is not None:
-            known = keys_of_archive(options.keys)
+            known = logs_of_archive(options.keys)
         data = options.file.read_bytes()
         try:
             proof = read_json(data)
