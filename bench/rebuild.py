@@ -136,9 +136,8 @@ class _Bench:
         """How many seconds a rebuild took, and for how many of them we worked."""
         database = Database(url, "plan")
         Checkpointed(database, BoardProjection()).create()
-        reader = ProjectionRunner(Following(self.bus, "plan", _no_owner), database, BoardProjection(), _known)
         before_s = time.process_time()
-        took_s = self._timed(lambda: _follow(reader, self.heads))
+        took_s = self._timed(lambda: _follow(self.bus, database, self.heads))
         worked_s = time.process_time() - before_s
         with database.reading() as connection:
             found, parked = digest(connection), parked_schools(connection, BoardProjection.name)
@@ -203,7 +202,8 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
 # The readers
 
 
-async def _follow(reader: ProjectionRunner, heads: Mapping[str, int]) -> None:
+async def _follow(bus: Client, database: Database, heads: Mapping[str, int]) -> None:
+    reader = ProjectionRunner(Following(bus, "plan", _no_owner), database, BoardProjection(), _known)
     following = asyncio.create_task(reader.run())
     reached = await reader.reach(heads, TIMEOUT_S)
     await _cancelled([following])
