@@ -61,6 +61,19 @@ def test_keys_are_kept_for_a_week(school: Stack, backup: Path, tmp_path: Path) -
     assert len(list(tmp_path.glob("*.dump.keys"))) == 1
 
 
+def test_a_backup_is_taken_while_a_service_is_down_and_says_what_it_could_not_see(school: Stack, tmp_path: Path) -> None:
+    """It must not say that a key lacks: to carry what a stopped container does not tell would empty the file that holds it."""
+    school.compose("stop", "roster", "consent")
+    try:
+        done = school.run("deploy/backup", tmp_path)
+    finally:
+        school.up()
+    assert len(list(tmp_path.glob("*.dump"))) == 1
+    assert "consent does not run" in done.stderr
+    assert "roster does not run, so the figures do not tell" in done.stderr
+    assert "Type:" not in done.stderr
+
+
 def test_a_backup_is_restored_beside_the_stack_and_has_the_same_record_and_boards(school: Stack, backup: Path) -> None:
     done = school.run("deploy/drill", backup, timeout_s=600, VEKHA_MANUAL_CLOCK=_clock(school))
     assert "The record verifies." in done.stdout

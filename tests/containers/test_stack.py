@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 FOUNDATIONS = ("nats", "postgres")
 
 
+_SPEAK_OUTWARD = ("identity", "notifier")
 _OVERLAYS = ("", ":deploy/cluster.yml", ":deploy/tls.yml", ":deploy/cluster.yml:deploy/tls.yml:deploy/cluster-tls.yml")
 
 
@@ -31,7 +32,15 @@ _OVERLAYS = ("", ":deploy/cluster.yml", ":deploy/tls.yml", ":deploy/cluster.yml:
 def test_the_compose_files_are_clean_and_every_container_is_closed_bounded_and_on_loopback(stack: Stack, overlays: str) -> None:
     done = stack.run("docker", "compose", "--profile", "*", "config", "--format", "json", COMPOSE_FILE=f"docker-compose.yml{overlays}")
     assert done.stderr == ""
-    services = json.loads(done.stdout)["services"]
+    composed = json.loads(done.stdout)
+    assert composed["networks"]["default"]["internal"]
+    assert composed["networks"]["door"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    services = composed["services"]
+    assert {name for name, service in services.items() if "outward" in (service.get("networks") or ())} == {
+        *_SPEAK_OUTWARD,
+        "otel",
+        "prometheus",
+    }
     assert services.keys() >= {*SERVICES, *FOUNDATIONS, "owner", "provision", "vekha", "otel", "prometheus", "grafana"}
     for name, service in services.items():
         assert service["read_only"], name
@@ -143,7 +152,7 @@ def test_a_bus_that_was_lost_is_filled_again(school: Stack) -> None:
 # ---- who is taken over ----------------------------------------------------------------------------------------------------
 
 _FORBIDDEN = """
-import asyncio, json, os, pathlib, sys
+import asyncio, json, os, pathlib, socket, sys
 import nats
 import psycopg
 from sqlalchemy.engine import make_url
@@ -194,7 +203,11 @@ async def bus():
     for verb in changes:
         await nc.publish(f"$JS.API.{verb}.{name.upper()}", b"{}", reply=f"{inbox}.own")
         await nc.publish(f"$JS.API.{verb}.{name.upper()}.x", b"{}", reply=f"{inbox}.own")
-    await nc.subscribe(">", cb=hear)
+    for subject in (">", "*", "*.>", "_INBOX.>", "$SYS.>", "$JS.>", "$JS.ACK.>", "$JS.EVENT.>", "evt.>"):
+        await nc.subscribe(subject, cb=hear)
+    await nc.publish("$SYS.REQ.SERVER.PING", b"", reply=f"{inbox}.server")
+    for of, durable, _ in readers:
+        await nc.publish(f"$JS.ACK.{of}.{durable}.1.1.1.1.0", b"+TERM", reply=f"{inbox}.ack-{durable}")
     await nc.flush()
     await asyncio.sleep(1)
     done.extend(f"bus: {message.subject}" for message in heard)
@@ -229,6 +242,13 @@ def database():
             continue
         done.append(f"database: as {other}")
 
+def monitoring():
+    try:
+        socket.create_connection(("nats", 8222), timeout=5).close()
+    except OSError:
+        return
+    done.append("sees who is connected to the bus")
+
 def files():
     for path in ("/venv/x", "/etc/x", "/run/secrets/x", "/usr/bin/x"):
         try:
@@ -248,6 +268,7 @@ def files():
             done.append(f"sees {found.name}")
 
 asyncio.run(bus())
+monitoring()
 database()
 files()
 print(json.dumps(done))
@@ -271,6 +292,33 @@ def _positions(stack: Stack) -> dict[str, int]:
     return {service: health["published"] for service, health in found.items()} | {
         f"{service} recorded": health["position"] for service, health in found.items()
     }
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_nobody_but_who_has_to_finds_a_way_out_of_the_containers(stack: Stack, service: str) -> None:
+    routes = stack.inside(service, "print(open('/proc/net/route').read())").splitlines()[1:]
+    destinations = [line.split()[1] for line in routes if line.strip()]
+    assert destinations
+    assert ("00000000" in destinations) == (service in _SPEAK_OUTWARD)
+
+
+_COLLIDES = """
+import os, pathlib, psycopg
+from sqlalchemy.engine import make_url
+password = pathlib.Path("/run/secrets/database.password").read_text().strip()
+url = make_url(os.environ["VEKHA_DATABASE_URL"]).set(drivername="postgresql", password=password)
+with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+    for _ in range(2):
+        connection.execute("INSERT INTO attempt VALUES (%s, 1, '', '')", ["kovaleva.e"])
+"""
+
+
+def test_what_the_database_says_of_an_error_names_nobody(stack: Stack) -> None:
+    done = stack.compose("exec", "--no-TTY", "identity", "python", "-", stdin=_COLLIDES, check=False)
+    assert "kovaleva.e" in done.stderr
+    said = stack.compose("logs", "postgres").stdout
+    assert "attempt_pkey" in said
+    assert "kovaleva.e" not in said
 
 
 # ---- images -----------------------------------------------------------------------------------------------------------------
