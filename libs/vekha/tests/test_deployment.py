@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import subprocess
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -98,6 +100,20 @@ def test_a_database_that_lets_nobody_in_is_told_and_no_password(vekha: Vekha, se
     ended = vekha("deploy", "roles", "--secrets", secrets.root, "--database", _NOWHERE, "--json")
     assert (ended.code, ended.error["code"]) == (Exit.UNREACHABLE, "database.unreachable")
     assert secrets.superuser_passwords[0].read_text().strip() not in ended.err
+
+
+def test_a_service_that_its_database_does_not_let_in_says_so_in_a_line(secrets: DeploymentSecrets, tmp_path: Path) -> None:
+    told = {
+        "VEKHA_SECRETS": str(secrets.service("roster")),
+        "VEKHA_STATE": str(tmp_path),
+        "VEKHA_DATABASE_URL": "postgresql+psycopg://roster@127.0.0.1:1/vekha",
+        "VEKHA_NATS_URL": "nats://127.0.0.1:1",
+        "VEKHA_HTTP": "127.0.0.1:0",
+    }
+    done = subprocess.run([sys.executable, "-m", "roster"], env=os.environ | told, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("roster: database.unreachable: ")
+    assert secrets.passwords("roster")[0].read_text().strip() not in done.stderr
 
 
 def test_roles_are_made_by_what_an_operator_types(vekha: Vekha, secrets: DeploymentSecrets, database: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from eventkit import accounts, health, otlp, telemetry
 from eventkit.broker import BrokerError, Credential
@@ -26,6 +26,7 @@ from eventkit.environment import SettingInvalid, chosen, required
 from eventkit.event import rfc3339
 from eventkit.figures import of_folder
 from eventkit.heartbeat import beat
+from eventkit.postgres import is_away
 from eventkit.process import leave_nothing_behind
 from eventkit.secrets import SecretMissing, Secrets
 from eventkit.service import Service, Settings
@@ -62,6 +63,11 @@ def main(name: str, build: Callable[[Settings], Service]) -> int:
         asyncio.run(_run(service, *_address(os.environ), _state(os.environ)))
     except (SettingInvalid, SecretMissing, BrokerError) as error:
         print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except OperationalError as error:
+        if not is_away(error):
+            raise
+        print(f"{name}: database.unreachable: {' '.join(str(error.orig).split())}", file=sys.stderr)
         return 1
     return 0
 
