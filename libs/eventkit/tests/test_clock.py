@@ -169,7 +169,7 @@ async def test_what_follows_from_one_timer_has_happened_when_the_next_is_handled
                 caller, lambda tx: len(tx.decide(noted, person, person, school="school-7", happened_on=date(2015, 8, 17))), part="1"
             )
 
-    class Slowly:
+    class Slowly(Reaction):
         name = "slowly"
         sources = ("roster",)
         types = frozenset({CoordinatorAppointed.type})

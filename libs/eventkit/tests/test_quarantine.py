@@ -25,6 +25,7 @@ from eventkit.harness import running
 from eventkit.instance import Build
 from eventkit.jetstream import JetStream, connect, disconnect
 from eventkit.provision import BusStream, provision
+from eventkit.reaction import Reaction
 from eventkit.secrets import OPERATOR, Secrets
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
@@ -82,7 +83,7 @@ class Reminder:
         self.roster.reminded.append(now)
 
 
-class Mail:
+class Mail(Reaction):
     name = "mail"
     sources = ("roster",)
     types = frozenset({SchoolOpened.type})

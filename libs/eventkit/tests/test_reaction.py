@@ -17,10 +17,10 @@ from sqlalchemy import Connection, insert, select, update
 from eventkit.database import Database, sqlite_url
 from eventkit.event import Recorded, encode
 from eventkit.projection import Checkpointed, delivered
-from eventkit.reaction import Inbox, ReactionWorker, delay_s, inbox_table
+from eventkit.reaction import Inbox, Reaction, ReactionWorker, delay_s, inbox_table
 
 
-class Mail:
+class Mail(Reaction):
     """Remembers what it was called with; fails for the schools that it is told to fail for."""
 
     name = "mail"
@@ -113,6 +113,18 @@ def test_an_event_gets_its_row_in_the_transaction_of_the_checkpoint_and_never_a_
     with pytest.raises(RuntimeError):
         deliver(other, event(4), event(5))
     assert list(states(database)) == [1, 3, 4]
+
+
+def test_what_does_not_concern_a_reaction_is_not_put_in_its_inbox(database: Database) -> None:
+    class ToSchoolB(Mail):
+        def concerns(self, event: Recorded) -> bool:
+            return event.school == "b"
+
+    inbox = Checkpointed(database, Inbox(ToSchoolB()))
+    inbox.create()
+    deliver(inbox, event(1, "a"), event(2, "b"), event(3, "a"))
+    assert states(database) == {2: ("waiting", 0)}
+    assert inbox.positions == {"roster": 3}
 
 
 async def test_what_waits_is_done_once_in_order(database: Database, inbox: Checkpointed) -> None:

@@ -33,6 +33,7 @@ from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded
 from eventkit.harness import System, running
 from eventkit.projection import checkpoint_table
+from eventkit.reaction import Reaction
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.versions import digest
@@ -73,7 +74,7 @@ class Schools:
         self.forgotten += 1
 
 
-class Reacting:
+class Reacting(Reaction):
     name = "reacting"
     sources = ("roster",)
     types = frozenset({SchoolOpened.type})

@@ -21,6 +21,7 @@ from eventkit import log
 from eventkit.decider import Decider, Refused
 from eventkit.event import Origin, Recorded, decode, moment, rfc3339
 from eventkit.faults import reach
+from eventkit.reaction import Reaction
 from eventkit.service import Service
 from eventkit.store import Transaction
 
@@ -91,7 +92,7 @@ class Holder:
         return ()
 
 
-class Forgetting:
+class Forgetting(Reaction):
     """The reaction to an ordered erasure, a command whose id comes from the order; and the same at each start."""
 
     name = "erasures"

@@ -32,6 +32,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     func,
     insert,
@@ -69,6 +70,14 @@ parked_table = Table(
     Column("waiting", Boolean, nullable=False),
     Column("bytes", LargeBinary, nullable=False),
 )
+
+# Made once: this is done for every few events.
+_MOVE = (
+    update(checkpoint_table)
+    .where(checkpoint_table.c.name == bindparam("reader"), checkpoint_table.c.positions == bindparam("old"))
+    .values(positions=bindparam("new"))
+)
+_MOVE_ON = _MOVE.values(digests=bindparam("read"))
 
 _log = structlog.get_logger(__name__)
 
@@ -330,6 +339,10 @@ class Checkpointed:
         self._skipped = skipped
         self._skips: Mapping[tuple[str, int], Collection[str]] = {}
 
+    @property
+    def has_parked(self) -> bool:
+        return bool(self._parked)
+
     def create(self) -> None:
         """Makes the tables where they are missing, outside of a service, and takes up the positions."""
         with self._database.writing() as connection:
@@ -474,11 +487,10 @@ class Checkpointed:
         self, connection: Connection, old: Mapping[str, int], new: Mapping[str, int], read: Mapping[str, LastRead] | None = None
     ) -> None:
         """Moves the checkpoint from where it is expected. Raises Fenced where it is elsewhere."""
-        values = {"positions": _text(new)}
+        values = {"reader": self.projection.name, "old": _text(old), "new": _text(new)}
         if read is not None:
-            values["digests"] = _text({source: last.sha256 for source, last in read.items()})
-        ours = (checkpoint_table.c.name == self.projection.name) & (checkpoint_table.c.positions == _text(old))
-        if connection.execute(update(checkpoint_table).where(ours).values(values)).rowcount != 1:
+            values["read"] = _text({source: last.sha256 for source, last in read.items()})
+        if connection.execute(_MOVE if read is None else _MOVE_ON, values).rowcount != 1:
             raise Fenced(self.projection.name)
 
     def _take_in(self, connection: Connection, ones: Sequence[Delivered], stuck: dict[tuple[str, str], _Stuck]) -> None:

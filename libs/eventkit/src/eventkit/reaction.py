@@ -44,16 +44,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Reaction(Protocol):
-    """What is done once for each event of the given types. Raising means: try again later."""
+    """What is done once for each event of the given types that concerns it. Raising means: try again later."""
 
-    @property
-    def name(self) -> str: ...
+    name: str
+    sources: tuple[str, ...]
+    types: frozenset[str]
 
-    @property
-    def sources(self) -> tuple[str, ...]: ...
-
-    @property
-    def types(self) -> frozenset[str]: ...
+    def concerns(self, event: Recorded) -> bool:
+        """Whether there may be something to do, as far as an event alone tells."""
+        return True
 
     async def react(self, event: Recorded) -> None: ...
 
@@ -66,6 +65,7 @@ class Inbox:
         self.sources = reaction.sources
         self.tables = metadata
         self.wants = reaction.types.__contains__
+        self._concerns = reaction.concerns
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         rows = [
@@ -80,7 +80,7 @@ class Inbox:
                 "bytes": encode(event),
             }
             for event in events
-            if self.wants(event.type)
+            if self.wants(event.type) and self._concerns(event)
         ]
         if rows:
             connection.execute(insert(inbox_table), rows)
@@ -133,7 +133,8 @@ class ReactionWorker:
 
     async def _work_off(self) -> float | None:
         """Reacts to what waits. Answers after how many seconds to look again, None where nothing waits any more."""
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         self._rests = {school: until for school, until in self._rests.items() if until > now}
         found = await asyncio.to_thread(self._waiting, list(self._rests))
         for waiting in found:
@@ -142,9 +143,9 @@ class ReactionWorker:
             if not self._may_act():
                 return _LOOK_AGAIN_S
             await self._act(waiting)
-        if found:
+        if len(found) == _AT_A_TIME:
             return 0.0
-        return min((until - now for until in self._rests.values()), default=None)
+        return min((max(0.0, until - loop.time()) for until in self._rests.values()), default=None)
 
     async def _act(self, waiting: _Waiting) -> None:
         event, state = waiting.event, "done"
@@ -171,7 +172,8 @@ class ReactionWorker:
     def _mark(self, waiting: _Waiting, state: str) -> None:
         table = inbox_table
         this = (table.c.reaction == self._reaction.name) & (table.c.source == waiting.source) & (table.c.position == waiting.event.position)
-        with self._database.writing() as connection:
+        # As the inbox itself is written: a machine that loses its power loses the mark no sooner than the row, and acts again.
+        with self._database.deriving() as connection:
             connection.execute(update(table).where(this).values(state=state, attempts=waiting.attempts + 1))
 
 

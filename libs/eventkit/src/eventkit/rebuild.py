@@ -112,7 +112,7 @@ class Job:
             yield
 
     async def _catch_up(self) -> None:
-        while sum(self._behind(target := dict(self._runner.positions)).values()) > _CLOSE:
+        while sum(self._behind(target := dict(self._runner.checkpointed.positions)).values()) > _CLOSE:
             await self._follow(target)
 
     def _behind(self, target: Mapping[str, int]) -> dict[str, int]:

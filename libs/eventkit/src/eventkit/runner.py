@@ -47,7 +47,8 @@ class ProjectionRunner:
     """Keeps one projection at the heads of its sources, which it follows with its service's other readers. One writer for all.
 
     `positions` are told in the event loop, after `on_moved` was called, which it is for what the projection wanted: whoever sees them sees
-    what follows from them. What nobody waits for is taken in a moment after it has come.
+    what follows from them. What nobody waits for is taken in a moment after it has come. From what the projection does not want nothing
+    follows: it is told of at once, and the checkpoint is moved behind it later.
     """
 
     def __init__(
@@ -71,11 +72,11 @@ class ProjectionRunner:
         self._pause_s = 0.0
         self._awaited = 0  # by how many
         self._woken = asyncio.Event()  # what has come need not wait any more
-        self._passes_over = False  # nothing of what has come is wanted
+        self._wanted_since: float | None = None  # when the first came that is wanted and not taken in, in seconds of the loop's clock
         self._taken_in_at = -math.inf  # in seconds of the loop's clock
         self._turns = Turns.here()
         self._arrived = _Arrived()
-        self._gathered: Sequence[_Batch] = ()  # what was taken from there, and is not taken in yet
+        self._gathered: list[_Batch] = []  # what was taken from there, and is not taken in yet
         self._followers: dict[str, Follower] = {}
         self._begun_at = math.inf  # in seconds of the loop's clock
         # All writing is done in this one thread: whatever is cancelled here, what it began there ends before anything else begins.
@@ -83,9 +84,13 @@ class ProjectionRunner:
 
     async def take_up(self) -> None:
         """Takes up the positions as they stand in the database."""
-        self._gathered, self._arrived = (), _Arrived(_QUEUED_BATCHES * len(self.projection.sources))
+        self._gathered, self._arrived = [], _Arrived(_QUEUED_BATCHES * len(self.projection.sources))
+        self._wanted_since = None
         await self._in_thread(self.checkpointed.take_up)
-        await self._tell()
+        self.on_moved()
+        async with self._moved:
+            self.positions = self.checkpointed.positions  # lower ones too, where what was passed over is not noted yet
+            self._moved.notify_all()
 
     async def run(self) -> None:
         """Reads until cancelled. Starts again from the checkpoint whenever something went wrong underneath."""
@@ -169,43 +174,49 @@ class ProjectionRunner:
             async with self._taking_in:
                 with self._turns.taken():
                     wanted = await self._in_thread(self._apply, batches)
-            self._gathered, self._taken_in_at = (), asyncio.get_running_loop().time()
+            self._gathered, self._taken_in_at = _all_of(arrived), asyncio.get_running_loop().time()
+            self._wanted_since = self._taken_in_at if any(self._wants_any(batch) for _, batch in self._gathered) else None
             self._pause_s = 0.0
             await self._tell(moved=wanted)
+            if self._wanted_since is None:
+                await self._tell_of(_ends_of(self._gathered))
 
     async def _gather(self, arrived: _Arrived) -> Sequence[_Batch]:
         """What is to be taken in next. Each transaction costs as much as many events, and all readers of a process share its processor."""
-        self._gathered = batches = [await arrived.get()]
+        if not self._gathered:
+            self._gathered = [await arrived.get()]
+        batches = self._gathered
         loop = asyncio.get_running_loop()
-        begun_at, looked_at, count, is_wanted = loop.time(), 0, 0, False
+        begun_at, counted, count = loop.time(), 0, 0
         while True:
             batches += _all_of(arrived)
-            for _, batch in batches[looked_at:]:
-                count += len(batch)
-                is_wanted = is_wanted or self._wants_any(batch)
-            looked_at, self._passes_over = len(batches), not is_wanted
-            rest_s = self._can_wait_until(begun_at, count, is_wanted=is_wanted) - loop.time()
+            count += sum(len(batch) for _, batch in batches[counted:])
+            counted = len(batches)
+            rest_s = self._can_wait_until(begun_at, count) - loop.time()
             if rest_s <= 0:
                 return batches
             self._woken.clear()
-            if is_wanted and count <= _TRACED_BATCH and self._turns.working:
+            if self._wanted_since is not None and count <= _TRACED_BATCH and self._turns.working:
                 await self._turns.wait(self._woken, rest_s)
             else:
                 await set_within(self._woken, rest_s)
 
     def _wants_any(self, batch: Sequence[BusMessage]) -> bool:
         wants = self.checkpointed.wants
-        return wants is None or any(wants(type_in(subject)) for _, subject, _ in batch)
+        # Behind a parked event of its school anything is parked.
+        return wants is None or self.checkpointed.has_parked or any(wants(type_in(subject)) for _, subject, _ in batch)
 
-    def _can_wait_until(self, begun_at: float, count: int, *, is_wanted: bool) -> float:
-        """Until when what has come may wait, and for more to come. Of what is not wanted nothing follows."""
-        if self._awaited or count >= _FULL_BATCH:
+    def _can_wait_until(self, begun_at: float, count: int) -> float:
+        """Until when what has come may wait, and for more to come."""
+        if count >= _FULL_BATCH:
             return begun_at
-        if not is_wanted:
+        if self._wanted_since is None:
             return begun_at + _PASSED_OVER_S
+        if self._awaited:
+            return begun_at
         if count > _TRACED_BATCH:
-            return begun_at + _GATHER_S
-        return (begun_at if self._turns.working else self._taken_in_at) + _COURTESY_S
+            return self._wanted_since + _GATHER_S
+        return (self._wanted_since if self._turns.working else self._taken_in_at) + _COURTESY_S
 
     def _apply(self, batches: Sequence[_Batch]) -> bool:
         """Applies what has arrived. Answers whether anything of it was wanted."""
@@ -270,19 +281,34 @@ class ProjectionRunner:
         if read is not None and batch[0][0] == read.position and not await self._is_still_there(read, batch[0][2]):
             return False
         await arrived.put((source, batch))
-        if arrived.full() or (self._passes_over and self._wants_any(batch)):
+        if arrived.full():
             self._woken.set()
+        if self._wanted_since is None:
+            if self._wants_any(batch):
+                self._wanted_since = asyncio.get_running_loop().time()
+                self._woken.set()
+            else:
+                await self._tell_of(_ends_of([(source, batch)]))
         return True
 
     async def _tell(self, *, moved: bool = True) -> None:
         if moved:
             self.on_moved()
+        await self._tell_of(self.checkpointed.positions)
+
+    async def _tell_of(self, reached: Mapping[str, int]) -> None:
+        """Tells that the rows are what they are at these positions, or farther where that was told already."""
         async with self._moved:
-            self.positions = self.checkpointed.positions
+            self.positions = {**self.positions, **{source: max(at, self.positions.get(source, 0)) for source, at in reached.items()}}
             self._moved.notify_all()
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+
+def _ends_of(batches: Sequence[_Batch]) -> Mapping[str, int]:
+    """The last position of each source; each one's batches stand in its order."""
+    return {source: batch[-1][0] for source, batch in batches}
 
 
 def _all_of(arrived: _Arrived) -> list[_Batch]:

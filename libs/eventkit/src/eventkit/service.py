@@ -549,6 +549,10 @@ class Service:
         if not all(reached):
             raise Refused("reader.not-caught-up", f"{self.name} has not read that far yet. Ask again in a moment.")
 
+    def reached(self, reader: str) -> Mapping[str, int]:
+        """How far the rows of one of its readers follow each log. Its checkpoint may lag by what the reader does not want."""
+        return next(runner.positions for runner in self.runners if runner.projection.name == reader)
+
     async def ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
         """A run of a log, its own or another's, as its owner has it (`witness.Owner`)."""
         limit = min(limit, 500)

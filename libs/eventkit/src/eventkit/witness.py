@@ -226,13 +226,14 @@ class Sealed:
         """The last seal among what waits; None where a later one is known, so that more has to be read first. Else one is waited for."""
         patient = False
         while True:
-            told = {at: seal for at, seal in self._heard.told(self._source).items() if seal.recorded_at >= self._recorded_at}
-            if within := [position for position in told if self._at < position <= end]:
+            every = self._heard.told(self._source)
+            told = {at: seal for at, seal in every.items() if at > self._at and seal.recorded_at >= self._recorded_at}
+            if within := [position for position in told if position <= end]:
                 return told[max(within)]
             newest = max(told, default=0)
             if end < newest <= self._at + seals.LONGEST_RUN:
                 return None  # it is near
-            if told and newest <= end and not patient:
+            if every and newest <= end and not patient:
                 patient = True  # what is told arrives with the events, or a moment later
                 await self._heard.told_more(self._source, self._at)
                 continue

@@ -23,6 +23,7 @@ from contracts.event import EVENTS, SERVICES
 from contracts.operations import HEAD, Nothing
 from eventkit.clock import Patience, local_day, start_of_day
 from eventkit.event import Origin, Recorded, encode
+from eventkit.reaction import Reaction
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
@@ -50,7 +51,7 @@ _SERVICE = TypeAdapter[ServiceName](ServiceName)
 _log = structlog.get_logger(__name__)
 
 
-class Terms:
+class Terms(Reaction):
     """The reaction to a ground that has gone. `left_term_days` is how long the data of who has left are kept."""
 
     name = "erasure-terms"
@@ -61,9 +62,16 @@ class Terms:
         self._service = service
         self._left_term_days = left_term_days
 
+    def concerns(self, event: Recorded) -> bool:
+        match event.type:
+            case "roster.entry-annulled.v1":
+                return event.facts()[1]["event_type"] in _GIVES_A_GROUND
+            case "consent.consent-refused.v1":
+                return event.facts()[1]["supersedes"] is not None  # else whoever is entered is so on something else
+            case _:
+                return True
+
     async def react(self, event: Recorded) -> None:
-        if event.type == "roster.entry-annulled.v1" and event.facts()[1]["event_type"] not in _GIVES_A_GROUND:
-            return
         # Mostly nothing is lost: to see that, it is enough to have read the event. What goes later has an event of its own.
         await self._service.caught_up({event.service: event.position})
         if not await self._service.read(lambda connection: self._wanted(_rows(connection), event)):
@@ -83,8 +91,6 @@ class Terms:
         """The erasures that an event gives reason to schedule, and that are not by then."""
         type_name, fact = event.facts()
         people, lost = _concerned(rows, fact, type_name)
-        if lost is ErasureGround.REFUSED and fact["supersedes"] is None:
-            return []  # nobody had consented: whoever is entered is so on something else
         # The day of what never was true is the day on which it was said; that it never was is known since today.
         never_was = type_name in _NEVER_WAS
         day = local_day(self._service.clock.now(), timezone(rows, event.school)) if never_was else date.fromisoformat(event.happenedon)
@@ -194,7 +200,7 @@ def _look(connection: Connection, now: datetime) -> tuple[_Looked, _Looked, date
     return due, held, min(to_come, default=None)
 
 
-class Answers:
+class Answers(Reaction):
     """The reaction to what each holder says that it destroyed."""
 
     name = "erasure-answers"

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, Date, Integer, Table, insert, select,
 from contracts.operations import HEAD, Nothing
 from eventkit.clock import DEFAULT_ZONE, Patience, local_day, start_of_day
 from eventkit.event import Origin, Recorded
+from eventkit.reaction import Reaction
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
@@ -43,7 +44,7 @@ _REASONS: dict[str, BlockReason] = {
 }
 
 
-class BlockAccounts:
+class BlockAccounts(Reaction):
     """Blocks the account of whoever has lost the ground for having one."""
 
     name = "block-accounts"
@@ -53,9 +54,16 @@ class BlockAccounts:
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    def concerns(self, event: Recorded) -> bool:
+        match event.type:
+            case "roster.entry-annulled.v1":
+                return entered_somebody(event)
+            case "consent.consent-refused.v1":
+                return event.facts()[1]["supersedes"] is not None  # else nobody had granted
+            case _:
+                return True
+
     async def react(self, event: Recorded) -> None:
-        if event.type == "roster.entry-annulled.v1" and not entered_somebody(event):
-            return
         # Once the gates know of it, every account issued before is in the record and none is issued after.
         await self._service.caught_up({event.service: event.position})
         because_of = Origin(event.actor, event.commandid, event.correlationid)

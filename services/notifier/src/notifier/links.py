@@ -14,6 +14,7 @@ from contracts.identity import RECORD_MAILING, RecordMailing
 from eventkit import log
 from eventkit.clock import local_day
 from eventkit.event import Origin, Recorded
+from eventkit.reaction import Reaction
 from eventkit.service import Service
 from eventkit.store import Transaction
 from notifier.domain.message import MESSAGES, Message, QueueLink, link_message_id
@@ -22,7 +23,7 @@ from notifier.outbox import link_queued
 from notifier.projections import place
 
 
-class QueueLinks:
+class QueueLinks(Reaction):
     """Queues a message of its own for each link. `wake` is called after that."""
 
     name = "queue-links"
@@ -50,7 +51,7 @@ def _queue(tx: Transaction, event: Recorded) -> None:
         tx.write(link_queued(event.school, message, day))
 
 
-class TellIdentity:
+class TellIdentity(Reaction):
     """Tells identity what became of a message with a link: taken by the mail server, or come back."""
 
     name = "tell-identity"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from eventkit.clock import local_day
 from eventkit.event import Origin, Recorded
+from eventkit.reaction import Reaction
 from eventkit.service import Service
 from eventkit.store import Transaction
 from notifier.domain.message import MESSAGES, QueueReissueNotice, reissue_message_id
@@ -15,7 +16,7 @@ from notifier.plain_letter import PlainLetter
 from notifier.projections import place
 
 
-class TellOwners:
+class TellOwners(Reaction):
     """Queues a message for each of the people for whom a proposal was carried out. `wake` is called after that."""
 
     name = "tell-owners"

@@ -20,7 +20,6 @@ from eventkit.decider import Refused
 from eventkit.event import rfc3339
 from eventkit.faults import reach
 from eventkit.history import History
-from eventkit.projection import positions
 from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.telemetry import trouble
@@ -95,7 +94,7 @@ class Announcements:
         heads = {source: await self._head(source) for source in SERVICES}
         with suppress(Refused):  # what is not read yet is told below
             await self._service.caught_up({source: head for source, head in heads.items() if head is not None})
-        at = await self._service.read(lambda connection: positions(connection, BoardProjection.name))
+        at = self._service.reached(BoardProjection.name)
         for source, head in heads.items():
             if not await self._is_read(source, at.get(source, 0), head, end):
                 return False

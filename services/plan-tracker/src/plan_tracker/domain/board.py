@@ -12,6 +12,7 @@ from plan_tracker.domain.days import NEVER, Days, Switch, holds, since
 from plan_tracker.domain.deadlines import Due, live_with_reasons, own_due
 from plan_tracker.domain.facts import Documents, Fact, Key
 from plan_tracker.domain.join import Join
+from plan_tracker.domain.measures import Standing
 from plan_tracker.domain.plan import MinistrySchedule, Plan, Recurring, Step, WorkdaysAfterAnchor, WorkdaysAfterOwnReceipt, load_plan
 from plan_tracker.domain.progress import Adoption, Progress
 from plan_tracker.domain.timeline import Periods, Tally, Timeline, rated
@@ -106,9 +107,10 @@ class SchoolBoard:
         """Who counts in a step with a date for each person, has received and is not satisfied at the end of a day; with the own date."""
         adoption, today, dues = self._adopted(day).adoption, day.toordinal(), dict[int, date]()
         tally = self._join.tallies.get(adoption.plan.step(n).measure)
-        for person, standing in tally.standings.items() if tally else ():
-            received = self._join.members[person].account.receipt(today) if person in self._join.members else 0
-            if not received or not holds(standing.counted, today) or holds(standing.satisfied, today):
+        standings = tally.standings if tally else dict[str, Standing]()
+        for person, member in self._join.received.items():
+            received, standing = member.account.receipt(today), standings.get(person)
+            if not received or standing is None or not holds(standing.counted, today) or holds(standing.satisfied, today):
                 continue
             if received not in dues:
                 dues[received] = own_due(adoption.reckoning, n, date.fromordinal(received))
@@ -298,8 +300,8 @@ class SchoolBoard:
     def _latest_receipt(self, today: int) -> int:
         """The latest day on which somebody who counts today received the newest code; 0 where nobody did."""
         latest = 0
-        for member in self._join.members.values():
-            if member.account.receipts and (received := member.account.receipt(today)) > latest and holds(member.counted, today):
+        for member in self._join.received.values():
+            if (received := member.account.receipt(today)) > latest and holds(member.counted, today):
                 latest = received
         return latest
 

@@ -40,13 +40,15 @@ class _Touched:
 
 
 class Join:
-    """`tallies` by measure, `members` by person; `opening` and `plan` are the documents of roster and plan about the school itself."""
+    """`tallies` by measure, `members` by person, `received` those of them who ever received a code; `opening` and `plan` are the documents
+    of roster and plan about the school itself."""
 
     def __init__(self) -> None:
         self.opening: Sequence[Fact] = ()
         self.plan: Sequence[Fact] = ()
         self.tallies = {name: Tally() for name in measures.OF_MANY}
         self.members: dict[str, Member] = {}
+        self.received: dict[str, Member] = {}
         self.staff: dict[str, Staff] = {}
         self.workplaces: Sequence[Fact] = ()
         self.ratings: Sequence[Fact] = ()
@@ -327,7 +329,11 @@ class Join:
         counted = measures.with_account(entitled, account)
         self.tallies["credentials-out"].put(person, measures.credential_out(counted, account))
         self.tallies["accounts-activated"].put(person, measures.account_activated(counted, account))
-        self.members[person] = Member(entered, counted, account)
+        member = self.members[person] = Member(entered, counted, account)
+        if account.receipts:
+            self.received[person] = member
+        else:
+            self.received.pop(person, None)
 
     def _decided(self, decisions: Decisions) -> Days:
         """When somebody counts as having decided: also after a withdrawal, unless the plan has it that a withdrawal reopens (DOMAIN 3)."""
