@@ -31,9 +31,10 @@ from eventkit.following import Following, durables
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KeyRing
 from eventkit.moving import moved, settled
+from eventkit.operations import ServiceTime
 from eventkit.provision import provision
 from eventkit.secrets import OPERATOR, Secrets
-from eventkit.service import Service, ServiceTime, Settings
+from eventkit.service import Service, Settings
 from eventkit.tasks import ended
 from eventkit.tokens import Actor, Tokens
 from eventkit.witness import Heard, Sealed

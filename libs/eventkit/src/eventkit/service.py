@@ -16,7 +16,6 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.client import Client
 from pydantic import SecretStr
 from sqlalchemy import Connection, MetaData
@@ -25,27 +24,27 @@ from sqlalchemy.engine import URL
 from contracts import operations
 from contracts.call import Call, Reply, Request, Role
 from contracts.event import NO_SCHOOL, SERVICES
-from eventkit import exchange, jetstream, log, program, versions
+from eventkit import exchange, jetstream, versions
 from eventkit.access import Known
 from eventkit.answering import Answering, Caller, call_reply, kept, secret_fields
 from eventkit.broker import Credential
 from eventkit.bus import CallServer
 from eventkit.calls import CallFailed, CallReply, CallRequest, Calls
-from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, local_day
+from eventkit.clock import DEFAULT_ZONE, Clock, local_day
 from eventkit.connection import Connection as BusConnection
 from eventkit.database import Database, SchemaUnfit
 from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
-from eventkit.event import Origin, decode, moment, rfc3339
+from eventkit.event import Origin, decode
 from eventkit.figures import Figure
 from eventkit.following import Following, durables
 from eventkit.jetstream import BusMessage
-from eventkit.keys import KEYS, Begin, KeyRing, rotation
+from eventkit.keys import KeyRing
 from eventkit.migrations import Migrations
-from eventkit.moving import SETTLE_TIMEOUT_S
+from eventkit.operations import Operations
 from eventkit.parking import Parking, skipped
 from eventkit.postgres import is_away
-from eventkit.projection import Checkpointed, LastRead, Projection, Skipped, last_read, parked_counts, sha256
+from eventkit.projection import Checkpointed, LastRead, Projection, Skipped, last_read, sha256
 from eventkit.projection import metadata as projection_metadata
 from eventkit.reaction import Inbox, Reaction, ReactionWorker
 from eventkit.rebuild import Rebuilding
@@ -54,15 +53,14 @@ from eventkit.repair import Follow
 from eventkit.runner import ProjectionRunner
 from eventkit.sealing import Sealer
 from eventkit.seals import Seal
-from eventkit.secrets import Secrets, key_id
+from eventkit.secrets import Secrets
+from eventkit.signing import Signing
 from eventkit.store import Carried, CommandKey, Quarantined, Store, Transaction
 from eventkit.tasks import ended
 from eventkit.telemetry import traceparent, trouble
 from eventkit.tokens import Actor, Tokens
 from eventkit.witness import Heard, Sealed
 
-_READ_LOG_BYTES = 300_000  # an answer stays well under the bus's limit, base64 included
-_OWN_TOKEN_LIFETIME_S = 300
 _TABLES_POLL_S = 1.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
@@ -172,12 +170,12 @@ class Service:
         self.unfit = ""
         """Why the service does not start: what is wrong with its tables, which somebody else makes."""
         self._contradicted: str | None = None  # what the bus stream, or a reader, holds against the log
-        self._own_tokens: dict[tuple[str, str | None], tuple[str, float]] = {}
-        self._rotating = asyncio.Lock()
-        self._key_in_use: Ed25519PrivateKey | None = None
         self._holdings: list[Holding] = []
         self.figures: list[Figure] = []
-        self._answer_operations()
+        Operations(self)
+        Parking(self)
+        self.rebuilding = Rebuilding(self, self.ask_owner)
+        self._signing = Signing(self)
 
     # ---- what a service is made of ------------------------------------------------------------------------------------
 
@@ -373,7 +371,7 @@ class Service:
             for projection in self._projections:
                 self._checkpoints[projection.name] = checkpointed = Checkpointed(self.database, projection, _skipped_by(projection))
                 checkpointed.take_up()
-            self._end_rotation()
+            self._signing.end_rotation()
             for task in self._before_answering:
                 task()
 
@@ -394,7 +392,7 @@ class Service:
         self.store.quarantine = self._contradicted or not_yet
         self.store.start()
         nc = await jetstream.connect(self.settings.nats_url, self.settings.nats_credential, name=self.name)
-        self.calls = Calls(nc, self._own_token)
+        self.calls = Calls(nc, self._signing.token)
         keys = KeyRing(self.tokens, nc, self.secrets.public_keys())
         told = Heard(nc, keys.of_seals, keys.refresh)
         if following is None:
@@ -402,7 +400,7 @@ class Service:
             following = Following(nc, self.name, self.ask_owner, partial(Sealed, told, self.ask_owner))
         self.answering.learn_keys = keys.refresh
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
-        sealer = Sealer(self.store, nc, self._signing_key, self._quarantined)
+        sealer = Sealer(self.store, nc, self._signing.key, self._quarantined)
         server = CallServer(self.settings.nats_url, self.settings.nats_credential, self.name, self.answering.answer)
         running = self._running = _Running(nc, server, relay, sealer, told, following)
         running.tasks.append(asyncio.create_task(relay.run(), name=f"{self.name}-relay"))
@@ -553,6 +551,12 @@ class Service:
         """How far the rows of one of its readers follow each log. Its checkpoint may lag by what the reader does not want."""
         return next(runner.positions for runner in self.runners if runner.projection.name == reader)
 
+    async def head_of(self, source: str) -> int:
+        """Where a log ends that this service reads, its own or another's. Raises Refused or CallFailed as its owner's answer does."""
+        if source == self.name:
+            return await self.store.head()
+        return (await self.calls.call(operations.HEAD[source], operations.Nothing())).reply.position
+
     async def ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
         """A run of a log, its own or another's, as its owner has it (`witness.Owner`)."""
         limit = min(limit, 500)
@@ -588,96 +592,6 @@ class Service:
             _, first = min(timers, key=lambda pair: pair[0])
             await first.handle(now)
 
-    # ---- what every service answers about itself ----------------------------------------------------------------------
-
-    def _answer_operations(self) -> None:
-        async def head(request: operations.Nothing, caller: Caller) -> operations.Head:
-            found = await asyncio.to_thread(self.store.read_head)
-            return operations.Head(position=found.position, hash=found.hash.hex(), recorded_at=found.recorded_at)
-
-        async def read_log(request: operations.ReadLog, caller: Caller) -> operations.LogRun:
-            rows: list[operations.LogRow] = []
-            size = 0
-            for position, _, data in await self.store.read(request.after, request.limit):
-                size += len(data) * 4 // 3 + 40
-                if rows and size > _READ_LOG_BYTES:
-                    break
-                rows.append(operations.LogRow(position=position, bytes=base64.b64encode(data).decode()))
-            return operations.LogRun(rows=tuple(rows))
-
-        async def recognize(request: operations.Recognize, caller: Caller) -> operations.Recognized:
-            read = LastRead(request.reader, self.name, request.position, request.sha256)
-            return operations.Recognized(known=await self.recognizes(read))
-
-        def reader(runner: ProjectionRunner, parked: Mapping[str, int]) -> operations.ReaderHealth:
-            name, checkpointed = runner.projection.name, runner.checkpointed
-            read = checkpointed.last_read  # taken once: a position and its digest belong together
-            return operations.ReaderHealth(
-                name=name,
-                positions={**runner.positions, **{source: last.position for source, last in read.items()}},
-                digests={source: last.sha256 for source, last in read.items()},
-                parked=parked.get(name, 0),
-                halted=tuple(sorted(checkpointed.halted)),
-                unrecognized=tuple(sorted(checkpointed.unrecognized)),
-            )
-
-        async def health(request: operations.Nothing, caller: Caller) -> operations.Health:
-            parked = await self.read(parked_counts)
-            relay = self._live().relay
-            return operations.Health(
-                service=self.name,
-                position=await self.store.head(),
-                published=relay.position,
-                quarantined=self.store.quarantine,
-                now=rfc3339(self.clock.now()),
-                readers=tuple(reader(runner, parked) for runner in self.runners),
-                program=await asyncio.to_thread(self._program),
-                tables=await self.read(self._tables),
-            )
-
-        time = ServiceTime(self)
-
-        async def timers(request: operations.Nothing, caller: Caller) -> operations.Timers:
-            due = self.next_due()
-            return operations.Timers(
-                kind=self.clock.kind, now=rfc3339(self.clock.now()), due=None if due is None else rfc3339(due), ends=await time.end()
-            )
-
-        async def move_time(request: operations.MoveTime, caller: Caller) -> operations.Timers:
-            if not isinstance(self.clock, ManualClock):
-                raise Refused("clock.real", "This service runs on the real clock.")
-            await time.move(moment(request.to))
-            if request.run:
-                await time.run_due_timer()
-            return await timers(operations.Nothing(), caller)
-
-        async def settle(request: operations.Settle, caller: Caller) -> operations.Timers:
-            await time.settle(request.heads)
-            return await timers(operations.Nothing(), caller)
-
-        self.query(operations.TIMERS[self.name])(timers)
-        self.query(operations.MOVE_TIME[self.name])(move_time)
-        self.query(operations.SETTLE[self.name])(settle)
-        self.query(operations.HEAD[self.name])(head)
-        self.query(operations.READ_LOG[self.name])(read_log)
-        self.query(operations.RECOGNIZE[self.name])(recognize)
-        self.query(operations.HEALTH[self.name])(health)
-
-        async def held(request: operations.HeldQuery, caller: Caller) -> operations.Held:
-            records = await self.read(lambda connection: self.held(connection, request.school, request.person))
-            return operations.Held(records=records)
-
-        self.query(operations.HELD[self.name])(held)
-        Parking(self)
-        self.rebuilding = Rebuilding(self, self.ask_owner)
-        self.command_in_steps(operations.ROTATE_KEY[self.name])(self._rotate_key)
-
-    async def head_of(self, source: str) -> int:
-        """Where a log ends that this service reads, its own or another's. Raises Refused or CallFailed as its owner's answer does."""
-        if source == self.name:
-            return await self.store.head()
-        return (await self.calls.call(operations.HEAD[source], operations.Nothing())).reply.position
-
     # ---- inside -------------------------------------------------------------------------------------------------------
 
     async def _open(self, relay: Relay, others: Sequence[str]) -> None:
@@ -688,26 +602,8 @@ class Service:
         await asyncio.gather(*(self._hear_readers(service) for service in others if service in operations.READERS[self.name]))
         if self._contradicted is None:
             self.store.quarantine = None
-            if await self._begin_keys():
+            if await self._signing.begin():
                 self._live().tasks.append(asyncio.create_task(self._live().sealer.run(), name=f"{self.name}-seals"))
-
-    async def _begin_keys(self) -> bool:
-        """Publishes the key that was made with the instance, with which a log begins. Answers whether the log knows the key in use."""
-        key = self._signing_key().public_key()
-
-        def work(tx: Transaction) -> bool:
-            tx.decide(KEYS, self.name, Begin(self.name, key, tx.now), school=NO_SCHOOL, happened_on=local_day(tx.now))
-            return key_id(key) in tx.state(KEYS, self.name)
-
-        known = (await self.store.carry_out(work, self.as_itself("first-key").origin)).reply
-        if not known:
-            _log.error("keys.unpublished", service=self.name)
-        return known
-
-    def _signing_key(self) -> Ed25519PrivateKey:
-        if self._key_in_use is None:
-            self._key_in_use = self.secrets.signing_key(self.name)
-        return self._key_in_use
 
     async def _seal_the_end(self, sealer: Sealer) -> None:
         try:
@@ -795,53 +691,6 @@ class Service:
         except (CallFailed, Refused):
             return None  # it is asked again, and asks itself when it starts
 
-    def _own_token(self, receiver: str, on_behalf_of: str | None) -> str:
-        now = self.clock.now().timestamp()
-        token, until = self._own_tokens.get((receiver, on_behalf_of), ("", 0.0))
-        if now >= until:
-            if len(self._own_tokens) > 1000:
-                self._own_tokens.clear()
-            actor = Actor(Role.SERVICE, self.name, on_behalf_of=on_behalf_of)
-            token = self.tokens.mint(actor, lifetime_s=_OWN_TOKEN_LIFETIME_S, audience=[receiver])
-            self._own_tokens[receiver, on_behalf_of] = (token, now + _OWN_TOKEN_LIFETIME_S / 2)
-        return token
-
-    async def _rotate_key(
-        self, request: operations.Nothing, caller: Caller, commit: Commit[operations.KeyRotated]
-    ) -> operations.KeyRotated:
-        """Publishes the next key, and signs with it once everybody can read that. What is cut off is taken up at the next start."""
-        async with self._rotating:
-            old = self.secrets.signing_key(self.name)
-            new = await asyncio.to_thread(self.secrets.make_next_signing_key, self.name)
-
-            def work(tx: Transaction) -> operations.KeyRotated:
-                command = rotation(self.name, old, new, tx.now)
-                tx.decide(KEYS, self.name, command, school=NO_SCHOOL, happened_on=local_day(tx.now))
-                before = key_id(command.old)
-                until = tx.state(KEYS, self.name)[before] or rfc3339(tx.now)
-                return operations.KeyRotated(key_id=key_id(command.new), before=before, before_until=until)
-
-            committed = await commit(work)
-            await self._live().relay.published(committed.position)
-            if not committed.before:
-                await asyncio.to_thread(self._sign_with_next_key)
-            return committed.reply
-
-    def _sign_with_next_key(self) -> None:
-        self.secrets.change_signing_key(self.name)
-        key = self._key_in_use = self.secrets.signing_key(self.name)
-        self.tokens.learn(self.name, key.public_key())
-        self.tokens.sign_with(key)
-        self._own_tokens.clear()
-
-    def _end_rotation(self) -> None:
-        """Signs with a key that was published before the process ended; one that was not is the next rotation's."""
-        if (new := self.secrets.next_signing_key(self.name)) is not None:
-            with self.database.reading() as connection:
-                published = KEYS.fold(recorded.event() for recorded in log.history(connection, KEYS.stream(self.name)))
-            if key_id(new.public_key()) in published:
-                self._sign_with_next_key()
-
     async def _run_timer(self, timer: Timer) -> None:
         """Handles one timer whenever it is due by the real clock."""
         while True:
@@ -859,17 +708,6 @@ class Service:
                 pause_s = 1.0
             await asyncio.sleep(min(pause_s, _TIMER_POLL_S))
 
-    def _program(self) -> operations.Program:
-        migrations = self.database.migrations
-        own = () if migrations is None else (migrations.package,)
-        return operations.Program(shared=program.digest(*program.SHARED), whole=program.digest(*program.SHARED, *own))
-
-    def _tables(self, connection: Connection) -> operations.TablesHealth | None:
-        if (migrations := self.database.migrations) is None:
-            return None
-        least = log.about(connection).schema_version
-        return operations.TablesHealth(revision=migrations.current(connection), known=migrations.head, least=least)
-
     def _live(self) -> _Running:
         if self._running is None:
             raise RuntimeError(f"{self.name} is not running")
@@ -882,38 +720,6 @@ def _nothing() -> None:
 
 def _skipped_by(projection: Projection) -> Skipped:
     return lambda connection: skipped(connection, projection.name)
-
-
-class ServiceTime:
-    """A service of this process, seen from its clock (`moving.Timed`)."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self.name = service.name
-
-    async def end(self) -> int:
-        service = self._service
-        return await service.store.head() if service.store.quarantine is None else service.relay.position
-
-    async def settle(self, ends: Mapping[str, int]) -> None:
-        service = self._service
-        await service.relay.published(ends[service.name])
-        for runner in service.runners:
-            await runner.reach(ends, SETTLE_TIMEOUT_S)
-        if service.store.quarantine is None:
-            for worker in service.workers:
-                await worker.idle.wait()
-
-    async def next_due(self) -> datetime | None:
-        return self._service.next_due()
-
-    async def move(self, to: datetime) -> None:
-        clock = self._service.clock
-        if isinstance(clock, ManualClock) and to != clock.now():
-            clock.move(to)
-
-    async def run_due_timer(self) -> None:
-        await self._service.run_due_timer()
 
 
 def _within_reach(caller: Caller, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
