@@ -222,7 +222,7 @@ async def settle(client: Client) -> None:
 
 
 async def _read(client: Client) -> None:
-    """Returns when every reader of every service stands at the heads; on a real clock, nobody stops for it."""
+    """Returns when every reader of every service stands at the heads, and its checkpoint too, which may be a second later."""
     deadline = asyncio.get_running_loop().time() + _REFILL_S
     while True:
         healths = [(await client.ask(operations.HEALTH[service], operations.Nothing())).reply for service in SERVICES]
@@ -239,6 +239,7 @@ async def _read(client: Client) -> None:
 async def check_running(client: Client, where: Where) -> None:
     """The streams equal the logs byte for byte, position n at sequence n, and every reader stands at the heads."""
     await settle(client)
+    await _read(client)
     logs = record.logs(where)
     await _refilled(client, {service: len(messages) for service, messages in logs.items()})
     assert record.differing(await record.streams(client.nc), logs) == {}

@@ -548,8 +548,9 @@ class Service:
             raise Refused("reader.not-caught-up", f"{self.name} has not read that far yet. Ask again in a moment.")
 
     def reached(self, reader: str) -> Mapping[str, int]:
-        """How far the rows of one of its readers follow each log. Its checkpoint may lag by what the reader does not want."""
-        return next(runner.positions for runner in self.runners if runner.projection.name == reader)
+        """How far the rows of one of its readers follow each log; its checkpoint may lag by what the reader does not want. Empty before the
+        start."""
+        return next((runner.positions for runner in self.runners if runner.projection.name == reader), dict[str, int]())
 
     async def head_of(self, source: str) -> int:
         """Where a log ends that this service reads, its own or another's. Raises Refused or CallFailed as its owner's answer does."""

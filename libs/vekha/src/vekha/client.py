@@ -27,6 +27,7 @@ from vekha.failures import Exit, Failure, failure_of
 from vekha.folder import DataFolder
 
 _CONNECT_TIMEOUT_S = 5.0
+_WAITS = 4  # for readers that lag, until what they know has to do
 
 P = TypeVar("P", bound=Reply)
 Q = TypeVar("Q", bound=Request)
@@ -57,7 +58,7 @@ class Client:
     """Makes calls, as the operator or, through `identity.token`, as somebody else. Whatever goes wrong is a Failure.
 
     Who types one command after the other expects the second to know of the first, whichever services they go to. With `up_to_date` a call
-    therefore waits until the receiver has read what all logs hold by now; if it is far behind, it answers with what it knows.
+    therefore waits until the receiver has read what all logs hold by now; if it is far behind, it answers in the end with what it knows.
 
     A command whose answer does not come in time is sent once more under its id, but for one whose answer would lack then what is told once.
     """
@@ -97,29 +98,33 @@ class Client:
             command_id = uuid.uuid4().hex
 
         after = await self._heads() if up_to_date else None
+        waited, sent_again = 0, False
 
         async def send() -> CallReply:
             calls = self._operator if as_ is None else await self._as(as_, call.service)
             return await calls.call_raw(call.name, body, command=call.command, command_id=command_id, after=after, timeout_s=timeout_s)
 
         try:
-            try:
-                return await send()
-            except CallFailed as failed:
-                # The bus forgets on the way to whom an answer goes when it takes up new accounts.
-                if failed.code != OUTCOME_UNKNOWN or not call.command or tells_once(call.reply):
-                    raise
-                return await send()
-            except Refused as refused:
-                # Neither refusal comes from the domain: nothing was carried out.
-                if refused.code == "reader.not-caught-up":
-                    after = None
-                    output.remark(f"{call.service} has not taken in yet what was recorded last: what it answers may be behind that.")
-                elif refused.code == "token.expired" and as_ is not None:
-                    del self._acting[as_, call.service]  # the instance's clock has passed the few minutes that a token lives
-                else:
-                    raise
-                return await send()
+            while True:
+                try:
+                    return await send()
+                except CallFailed as failed:
+                    # The bus forgets on the way to whom an answer goes when it takes up new accounts.
+                    if sent_again or failed.code != OUTCOME_UNKNOWN or not call.command or tells_once(call.reply):
+                        raise
+                    sent_again = True
+                except Refused as refused:
+                    # Neither refusal comes from the domain: nothing was carried out.
+                    if refused.code == "reader.not-caught-up" and after is not None:
+                        waited += 1  # two seconds, but where it is known at once that waiting is of no use
+                        if waited == _WAITS:
+                            after = None
+                            output.remark(f"{call.service} has not taken in yet what was recorded last: its answer may be behind that.")
+                    elif refused.code == "token.expired" and as_ is not None and not sent_again:
+                        sent_again = True
+                        del self._acting[as_, call.service]  # the instance's clock has passed the few minutes that a token lives
+                    else:
+                        raise
         except Exception as error:
             failure = failure_of(error, command_id)
             if failure is None:

@@ -14,7 +14,8 @@ MIGRATIONS = Migrations("plan_tracker")
 
 def build(settings: Settings) -> Service:
     """The plan tracker, not started yet."""
-    service, boards = Service(settings, policies.metadata, migrations=MIGRATIONS), Boards()
+    service = Service(settings, policies.metadata, migrations=MIGRATIONS)
+    boards = Boards(lambda: service.reached(BoardProjection.name))
     service.projection(BoardProjection(), on_switch=boards.forget)
     Forgetting(service, PlanDataErased, Holder())  # its rows are facts about random ids
     service.timer(policies.Announcements(service, boards))

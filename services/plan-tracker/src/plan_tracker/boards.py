@@ -6,7 +6,7 @@ each before its transaction has read anything, so a board that was kept never kn
 
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -46,10 +46,14 @@ class Outline:
 
 
 class Boards:
-    """Keeps boards between looks; `look` is the only way to them."""
+    """Keeps boards between looks; `look` is the only way to them.
 
-    def __init__(self) -> None:
+    `reached` tells how far the rows are known to follow each log, where that may be farther than their checkpoint says.
+    """
+
+    def __init__(self, reached: Callable[[], Mapping[str, int]] = dict[str, int]) -> None:
         self._turn = threading.Lock()
+        self._reached = reached
         self.kept: OrderedDict[str, tuple[Reach, SchoolBoard]] = OrderedDict()
         self.outlines: dict[str, Outline] = {}
         self.outlined: Reach = {}
@@ -65,17 +69,18 @@ class Boards:
     def look(self, connection: Connection) -> Generator["Look"]:
         """A look at all boards, for as long as the block lasts: nothing of a board may be used after it."""
         with self._turn:
-            yield Look(self, connection)
+            yield Look(self, connection, self._reached())
 
 
 class Look:
     """All boards at the positions `at`."""
 
-    def __init__(self, boards: Boards, connection: Connection) -> None:
+    def __init__(self, boards: Boards, connection: Connection, reached: Mapping[str, int]) -> None:
+        """`reached` was told before anything is read here: up to there, nothing else can have changed the rows."""
         self._boards = boards
         self._connection = connection
-        found = positions(connection, BoardProjection.name)
-        self.at = {source: found.get(source, 0) for source in SERVICES}
+        self._checkpoint = positions(connection, BoardProjection.name)
+        self.at = {source: max(self._checkpoint.get(source, 0), reached.get(source, 0)) for source in SERVICES}
         self._parked = parked_schools(connection, BoardProjection.name)
 
     def board(self, school: str) -> SchoolBoard:
@@ -111,7 +116,7 @@ class Look:
         """The outline of every school that has adopted a plan, by school in order."""
         table, boards = reach_table, self._boards
         # Facts come with the checkpoint, or behind it when something that was parked is applied: nothing else has to be asked about.
-        if boards.outlined_at == (self.at, self._parked):
+        if boards.outlined_at == (self._checkpoint, self._parked):
             return boards.outlines
         boards.outlined_at = None
         found = self._connection.execute(select(table.c.school, table.c.source, table.c.position))
@@ -128,7 +133,7 @@ class Look:
         if changed:
             boards.outlines = dict(sorted(boards.outlines.items()))
             boards.outlined = reach
-        boards.outlined_at = self.at, self._parked
+        boards.outlined_at = self._checkpoint, self._parked
         return boards.outlines
 
     def outlines_as_known(self, known: Mapping[str, int]) -> Mapping[str, Outline]:
