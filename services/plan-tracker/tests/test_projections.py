@@ -1,14 +1,14 @@
 """The board's rows on real databases: live and rebuilt, parked and mended, and the boards that are kept between looks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import delete, select
 
-from contracts import EVENTS
+from contracts import EVENTS, SERVICES
 from contracts.consent import ConsentWithdrawn, SubjectKind
-from contracts.plan import StepCompleted
+from contracts.plan import StepCompleted, StepRow
 from contracts.roster import (
     ClassCreated,
     ClassDeclared,
@@ -65,7 +65,7 @@ def digest_of(database: Database) -> str:
         return digest(connection)
 
 
-def rows_of(boards: Boards, database: Database, school: str, day: date = LATER) -> object:
+def rows_of(boards: Boards, database: Database, school: str, day: date = LATER) -> tuple[Mapping[str, int], Sequence[StepRow]]:
     with database.reading() as connection, boards.look(connection) as look:
         return look.at, look.board(school).rows(day)
 
@@ -128,6 +128,16 @@ def test_a_board_kept_between_looks_is_the_one_made_from_scratch(database: Datab
     assert rows_of(boards, database, "school-1") == rows_from_scratch(logs, "school-1")
     assert rows_of(boards, database, "school-1") == rows_from_scratch(logs, "school-1")
     assert rows_of(boards, database, "school-2") == rows_from_scratch(logs, "school-2")
+
+
+def test_a_look_is_at_the_positions_that_its_rows_are_known_to_follow_where_the_checkpoint_lags(database: Database) -> None:
+    logs, checkpointed = some_logs(), projected(database)
+    checkpointed.apply(deliveries(logs.all()))
+    read = checkpointed.positions
+    boards = Boards(lambda: {**read, "consent": read["consent"] + 7, "roster": read["roster"] - 1})
+    at, rows = rows_of(boards, database, "school-1")
+    assert at == {**dict.fromkeys(SERVICES, 0), **read, "consent": read["consent"] + 7}
+    assert rows == rows_of(Boards(), database, "school-1")[1]
 
 
 def test_no_more_boards_are_kept_than_there_is_room_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
