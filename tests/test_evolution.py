@@ -57,6 +57,7 @@ class Troubled:
         self.name: str = projection.name
         self.sources: tuple[str, ...] = projection.sources
         self.tables: MetaData = projection.tables
+        self.wants = projection.wants
         self.is_mended = False
         self._apply = projection.apply
 

@@ -43,6 +43,7 @@ class Failing:
         self.name: str = projection.name
         self.sources: tuple[str, ...] = projection.sources
         self.tables: MetaData = projection.tables
+        self.wants = projection.wants
         self.broken = broken
         self._projection = projection
 

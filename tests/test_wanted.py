@@ -10,7 +10,7 @@ from sqlalchemy import event as engine_event
 import contracts
 from eventkit.database import Database, sqlite_url
 from eventkit.event import decode
-from eventkit.projection import Projection, Wants
+from eventkit.projection import Projection
 from tests import record
 
 SAMPLES = sorted((Path(contracts.__file__).parents[2] / "tests" / "samples").glob("*.json"))
@@ -20,12 +20,11 @@ SAMPLES = sorted((Path(contracts.__file__).parents[2] / "tests" / "samples").glo
 def test_a_projection_asks_and_writes_nothing_because_of_an_event_that_it_does_not_want(
     service: str, projection: Projection, tmp_path: Path
 ) -> None:
-    wants: Wants = getattr(projection, "wants")  # noqa: B009 -- a projection need not have it; each of ours has
     database = Database(sqlite_url(tmp_path / "rows.db"), service)
     with database.writing() as connection:
         projection.tables.create_all(connection)
     followed = [sample for sample in map(Path.read_bytes, SAMPLES) if decode(sample).service in projection.sources]
-    unwanted = [found for found in map(decode, followed) if not wants(found.type)]
+    unwanted = [found for found in map(decode, followed) if not projection.wants(found.type)]
     assert unwanted
     assert len(unwanted) < len(followed)
     statements: list[str] = []

@@ -26,7 +26,7 @@ from eventkit.answering import Caller, kept
 from eventkit.calls import MAX_BODY_BYTES, CallFailed, CallReply
 from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded
-from eventkit.harness import System, administrator, running
+from eventkit.harness import System, administrator, everything, running
 from eventkit.service import Service, Settings
 from eventkit.store import Conflict, Transaction
 from eventkit.testing_servers import PostgresServer
@@ -47,6 +47,7 @@ class Slow:
     name = "slow"
     sources = ("roster",)
     tables = MetaData()
+    wants = staticmethod(everything)
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -439,6 +440,7 @@ async def test_what_the_stream_has_lost_is_asked_from_its_owner_by_a_call(tmp_pa
         name = "positions"
         sources = ("roster",)
         tables = MetaData()
+        wants = staticmethod(everything)
 
         def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
             seen.extend(event.position for event in events)

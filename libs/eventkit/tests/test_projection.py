@@ -31,6 +31,7 @@ from eventkit.broker import EmbeddedBroker
 from eventkit.database import Database, sqlite_url
 from eventkit.event import Recorded, encode
 from eventkit.following import Following, durables
+from eventkit.harness import everything
 from eventkit.jetstream import BusMessage, JetStream, PipelinedPublisher, connect, disconnect
 from eventkit.projection import (
     Checkpointed,
@@ -74,6 +75,7 @@ class Board:
 
     name = "board"
     tables = rows
+    wants = staticmethod(everything)
 
     def __init__(self, *sources: str) -> None:
         self.sources = sources
@@ -252,6 +254,7 @@ from eventkit.database import Database
 from eventkit.projection import Checkpointed, delivered
 class Board:
     name, sources, tables = "board", ("roster",), MetaData()
+    wants = staticmethod(lambda type_name: True)
     taken = Table("taken", tables, Column("source", Text, primary_key=True), Column("position", BigInteger, primary_key=True))
     def apply(self, connection, events):
         connection.execute(insert(self.taken), [{"source": "roster", "position": event.position} for event in events])

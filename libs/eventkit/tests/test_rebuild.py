@@ -31,7 +31,7 @@ from eventkit.answering import Caller
 from eventkit.database import Database
 from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded
-from eventkit.harness import System, running
+from eventkit.harness import System, everything, running
 from eventkit.projection import checkpoint_table
 from eventkit.reaction import Reaction
 from eventkit.service import Service, Settings
@@ -53,6 +53,7 @@ class Schools:
     name = "schools"
     sources = ("roster",)
     tables = rows
+    wants = staticmethod(everything)
     forgotten = 0
 
     def __init__(self) -> None:

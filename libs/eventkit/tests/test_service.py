@@ -13,7 +13,7 @@ from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded, rfc3339
-from eventkit.harness import BEGUN, START, administrator, director, running
+from eventkit.harness import BEGUN, START, administrator, director, everything, running
 from eventkit.history import History
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
@@ -26,6 +26,7 @@ class Schools:
     name = "schools"
     sources = ("roster",)
     tables = rows
+    wants = staticmethod(everything)
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         for event in events:

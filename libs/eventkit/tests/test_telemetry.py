@@ -24,7 +24,7 @@ from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.decider import Decider, Refused
 from eventkit.event import Recorded, decode
-from eventkit.harness import BEGUN, System, director, running
+from eventkit.harness import BEGUN, System, director, everything, running
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.telemetry import span, traceparent, trouble
@@ -53,6 +53,7 @@ class Schools:
     name = "schools"
     sources = ("roster",)
     tables = MetaData()
+    wants = staticmethod(everything)
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         if any(event.school == "poison" for event in events):

@@ -21,7 +21,7 @@ from eventkit.answering import Caller
 from eventkit.broker import EmbeddedBroker
 from eventkit.decider import Decider
 from eventkit.event import Recorded, genesis, link, rfc3339
-from eventkit.harness import System, running
+from eventkit.harness import System, everything, running
 from eventkit.instance import Build
 from eventkit.jetstream import BusError, BusMessage, PipelinedPublisher
 from eventkit.log import Head
@@ -61,6 +61,7 @@ class Reader:
     name = "schools"
     sources = ("roster",)
     tables = MetaData()
+    wants = staticmethod(everything)
 
     def __init__(self) -> None:
         self.seen: list[str] = []

@@ -27,6 +27,11 @@ BEGUN = 1
 """The position of each log's first event, its service's key: what a test records comes behind it."""
 
 
+def everything(_: str) -> bool:
+    """What a projection wants that takes events of every type."""
+    return True
+
+
 class System:
     """A running instance on a broker of its own, and calls to it as anybody."""
 

@@ -82,10 +82,14 @@ _MOVE_ON = _MOVE.values(digests=bindparam("read"))
 _log = structlog.get_logger(__name__)
 
 
+Wants = Callable[[str], bool]
+"""Whether a projection wants events of a type."""
+
+
 class Projection(Protocol):
     """Rows derived from events. `apply` gets a batch, each source in its order, and is a pure function of rows and events.
 
-    One that wants a few types only may say so by `wants(type)`: what is of another one is then passed over, and not even decoded.
+    What is of a type that it does not want is passed over, and not even decoded.
     """
 
     @property
@@ -96,6 +100,9 @@ class Projection(Protocol):
 
     @property
     def tables(self) -> MetaData: ...
+
+    @property
+    def wants(self) -> Wants: ...
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None: ...
 
@@ -147,10 +154,6 @@ Skipped = Callable[[Connection], Collection[Place]]
 
 def nothing_skipped(_: Connection) -> Collection[Place]:
     return ()
-
-
-Wants = Callable[[str], bool]
-"""Whether a projection wants events of a type."""
 
 
 def wanting(names: Collection[str]) -> Wants:
@@ -329,7 +332,7 @@ class Checkpointed:
 
     def __init__(self, database: Transactions, projection: Projection, skipped: Skipped = nothing_skipped) -> None:
         self.projection = projection
-        self.wants: Wants | None = getattr(projection, "wants", None)
+        self.wants = projection.wants
         self.positions: dict[str, int] = {}
         self.last_read: Mapping[str, LastRead] = {}
         self.halted: frozenset[str] = frozenset()

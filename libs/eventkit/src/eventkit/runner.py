@@ -204,7 +204,7 @@ class ProjectionRunner:
     def _wants_any(self, batch: Sequence[BusMessage]) -> bool:
         wants = self.checkpointed.wants
         # Behind a parked event of its school anything is parked.
-        return wants is None or self.checkpointed.has_parked or any(wants(type_in(subject)) for _, subject, _ in batch)
+        return self.checkpointed.has_parked or any(wants(type_in(subject)) for _, subject, _ in batch)
 
     def _can_wait_until(self, begun_at: float, count: int) -> float:
         """Until when what has come may wait, and for more to come."""
@@ -230,7 +230,7 @@ class ProjectionRunner:
                         name, place = f"project {self.projection.name}", {"source": event.service, "position": event.position}
                         spans.enter_context(span(name, kind=SpanKind.CONSUMER, parent=event.traceparent, **place))
             self.checkpointed.apply(deliveries)
-        return wants is None or bool(events) or any(one.trouble for one in deliveries)
+        return bool(events) or any(one.trouble for one in deliveries)
 
     async def _ask_owners(self) -> None:
         """Has every owner tell whether its log holds what was read of it. Ends where that changes what is to be read."""

@@ -41,7 +41,7 @@ from sqlalchemy.sql import quoted_name
 from eventkit import exchange
 from eventkit.database import Database
 from eventkit.faults import reach
-from eventkit.projection import Projection, Wants, checkpoint_table, parked_table, positions
+from eventkit.projection import Projection, checkpoint_table, parked_table, positions
 
 metadata = MetaData()
 
@@ -87,7 +87,7 @@ class Versioned:
         self.sources: tuple[str, ...] = projection.sources
         self.tables = MetaData()  # made by `begin`
         self.apply = projection.apply
-        self.wants: Wants | None = getattr(projection, "wants", None)
+        self.wants = projection.wants
 
 
 def reader_of(projection: str, number: int) -> str:
