@@ -127,6 +127,21 @@ def test_what_does_not_concern_a_reaction_is_not_put_in_its_inbox(database: Data
     assert inbox.positions == {"roster": 3}
 
 
+async def test_what_another_version_has_put_there_is_not_acted_upon_where_it_does_not_concern_a_reaction(
+    database: Database, inbox: Checkpointed
+) -> None:
+    class ToSchoolB(Mail):
+        def concerns(self, event: Recorded) -> bool:
+            return event.school == "b"
+
+    deliver(inbox, event(1, "a"), event(2, "b"))
+    mail = ToSchoolB()
+    async with working(ReactionWorker(database, mail)) as worker:
+        await worker.idle.wait()
+    assert mail.tried == [("b", 2)]
+    assert all_done(database)
+
+
 async def test_what_waits_is_done_once_in_order(database: Database, inbox: Checkpointed) -> None:
     mail = Mail()
     deliver(inbox, *(event(n, "ab"[n % 2]) for n in range(1, 11)))
@@ -284,8 +299,8 @@ async def test_a_process_killed_in_the_middle_of_an_act_loses_none(tmp_path: Pat
     program = """
 import asyncio, os, signal, sys
 from eventkit.database import Database
-from eventkit.reaction import ReactionWorker
-class Mail:
+from eventkit.reaction import Reaction, ReactionWorker
+class Mail(Reaction):
     name, sources, types = "mail", ("roster",), frozenset()
     async def react(self, event):
         if event.position == 2:

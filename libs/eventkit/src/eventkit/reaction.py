@@ -151,7 +151,8 @@ class ReactionWorker:
         event, state = waiting.event, "done"
         try:
             with span_after(event.traceparent, f"react {self._reaction.name}", source=waiting.source, position=event.position):
-                await self._reaction.react(event)
+                if self._reaction.concerns(event):  # another version may have put it there
+                    await self._reaction.react(event)
         except Exception as error:  # noqa: BLE001 -- whatever it was, it is tried again
             state = "waiting"
             self._rests[event.school] = asyncio.get_running_loop().time() + delay_s(waiting.attempts)
