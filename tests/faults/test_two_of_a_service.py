@@ -100,18 +100,11 @@ _LETTERS = 40
 async def test_two_notifiers_send_each_mail_once(tmp_path: Path, own_postgres: PostgresServer) -> None:
     async with post_office() as office:
         office.slowness_s = 0.1  # who sends is met in the middle of it
-        mailing = {
-            "VEKHA_SMTP_URL": office.url,
-            "VEKHA_MAIL_FROM": "vekha@example.org",
-            "VEKHA_ACTIVATION_PAGE": "https://portal.example/activate",
-            "VEKHA_MANUAL_CLOCK": "",
-        }
-        async with running_apart(tmp_path, own_postgres, mailing) as apart, apart.client() as client:
-            people = await _with_addresses(client)
+        async with running_apart(tmp_path, own_postgres, _mailing(office)) as apart, apart.client() as client:
+            people = await _with_addresses(client, _LETTERS)
             first, second = apart.processes["notifier"], apart.start("notifier")
             try:
-                while apart.log("notifier").read_text().count("service.started") < 2:  # noqa: ASYNC110 -- another process writes it
-                    await asyncio.sleep(0.05)
+                await _two_started(apart)
                 for number, alone in enumerate((second, first)):
                     other = first if alone is second else second
                     with frozen(other.pid):  # with nothing in its hands, as all is sent
@@ -136,11 +129,60 @@ async def test_two_notifiers_send_each_mail_once(tmp_path: Path, own_postgres: P
         assert told_of[MessageAccepted.type] == _LETTERS
 
 
-async def _with_addresses(client: Client) -> tuple[str, ...]:
-    """A school of people who may each be sent a link."""
+@pytest.mark.fault("a second notifier beside the first, frozen with a link in its hands")
+async def test_a_link_in_the_hands_of_a_frozen_notifier_is_sent_when_it_goes_on_and_the_other_sends_the_rest(
+    tmp_path: Path, own_postgres: PostgresServer
+) -> None:
+    async with post_office() as office:
+        async with running_apart(tmp_path, own_postgres, _mailing(office)) as apart, apart.client() as client:
+            people = await _with_addresses(client, 4)
+            first, second = apart.processes["notifier"], apart.start("notifier", {"VEKHA_FAULT": "mail.link-taken:1:STOP"})
+            try:
+                await _two_started(apart)
+                with frozen(first.pid):
+                    await _mail(client, people[:3])
+                    async with asyncio.timeout(60):
+                        while not _is_frozen(second.pid):  # noqa: ASYNC110 -- another process comes to the point
+                            await asyncio.sleep(0.05)
+                await _mail(client, people[3:])  # which wakes the first
+                await _taken(office, 3)
+                second.send_signal(signal.SIGCONT)
+                await _accepted(client, 4)
+            finally:
+                second.send_signal(signal.SIGCONT)
+                second.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(second.wait, 30) == 0
+            await apart.verified(client)
+            apart.end()
+        recipients = Counter(recipient for recipients, _ in office.mails for recipient in recipients)
+        assert recipients == {f"person-{number}@example.org": 1 for number in range(4)}
+
+
+def _mailing(office: PostOffice) -> dict[str, str]:
+    """The settings of services of which one sends mail to this office."""
+    return {
+        "VEKHA_SMTP_URL": office.url,
+        "VEKHA_MAIL_FROM": "vekha@example.org",
+        "VEKHA_ACTIVATION_PAGE": "https://portal.example/activate",
+        "VEKHA_MANUAL_CLOCK": "",
+    }
+
+
+async def _two_started(apart: Apart) -> None:
+    while apart.log("notifier").read_text().count("service.started") < 2:  # noqa: ASYNC110 -- another process writes it
+        await asyncio.sleep(0.05)
+
+
+def _is_frozen(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    return state == "T"
+
+
+async def _with_addresses(client: Client, letters: int) -> tuple[str, ...]:
+    """A school of so many people who may each be sent a link."""
     await client.ask(roster.OPEN_SCHOOL, roster.OpenSchool(school=SCHOOL, name="Школа", municipality="mytishchi"))
     people: list[str] = []
-    for number in range(_LETTERS):
+    for number in range(letters):
         details = PersonName(last_name="Щукина", first_name="Ольга", email=f"person-{number}@example.org")
         hiring = roster.HireStaff(school=SCHOOL, details=details, position=Position.TEACHER, hired_on=date(2010, 9, 1))
         people.append((await client.ask(roster.HIRE_STAFF, hiring)).reply.person)

@@ -206,13 +206,14 @@ class Sender:
         await smtp.mail(self._server.sender, options=["RET=HDRS"] if smtp.supports_extension("dsn") else None)
         try:
             await smtp.rcpt(address)
-            mail = await write(address)
-            if mail is None:
-                await self._note(row, "lost")
-                return
-            # Before the text goes out, so that whatever dies now, it is not sent again, nor by another process.
+            # Before a link is taken and the text goes out, so that whatever dies now, it is not sent again; and while this process
+            # has it in its hands, no other one tries it, or thinks the link lost.
             claimed = await self._service.write(lambda connection: connection.execute(claim(row)).rowcount) == 1
             if not claimed:
+                return
+            mail = await self._write(row, write, address)
+            if mail is None:
+                await self._note(row, "lost", claimed=True)
                 return
             reach("mail.before-text")
             await smtp.data(mail.as_bytes())
@@ -221,6 +222,13 @@ class Sender:
             await self._refused(row, refused.code, claimed=claimed)
         else:
             await self._settle(row, Accept(), "accepted", claimed=True)
+
+    async def _write(self, row: Row[Any], write: _Write, address: str) -> EmailMessage | None:
+        try:
+            return await write(address)
+        except Exception:
+            await self._note(row, "queued", claimed=True)  # nothing has gone out
+            raise
 
     async def _writer(self, row: Row[Any]) -> _Write:
         match row.template:
