@@ -163,6 +163,7 @@ async def until_published(service: Service, found: Sequence[Seal]) -> None:
 
 async def test_what_is_recorded_is_sealed_beside_the_log_and_on_the_bus(system: System) -> None:
     service = system.instance.services["roster"]
+    first = service.secrets.signing_key("roster").public_key()
     heard: asyncio.Queue[Seal] = asyncio.Queue()
 
     async def hear(message: Msg) -> None:
@@ -176,7 +177,7 @@ async def test_what_is_recorded_is_sealed_beside_the_log_and_on_the_bus(system: 
     head = service.store.read_head()
     assert (found[-1].position, found[-1].hash, found[-1].recorded_at) == (head.position, head.hash.hex(), head.recorded_at)
     assert told.position == told.since > 1
-    public = {key_id(key): SealKey(key) for key in [service.secrets.signing_key("roster").public_key()]}
+    public = {key_id(first): SealKey(first)}
     events = [data for _, _, data in await service.store.read(0, 100)]
     whose = Log("roster", found[0].log)
     assert seals.covered(Head(0, genesis("roster", whose.log_id), ""), events, found[-1:], public, whose) == head.position
@@ -194,6 +195,17 @@ async def test_a_service_that_stops_has_sealed_all_of_its_log(tmp_path: Path) ->
     async with running(tmp_path, {"roster": roster}) as system:
         service = system.instance.services["roster"]
         assert [seal.position for seal in await sealing.published(service.nc, "roster")][-1] == 7
+
+
+async def test_the_last_that_a_key_seals_is_which_one_follows_it(system: System) -> None:
+    service = system.instance.services["roster"]
+    first = service.secrets.signing_key("roster").public_key()
+    await system.call(operations.ROTATE_KEY["roster"], Nothing())
+    with service.database.reading() as connection:
+        (*_, last) = seals.kept_after(connection, 0)
+        assert last.position == log.head(connection).position == 3
+    assert seals.holds(last, {key_id(first): SealKey(first)})
+    assert (await sealing.published(service.nc, "roster"))[-1] == last
 
 
 async def test_seals_that_the_bus_has_lost_are_published_again(tmp_path: Path) -> None:

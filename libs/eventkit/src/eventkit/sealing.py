@@ -102,8 +102,8 @@ class Sealer:
         finally:
             await ended(tasks)
 
-    async def finish(self) -> None:
-        """Keeps a seal of all that is recorded, when nothing more will be."""
+    async def seal_all(self) -> None:
+        """Keeps a seal of all that is recorded, and does not wait for its time. Raises what the database or the bus says."""
         if self._store.quarantine is None:
             await self._keep_all()
 

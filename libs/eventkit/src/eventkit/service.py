@@ -64,7 +64,7 @@ from eventkit.witness import Heard, Sealed
 _TABLES_POLL_S = 1.0
 _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at least this often
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
-_SEALING_TIMEOUT_S = 2.0  # at the end
+_SEALING_TIMEOUT_S = 2.0  # for all that is left
 _DATABASE_PAUSE_S = 0.5
 _READERS_TIMEOUT_S = 2.0  # a service that hangs cannot keep the others from appending
 
@@ -440,7 +440,7 @@ class Service:
         await self.store.stop()
         if running is not None:
             if running.sealer.has_begun:
-                await self._seal_the_end(running.sealer)
+                await self.seal_all()
             await jetstream.disconnect(running.nc)
         self._running = None
         self.runners.clear()
@@ -606,10 +606,11 @@ class Service:
             if await self._signing.begin():
                 self._live().tasks.append(asyncio.create_task(self._live().sealer.run(), name=f"{self.name}-seals"))
 
-    async def _seal_the_end(self, sealer: Sealer) -> None:
+    async def seal_all(self) -> None:
+        """Keeps a seal of all that is recorded, if that can be done now, before nothing more is, or not under the same key."""
         try:
             async with asyncio.timeout(_SEALING_TIMEOUT_S):
-                await sealer.finish()
+                await self._live().sealer.seal_all()
         except Exception as error:  # noqa: BLE001 -- whatever it was, the next start seals what is left
             _log.info("seal.left", service=self.name, **trouble(error))
 
