@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -35,6 +35,7 @@ from eventkit.event import Recorded
 from eventkit.faults import reach
 from eventkit.service import Service
 from eventkit.store import Transaction
+from eventkit.tasks import ended
 from eventkit.telemetry import span_after, trouble
 from notifier import outbox
 from notifier.domain.message import MESSAGES, Accept, Bounce
@@ -51,6 +52,7 @@ FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 3600.0
 MOST_ATTEMPTS = 40  # with these delays more than a day of "later", which then means no
 _TIMEOUT_S = 30.0
+_LAST_LETTER_S = 5.0  # for as long a service that stops waits for the one that it has in its hands
 _AT_A_TIME = 200
 _LOOK_AGAIN_S = 30.0  # a wake-up is the rule; this finds what was queued before the service was cut off
 
@@ -175,7 +177,7 @@ class Sender:
                 for row in messages:
                     if self._service.store.quarantine is not None:
                         break
-                    await self._send(smtp, row)
+                    await _to_its_end(self._send(smtp, row))
             if len(messages) == _AT_A_TIME:
                 return 0.0
         return min([_LOOK_AGAIN_S, *(until - now for until in self._rests.values())])
@@ -337,6 +339,21 @@ class Sender:
 
         self._links.pop(row.message, None)
         await self._service.carry_out(self._service.as_itself(f"send-{row.message}"), work, part=state)
+
+
+async def _to_its_end(sending: Coroutine[Any, Any, None]) -> None:
+    """Sends a letter, for a while also when cancelled: one that is cut off stays ambiguous, and somebody would have to ask."""
+    task = asyncio.create_task(sending)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _LAST_LETTER_S
+        while not task.done() and (rest_s := until - loop.time()) > 0:
+            with contextlib.suppress(asyncio.CancelledError):  # who ends a service cancels again and again
+                await asyncio.wait([task], timeout=rest_s)
+        await ended([task])
+        raise
 
 
 def _delay_s(failures: int) -> float:
