@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import os
 import pickle
 import signal
@@ -26,6 +27,7 @@ from nats.aio.client import Client
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 
+import eventkit.runner
 from contracts.event import NO_SCHOOL
 from eventkit.broker import EmbeddedBroker
 from eventkit.database import Database, sqlite_url
@@ -48,6 +50,7 @@ from eventkit.projection import (
 )
 from eventkit.provision import BusStream, provision
 from eventkit.runner import ProjectionRunner
+from eventkit.turns import Turns
 
 rows = MetaData()
 board_table = Table(
@@ -1054,6 +1057,52 @@ async def test_whoever_waits_for_a_reader_has_it_take_in_what_has_come_at_once(b
         await bench.publish(one, ["a"])
         await bench.at_the_heads(runner)
         assert taken(bench.database, one) == taken(bench.database, two) == [1]
+
+
+async def test_what_nobody_waits_for_lets_go_first_whatever_somebody_waits_for_but_not_for_long(bench: Bench) -> None:
+    one, _ = bench.sources
+    async with bench.running() as runner:
+        await until(lambda: runner.positions != {})
+        with Turns.here().first():
+            await bench.publish(one, ["a"])
+            await asyncio.sleep(0.3)
+            assert taken(bench.database, one) == []
+            await until(lambda: taken(bench.database, one) == [1])
+
+
+async def test_what_was_put_off_is_taken_in_when_nobody_waits_for_anything_any_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventkit.runner, "_PATIENCE_S", math.inf)
+    one, _ = bench.sources
+    async with bench.running() as runner:
+        await until(lambda: runner.positions != {})
+        with Turns.here().first():
+            await bench.publish(one, ["a"] * 1500)
+            await asyncio.sleep(0.1)
+        await until(lambda: len(taken(bench.database, one)) == 1500)
+
+
+async def test_whoever_waits_for_a_reader_is_not_put_off_and_neither_is_what_has_to_follow_from_an_event(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventkit.runner, "_PATIENCE_S", math.inf)
+    one, _ = bench.sources
+    async with bench.running() as runner:
+        await until(lambda: runner.positions != {})
+        with Turns.here().first():
+            await bench.publish(one, ["a"])
+            await bench.at_the_heads(runner)
+    async with bench.running(bench.runner(Followed(*bench.sources))) as runner:
+        await until(lambda: runner.positions != {})
+        with Turns.here().first():
+            await bench.publish(one, ["a"])
+            await until(lambda: taken(bench.database, one) == [1, 2])
+
+
+class Followed(Board):
+    """Rows that somebody acts upon."""
+
+    def forget_after(self, connection: Connection, source: str, last: int) -> None:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("before", [0, 100])

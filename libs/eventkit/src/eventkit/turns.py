@@ -1,12 +1,13 @@
-"""Readers of one process take turns.
+"""Readers of one process take turns, and let go first what somebody waits for.
 
-Together they would only take the processor from each other, and from those that somebody waits for.
+Together they would only take the processor from each other, and from that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Generator
 from typing import ClassVar
@@ -22,11 +23,28 @@ class Turns:
 
     def __init__(self) -> None:
         self.working = 0
+        self._waited_for = 0  # how many things
+        self._waited_until = -math.inf  # when the last of them ended, in seconds of the loop's clock
         self._waiting: deque[asyncio.Event] = deque()
 
     @classmethod
     def here(cls) -> Turns:
         return cls._of_loops.setdefault(asyncio.get_running_loop(), cls())
+
+    @contextlib.contextmanager
+    def first(self) -> Generator[None]:
+        """Somebody waits for what is done in this block."""
+        self._waited_for += 1
+        try:
+            yield
+        finally:
+            self._waited_for -= 1
+            self._waited_until = asyncio.get_running_loop().time()
+
+    @property
+    def quiet_since(self) -> float:
+        """Since when nobody waits for anything, in seconds of the loop's clock; infinity while somebody does."""
+        return math.inf if self._waited_for else self._waited_until
 
     async def wait(self, woken: asyncio.Event, limit_s: float) -> None:
         """Waits until it may be somebody's turn, or until it is woken."""

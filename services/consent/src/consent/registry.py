@@ -118,6 +118,7 @@ class Registry:
         self._zone = timezone(tx.rows, school)
         self._caller = caller
         self._added: dict[Table, list[dict[str, Any]]] = {consent_table: [], number_table: [], seat_table: []}
+        self._digests: dict[str | None, str | None] = {}
         numbers = [digest for decision in decisions if (digest := self._digest(decision.number)) is not None]
         seats = [decision.seat for decision in decisions if decision.seat is not None]
         people = {decision.person for decision in decisions if decision.person is not None}
@@ -225,8 +226,10 @@ class Registry:
 
     def _digest(self, number: str | None) -> str | None:
         """The keyed digest under which a number is kept, the same number in another school being another one."""
-        number = (number or "").strip()
-        return self._secrets.mac("consent-number", f"{self._school}:{number}".encode()) if number else None
+        if number not in self._digests:
+            written = (number or "").strip()
+            self._digests[number] = self._secrets.mac("consent-number", f"{self._school}:{written}".encode()) if written else None
+        return self._digests[number]
 
     # ---- what is known before -----------------------------------------------------------------------------------------
 

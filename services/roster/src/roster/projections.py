@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, bindparam, delete, insert, update
+from sqlalchemy import Column, Connection, Index, Integer, MetaData, Table, Text, bindparam, update
 
 from contracts.consent import SubjectKind
 from contracts.roster import Seat, SeatHolder
+from eventkit.changes import Changes
 from eventkit.event import Recorded
 from eventkit.projection import wanting
 from roster.domain.basis import Consent
@@ -35,7 +36,6 @@ consent_table = Table(
 Index("consent_seat", consent_table.c.class_id, consent_table.c.seat_number)
 
 _END = update(consent_table).where(consent_table.c.consent_id == bindparam("ended")).values(state=bindparam("new_state"))
-_FORGET = delete(consent_table).where(consent_table.c.consent_id == bindparam("again"))
 
 
 _FOLLOWED: Final = frozenset(
@@ -58,23 +58,21 @@ class Consents:
     wants = staticmethod(wanting(_FOLLOWED))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        decided: dict[str, dict[str, Any]] = {}
+        decided = Changes()
         ended: dict[str, str] = {}
         for event in events:
             name, fact = event.facts()
             match name:
                 case "consent.consent-granted.v2" | "consent.consent-refused.v1":
                     state = "granted" if name == "consent.consent-granted.v2" else "refused"
-                    decided[fact["consent_id"]] = _row(event, state, fact)
+                    decided.put(consent_table, **_row(event, state, fact))
                     if fact["supersedes"] is not None:
                         ended[fact["supersedes"]] = "superseded"
                 case "consent.consent-withdrawn.v1" | "consent.consent-expired.v1" | "consent.consent-invalidated.v1":
                     ended[fact["consent_id"]] = name.removeprefix("consent.consent-").removesuffix(".v1")
                 case _:
                     pass
-        if decided:
-            connection.execute(_FORGET, [{"again": consent_id} for consent_id in decided])
-            connection.execute(insert(consent_table), list(decided.values()))
+        decided.write(connection)
         if ended:
             connection.execute(_END, [{"ended": consent_id, "new_state": state} for consent_id, state in ended.items()])
 

@@ -251,6 +251,7 @@ class _Run:
         self._caller = Caller(Actor(Role.SERVICE, "roster", on_behalf_of=origin.actor), f"b-{self._job}", origin)
 
     async def carry_out(self) -> None:
+        await self._hear_consent()
         for kind in _ORDER:
             while subjects := await self._service.read(lambda connection, kind=kind: _unsettled(connection, self._job, kind)):
                 await self._in_command(f"{kind}-{subjects[0]}", partial(self._undo, subjects))
@@ -287,10 +288,14 @@ class _Run:
 
     # ---- the decisions of the consent columns ---------------------------------------------------------------------------
 
-    async def _invalidate(self) -> None:
-        """Which decisions never were valid is written down before consent is asked, so that they are the same after a crash."""
+    async def _hear_consent(self) -> None:
+        """Waits until whatever was decided before is known here: a class on whose seats somebody has decided is left."""
         head = await insist(self._job, lambda: self._service.calls.call(HEAD["consent"], Nothing()))
         await insist(self._job, lambda: self._service.caught_up({"consent": head.reply.position}))
+
+    async def _invalidate(self) -> None:
+        """Which decisions never were valid is written down before consent is asked, so that they are the same after a crash."""
+        await self._hear_consent()
         decisions = await self._service.write(self._find_decisions)
         for first in range(0, len(decisions), _DECISIONS_A_CALL):
             request = InvalidateDecisions(

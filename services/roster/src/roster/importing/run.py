@@ -177,17 +177,17 @@ class Run:
     async def _record(self, decisions: Sequence[Decision]) -> Sequence[DecisionOutcome]:
         """Has consent record decisions, in lists, on behalf of who began the import."""
         lists = [decisions[first : first + _DECISIONS_A_CALL] for first in range(0, len(decisions), _DECISIONS_A_CALL)]
-        answers = await asyncio.gather(*(self._record_list(part) for part in lists))
+        roster = await self._service.store.head() if lists else 0
+        answers = await asyncio.gather(*(self._record_list(part, roster) for part in lists))
         return [outcome for answer in answers for outcome in answer]
 
-    async def _record_list(self, decisions: Sequence[Decision]) -> Sequence[DecisionOutcome]:
+    async def _record_list(self, decisions: Sequence[Decision], roster: int) -> Sequence[DecisionOutcome]:
         request = RecordDecisions(school=self._job.school, happened_on=self._job.day, decisions=tuple(decisions))
         # The id follows from the body: taken up again, a job may have to give another seat, and then it is another command.
         digest = self._service.secrets.mac("import-decisions", request.model_dump_json().encode())
-        roster = {"roster": await self._service.store.head()}
         answer = await self._insist(
             lambda: self._service.calls.call(
-                RECORD_DECISIONS, request, origin=self._job.origin, command_id=f"{self._job.job}.{digest[:20]}", after=roster
+                RECORD_DECISIONS, request, origin=self._job.origin, command_id=f"{self._job.job}.{digest[:20]}", after={"roster": roster}
             )
         )
         for service, position in answer.at.items():
