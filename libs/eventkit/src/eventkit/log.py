@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     func,
     insert,
     select,
@@ -181,7 +182,7 @@ def head(connection: Connection, *, lock: bool = False) -> Head:
 
 
 def log_id(connection: Connection) -> str:
-    return connection.execute(select(head_table.c.log_id)).scalar_one()
+    return connection.execute(_LOG_ID).scalar_one()
 
 
 def stamped(drafts: Sequence[Draft], base: Head, *, service: str, now: str) -> tuple[list[Row], Head]:
@@ -217,6 +218,8 @@ def stamped(drafts: Sequence[Draft], base: Head, *, service: str, now: str) -> t
 # What every command needs is asked of the driver itself: through SQLAlchemy it would cost more than the database's own work.
 # `{0}` is the driver's mark for a parameter.
 
+_LOG_ID = select(head_table.c.log_id)
+_HASH_AT = select(log_table.c.hash).where(log_table.c.position == bindparam("at"))
 _SELECT_HEAD = "SELECT position, hash, recorded_at FROM head"
 _SELECT_HISTORY = "SELECT bytes FROM log WHERE stream = {0} AND version > {0} ORDER BY version"
 _SELECT_RUN = "SELECT position, type, school, bytes FROM log WHERE position > {0} ORDER BY position LIMIT {0}"
@@ -349,7 +352,7 @@ def hash_at(connection: Connection, position: int) -> bytes:
     if position == 0:
         begun = connection.execute(select(head_table.c.service, head_table.c.log_id)).one()
         return genesis(begun.service, begun.log_id)
-    return bytes(connection.execute(select(log_table.c.hash).where(log_table.c.position == position)).scalar_one())
+    return bytes(connection.execute(_HASH_AT, {"at": position}).scalar_one())
 
 
 def position_known_at(connection: Connection, recorded_at: str) -> int:

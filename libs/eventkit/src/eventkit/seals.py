@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, func, insert, inspect, select
+from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, insert, inspect, select
 
 from eventkit import log, merkle
 from eventkit.event import genesis, link
@@ -164,6 +164,9 @@ def covered(base: Head, events: Iterable[bytes], seals: Iterable[Seal], keys: Ke
 # ---- those that are kept --------------------------------------------------------------------------------------------------
 
 
+_LAST_KEPT = select(seal_table.c.position, seal_table.c.hash, seal_table.c.recorded_at).order_by(seal_table.c.position.desc()).limit(1)
+
+
 def are_kept(connection: Connection) -> bool:
     """Whether a database has a table of seals."""
     return inspect(connection).has_table(seal_table.name)
@@ -180,10 +183,7 @@ def kept_after(connection: Connection, position: int, limit: int | None = None) 
 
 def last_kept(connection: Connection) -> Head:
     """Where the last seal was set; the log's beginning where there is none."""
-    last = select(func.max(seal_table.c.position)).scalar_subquery()
-    found = connection.execute(
-        select(seal_table.c.position, seal_table.c.hash, seal_table.c.recorded_at).where(seal_table.c.position == last)
-    ).first()
+    found = connection.execute(_LAST_KEPT).first()
     if found is None:
         return Head(0, genesis(log.about(connection).service, log.log_id(connection)), "")
     return Head(found.position, bytes.fromhex(found.hash), found.recorded_at)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, insert, select, tuple_
+from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, insert, select
 
 from consent import templates
 from consent.domain import CONSENTS, Decide, who_decides
@@ -23,6 +23,7 @@ from consent.projections import class_table, entered_in_class, guardianship_tabl
 from contracts.consent import Capacity, Decision, DecisionRecorded, SubjectKind
 from contracts.roster import Seat
 from eventkit.access import Rows
+from eventkit.among import among
 from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.erasure import forgotten
@@ -237,14 +238,17 @@ class Registry:
         found = self._tx.rows(
             select(number_table.c.digest, consent_table)
             .join(consent_table, consent_table.c.consent_id == number_table.c.consent_id)
-            .where(number_table.c.school == self._school, number_table.c.digest.in_(digests))
+            .where(number_table.c.school == self._school, among(number_table.c.digest, digests))
         )
         return {row.digest: _Known(row.consent_id, row.subject, SubjectKind(row.kind), row.granted) for row in found}
 
     def _read_seats(self, seats: Sequence[Seat]) -> dict[_Place, str]:
-        places = tuple_(seat_table.c.class_id, seat_table.c.number, seat_table.c.holder)
-        found = self._tx.rows(select(seat_table).where(places.in_([_place(seat) for seat in seats])))
-        return {(row.class_id, row.number, row.holder): row.subject for row in found}
+        wanted = {_place(seat) for seat in seats}
+        # Of the same classes and numbers: hardly more than those, and so quicker than to name each place.
+        classes, numbers = {class_id for class_id, _, _ in wanted}, {number for _, number, _ in wanted}
+        near = among(seat_table.c.class_id, classes) & among(seat_table.c.number, numbers)
+        found = {(row.class_id, row.number, row.holder): row.subject for row in self._tx.rows(select(seat_table).where(near))}
+        return {place: found[place] for place in wanted & found.keys()}
 
     def _read_classes(self, classes: set[str]) -> set[str]:
         found = self._tx.rows(

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 
 from contracts.call import AnnulEntry
 from contracts.consent import SubjectKind
 from contracts.event import AnnulmentReason, Event
 from contracts.roster import EntryAnnulled, PersonDetailsChanged, Seat, SeatHolder
+from eventkit.among import among
 from eventkit.annulment import Annulling
 from eventkit.decider import Decider, Refused
 from eventkit.erasure import forgotten
@@ -165,9 +166,15 @@ class Pages:
         """Announces of whom anything will be asked."""
         people = list(people)
         self.people.expect(people)
-        self._sealed.expect(people)
-        self._expect_keys(people)
-        self.guardianships.expect(people)
+        entered = [person for person in people if self.people.get(person) is not None]
+        self._sealed.expect(entered)
+        self._expect_keys(entered)
+        self.guardianships.expect(entered)
+        for person in people:
+            if self.people.get(person) is None:  # who was never entered has nothing but decisions
+                self._sealed.expect_new(person)
+                self.guardianships.expect_new(person)
+                self._key_of.setdefault(person, None)
         self._expect_subjects(people)
 
     def expect_external_ids(self, kind: SubjectKind, external_ids: Iterable[str]) -> None:
@@ -263,7 +270,7 @@ class Pages:
         missing = [consent_id for consent_id in dict.fromkeys(consent_ids) if consent_id not in self._consents]
         if missing:
             self._consents |= dict.fromkeys(missing)
-            self._read_consents(consent_table.c.consent_id.in_(missing))
+            self._read_consents(among(consent_table.c.consent_id, missing))
 
     def consent(self, consent_id: str) -> Consent | None:
         """A decision of this school that roster has heard of."""
@@ -290,10 +297,10 @@ class Pages:
         missing = [person for person in dict.fromkeys(people) if person not in self._of_subject]
         if missing:
             self._of_subject |= {person: [] for person in missing}
-            for consent in self._read_consents(consent_table.c.subject.in_(missing)):
+            for consent in self._read_consents(among(consent_table.c.subject, missing)):
                 self._of_subject[consent.subject].append(consent)
 
-    def _read_consents(self, condition: Any) -> list[Consent]:
+    def _read_consents(self, condition: ColumnElement[bool]) -> list[Consent]:
         found = self._rows(select(consent_table).where(consent_table.c.school == self.school, condition))
         consents = [consent_of(row) for row in found]
         self._consents |= {consent.consent_id: consent for consent in consents}

@@ -12,6 +12,7 @@ from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, delete, selec
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 
+from eventkit.among import among
 from eventkit.database import Apart
 from eventkit.migrations import Migrations
 
@@ -41,7 +42,7 @@ class Keys:
             return found
         with self.database.reading() as connection:
             for start in range(0, len(wanted), _AT_A_TIME):
-                some = select(key_table).where(key_table.c.person.in_(wanted[start : start + _AT_A_TIME]))
+                some = select(key_table).where(among(key_table.c.person, wanted[start : start + _AT_A_TIME]))
                 found |= {row.person: bytes(row.key) for row in connection.execute(some)}
         return found
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Executable, Table, bindparam, delete, insert, select, update
 
+from eventkit.among import among
 from eventkit.store import Transaction
 
 Row = dict[str, Any]
@@ -34,9 +35,7 @@ class Sheet:
             return
         for first in missing:
             self._rows[first] = {}
-        # As one parameter: of a list in the statement itself SQLAlchemy would look at every value.
-        these = bindparam("firsts", missing, self._table.c[self._key[0]].type, expanding=True)
-        for found in self._read(select(self._table).where(self._table.c[self._key[0]].in_(these))):
+        for found in self._read(select(self._table).where(among(self._table.c[self._key[0]], missing))):
             row = dict(zip(self._columns, found, strict=True))
             key = self._key_of(row)
             self._rows[key[0]][key] = row

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Boolean, Column, Index, LargeBinary, MetaData, Row, Table, Text, bindparam, insert, select, update
 
+from eventkit.among import among
 from eventkit.event import rfc3339
 from eventkit.store import Transaction
 from roster.book import Book
@@ -73,7 +74,7 @@ def keep(tx: Transaction, book: Book, school: str, job: str, box: Box) -> None:
     if not kinds:
         return
     table = trace_table
-    found = {row.subject: row for row in tx.rows(select(table).where(table.c.job == job, table.c.subject.in_(kinds)))}
+    found = {row.subject: row for row in tx.rows(select(table).where(table.c.job == job, among(table.c.subject, kinds)))}
     expires_at = rfc3339(tx.now + uploads.LIFETIME)
     new: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
