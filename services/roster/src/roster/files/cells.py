@@ -24,6 +24,7 @@ _AS_TEXT = re.compile('="([^"]*)"')
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 """Among them what turns the direction of writing, which comes along when a number is copied, and what moves a terminal's cursor."""
 _DASHES = ("-", "–", "—", "−")
+_TO_BE_LOOKED_AT = frozenset(("'", "=", *_DASHES))  # what begins with none of these is as it is
 _ROUNDED_FROM = 1e15
 """A spreadsheet program keeps fifteen digits of a number: the later ones of a longer one are zeros, whatever they were."""
 _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -37,6 +38,8 @@ def plain(cell: Cell) -> str:
     """
     if isinstance(cell, str):
         text = tidy(cell)
+        if text[:1] not in _TO_BE_LOOKED_AT:
+            return text
         if text.startswith("'") and _is_marked_as_text(text):
             text = text[1:]
         elif text.startswith('="') and (quoted := _AS_TEXT.fullmatch(text)):

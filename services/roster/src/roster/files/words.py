@@ -46,7 +46,7 @@ _NOTHING = {
 
 def says_nothing(text: str) -> bool:
     """Whether it is what people and programs write where they have nothing to write."""
-    if text[:1].isalpha() and text[0].casefold() not in _NOTHING_BEGINS:
+    if text[:1].isalnum() and text[0].casefold() not in _NOTHING_BEGINS:
         return False
     return folded(text) in _NOTHING
 
