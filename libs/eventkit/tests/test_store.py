@@ -245,6 +245,21 @@ async def test_a_history_that_is_no_longer_remembered_is_read_again(store: Store
     assert [version for class_id, version, _ in recorded(store.database) if class_id == "7a"] == [1, 2, 3]
 
 
+async def test_a_stream_that_is_begun_is_not_read_and_one_that_was_there_before_is_not_written_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(tx: Transaction) -> int | None:
+        tx.begin(HEADCOUNT, "7a")
+        return count("7a", 25)(tx)
+
+    with monkeypatch.context() as blind:
+        blind.setattr(log, "history", None)
+        assert await outcome(send(store, begin)) == 25
+    assert type(await outcome(send(store, begin))).__name__ in ("IntegrityError", "UniqueViolation")
+    assert await outcome(send(store, count("7a"))) == 25
+    assert await store.head() == 1
+
+
 async def test_a_later_store_goes_on_where_an_earlier_one_ended(store: Store) -> None:
     await send(store, count("7a", 26))
     async with another(store) as later:

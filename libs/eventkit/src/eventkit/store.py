@@ -113,6 +113,10 @@ class Transaction:
         self.origin = origin
         self.now = now
 
+    def begin(self, decider: Decider[Any, Any], identifier: str) -> None:
+        """Begins a stream under an id that was made just now: there is nothing of it to read."""
+        self._unit.streams[decider.stream(identifier)] = _Cached(0, decider.fold(()))
+
     def state(self, decider: Decider[Any, S], identifier: str) -> S:
         """A stream's state: its whole history folded."""
         return cast("S", self._stream(decider, decider.stream(identifier)).state)

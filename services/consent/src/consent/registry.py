@@ -139,6 +139,7 @@ class Registry:
         subject = self._known_subject(decision)
         if subject is None:
             subject = _new_id("p")
+            self._tx.begin(CONSENTS, subject)
         elif self._tx.state(ERASURES, subject).is_under_way:  # also where the seat is one that was taken along
             raise forgotten(subject)
         consent_id = _new_id("c")
