@@ -1059,15 +1059,16 @@ async def test_whoever_waits_for_a_reader_has_it_take_in_what_has_come_at_once(b
         assert taken(bench.database, one) == taken(bench.database, two) == [1]
 
 
-async def test_what_nobody_waits_for_lets_go_first_whatever_somebody_waits_for_but_not_for_long(bench: Bench) -> None:
+async def test_what_comes_in_bulk_lets_go_first_whatever_somebody_waits_for_but_not_for_long(bench: Bench) -> None:
     one, _ = bench.sources
     async with bench.running() as runner:
         await until(lambda: runner.positions != {})
         with Turns.here().first():
-            await bench.publish(one, ["a"])
-            await asyncio.sleep(0.3)
+            await bench.publish(one, ["a"] * 100)
+            await asyncio.sleep(0.5)
             assert taken(bench.database, one) == []
-            await until(lambda: taken(bench.database, one) == [1])
+            async with asyncio.timeout(30):
+                await until(lambda: len(taken(bench.database, one)) == 100)
 
 
 async def test_what_was_put_off_is_taken_in_when_nobody_waits_for_anything_any_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1076,12 +1077,13 @@ async def test_what_was_put_off_is_taken_in_when_nobody_waits_for_anything_any_m
     async with bench.running() as runner:
         await until(lambda: runner.positions != {})
         with Turns.here().first():
-            await bench.publish(one, ["a"] * 1500)
-            await asyncio.sleep(0.1)
-        await until(lambda: len(taken(bench.database, one)) == 1500)
+            await bench.publish(one, ["a"] * 2500)
+            await asyncio.sleep(0.5)
+            assert taken(bench.database, one) == []
+        await until(lambda: len(taken(bench.database, one)) == 2500)
 
 
-async def test_whoever_waits_for_a_reader_is_not_put_off_and_neither_is_what_has_to_follow_from_an_event(
+async def test_a_few_events_are_not_put_off_nor_what_somebody_waits_for_nor_what_has_to_follow_from_an_event(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(eventkit.runner, "_PATIENCE_S", math.inf)
@@ -1089,13 +1091,16 @@ async def test_whoever_waits_for_a_reader_is_not_put_off_and_neither_is_what_has
     async with bench.running() as runner:
         await until(lambda: runner.positions != {})
         with Turns.here().first():
-            await bench.publish(one, ["a"])
+            await bench.publish(one, ["a"] * 10)
+            await until(lambda: len(taken(bench.database, one)) == 10)
+            await bench.publish(one, ["a"] * 90)
             await bench.at_the_heads(runner)
+            assert len(taken(bench.database, one)) == 100
     async with bench.running(bench.runner(Followed(*bench.sources))) as runner:
         await until(lambda: runner.positions != {})
         with Turns.here().first():
-            await bench.publish(one, ["a"])
-            await until(lambda: taken(bench.database, one) == [1, 2])
+            await bench.publish(one, ["a"] * 100)
+            await until(lambda: len(taken(bench.database, one)) == 200)
 
 
 class Followed(Board):

@@ -197,7 +197,7 @@ async def test_a_service_that_stops_has_sealed_all_of_its_log(tmp_path: Path) ->
         assert [seal.position for seal in await sealing.published(service.nc, "roster")][-1] == 7
 
 
-async def test_the_last_that_a_key_seals_is_which_one_follows_it(system: System) -> None:
+async def test_the_old_key_seals_which_one_follows_it(system: System) -> None:
     service = system.instance.services["roster"]
     first = service.secrets.signing_key("roster").public_key()
     await system.call(operations.ROTATE_KEY["roster"], Nothing())

@@ -43,6 +43,7 @@ class Town:
     taken: list[str] = field(default_factory=list[str])
     told: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     office: PostOffice = field(default_factory=PostOffice)
+    failures: int = 0  # of identity, when it is asked for a link next
     system: System | None = None
 
     def roster(self, settings: Settings) -> Service:
@@ -67,6 +68,9 @@ class Town:
 
         @service.query(identity.TAKE_LINK)
         async def take(request: identity.TakeLink, caller: Caller) -> identity.TakenLink:  # pyright: ignore[reportUnusedFunction] -- the service calls it
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError("it has a bad day")
             if request.credential in self.taken:
                 raise Refused("link.lost", "It was taken before.")
             self.taken.append(request.credential)
@@ -185,6 +189,14 @@ async def test_a_link_that_somebody_has_taken_before_is_lost_and_nothing_is_sent
     await town.prepares()
     await town.become("lost")
     assert (town.office.asked, town.told) == (0, [])
+
+
+async def test_a_letter_waits_for_identity_that_cannot_tell_the_link_yet(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "FIRST_DELAY_S", 0.01)
+    town.failures = 2
+    await town.prepares()
+    await town.become("accepted")
+    assert (town.failures, town.taken, town.office.asked) == (0, ["k-1"], 1)
 
 
 async def test_a_text_that_the_server_will_not_have_yet_goes_out_later_with_the_link_that_was_taken_once(

@@ -147,9 +147,9 @@ class OutboxQuery(Request):
 
 
 class OutboxRow(Value):
-    """`ambiguous`: it went out and the mail server's answer was lost. `unaddressed`: nobody knows the recipient's address. `expired`: it
-    was too old to be sent when the sender was started. `lost`: it was to take a link along that is nobody's to send any more, because it
-    was taken before, replaced or too old: another one has to be issued."""
+    """`ambiguous`: it is going out, or may have gone out, and the mail server's answer was lost. `unaddressed`: nobody knows the
+    recipient's address. `expired`: it was too old to be sent when the sender was started. `lost`: it was to take a link along that is
+    nobody's to send any more, because it was taken before, replaced or too old: another one has to be issued."""
 
     message: Identifier
     recipient: Identifier

@@ -30,8 +30,8 @@ _FULL_BATCH = 1000
 _MOST_GATHERED = 10_000  # events
 _GATHER_S = 0.1  # of what comes in bulk
 _COURTESY_S = 0.03  # for as long a reader lets others go first, also the next one of its own
-_QUIET_S = 0.01  # for as long nobody has waited for anything, before a reader goes on that nobody waits for
-_PATIENCE_S = 1.0  # for as long, at most, it lets go first whatever somebody waits for
+_QUIET_S = 0.01  # for as long nobody has waited for anything, before what comes in bulk is taken in
+_PATIENCE_S = 1.0  # for as long, at most, that lets go first whatever somebody waits for
 _PASSED_OVER_S = 1.0  # for as long a checkpoint may stand before events that are not wanted
 _ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
 
@@ -218,14 +218,13 @@ class ProjectionRunner:
             return begun_at if count >= _FULL_BATCH else begun_at + _PASSED_OVER_S
         if self._awaited or count >= _MOST_GATHERED:
             return begun_at
-        if count >= _FULL_BATCH:
-            gathered_at = begun_at
-        elif count > _TRACED_BATCH:
-            gathered_at = self._wanted_since + _GATHER_S
-        else:
-            gathered_at = (self._wanted_since if self._turns.working else self._taken_in_at) + _COURTESY_S
-        look_again_at = asyncio.get_running_loop().time() + _COURTESY_S
-        return max(gathered_at, min(self._turns.quiet_since + _QUIET_S, look_again_at, self._wanted_since + self._patience_s))
+        if count <= _TRACED_BATCH:
+            return (self._wanted_since if self._turns.working else self._taken_in_at) + _COURTESY_S
+        now = asyncio.get_running_loop().time()
+        held_until = min(self._turns.quiet_since + _QUIET_S, self._wanted_since + self._patience_s)
+        if held_until > now:
+            return min(held_until, now + _COURTESY_S)  # and looks again then
+        return begun_at if count >= _FULL_BATCH else self._wanted_since + _GATHER_S
 
     def _apply(self, batches: Sequence[_Batch]) -> bool:
         """Applies what has arrived. Answers whether anything of it was wanted."""
@@ -238,7 +237,9 @@ class ProjectionRunner:
                     if event.traceparent is not None:
                         name, place = f"project {self.projection.name}", {"source": event.service, "position": event.position}
                         spans.enter_context(span(name, kind=SpanKind.CONSUMER, parent=event.traceparent, **place))
-            self.checkpointed.apply(deliveries)
+            # In parts: whoever records something waits for the end of a transaction.
+            for first in range(0, len(deliveries), _FULL_BATCH):
+                self.checkpointed.apply(deliveries[first : first + _FULL_BATCH])
         return bool(events) or any(one.trouble for one in deliveries)
 
     async def _ask_owners(self) -> None:

@@ -440,8 +440,7 @@ class Service:
             await task()
         await self.store.stop()
         if running is not None:
-            if running.sealer.has_begun:
-                await self.seal_all()
+            await self.seal_all()
             await jetstream.disconnect(running.nc)
         self._running = None
         self.runners.clear()
@@ -611,6 +610,8 @@ class Service:
 
     async def seal_all(self) -> None:
         """Keeps a seal of all that is recorded, if that can be done now, before nothing more is, or not under the same key."""
+        if not self._live().sealer.has_begun:
+            return
         try:
             async with asyncio.timeout(_SEALING_TIMEOUT_S):
                 await self._live().sealer.seal_all()

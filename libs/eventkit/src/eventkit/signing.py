@@ -96,7 +96,7 @@ class Signing:
             committed = await commit(work)
             await service.relay.published(committed.position)
             if not committed.before:
-                # The last that a key seals is which one follows it: whoever lacks that knows no seal behind it.
+                # The old key seals which one follows it: whoever lacks that event knows no seal behind it.
                 await service.seal_all()
                 await asyncio.to_thread(self._change)
             return committed.reply

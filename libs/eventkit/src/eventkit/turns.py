@@ -34,12 +34,13 @@ class Turns:
     @contextlib.contextmanager
     def first(self) -> Generator[None]:
         """Somebody waits for what is done in this block."""
+        clock = asyncio.get_running_loop().time
         self._waited_for += 1
         try:
             yield
         finally:
             self._waited_for -= 1
-            self._waited_until = asyncio.get_running_loop().time()
+            self._waited_until = clock()
 
     @property
     def quiet_since(self) -> float:

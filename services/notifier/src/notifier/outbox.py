@@ -1,8 +1,8 @@
 """The outbox: every message that was queued, and how far it has come. Ids alone; text and address are made when it is sent.
 
 A row appears in the transaction of its MessageQueued. Only `queued` rows are ever sent. A row is called `ambiguous` before the text goes
-out and stays so unless the mail server says what it did: whatever dies in between, no message goes out twice. After `KEPT` a row goes: what
-was told whom, and what became of it, stands in the record.
+out and stays so unless the mail server says what it did, or it turns out that nothing can go out: whatever dies in between, no message goes
+out twice. After `KEPT` a row goes: what was told whom, and what became of it, stands in the record.
 """
 
 from __future__ import annotations

@@ -166,15 +166,9 @@ class Pages:
         """Announces of whom anything will be asked."""
         people = list(people)
         self.people.expect(people)
-        entered = [person for person in people if self.people.get(person) is not None]
-        self._sealed.expect(entered)
-        self._expect_keys(entered)
-        self.guardianships.expect(entered)
-        for person in people:
-            if self.people.get(person) is None:  # who was never entered has nothing but decisions
-                self._sealed.expect_new(person)
-                self.guardianships.expect_new(person)
-                self._key_of.setdefault(person, None)
+        self._sealed.expect(people)
+        self._expect_keys(person for person in people if self._sealed.get(person) is not None)
+        self.guardianships.expect(people)
         self._expect_subjects(people)
 
     def expect_external_ids(self, kind: SubjectKind, external_ids: Iterable[str]) -> None:
@@ -233,10 +227,11 @@ class Pages:
 
     def _found(self, person: str) -> Sealed | None:
         """What the vault holds of a person; what lacks its key is as good as nothing."""
-        row = self._sealed.get(person)
+        if (row := self._sealed.get(person)) is None:
+            return None
         self._expect_keys((person,))
         key = self._key_of[person]
-        return None if row is None or key is None else Sealed(key, row["sealed"])
+        return None if key is None else Sealed(key, row["sealed"])
 
     def _expect_keys(self, people: Iterable[str]) -> None:
         missing = [person for person in dict.fromkeys(people) if person not in self._key_of]

@@ -251,8 +251,8 @@ class _Run:
         self._caller = Caller(Actor(Role.SERVICE, "roster", on_behalf_of=origin.actor), f"b-{self._job}", origin)
 
     async def carry_out(self) -> None:
-        await self._hear_consent()
         for kind in _ORDER:
+            await self._hear_consent()
             while subjects := await self._service.read(lambda connection, kind=kind: _unsettled(connection, self._job, kind)):
                 await self._in_command(f"{kind}-{subjects[0]}", partial(self._undo, subjects))
         await self._destroy_keys()
