@@ -27,6 +27,9 @@ from vekha.testing import running
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
+_STAYS_SO = 60
+"""So many looks, of a twentieth of a second and more each, are longer than a letter takes."""
+
 _LINK = re.compile(r"https://portal\.example/activate#(\S+)")
 
 
@@ -130,10 +133,12 @@ async def _become(client: Client, *states: str) -> None:
 
 
 async def _settle(client: Client, person: str) -> str:
-    """The state of the only message, once nothing more becomes of it."""
+    """The state of the only message, once nothing more becomes of it: while it is sent, it is ambiguous as well."""
+    ambiguous = 0
     while True:
         (state,) = await _states(client)
-        if state in ("ambiguous", "lost") or (state == "accepted" and await _account(client, person) == "handed-over"):
+        ambiguous = ambiguous + 1 if state == "ambiguous" else 0
+        if state == "lost" or ambiguous == _STAYS_SO or (state == "accepted" and await _account(client, person) == "handed-over"):
             return state
         await asyncio.sleep(0.05)
 
