@@ -27,7 +27,7 @@ from eventkit.turns import Turns
 _TRACED_BATCH = 32  # a catch-up is not traced event by event
 _QUEUED_BATCHES = 4  # per source, as many as wait in line for each follower
 _FULL_BATCH = 1000
-_MOST_GATHERED = 10_000  # events
+_MOST_GATHERED = 5_000  # events: whoever records something waits for the end of a transaction
 _GATHER_S = 0.1  # of what comes in bulk
 _COURTESY_S = 0.03  # for as long a reader lets others go first, also the next one of its own
 _QUIET_S = 0.01  # for as long nobody has waited for anything, before what comes in bulk is taken in
@@ -237,9 +237,7 @@ class ProjectionRunner:
                     if event.traceparent is not None:
                         name, place = f"project {self.projection.name}", {"source": event.service, "position": event.position}
                         spans.enter_context(span(name, kind=SpanKind.CONSUMER, parent=event.traceparent, **place))
-            # In parts: whoever records something waits for the end of a transaction.
-            for first in range(0, len(deliveries), _FULL_BATCH):
-                self.checkpointed.apply(deliveries[first : first + _FULL_BATCH])
+            self.checkpointed.apply(deliveries)
         return bool(events) or any(one.trouble for one in deliveries)
 
     async def _ask_owners(self) -> None:
