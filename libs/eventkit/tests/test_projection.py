@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import math
 import os
 import pickle
 import signal
@@ -27,7 +26,6 @@ from nats.aio.client import Client
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-import eventkit.runner
 from contracts.event import NO_SCHOOL
 from eventkit.broker import EmbeddedBroker
 from eventkit.database import Database, sqlite_url
@@ -50,7 +48,6 @@ from eventkit.projection import (
 )
 from eventkit.provision import BusStream, provision
 from eventkit.runner import ProjectionRunner
-from eventkit.turns import Turns
 
 rows = MetaData()
 board_table = Table(
@@ -1057,57 +1054,6 @@ async def test_whoever_waits_for_a_reader_has_it_take_in_what_has_come_at_once(b
         await bench.publish(one, ["a"])
         await bench.at_the_heads(runner)
         assert taken(bench.database, one) == taken(bench.database, two) == [1]
-
-
-async def test_what_comes_in_bulk_lets_go_first_whatever_somebody_waits_for_but_not_for_long(bench: Bench) -> None:
-    one, _ = bench.sources
-    async with bench.running() as runner:
-        await until(lambda: runner.positions != {})
-        with Turns.here().first():
-            await bench.publish(one, ["a"] * 100)
-            await asyncio.sleep(0.5)
-            assert taken(bench.database, one) == []
-            async with asyncio.timeout(30):
-                await until(lambda: len(taken(bench.database, one)) == 100)
-
-
-async def test_what_was_put_off_is_taken_in_when_nobody_waits_for_anything_any_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventkit.runner, "_PATIENCE_S", math.inf)
-    one, _ = bench.sources
-    async with bench.running() as runner:
-        await until(lambda: runner.positions != {})
-        with Turns.here().first():
-            await bench.publish(one, ["a"] * 2500)
-            await asyncio.sleep(0.5)
-            assert taken(bench.database, one) == []
-        await until(lambda: len(taken(bench.database, one)) == 2500)
-
-
-async def test_a_few_events_are_not_put_off_nor_what_somebody_waits_for_nor_what_has_to_follow_from_an_event(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(eventkit.runner, "_PATIENCE_S", math.inf)
-    one, _ = bench.sources
-    async with bench.running() as runner:
-        await until(lambda: runner.positions != {})
-        with Turns.here().first():
-            await bench.publish(one, ["a"] * 10)
-            await until(lambda: len(taken(bench.database, one)) == 10)
-            await bench.publish(one, ["a"] * 90)
-            await bench.at_the_heads(runner)
-            assert len(taken(bench.database, one)) == 100
-    async with bench.running(bench.runner(Followed(*bench.sources))) as runner:
-        await until(lambda: runner.positions != {})
-        with Turns.here().first():
-            await bench.publish(one, ["a"] * 100)
-            await until(lambda: len(taken(bench.database, one)) == 200)
-
-
-class Followed(Board):
-    """Rows that somebody acts upon."""
-
-    def forget_after(self, connection: Connection, source: str, last: int) -> None:
-        raise NotImplementedError
 
 
 @pytest.mark.parametrize("before", [0, 100])

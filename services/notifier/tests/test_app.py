@@ -696,28 +696,19 @@ async def test_a_connection_lost_after_the_text_leaves_the_message_ambiguous_and
         assert len({content for _, content in office.mails}) == 3
 
 
-async def test_a_service_that_stops_sends_the_letter_in_its_hands_to_its_end(tmp_path: Path) -> None:
-    async with post_office() as office:
-        office.slowness_s = 0.5
-        async with town(tmp_path, sending_to(office.url)) as here:
-            await here.tell(APPROACHING)
-            await here.become("ambiguous")
-        async with town(tmp_path) as here:
-            await here.become("accepted")
-        assert len(office.mails) == 1
-
-
-async def test_a_service_that_stops_waits_a_while_only_for_a_mail_server_that_says_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("slowness_s", "waits_s", "state"), [(0.5, 5.0, "accepted"), (60.0, 0.1, "ambiguous")])
+async def test_a_service_that_stops_sends_the_letter_in_its_hands_to_its_end_unless_that_takes_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slowness_s: float, waits_s: float, state: str
 ) -> None:
-    monkeypatch.setattr(sender, "_LAST_LETTER_S", 0.1)
+    monkeypatch.setattr(sender, "_LAST_LETTER_S", waits_s)
     async with post_office() as office:
-        office.slowness_s = 60.0
+        office.slowness_s = slowness_s
         async with town(tmp_path, sending_to(office.url)) as here:
             await here.tell(APPROACHING)
             await here.become("ambiguous")
         async with town(tmp_path) as here:
-            await here.become("ambiguous")
+            await here.become(state)
+        assert len(office.mails) == (state == "accepted")
 
 
 @pytest.mark.parametrize("answers", [[], ["451 later"] * 2], ids=["taken", "taken-later"])

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 from eventkit.database import Database
 from eventkit.following import Follower, Following
 from eventkit.jetstream import BusError, BusMessage
-from eventkit.projection import ActedUpon, Checkpointed, LastRead, Projection, Skipped, delivered, nothing_skipped, sha256, type_in
+from eventkit.projection import Checkpointed, LastRead, Projection, Skipped, delivered, nothing_skipped, sha256, type_in
 from eventkit.tasks import completed, ended, set_within
 from eventkit.telemetry import span, trouble
 from eventkit.turns import Turns
@@ -27,11 +27,8 @@ from eventkit.turns import Turns
 _TRACED_BATCH = 32  # a catch-up is not traced event by event
 _QUEUED_BATCHES = 4  # per source, as many as wait in line for each follower
 _FULL_BATCH = 1000
-_MOST_GATHERED = 5_000  # events: whoever records something waits for the end of a transaction
 _GATHER_S = 0.1  # of what comes in bulk
 _COURTESY_S = 0.03  # for as long a reader lets others go first, also the next one of its own
-_QUIET_S = 0.01  # for as long nobody has waited for anything, before what comes in bulk is taken in
-_PATIENCE_S = 1.0  # for as long, at most, that lets go first whatever somebody waits for
 _PASSED_OVER_S = 1.0  # for as long a checkpoint may stand before events that are not wanted
 _ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
 
@@ -78,8 +75,6 @@ class ProjectionRunner:
         self._wanted_since: float | None = None  # when the first came that is wanted and not taken in, in seconds of the loop's clock
         self._taken_in_at = -math.inf  # in seconds of the loop's clock
         self._turns = Turns.here()
-        # What has to follow from an event is not put off.
-        self._patience_s = 0.0 if isinstance(projection, ActedUpon) else _PATIENCE_S
         self._arrived = _Arrived()
         self._gathered: list[_Batch] = []  # what was taken from there, and is not taken in yet
         self._followers: dict[str, Follower] = {}
@@ -126,9 +121,8 @@ class ProjectionRunner:
             self._awaited += 1
             self._woken.set()
             try:
-                with self._turns.first():
-                    async with asyncio.timeout(timeout_s), self._moved:
-                        await self._moved.wait_for(lambda: not missing() - self.checkpointed.halted)
+                async with asyncio.timeout(timeout_s), self._moved:
+                    await self._moved.wait_for(lambda: not missing() - self.checkpointed.halted)
             except TimeoutError:
                 pass
             finally:
@@ -214,17 +208,15 @@ class ProjectionRunner:
 
     def _can_wait_until(self, begun_at: float, count: int) -> float:
         """Until when what has come may wait, and for more to come."""
-        if self._wanted_since is None:
-            return begun_at if count >= _FULL_BATCH else begun_at + _PASSED_OVER_S
-        if self._awaited or count >= _MOST_GATHERED:
+        if count >= _FULL_BATCH:
             return begun_at
-        if count <= _TRACED_BATCH:
-            return (self._wanted_since if self._turns.working else self._taken_in_at) + _COURTESY_S
-        now = asyncio.get_running_loop().time()
-        held_until = min(self._turns.quiet_since + _QUIET_S, self._wanted_since + self._patience_s)
-        if held_until > now:
-            return min(held_until, now + _COURTESY_S)  # and looks again then
-        return begun_at if count >= _FULL_BATCH else self._wanted_since + _GATHER_S
+        if self._wanted_since is None:
+            return begun_at + _PASSED_OVER_S
+        if self._awaited:
+            return begun_at
+        if count > _TRACED_BATCH:
+            return self._wanted_since + _GATHER_S
+        return (self._wanted_since if self._turns.working else self._taken_in_at) + _COURTESY_S
 
     def _apply(self, batches: Sequence[_Batch]) -> bool:
         """Applies what has arrived. Answers whether anything of it was wanted."""

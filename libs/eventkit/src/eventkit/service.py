@@ -59,7 +59,6 @@ from eventkit.store import Carried, CommandKey, Quarantined, Store, Transaction
 from eventkit.tasks import ended
 from eventkit.telemetry import traceparent, trouble
 from eventkit.tokens import Actor, Tokens
-from eventkit.turns import Turns
 from eventkit.witness import Heard, Sealed
 
 _TABLES_POLL_S = 1.0
@@ -520,8 +519,7 @@ class Service:
             with self.database.reading() as connection:
                 return function(connection)
 
-        with Turns.here().first():
-            return await asyncio.to_thread(run)
+        return await asyncio.to_thread(run)
 
     async def write(self, function: Callable[[Connection], T]) -> T:
         """Writes tables that no event speaks of, in a transaction of their own."""
@@ -530,8 +528,7 @@ class Service:
             with self.database.writing() as connection:
                 return function(connection)
 
-        with Turns.here().first():
-            return await asyncio.to_thread(run)
+        return await asyncio.to_thread(run)
 
     async def carry_out(self, caller: Caller, work: Callable[[Transaction], T], *, part: str) -> T:
         """One command inside a longer job: its id is the caller's and `part`, so doing the job again repeats nothing.

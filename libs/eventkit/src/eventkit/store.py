@@ -35,7 +35,6 @@ from eventkit.decider import Decider, Refused
 from eventkit.event import Draft, Origin, Recorded, decode, rfc3339, standing
 from eventkit.faults import reach
 from eventkit.telemetry import happened, is_heard
-from eventkit.turns import Turns
 
 _MAX_BATCH = 64
 _CACHED_STREAMS = 20_000
@@ -292,9 +291,8 @@ class Store:
             raise RuntimeError("this store has been stopped")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Carried[R]] = loop.create_future()
-        with Turns.here().first():
-            self._jobs.put(_Job(work, origin, key, future, loop))
-            return await future
+        self._jobs.put(_Job(work, origin, key, future, loop))
+        return await future
 
     async def carried_out(self, key: CommandKey) -> Carried[Any] | None:
         """The outcome of a command that is in the record already, else None. Raises Refused `command.reused`."""

@@ -1,13 +1,12 @@
-"""Readers of one process take turns, and let go first what somebody waits for.
+"""Readers of one process take turns.
 
-Together they would only take the processor from each other, and from that.
+Together they would only take the processor from each other, and from those that somebody waits for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections import deque
 from collections.abc import Generator
 from typing import ClassVar
@@ -23,29 +22,11 @@ class Turns:
 
     def __init__(self) -> None:
         self.working = 0
-        self._waited_for = 0  # how many things
-        self._waited_until = -math.inf  # when the last of them ended, in seconds of the loop's clock
         self._waiting: deque[asyncio.Event] = deque()
 
     @classmethod
     def here(cls) -> Turns:
         return cls._of_loops.setdefault(asyncio.get_running_loop(), cls())
-
-    @contextlib.contextmanager
-    def first(self) -> Generator[None]:
-        """Somebody waits for what is done in this block."""
-        clock = asyncio.get_running_loop().time
-        self._waited_for += 1
-        try:
-            yield
-        finally:
-            self._waited_for -= 1
-            self._waited_until = clock()
-
-    @property
-    def quiet_since(self) -> float:
-        """Since when nobody waits for anything, in seconds of the loop's clock; infinity while somebody does."""
-        return math.inf if self._waited_for else self._waited_until
 
     async def wait(self, woken: asyncio.Event, limit_s: float) -> None:
         """Waits until it may be somebody's turn, or until it is woken."""
