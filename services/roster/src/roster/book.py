@@ -167,7 +167,9 @@ class Pages:
         people = list(people)
         self.people.expect(people)
         self._sealed.expect(people)
-        self._expect_keys(person for person in people if self._sealed.get(person) is not None)
+        kept = {person for person in people if self._sealed.get(person) is not None}
+        self._expect_keys(kept)
+        self._key_of |= dict.fromkeys(person for person in people if person not in kept)
         self.guardianships.expect(people)
         self._expect_subjects(people)
 
