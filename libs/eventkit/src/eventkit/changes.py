@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Delete, Insert, Table, bindparam, delete
+from sqlalchemy import Connection, Delete, Table, bindparam, delete
 from sqlalchemy.dialects import postgresql, sqlite
+
+from eventkit.rows import Inserting
 
 
 class Changes:
@@ -29,7 +31,7 @@ class Changes:
             if gone := [key for key, row in rows.items() if row is None]:
                 connection.execute(write.drop, [dict(zip(write.the_key, key, strict=True)) for key in gone])
             if kept := [row for row in rows.values() if row is not None]:
-                connection.execute(write.put, kept)
+                write.put.rows(connection, kept)
 
 
 class _Writing(NamedTuple):
@@ -37,7 +39,7 @@ class _Writing(NamedTuple):
 
     drop: Delete
     the_key: tuple[str, ...]
-    put: Insert
+    put: Inserting
 
 
 @cache
@@ -47,7 +49,7 @@ def _writing(table: Table, dialect: str) -> _Writing:
     insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     others = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
     put = insert.on_conflict_do_update(index_elements=list(key), set_=others) if others else insert.on_conflict_do_nothing()
-    return _Writing(delete(table).where(*this), tuple(f"the_{column.name}" for column in key), put)
+    return _Writing(delete(table).where(*this), tuple(f"the_{column.name}" for column in key), Inserting(put))
 
 
 @cache

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from secrets import token_hex
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ from sqlalchemy.dialects import postgresql
 
 from eventkit.event import Draft, Recorded, decode, genesis, link, stamp
 from eventkit.postgres import Statement
+from eventkit.rows import ManyRows, row_of, together
 
 FIRST_REVISION = 1
 """With what a program lives that knows no history of its tables (`migrations`)."""
@@ -276,7 +278,7 @@ def _append(*, many: bool) -> Statement:
 
 _APPEND_ONE = _append(many=False)
 _APPEND_MANY = _append(many=True)
-_INSERT_ROW, _INSERT_COMMAND = (_insert(table, f"VALUES ({', '.join('?' * len(table.columns))})") for table in (log_table, command_table))
+_INSERT_ROWS, _INSERT_COMMANDS = (ManyRows(_insert(table, "VALUES "), row_of(len(table.columns))) for table in (log_table, command_table))
 
 
 def write(connection: Connection, rows: Sequence[Row], commands: Sequence[CommandRow], base: Head, new: Head) -> None:
@@ -293,8 +295,13 @@ def write(connection: Connection, rows: Sequence[Row], commands: Sequence[Comman
     if moved != 1:
         raise HeadMoved
     if not _is_postgres(connection):
-        _driver(connection).executemany(_INSERT_ROW, rows)
-        _driver(connection).executemany(_INSERT_COMMAND, commands)
+        _insert_all(connection, _INSERT_ROWS, rows)
+        _insert_all(connection, _INSERT_COMMANDS, commands)
+
+
+def _insert_all(connection: Connection, statement: ManyRows, rows: Sequence[tuple[Any, ...]]) -> None:
+    for some in together(rows):
+        _driver(connection).execute(statement.of(len(some)), tuple(chain.from_iterable(some)))
 
 
 def _columns(table: Table, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

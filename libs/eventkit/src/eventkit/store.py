@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.engine import Row as SqlRow
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -34,6 +34,7 @@ from eventkit.database import Database
 from eventkit.decider import Decider, Refused
 from eventkit.event import Draft, Origin, Recorded, decode, rfc3339, standing
 from eventkit.faults import reach
+from eventkit.rows import inserting
 from eventkit.telemetry import happened, is_heard
 
 _MAX_BATCH = 64
@@ -224,6 +225,12 @@ class Transaction:
         # Without the option SQLAlchemy does not count what an INSERT met.
         result: Any = self._session.connection().execute(statement, parameters, execution_options={"preserve_rowcount": True})
         return int(result.rowcount)
+
+    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes new rows into one of the service's own tables, as `write` does."""
+        self._session.lock()
+        self._unit.wrote = True
+        inserting(table).rows(self._session.connection(), rows)
 
     def _check_own(self, events: Sequence[Event]) -> None:
         for event in events:

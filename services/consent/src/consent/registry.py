@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, insert, select
+from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text, delete, select
 
 from consent import templates
 from consent.domain import CONSENTS, Decide, who_decides
@@ -161,7 +161,7 @@ class Registry:
     def write(self) -> None:
         for table, rows in self._added.items():
             if rows:
-                self._tx.write(insert(table), rows)
+                self._tx.insert(table, rows)
 
     # ---- one decision -------------------------------------------------------------------------------------------------
 

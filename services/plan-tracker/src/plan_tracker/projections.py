@@ -16,6 +16,7 @@ from contracts import SERVICES
 from eventkit.access import Rows
 from eventkit.decider import Refused
 from eventkit.event import Recorded
+from eventkit.rows import ManyRows, row_of
 from plan_tracker.domain.facts import Fact, Key, fold, in_order, is_needed
 
 metadata = MetaData()
@@ -58,11 +59,10 @@ _ADD_POSTGRES = text(
     ON CONFLICT (school, source, kind, subject) DO UPDATE SET doc = fact.doc || excluded.doc, position = excluded.position
     """
 )
-_ADD_SQLITE = text(
-    """
-    INSERT INTO fact (school, source, kind, subject, position, doc) VALUES (:school, :source, :kind, :subject, :position, :doc)
-    ON CONFLICT (school, source, kind, subject) DO UPDATE SET doc = fact.doc || excluded.doc, position = excluded.position
-    """
+_ADD_SQLITE = ManyRows(
+    "INSERT INTO fact (school, source, kind, subject, position, doc) VALUES ",
+    row_of(6),
+    " ON CONFLICT (school, source, kind, subject) DO UPDATE SET doc = fact.doc || excluded.doc, position = excluded.position",
 )
 _REACH_POSTGRES = text(
     """
@@ -71,11 +71,10 @@ _REACH_POSTGRES = text(
     ON CONFLICT (school, source) DO UPDATE SET position = excluded.position
     """
 )
-_REACH_SQLITE = text(
-    """
-    INSERT INTO reach (school, source, position) VALUES (:school, :source, :position)
-    ON CONFLICT (school, source) DO UPDATE SET position = excluded.position
-    """
+_REACH_SQLITE = ManyRows(
+    "INSERT INTO reach (school, source, position) VALUES ",
+    row_of(3),
+    " ON CONFLICT (school, source) DO UPDATE SET position = excluded.position",
 )
 
 
@@ -107,8 +106,8 @@ class BoardProjection:
             connection.execute(_ADD_POSTGRES, {"rows": _encode(facts).decode()})
             connection.execute(_REACH_POSTGRES, {"rows": _encode(reach).decode()})
         else:
-            connection.execute(_ADD_SQLITE, [dict(zip(fact_table.columns.keys(), row, strict=True)) for row in facts])
-            connection.execute(_REACH_SQLITE, [dict(zip(reach_table.columns.keys(), row, strict=True)) for row in reach])
+            _ADD_SQLITE.run(connection, facts)
+            _REACH_SQLITE.run(connection, reach)
 
 
 def digest(connection: Connection) -> str:

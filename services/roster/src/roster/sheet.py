@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Executable, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Executable, Table, bindparam, delete, select, update
 
 from eventkit.among import among
 from eventkit.store import Transaction
@@ -82,7 +82,7 @@ class Sheet:
             self._dropped.clear()
         rows = [(key, self._rows[key[0]][key]) for key in self._changed]
         if new := [row for key, row in rows if key not in self._stored]:
-            tx.write(insert(self._table), new)
+            tx.insert(self._table, new)
         if changed := [{**row, **{f"the_{name}": row[name] for name in self._key}} for key, row in rows if key in self._stored]:
             tx.write(update(self._table).where(*this), changed)
         self._stored |= self._changed.keys()

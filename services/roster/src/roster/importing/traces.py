@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, Column, Index, LargeBinary, MetaData, Row, Table, Text, bindparam, insert, select, update
+from sqlalchemy import Boolean, Column, Index, LargeBinary, MetaData, Row, Table, Text, bindparam, select, update
 
 from eventkit.among import among
 from eventkit.event import rfc3339
@@ -90,7 +90,7 @@ def keep(tx: Transaction, book: Book, school: str, job: str, box: Box) -> None:
         else:
             changed.append({"the_subject": subject, "before": before, "numbers": numbers})
     if new:
-        tx.write(insert(table), new)
+        tx.insert(table, new)
     if changed:
         values: dict[str, Any] = {"before": bindparam("before"), "numbers": bindparam("numbers")}
         tx.write(update(table).where(table.c.job == job, table.c.subject == bindparam("the_subject")).values(values), changed)
