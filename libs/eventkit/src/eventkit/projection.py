@@ -167,7 +167,7 @@ def wanting(names: Collection[str]) -> Wants:
     return wants
 
 
-def delivered(source: str, message: BusMessage, wants: Wants | None = None) -> Delivered:
+def delivered(source: str, message: BusMessage, wants: Wants | None = None, decode: Callable[[bytes], Recorded] = decode) -> Delivered:
     """A message of a bus stream, decoded unless nobody wants its type. School and type stand in the subject, so even one that cannot be
     decoded has a key."""
     position, subject, data = message

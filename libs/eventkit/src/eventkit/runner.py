@@ -11,12 +11,14 @@ import contextlib
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import ParamSpec, TypeVar
 
 import structlog
 from opentelemetry.trace import SpanKind
 
 from eventkit.database import Database
+from eventkit.event import decode
 from eventkit.following import Follower, Following
 from eventkit.jetstream import BusError, BusMessage
 from eventkit.projection import Checkpointed, LastRead, Projection, Skipped, delivered, nothing_skipped, sha256, type_in
@@ -31,6 +33,9 @@ _GATHER_S = 0.1  # of what comes in bulk
 _COURTESY_S = 0.03  # for as long a reader lets others go first, also the next one of its own
 _PASSED_OVER_S = 1.0  # for as long a checkpoint may stand before events that are not wanted
 _ASK_OWNERS_EVERY_S = 1.0  # those that have not answered yet
+
+_decode_once = lru_cache(_FULL_BATCH)(decode)
+"""The readers of a process are handed the same bytes, one soon after the other."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -221,7 +226,7 @@ class ProjectionRunner:
     def _apply(self, batches: Sequence[_Batch]) -> bool:
         """Applies what has arrived. Answers whether anything of it was wanted."""
         wants = self.checkpointed.wants
-        deliveries = [delivered(source, message, wants) for source, batch in batches for message in batch]
+        deliveries = [delivered(source, message, wants, _decode_once) for source, batch in batches for message in batch]
         events = [one.event for one in deliveries if one.event is not None]
         with contextlib.ExitStack() as spans:
             if len(events) <= _TRACED_BATCH:
