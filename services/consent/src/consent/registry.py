@@ -8,7 +8,7 @@ them as a keyed digest alone, and is free again once its decision has been inval
 from __future__ import annotations
 
 import secrets as randomness
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -120,6 +120,7 @@ class Registry:
         self._caller = caller
         self._added: dict[Table, list[dict[str, Any]]] = {consent_table: [], number_table: [], seat_table: []}
         self._digests: dict[str | None, str | None] = {}
+        self._new_ids = _random_ids(2 * len(decisions))  # of subjects and consents
         numbers = [digest for decision in decisions if (digest := self._digest(decision.number)) is not None]
         seats = [decision.seat for decision in decisions if decision.seat is not None]
         people = {decision.person for decision in decisions if decision.person is not None}
@@ -138,11 +139,11 @@ class Registry:
             return self._repeat(decision, known)
         subject = self._known_subject(decision)
         if subject is None:
-            subject = _new_id("p")
+            subject = f"p-{next(self._new_ids)}"
             self._tx.begin(CONSENTS, subject)
         elif self._tx.state(ERASURES, subject).is_under_way:  # also where the seat is one that was taken along
             raise forgotten(subject)
-        consent_id = _new_id("c")
+        consent_id = f"c-{next(self._new_ids)}"
         _, capacity = who_decides(decision)
         if capacity is Capacity.LEGAL_REPRESENTATIVE:
             self._check_representative(decision, subject)
@@ -297,5 +298,7 @@ def _state(decision: Decision) -> Literal["granted", "refused"]:
     return "granted" if decision.granted else "refused"
 
 
-def _new_id(prefix: str) -> str:
-    return f"{prefix}-{randomness.token_hex(10)}"
+def _random_ids(count: int) -> Iterator[str]:
+    """So many times 20 hex digits, drawn together: each drawing asks the system."""
+    drawn = randomness.token_hex(10 * count)
+    return (drawn[first : first + 20] for first in range(0, len(drawn), 20))

@@ -166,12 +166,17 @@ class Pages:
         """Announces of whom anything will be asked."""
         people = list(people)
         self.people.expect(people)
+        self.expect_details(people)
+        self.guardianships.expect(people)
+        self._expect_subjects(people)
+
+    def expect_details(self, people: Iterable[str]) -> None:
+        """Announces whose details alone will be asked for."""
+        people = list(people)
         self._sealed.expect(people)
         kept = {person for person in people if self._sealed.get(person) is not None}
         self._expect_keys(kept)
         self._key_of |= dict.fromkeys(person for person in people if person not in kept)
-        self.guardianships.expect(people)
-        self._expect_subjects(people)
 
     def expect_external_ids(self, kind: SubjectKind, external_ids: Iterable[str]) -> None:
         external_ids = list(external_ids)

@@ -7,11 +7,11 @@ bound to its context: what was sealed for one person does not open as another's.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Column, LargeBinary, MetaData, Table, Text
@@ -75,9 +75,9 @@ class Vault:
         """The details under the key that the person has already, else under a new one."""
         key = os.urandom(_KEY_BYTES) if before is None else self._master.open(before.key, person)
         wrapped = self._master.seal(key, person) if before is None else before.key
-        return Sealed(wrapped, Box(key).seal(json.dumps(details, ensure_ascii=False).encode(), person))
+        return Sealed(wrapped, Box(key).seal(msgspec.json.encode(details), person))
 
     def open(self, person: str, found: Sealed) -> dict[str, str]:
         """A person's details. Raises Damaged where the row was changed or is another person's."""
         key = self._master.open(found.key, person)
-        return json.loads(Box(key).open(found.sealed, person))
+        return msgspec.json.decode(Box(key).open(found.sealed, person))

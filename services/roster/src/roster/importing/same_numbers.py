@@ -43,7 +43,7 @@ class SameNumbers:
     def _numbers(self, kind: SubjectKind) -> dict[str, str]:
         stated = {self._pages.by_external_id(kind, external_id) for external_id in self._stated[kind]}
         others = [person for person in self._pages.active(kind) if person not in stated]
-        self._pages.expect_people(others)
+        self._pages.expect_details(others)
         kept = {person: (self._pages.details(person) or {}).get("snils") for person in others}
         return {number: person for person, snils in kept.items() if snils is not None and (number := snils_in(snils)) is not None}
 
