@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Delete, Table, bindparam, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
-from eventkit.rows import Inserting
+from eventkit.rows import Inserting, values_of
 
 
 class Changes:
@@ -19,11 +20,11 @@ class Changes:
 
     def put(self, table: Table, **row: Any) -> None:
         """The row is this from now on; what is not named is empty."""
-        self._rows.setdefault(table, {})[_key(table, row)] = row
+        self._rows.setdefault(table, {})[_key_of(table)(row)] = row
 
     def drop(self, table: Table, **key: Any) -> None:
         """There is no such row from now on."""
-        self._rows.setdefault(table, {})[_key(table, key)] = None
+        self._rows.setdefault(table, {})[_key_of(table)(key)] = None
 
     def write(self, connection: Connection) -> None:
         for table, rows in self._rows.items():
@@ -53,9 +54,5 @@ def _writing(table: Table, dialect: str) -> _Writing:
 
 
 @cache
-def _key_names(table: Table) -> tuple[str, ...]:
-    return tuple(column.name for column in table.primary_key.columns)
-
-
-def _key(table: Table, row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple([row[name] for name in _key_names(table)])
+def _key_of(table: Table) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    return values_of([column.name for column in table.primary_key.columns])

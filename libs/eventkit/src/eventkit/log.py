@@ -35,7 +35,7 @@ from sqlalchemy.dialects import postgresql
 
 from eventkit.event import Draft, Recorded, decode, genesis, link, stamp
 from eventkit.postgres import Statement
-from eventkit.rows import ManyRows, row_of, together
+from eventkit.rows import ManyRows, placeholders, together
 
 FIRST_REVISION = 1
 """With what a program lives that knows no history of its tables (`migrations`)."""
@@ -278,7 +278,9 @@ def _append(*, many: bool) -> Statement:
 
 _APPEND_ONE = _append(many=False)
 _APPEND_MANY = _append(many=True)
-_INSERT_ROWS, _INSERT_COMMANDS = (ManyRows(_insert(table, "VALUES "), row_of(len(table.columns))) for table in (log_table, command_table))
+_INSERT_ROWS, _INSERT_COMMANDS = (
+    ManyRows(_insert(table, "VALUES "), placeholders(len(table.columns))) for table in (log_table, command_table)
+)
 
 
 def write(connection: Connection, rows: Sequence[Row], commands: Sequence[CommandRow], base: Head, new: Head) -> None:

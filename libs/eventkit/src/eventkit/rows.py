@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Dialect, Insert, Table, insert
+from sqlalchemy import Boolean, Connection, Dialect, Insert, LargeBinary, Table, insert
 
 _ROWS_A_STATEMENT = 32
 """A prepared statement is kept for each connection, and grows with its rows."""
 
 T = TypeVar("T")
+
+_AS_THEY_ARE = (Boolean, LargeBinary)
+"""SQLite's driver takes their values without any help."""
 
 
 class Inserting:
@@ -65,7 +69,15 @@ def _of(statement: ManyRows, count: int) -> str:
     return statement.before + ", ".join([statement.row] * count) + statement.after
 
 
-def row_of(columns: int) -> str:
+def values_of(columns: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """From a row to its values in these columns."""
+    if len(columns) > 1:
+        return itemgetter(*columns)
+    (only,) = columns
+    return lambda row: (row[only],)
+
+
+def placeholders(columns: int) -> str:
     return f"({', '.join('?' * columns)})"
 
 
@@ -79,28 +91,34 @@ def together(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 class _Text(NamedTuple):
-    """A statement as text and the columns in the order of its parameters; `processed` are those whose values the driver takes otherwise."""
+    """A statement as text and how a row gives its parameters; `processed` are those that the driver does not take as they are."""
 
     statement: ManyRows
-    columns: tuple[str, ...]
+    of_row: Callable[[Mapping[str, Any]], tuple[Any, ...]]
     processed: Sequence[tuple[int, Callable[[Any], Any]]]
 
     def values(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Any]]:
-        columns = self.columns
-        values = [[row[column] for column in columns] for row in rows]
+        values = [*map(self.of_row, rows)]
+        if not self.processed:
+            return values
+        changed = [*map(list, values)]
         for number, process in self.processed:
-            for row in values:
+            for row in changed:
                 row[number] = process(row[number])
-        return values
+        return changed
 
 
 def _text(statement: Insert, names: Sequence[str], dialect: Dialect) -> _Text:
     compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
     columns: tuple[str, ...] = tuple(compiled.positiontup)
-    row = row_of(len(columns))
+    row = placeholders(len(columns))
     before, values, after = str(compiled).partition(f"VALUES {row}")
     if not values:
         raise ValueError(f"this is no insertion of plain values: {compiled}")
-    types = [statement.table.columns[column].type.dialect_impl(dialect) for column in columns]
-    processors = [(number, type_.bind_processor(dialect)) for number, type_ in enumerate(types)]
-    return _Text(ManyRows(f"{before}VALUES ", row, after), columns, [(number, one) for number, one in processors if one is not None])
+    processed: list[tuple[int, Callable[[Any], Any]]] = []
+    for number, column in enumerate(columns):
+        type_ = statement.table.columns[column].type
+        process = type_.dialect_impl(dialect).bind_processor(dialect)
+        if process is not None and not isinstance(type_, _AS_THEY_ARE):
+            processed.append((number, process))
+    return _Text(ManyRows(f"{before}VALUES ", row, after), values_of(columns), processed)

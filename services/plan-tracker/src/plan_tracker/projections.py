@@ -16,7 +16,7 @@ from contracts import SERVICES
 from eventkit.access import Rows
 from eventkit.decider import Refused
 from eventkit.event import Recorded
-from eventkit.rows import ManyRows, row_of
+from eventkit.rows import ManyRows, placeholders
 from plan_tracker.domain.facts import Fact, Key, fold, in_order, is_needed
 
 metadata = MetaData()
@@ -61,7 +61,7 @@ _ADD_POSTGRES = text(
 )
 _ADD_SQLITE = ManyRows(
     "INSERT INTO fact (school, source, kind, subject, position, doc) VALUES ",
-    row_of(6),
+    placeholders(6),
     " ON CONFLICT (school, source, kind, subject) DO UPDATE SET doc = fact.doc || excluded.doc, position = excluded.position",
 )
 _REACH_POSTGRES = text(
@@ -73,7 +73,7 @@ _REACH_POSTGRES = text(
 )
 _REACH_SQLITE = ManyRows(
     "INSERT INTO reach (school, source, position) VALUES ",
-    row_of(3),
+    placeholders(3),
     " ON CONFLICT (school, source) DO UPDATE SET position = excluded.position",
 )
 
