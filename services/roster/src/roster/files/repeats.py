@@ -50,14 +50,13 @@ class Repeats:
             if first is not row.place:
                 yield Repeat("letter", None, "row.duplicate", f"one row for each class and year; row {first.row} has it")
             return
-        yield from self._of_consent(row, None)
+        yield from self._of_consent(row, _name(row), None)
         for guardian in row.guardians if isinstance(row, PupilRow) else ():
-            yield from self._of_consent(guardian, guardian.number)
             name = _name(guardian)
+            yield from self._of_consent(guardian, name, guardian.number)
             if guardian.external_id and self._guardians.setdefault(guardian.external_id, name) != name:
                 yield Repeat("external_id", guardian.number, "guardian.id-reused", "one ID for each guardian; another name has this one")
 
-    def _of_consent(self, person: PupilRow | GuardianRow | StaffRow, guardian: int | None) -> Iterator[Repeat]:
-        name = _name(person)
+    def _of_consent(self, person: PupilRow | GuardianRow | StaffRow, name: Name, guardian: int | None) -> Iterator[Repeat]:
         if person.consent_number and self._consents.setdefault(person.consent_number, name) != name:
             yield Repeat("consent_number", guardian, "consent.number-reused", "one number for each person; another name has this one")

@@ -26,7 +26,8 @@ _SIGNS = re.compile(r"[\W_]+")
 
 def folded(text: str) -> str:
     """What remains of a title, a word or a name for comparing: no case, no spaces, no signs; ё is е and № is «номер»."""
-    return _SIGNS.sub("", text.casefold().replace("ё", "е").replace("№", "номер"))
+    word = text.casefold().replace("ё", "е")
+    return word if word.isalnum() else _SIGNS.sub("", word.replace("№", "номер"))
 
 
 def _by_word(words: dict[Meaning, str]) -> dict[str, Meaning]:
