@@ -185,16 +185,13 @@ def test_a_class_is_known_by_its_title_its_grade_and_its_code(title: str, grades
         ({"title": "А", "grades": "KG"}, "grades", "class.grade-unknown"),
         ({"title": "А", "grades": "05,06"}, "grades", "class.grade-unknown"),
         ({"title": "6А"}, "grades", "class.grades-differ"),
-        ({"title": "5Б"}, "title", "row.duplicate"),
         ({"termSourcedIds": "nowhere"}, "termSourcedIds", "class.year-unknown"),
         ({"sourcedId": ""}, "sourcedId", "cell.blank"),
     ],
 )
 def test_a_class_that_cannot_be_mapped_is_rejected_and_its_pupils_with_it(changed: dict[str, str], column: str, code: str) -> None:
-    row = 4 if code == "row.duplicate" else 2
-    changed = {"title": "5А"} if code == "row.duplicate" else changed
-    file = read(change(sample(), "classes", row, **changed))
-    assert ("classes.csv", row, column, code) in codes(file)
+    file = read(change(sample(), "classes", 2, **changed))
+    assert ("classes.csv", 2, column, code) in codes(file)
     assert (len(file.classes), len(file.pupils)) == (1, 12)
     others = {error.code for error in file.errors} - {code}
     assert others <= {"enrollment.class-rejected", "enrollment.class-unknown"}
@@ -205,10 +202,24 @@ def test_without_homerooms_every_class_is_one() -> None:
     for row in (2, 4):
         change(tables, "classes", row, classType="scheduled")
     file = read(tables)
-    assert [(error.row, error.code) for error in file.errors if error.file == "classes.csv"] == [
-        (3, "class.title-unknown"), (5, "class.title-unknown")
-    ]  # fmt: skip
     assert (len(file.classes), len(file.pupils)) == (2, 24)
+    assert codes(file) == []
+    assert ("classes.csv", 3, "class.title-unread") in warned(file)
+
+
+def test_without_homerooms_and_titles_like_classes_every_row_is_told_of() -> None:
+    tables = sample()
+    for row in (2, 3, 4, 5):
+        change(tables, "classes", row, classType="scheduled", title="Солнышко")
+    assert {error.row for error in read(tables).errors if error.code == "class.title-unknown"} == {2, 3, 4, 5}
+
+
+def test_rows_of_one_class_and_year_are_one_class_and_told_of() -> None:
+    """Programs write a row for each term."""
+    file = read(change(sample(), "classes", 4, title="5А"))
+    assert codes(file) == []
+    assert (len(file.classes), file.classes[0].declared_pupils, len(file.pupils)) == (1, 24, 24)
+    assert {("classes.csv", 4, "class.several-rows"), ("classes.csv", 2, "class-teacher.several")} <= set(warned(file))
 
 
 def test_beside_homerooms_a_group_that_is_titled_like_a_class_is_told_of() -> None:
@@ -307,7 +318,7 @@ def test_of_several_schools_the_one_with_the_id_is_read_and_others_are_not_looke
         ("demographics", 2, {"birthDate": "31.02.2004"}, ("demographics.csv", 2, "birthDate", "date.unreadable")),
         ("demographics", 2, {"birthDate": ""}, ("demographics.csv", 2, "birthDate", "birth-date.missing")),
         ("demographics", 2, {"sourcedId": "другой"}, ("users.csv", 8, "sourcedId", "birth-date.missing")),
-        ("demographics", 2, {"birthDate": "2015-09-02"}, ("enrollments.csv", 6, "beginDate", "date.order")),
+        ("demographics", 2, {"birthDate": "2015-09-02"}, ("demographics.csv", 2, "birthDate", "date.order")),
         ("enrollments", 6, {"beginDate": "скоро"}, ("enrollments.csv", 6, "beginDate", "date.unreadable")),
         ("enrollments", 6, {"userSourcedId": "никто"}, ("enrollments.csv", 6, "userSourcedId", "enrollment.user-unknown")),
         ("enrollments", 6, {"classSourcedId": "нигде"}, ("enrollments.csv", 6, "classSourcedId", "enrollment.class-unknown")),

@@ -27,7 +27,7 @@ _TURNED = re.compile("[а-яё][А-ЯЁ]{2,}")
 _PIECE_BYTES = 2**20
 _TOP_BYTES = 2**17
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_SAVE = "Save it as .xlsx, or as .csv in UTF-8 or Windows-1251."
+SAVE = "Save it as .xlsx, or as .csv in UTF-8 or Windows-1251."
 _WHOLE = "Export or copy it again, whole: whatever stood behind that place is missing."
 
 
@@ -50,9 +50,9 @@ def read_csv(content: bytes, name: str) -> Csv:
 
 def _encoding(content: bytes, name: str) -> Encoding:
     if content.startswith(_UTF_16):
-        raise FileRefused("file.unreadable", "It is in UTF-16, which Excel calls «Текст Юникод».", _SAVE, file=name)
+        raise FileRefused("file.unreadable", "It is in UTF-16, which Excel calls «Текст Юникод».", SAVE, file=name)
     if b"\0" in content:
-        raise FileRefused("file.unreadable", "It is neither a workbook nor a csv file in UTF-8 or Windows-1251.", _SAVE, file=name)
+        raise FileRefused("file.unreadable", "It is neither a workbook nor a csv file in UTF-8 or Windows-1251.", SAVE, file=name)
     if content[:256].lstrip(_BOM + b" \t\r\n").startswith((b"<?xml", b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML", b"<table", b"<meta")):
         text = "It is a web page or XML, as some programs write under the name of a spreadsheet."
         raise FileRefused("file.unreadable", text, "Open it in a spreadsheet program and save it as .xlsx.", file=name)
@@ -76,7 +76,7 @@ def _encoding(content: bytes, name: str) -> Encoding:
             if encoding == "cp1251":
                 _refuse_other_letters(content[:_TOP_BYTES].decode(encoding, "ignore"), name)
             return encoding
-    raise FileRefused("file.unreadable", "Its letters are in no known encoding.", _SAVE, file=name)
+    raise FileRefused("file.unreadable", "Its letters are in no known encoding.", SAVE, file=name)
 
 
 def _refuse_other_letters(top: str, name: str) -> None:
@@ -84,18 +84,20 @@ def _refuse_other_letters(top: str, name: str) -> None:
     odd, words, turned = len(_ODD.findall(top)), len(_WORD.findall(top)), len(_TURNED.findall(top))
     if (odd >= 5 and odd * 20 > sum(not letter.isascii() for letter in top)) or (turned >= 5 and turned > words):
         text = "Its letters are in the encoding of DOS (866), KOI8 or an old Macintosh."
-        raise FileRefused("file.unreadable", text, _SAVE, file=name)
+        raise FileRefused("file.unreadable", text, SAVE, file=name)
 
 
 def _delimiter(top: str) -> str:
-    """The delimiter under which the most titles of columns are recognised; the commonest of the first line if there are none."""
+    """The delimiter under which the most titles of columns are recognised; the commonest of one of the first lines if there are none."""
+
+    first_lines = top.lstrip().splitlines()[:LOOKED_AT]
 
     def titles_and_count(delimiter: str) -> tuple[int, int]:
         try:
             records = list(islice(csv.reader(io.StringIO(top, newline=""), delimiter=delimiter), LOOKED_AT))
         except csv.Error:
             return 0, 0
-        return max(map(recognised, records), default=0), top.lstrip().partition("\n")[0].count(delimiter)
+        return max(map(recognised, records), default=0), max((line.count(delimiter) for line in first_lines), default=0)
 
     return max(";,\t", key=titles_and_count)
 

@@ -114,7 +114,7 @@ def _ignored(name: str) -> Finding:
 
 
 def _refuse_damaged(name: str) -> NoReturn:
-    raise FileRefused("file.unreadable", "It is damaged or cut off.", "Save it anew as .xlsx or .csv and hand it in again.", file=name)
+    raise FileRefused("file.unreadable", "It is damaged or cut off.", "Save or pack it anew, and hand it in again.", file=name)
 
 
 # -- archives and workbooks ----------------------------------------------------------------------------------------------------------------

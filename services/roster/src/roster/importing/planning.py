@@ -103,6 +103,7 @@ class _Planning:
         # A label says no year: it means the newest class that bears it.
         self._newest = {ClassLabel(*name[1:]): name for name in sorted({*pages.class_ids(), *self._new_classes})}
         self._seen: dict[str, list[tuple[Place, Mapping[str, str]]]] = {}
+        self._other_role: list[Place] = []
         self._numbers = SameNumbers(file, pages)
         self._read_ahead()
 
@@ -123,6 +124,11 @@ class _Planning:
             self._without_class,
             "there is no such class to be class teacher of, as in {count} rows, which are entered without it: import the classes, then this"
             " file again (class.not-declared)",
+        )
+        self._warn_of_all(
+            self._other_role,
+            "another role than that under which the person is entered{rows}; the entered one stays. To change it, dismiss the person and"
+            " hire the person anew (roster.dismiss-staff, roster.hire-staff) (role.differs)",
         )
         self._warn_of_all(
             self._without_guardian,
@@ -229,6 +235,8 @@ class _Planning:
             details = self._without_conflicts(person, details, row.place, "staff")
         if self._is_signed_later(row, row.place, "staff"):
             return None
+        if person is not None and not returns and self._has_another_role(row, person):
+            self._other_role.append(row.place)
         self._compare_number(row, "staff", person)
         homeroom = self._homeroom(row, person)
         consent = self._consent(row, person)
@@ -239,13 +247,19 @@ class _Planning:
             outcome="created" if person is None else "updated",
             person=person,
             external_id=row.external_id,
-            position=_POSITIONS.get(row.role, Position.OTHER),
+            position=_position(row),
             hired_on=row.hired_on,
             details=details,
             consent=consent,
             homeroom=homeroom,
             returns=returns,
         )
+
+    def _has_another_role(self, row: StaffRow, person: str) -> bool:
+        entered = (self._pages.people.get(person) or {}).get("position")
+        # OneRoster 1.1 has one word for a school's administrators, the director among them.
+        is_one_word = self._file.format == "oneroster" and (entered, row.role) == (Position.DIRECTOR, "administrator")
+        return entered != _position(row) and not is_one_word
 
     def _only_names_the_role(self, person: str, details: Mapping[str, str]) -> bool:
         """Whether the position is the word for a role that an export writes where none was entered."""
@@ -486,3 +500,7 @@ def _told(warning: Finding) -> str:
 def _where(place: Place | Finding) -> str:
     table = place.sheet or place.file
     return table if place.row is None else f"{table}, row {place.row}"
+
+
+def _position(row: StaffRow) -> Position:
+    return _POSITIONS.get(row.role, Position.OTHER)

@@ -5,15 +5,16 @@ Only the files that are read are unpacked, and all of them together within the l
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from roster.files.cells import plain, tidy
-from roster.files.csvs import Encoding
+from roster.files.csvs import SAVE, Encoding
 from roster.files.findings import FileRefused, Finding, Place
 from roster.files.headers import REJECTED_ROW, REJECTED_WHY, column_named
 from roster.files.limits import EXPORT_ROWS, UNPACKED_BYTES, refuse_large
-from roster.files.tables import csv_table, open_archive, refuse_damaged_archive, refuse_strange_paths, unpacked
+from roster.files.tables import Table, csv_table, open_archive, refuse_damaged_archive, refuse_strange_paths, unpacked
 
 from .columns import FILES, OLD_NAMES, READ, REQUIRED, STANDARD
 
@@ -22,6 +23,11 @@ _TELLING = {"orgs", "users", "enrollments", "academicsessions"}
 """Two of these names tell OneRoster files, even where the manifest is missing."""
 _VERSION = re.compile(r"(?:oneroster )?v?1[.p]([012])(?:[.p][0-9])?", re.IGNORECASE)
 _FIRST_BYTES = 4096
+OTHER_COMMAS = re.compile("[;|]")
+"""What programs write between the ids of a list instead of commas."""
+_TITLES_WITHIN = 10
+_IN_TITLES = ("sourcedid", "usersourcedid")
+"""One of these is among the titles of every file."""
 _MANIFEST_HINT = (
     "Export them again as OneRoster 1.1 or 1.2, manifest included. If the program makes none, and its files are of one of these versions,"
     " add a manifest.csv with the lines `propertyName,value`, `manifest.version,1.0`, `oneroster.version,1.1` (or 1.2), and for each file"
@@ -82,11 +88,9 @@ class Bundle:
         """A file's rows; nothing where the manifest names none."""
         if kind not in self.files:
             return RawTable([], iter(()))
-        table = csv_table(self._load(self.files[kind]), self.file(kind), most=EXPORT_ROWS)
+        table = _table(self._load(self.files[kind]), self.file(kind))
         self.detected[kind] = (table.encoding, table.delimiter)
-        filled = ((number, cells) for number, row in enumerate(table.rows, 1) if any(cells := [plain(cell) for cell in row]))
-        _, titles = next(filled, (0, list[str]()))
-        return RawTable(titles, filled)
+        return _from_titles(table)
 
     def records(self, kind: str) -> list[Record]:
         """A file's rows by column; raises `FileRefused` where a column is missing or stands twice. Warns of unknown ones."""
@@ -112,18 +116,36 @@ class Bundle:
         if missing := sorted(columns.needed - set(fields)):
             text = f"Columns are missing: {', '.join(f'«{name}»' for name in missing)}."
             raise FileRefused("file.column-missing", text, "Export the file again with all columns of OneRoster.", file=file)
-        return [
-            Record(
-                Place(file, None, number),
-                {
-                    column: cell
-                    for column, cell in zip(fields, cells, strict=False)
-                    if column is not None and cell and (column in _NAMES or cell.casefold() not in _NULLS)
-                },
-                any(cells[len(fields) :]),
-            )
-            for number, cells in raw.rows
-        ]
+        records: list[Record] = []
+        widths: list[int] = []
+        for number, cells in raw.rows:
+            said = {
+                column: cell
+                for column, cell in zip(fields, cells, strict=False)
+                if column is not None and cell and (column in _NAMES or cell.casefold() not in _NULLS)
+            }
+            records.append(Record(Place(file, None, number), said, any(cells[len(fields) :])))
+            widths.append(len(cells))
+        # Some programs end every row with separators. A row that has more than the others has an unquoted one in the middle.
+        most = max(len(fields), min(widths, default=0))
+        return [record if width <= most else replace(record, is_too_long=True) for record, width in zip(records, widths, strict=True)]
+
+
+def _table(content: bytes, file: str) -> Table:
+    try:
+        return csv_table(content, file, most=EXPORT_ROWS)
+    except FileRefused as refused:
+        # What is part of an export cannot be handed in as a workbook.
+        hint = "Export it again as .csv in UTF-8." if refused.hint == SAVE else refused.hint
+        raise FileRefused(refused.code, refused.text, hint, file=file) from None
+
+
+def _from_titles(table: Table) -> RawTable:
+    """The titles, above which spreadsheet programs and people may have written a line or two, and the filled rows below them."""
+    filled = ((number, cells) for number, row in enumerate(table.rows, 1) if any(cells := [plain(cell) for cell in row]))
+    above = list(islice(filled, _TITLES_WITHIN))
+    at = next((at for at, (_, cells) in enumerate(above) if any(cell.casefold() in _IN_TITLES for cell in cells)), 0)
+    return RawTable(above[at][1] if above else [], chain(above[at + 1 :], filled))
 
 
 def _file(path: str) -> str:
@@ -164,7 +186,8 @@ def _refuse_part_of_an_export(names: list[str], first_bytes: Callable[[str], byt
         if path.casefold().endswith(".csv") and _is_one_of_an_export(first_bytes(path)):
             needed = ", ".join(f"{kind}.csv" for kind in REQUIRED["1.1"])
             text = f"It looks like a OneRoster export: {_file(path)} has the column sourcedId. It has no manifest.csv, and not {needed}."
-            raise FileRefused("file.oneroster-incomplete", text, _MANIFEST_HINT, file=name)
+            hint = f"If they are there under longer names, give them these. {_MANIFEST_HINT}"
+            raise FileRefused("file.oneroster-incomplete", text, hint, file=name)
 
 
 def _of_folder(folder: Path, name: str) -> Bundle | None:
@@ -289,16 +312,18 @@ def _titles_of_users(members: Mapping[str, str], load: Callable[[str], bytes]) -
     """The titles of users.csv, without case; none where it is not there or is empty."""
     if "users" not in members:
         return []
-    table = csv_table(load(members["users"]), _file(members["users"]), most=EXPORT_ROWS)
-    return [plain(title).casefold() for title in next(table.rows, ())]
+    return [title.casefold() for title in _from_titles(_table(load(members["users"]), _file(members["users"]))).titles]
 
 
 def _properties(content: bytes, file: str) -> dict[str, str]:
     properties: dict[str, str] = {}
-    for row in csv_table(content, file).rows:
+    for row in _table(content, file).rows:
         cells = [plain(cell) for cell in row]
         if len(cells) > 1 and cells[0]:
-            properties[cells[0].casefold()] = cells[1]
+            name = cells[0].casefold().removesuffix(".csv")
+            if properties.setdefault(name, cells[1]) != cells[1]:
+                text = f"It has two values of {name}."
+                raise FileRefused("file.manifest-malformed", text, "Leave the one that is true.", file=file)
     if "propertyname" not in properties:
         text = "It has not the columns propertyName and value."
         hint = (

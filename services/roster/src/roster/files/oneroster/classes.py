@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from roster.files.cells import ClassLabel, Day, Label, Letter, SchoolYear
 from roster.files.findings import Finding
 
-from .bundle import Record
+from .bundle import OTHER_COMMAS, Record
 
 FIRST_MONTH = 7
 """A session that begins from July on belongs to the school year that begins then."""
@@ -26,17 +26,20 @@ _SCHOOL_YEAR: TypeAdapter[int] = TypeAdapter(SchoolYear)
 _WORD = re.compile(r"^(?:класс|class|grade|homeroom)\s+|\s*(?:\bкл\.?|класс|class|homeroom)$", re.IGNORECASE)
 _OF_YEAR = re.compile(r"[ ,(]+20[0-9]{2} ?[/\-–] ?(?:20)?[0-9]{2}\)?(?: ?уч(?:\.|ебный)? ?(?:г\.?|год))?\)?$", re.IGNORECASE)
 """Behind a title: programs that keep years apart by it write the session's year there, too."""
-_OTHER_COMMAS = re.compile("[;|]")
 _MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _TIME = re.compile(r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _NO_DAY = re.compile(r"(?:0001|1753|1900)-01-01|01\.01\.(?:0001|1753|1900)|[2-9][0-9]99-12-31|31\.12\.[2-9][0-9]99")
-"""What databases write where there is no first or no last day."""
+"""What databases write where there is no day."""
 _GRADE = re.compile(r"0?([1-9])|(1[01])")
 
 
 def day_text(cell: str) -> str:
-    """A birthday, without the midnight that some programs write behind it. Another time may be that of another zone, on another day."""
-    return _MIDNIGHT.sub("", cell)
+    """A birthday, without the midnight that some programs write behind it; "" for what databases write where there is none.
+
+    Another time than midnight may be that of another zone, on another day.
+    """
+    day = _MIDNIGHT.sub("", cell)
+    return "" if _NO_DAY.fullmatch(day) else day
 
 
 def day_of(cell: str) -> date | None:
@@ -65,7 +68,7 @@ class Sessions:
         if not sessions:
             only = set(self._years.values())
             return only if len(only) == 1 else set()
-        ids = [one.strip() for session in sessions for one in ([session] if session in self._sessions else _OTHER_COMMAS.split(session))]
+        ids = [one.strip() for session in sessions for one in ([session] if session in self._sessions else OTHER_COMMAS.split(session))]
         return {self._years[one] for one in ids if one in self._years}
 
     @property
@@ -76,8 +79,8 @@ class Sessions:
     def begins(self, year: int) -> date:
         return self._begins.get(year, date(year, 9, 1))
 
-    def is_over(self, year: int, today: date) -> bool:
-        return self._ends.get(year, date(year + 1, 8, 31)) < today
+    def ends(self, year: int) -> date:
+        return self._ends.get(year, date(year + 1, 8, 31))
 
     def _year(self, key: str) -> int | None:
         """The year in which the session's school year begins: by its dates, else by `schoolYear`, else its parent's."""
@@ -122,7 +125,10 @@ class Mapped:
 
 @dataclass(slots=True)
 class Classes:
-    """What became of the classes of the school, by id. `rejected` and `passed_over` are no classes here; `past`, among them, are over."""
+    """What became of the classes of the school, by id. `rejected` and `passed_over` are no classes here; `past`, among them, are over.
+
+    Rows of one name and year, as programs write one for each term, are one class: of each id there is the same `Mapped`.
+    """
 
     mapped: dict[str, Mapped]
     rejected: set[str]
@@ -132,9 +138,19 @@ class Classes:
     rows: int
     unlike: list[Record]
     """Passed over as groups for lessons, though titled like a class."""
+    untitled: list[Record]
+    """Passed over as groups for lessons, as others are titled like classes and these are not."""
+    joined: list[Record]
+    """The rows, but the first, of each class that several rows are of."""
     other_years: list[Record]
     elsewhere: Record | None
     """The first class, where there are some and none of them is this school's."""
+    over: tuple[Record, int, date] | None
+    """A class, its year, and the day on which that ended: where no year of the file goes on any more."""
+
+    def single(self) -> list[Mapped]:
+        """Each class once."""
+        return list({id(one): one for one in self.mapped.values()}.values())
 
 
 def map_classes(records: Sequence[Record], school: str, sessions: Sessions, today: date) -> Classes:
@@ -145,11 +161,15 @@ def map_classes(records: Sequence[Record], school: str, sessions: Sessions, toda
     if homerooms:
         read = [record for record in own if record["classType"].casefold() == "homeroom"]
         lessons = [record for record in own if record["classType"].casefold() != "homeroom"]
-    unlike = [record for record in lessons if isinstance(_label(record), ClassLabel)]
+    unlike = [record for record in lessons if isinstance(label_of(record), ClassLabel)]
+    untitled = [] if homerooms else _untitled(own)
     elsewhere = records[0] if records and not own else None
-    found = Classes({}, set(), {record["sourcedId"] for record in records}, set(), [], 0, unlike, [], elsewhere)
+    found = Classes({}, set(), {record["sourcedId"] for record in records}, set(), [], 0, unlike, untitled, [], [], elsewhere, None)
     mapped: dict[str, Mapped] = {}
+    aside = {id(record) for record in untitled}
     for record in read:
+        if id(record) in aside:
+            continue
         key = record["sourcedId"]
         found.passed_over.discard(key)
         if wrong := _wrong(record, mapped):
@@ -157,7 +177,7 @@ def map_classes(records: Sequence[Record], school: str, sessions: Sessions, toda
             found.rejected.add(key)
             continue
         years = sessions.years_of(record.listed("termSourcedIds"))
-        label = _label(record)
+        label = label_of(record)
         if len(years) != 1:
             hint = "the ids of sessions in academicSessions.csv, all of one school year, with their dates"
             found.errors.append(_error(record, "termSourcedIds", "class.year-unknown", hint))
@@ -169,13 +189,27 @@ def map_classes(records: Sequence[Record], school: str, sessions: Sessions, toda
         found.rejected.add(key)
     if mapped:
         years = sorted({one.year for one in mapped.values()})
-        year = next((year for year in years if not sessions.is_over(year, today)), years[-1])
+        year = next((year for year in years if sessions.ends(year) >= today), years[-1])
         found.mapped = {key: one for key, one in mapped.items() if one.year == year}
+        if sessions.ends(year) < today:
+            found.over = (next(iter(found.mapped.values())).record, year, sessions.ends(year))
         found.passed_over |= mapped.keys() - found.mapped.keys()
         found.past = {key for key, one in mapped.items() if one.year < year}
         found.other_years = [one.record for one in mapped.values() if one.year != year]
-    found.rows = len(found.mapped) + len({error.row for error in found.errors})
+        firsts: dict[ClassLabel, Mapped] = {}
+        read_as = {key: firsts.setdefault(one.label, one) for key, one in found.mapped.items()}
+        found.joined = [one.record for key, one in found.mapped.items() if read_as[key] is not one]
+        found.mapped = read_as
+    found.rows = len(found.single()) + len({error.row for error in found.errors})
     return found
+
+
+def _untitled(records: Sequence[Record]) -> list[Record]:
+    """Where some are titled like classes, those that are not."""
+    labels = [(record, label_of(record)) for record in records]
+    if not any(isinstance(label, ClassLabel) for _, label in labels):
+        return []
+    return [record for record, label in labels if isinstance(label, Finding) and label.code == _TITLE_UNKNOWN]
 
 
 def _wrong(record: Record, mapped: Mapping[str, Mapped]) -> Finding | None:
@@ -196,7 +230,11 @@ def _named(cell: str) -> str:
     return _WORD.sub("", _OF_YEAR.sub("", cell)).strip()
 
 
-def _label(record: Record) -> ClassLabel | Finding:
+_TITLE_UNKNOWN = "class.title-unknown"
+
+
+def label_of(record: Record) -> ClassLabel | Finding:
+    """The class that a row's title, code and grades name, or what is wrong with them."""
     grades = record.listed("grades")
     grade = _GRADE.fullmatch(grades[0]) if len(grades) == 1 else None
     number = int(grade[0]) if grade else None
@@ -219,7 +257,7 @@ def _label(record: Record) -> ClassLabel | Finding:
             return ClassLabel(number, letter)
         return _error(record, "grades", "class.grade-unknown", "one grade from 01 to 11")
     hint = "a class like 5А or 5 «А»; or one Russian letter, with one grade from 01 to 11 in the column grades"
-    return _error(record, "title", "class.title-unknown", hint)
+    return _error(record, "title", _TITLE_UNKNOWN, hint)
 
 
 def _error(record: Record, column: str | None, code: str, hint: str) -> Finding:

@@ -1,7 +1,8 @@
 """Lays the changes of a OneRoster delta over the school as it is entered, so that both are read like a whole export.
 
 What is entered stands at no place of the file; only what a row of the file speaks of is asked for. A row that is `tobedeleted` changes
-nothing here: who it speaks of is a `Departure`, for somebody to decide.
+nothing here, nor does one that sends somebody who is entered to another school, or disables the person: who it speaks of is a `Departure`,
+for somebody to decide.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,17 +12,18 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from roster.files.cells import ClassLabel
 from roster.files.csvs import Encoding
 from roster.files.exported import Exported
 from roster.files.findings import FileRefused, Finding, Place
 from roster.files.results import Departure
 
-from .bundle import Bundle, Record
-from .classes import day_of
+from .bundle import OTHER_COMMAS, Bundle, Record
+from .classes import day_of, label_of
 from .columns import FILES, READ
 from .known import Known
 from .orgs import other_school
-from .people import STUDENT, truth
+from .people import GONE, STUDENT, truth
 from .writing import rows_of
 
 NOWHERE = Place("", None, 0)
@@ -78,20 +80,19 @@ class _Merging:
         self._entered = {kind: [_record(kind, cells) for cells in rows[kind]] for kind in READ[bundle.version] if kind in rows}
         self._changes = {kind: [self._own_ids(kind, record) for record in bundle.records(kind)] for kind in READ[bundle.version]}
         self._departures: list[Departure] = []
-        self._unknown_classes: list[Place] = []
+        self._told: dict[tuple[str, str | None, str], list[Place]] = {}  # by code, column and hint
 
     def merged(self) -> Merged:
         self._refuse_another_school()
+        for kind in self._changes:
+            self._tell_of_status(kind)
         for kind in ("users", "classes"):
             self._take_departures(kind)
         self._take_enrollments()
+        self._take_roles()
         tables = {kind: self._table(kind) for kind in self._entered}
         self._touch_families(tables["users"])
-        warnings = self._bundle.warnings
-        if self._unknown_classes:
-            first, count = self._unknown_classes[0], len(self._unknown_classes)
-            hint = f"a class that is neither here nor in the file, as groups for lessons are; passed over, in {count} rows, this one first"
-            warnings.append(Finding(first.file, None, first.row, "classSourcedId", "enrollment.class-unknown", hint))
+        warnings = [*self._bundle.warnings, *self._warnings()]
         files = {kind: self._bundle.files.get(kind, "") for kind in tables}
         names = {kind: self._bundle.file(kind) for kind in self._bundle.files}
         detected = {kind: self._bundle.detected.get(kind, (None, None)) for kind in tables}
@@ -104,7 +105,7 @@ class _Merging:
         cells = dict(record.cells)
         for column in (*_ORG_COLUMNS, _PRIMARY_ORG):
             if record[column]:
-                cells[column] = ",".join(self._own_org(org) for org in record.listed(column))
+                cells[column] = ",".join(own for org in record.listed(column) for own in self._own_orgs(org))
         if kind == "orgs":
             cells["sourcedId"] = self._own_org(record["sourcedId"])
         for column in ("classSourcedId", *(["sourcedId"] if kind == "classes" else [])):
@@ -114,6 +115,10 @@ class _Merging:
             if record[column] and kind in ("classes", "academicSessions"):
                 cells[column] = ",".join(self._own_session(session) for session in record.listed(column))
         return Record(record.place, cells, record.is_too_long)
+
+    def _own_orgs(self, orgs: str) -> list[str]:
+        own = self._own_org(orgs)
+        return [own] if own != orgs else [self._own_org(org) for org in map(str.strip, OTHER_COMMAS.split(orgs)) if org]
 
     def _own_org(self, org: str) -> str:
         return self._school if org == self._known.confirmed else self._known.stands_for("org", org) or org
@@ -129,17 +134,50 @@ class _Merging:
         # Somebody's first school is named where nothing says of which school the file speaks.
         orgs = orgs or {org for record in self._changes["users"] for org in record.listed(_PRIMARY_ORG)}
         if orgs and self._school not in orgs:
-            raise other_school(self._bundle.name) if self._known.has_an_org else _nothing_to_change(self._bundle)
+            raise other_school(self._bundle.name, are_changes=True) if self._known.has_an_org else _nothing_to_change(self._bundle)
 
     # -- what is to be deleted ------------------------------------------------------------------------------------------------------------
 
     def _is_departure(self, kind: str, record: Record) -> bool:
-        return self._bundle.modes.get(kind) == "delta" and record["status"].casefold() == "tobedeleted"
+        return self._bundle.modes.get(kind) == "delta" and record["status"].casefold() in GONE
+
+    def _tell_of_status(self, kind: str) -> None:
+        if self._bundle.modes.get(kind) == "delta":
+            for record in self._changes[kind]:
+                if record["status"].casefold() not in ("", "active", *GONE):
+                    self._tell(record.place, "status", "status.unknown", "neither active nor tobedeleted; the row was read as active")
 
     def _take_departures(self, kind: Literal["users", "classes"]) -> None:
+        entered = {record["sourcedId"] for record in self._entered[kind]}
+        kept: list[Record] = []
         for record in self._changes[kind]:
-            if self._is_departure(kind, record):
+            goes = kind == "users" and record["sourcedId"] in entered and self._bundle.modes.get(kind) == "delta" and self._goes(record)
+            if goes or self._is_departure(kind, record):
                 self._departures.append(Departure(record.place, kind, record["sourcedId"], None))
+            else:
+                kept.append(record)
+        self._changes[kind] = kept
+
+    def _goes(self, user: Record) -> bool:
+        """Whether a person is said to be in other schools than this one, or nobody who uses the system any more."""
+        orgs = user.listed("orgSourcedIds")
+        return (bool(orgs) and self._school not in orgs) or truth(user["enabledUser"]) is False
+
+    def _take_roles(self) -> None:
+        """A role that is deleted in this school, where no other follows, is a departure."""
+        changes = self._changes.get("roles", [])
+        kept = [record for record in changes if not self._is_departure("roles", record)]
+        follows = {record["userSourcedId"] for record in kept}
+        deleted = {departure.external_id for departure in self._departures}
+        for record in changes:
+            user = record["userSourcedId"]
+            here = record["orgSourcedId"] in ("", self._school)
+            if self._is_departure("roles", record) and here and user not in follows and user not in deleted:
+                of = "students" if record["role"].casefold() == STUDENT else "users"
+                self._departures.append(Departure(record.place, of, user, None))
+                deleted.add(user)
+        if "roles" in self._changes:
+            self._changes["roles"] = kept
 
     def _take_enrollments(self) -> None:
         """Keeps the enrollments that put somebody into a class; one that is deleted or has ended is a departure, unless another follows."""
@@ -147,8 +185,12 @@ class _Merging:
         kept: list[Record] = []
         gone: list[Record] = []
         for record in self._changes["enrollments"]:
-            if record["classSourcedId"] not in classes:
-                self._unknown_classes.append(record.place)
+            if not record["classSourcedId"] or not record["userSourcedId"]:
+                hint = "the row names no class or no person: export classSourcedId and userSourcedId with it, even if it is to be deleted"
+                self._tell(record.place, "classSourcedId", "enrollment.unnamed", hint)
+            elif record["classSourcedId"] not in classes:
+                hint = "a class that is neither here nor in the file, as groups for lessons are; passed over"
+                self._tell(record.place, "classSourcedId", "enrollment.class-unknown", hint)
             elif self._is_departure("enrollments", record) or self._has_ended(record):
                 gone.append(record)
             else:
@@ -164,16 +206,20 @@ class _Merging:
                 self._departures.append(Departure(record.place, of, record["userSourcedId"], record["classSourcedId"]))
 
     def _has_ended(self, record: Record) -> bool:
-        try:
-            ends = day_of(record["endDate"])
-        except ValidationError:
-            return False
+        ends = _day(record["endDate"])
         return ends is not None and ends < self._today
+
+    def _tell(self, place: Place, column: str | None, code: str, hint: str) -> None:
+        self._told.setdefault((code, column, hint), []).append(place)
+
+    def _warnings(self) -> Iterable[Finding]:
+        for (code, column, hint), places in self._told.items():
+            yield Finding(places[0].file, None, places[0].row, column, code, f"{hint}, in {len(places)} rows, this one first")
 
     # -- what is active -------------------------------------------------------------------------------------------------------------------
 
     def _table(self, kind: str) -> list[Record]:
-        changes = [record for record in self._changes[kind] if not self._is_departure(kind, record)]
+        changes = self._changes[kind]
         keys = _KEYS.get(kind, ("sourcedId",))
         changed = {_key(record, keys): record for record in changes}
         superseded = self._superseded(kind, changes)
@@ -181,6 +227,9 @@ class _Merging:
         for entered in self._entered[kind]:
             change = changed.get(_key(entered, keys))
             if change is not None:
+                if kind == "classes" and change["title"] and _is_renamed(entered, change):
+                    hint = "the class is entered under another name, which it keeps; if it is another class, give it an id of its own"
+                    self._tell(change.place, "title", "class.renamed", hint)
                 found.append(_laid_over(kind, entered, change))
             elif not superseded & {entered["userSourcedId"], _led_class(entered)}:
                 found.append(entered)
@@ -189,12 +238,13 @@ class _Merging:
         return [self._touched(kind, record) for record in found]
 
     def _superseded(self, kind: str, changes: Iterable[Record]) -> set[str]:
-        """Of whom, or of which class, a change says anew who is where, in which role: what is entered gives way."""
+        """Of whom, or of which class, a change says anew who is where, in which role: what is entered gives way, once that has begun."""
         if kind == "roles":
             return {record["userSourcedId"] for record in changes}
         if kind == "enrollments":
-            pupils = {record["userSourcedId"] for record in changes if record["role"].casefold() == STUDENT}
-            return pupils | {_led_class(record) for record in changes if _led_class(record)}
+            begun = [record for record in changes if (_day(record["beginDate"]) or date.min) <= self._today]
+            pupils = {record["userSourcedId"] for record in begun if record["role"].casefold() == STUDENT}
+            return pupils | {_led_class(record) for record in begun if _led_class(record)}
         return set()
 
     def _touched(self, kind: str, record: Record) -> Record:
@@ -232,7 +282,20 @@ def _record(kind: str, cells: Mapping[str, str]) -> Record:
 
 
 def _key(record: Record, columns: Iterable[str]) -> tuple[str, ...]:
-    return tuple((record[column] or record["userSourcedId"]).casefold() for column in columns)
+    values = ((column, record[column] or record["userSourcedId"]) for column in columns)
+    return tuple(value.casefold() if column == "role" else value for column, value in values)
+
+
+def _day(cell: str) -> date | None:
+    try:
+        return day_of(cell)
+    except ValidationError:
+        return None
+
+
+def _is_renamed(entered: Record, change: Record) -> bool:
+    labels = label_of(entered), label_of(change)
+    return isinstance(labels[0], ClassLabel) and isinstance(labels[1], ClassLabel) and labels[0] != labels[1]
 
 
 def _led_class(record: Record) -> str:

@@ -68,8 +68,12 @@ def _chosen(records: Sequence[Record], file: str, school: str, known: Known) -> 
     raise FileRefused("file.school-unknown", text, hint, file=file)
 
 
-def other_school(file: str, org: Record | None = None) -> FileRefused:
-    """What is said of an export that is another school's, as its org's ids tell."""
+def other_school(file: str, org: Record | None = None, *, are_changes: bool = False) -> FileRefused:
+    """What is said of an export, or of changes, that are another school's, as the org's ids tell."""
+    if are_changes:
+        text = "These are changes of another school than this one."
+        hint = "Choose this school's. If it is a district's file, nothing of this school has changed in it, and there is nothing to import."
+        return FileRefused("file.other-school", text, hint, file=file)
     hint = "Choose this school's export. If it is this school's, write this school's ID into the identifier of its org."
     if org is not None:
         hint = f"Choose this school's export. {_confirm(org['sourcedId'])}"

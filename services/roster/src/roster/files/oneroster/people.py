@@ -15,6 +15,7 @@ STAFF: Mapping[str, tuple[str, str]] = {
     "administrator": ("администратор", "Администратор"),
     "siteadministrator": ("администратор", "Администратор"),
     "systemadministrator": ("администратор", "Администратор системы"),
+    "districtadministrator": ("прочее", "Администратор округа"),
     "teacher": ("учитель", "Учитель"),
     "counselor": ("прочее", "Педагог-консультант"),
     "aide": ("прочее", "Помощник учителя"),
@@ -23,14 +24,14 @@ STAFF: Mapping[str, tuple[str, str]] = {
 """In the order in which one of several roles of a person is chosen, where none is the primary one."""
 _ORDER = tuple(STAFF)
 
-OFFICES = ("principal", "administrator", "siteadministrator", "systemadministrator")
+OFFICES = ("principal", "administrator", "siteadministrator", "systemadministrator", "districtadministrator")
 """What somebody is in the org that gave it, and nowhere else: whoever has one here may see and change everybody's details."""
 
 GUARDIANS = ("parent", "guardian", "relative")
 
 ROLES_TOLD = (
-    "student, teacher, principal, administrator, siteAdministrator, systemAdministrator, counselor, aide, proctor, parent, guardian"
-    " and relative"
+    "student, teacher, principal, administrator, siteAdministrator, systemAdministrator, districtAdministrator, counselor, aide, proctor,"
+    " parent, guardian and relative"
 )
 """All of them, as the standard writes them."""
 
@@ -44,6 +45,9 @@ def kinship(role: str, sex: str | None) -> tuple[str, str]:
         return _PARENTS.get(sex or "", "прочее"), "да"
     return ("опекун", "да") if role == "guardian" else ("родственник", "нет")
 
+
+GONE = ("tobedeleted", "inactive", "deleted")
+"""The status, without case, of what is no more. The standard has the first alone."""
 
 SEXES: Mapping[str, Sex | None] = {**words.SEXES, "unspecified": None, "other": None}
 

@@ -18,21 +18,19 @@ from roster.files.results import Detected, RosterFile
 from roster.files.rows import ClassRow, GuardianRow, PupilRow, StaffRow
 from roster.files.words import KINSHIPS, folded, says_nothing
 
-from .bundle import Bundle, Record
+from .bundle import OTHER_COMMAS, Bundle, Record
 from .classes import TOO_LONG, Classes, Mapped, Sessions, day_of, day_text, map_classes
 from .columns import KINSHIP
 from .known import ExportId, Known
 from .merging import NOWHERE, Merged, merge
 from .orgs import school_org
-from .people import OFFICES, ROLES_TOLD, SEXES, STAFF, STUDENT, Person, kinship, person_of, truth
+from .people import GONE, OFFICES, ROLES_TOLD, SEXES, STAFF, STUDENT, Person, kinship, person_of, truth
 from .titles import TITLES
 
 Row = TypeVar("Row", bound=BaseModel)
 
-_DELETED = ("tobedeleted", "inactive")
 _PATRONYMIC = re.compile(r" \w+(?:вич|вна|чна|ьич|кызы|оглы)$", re.IGNORECASE)
 _OF_ORGS = ("orgSourcedIds", "primaryOrgSourcedId")
-_OTHER_COMMAS = re.compile("[;|]")
 _MOST_GUARDIANS = 2
 _TOLD_ROWS = 20
 
@@ -63,13 +61,18 @@ class _Reading:
         self._today = today
         self._errors: list[Finding] = []
         self._warnings = bundle.warnings
-        self._counted: dict[str, tuple[list[Place], str]] = {}
         self._repeats = Repeats()
-        self._org = school_org(bundle.records("orgs"), bundle.file("orgs"), school, known)
-        self._sessions = Sessions(bundle.records("academicSessions"))
+        self._counted: dict[str, tuple[list[Place], str]] = {}
+        orgs, sessions = bundle.records("orgs"), bundle.records("academicSessions")
+        self._org = school_org(orgs, bundle.file("orgs"), school, known)
+        self._sessions = Sessions(sessions)
+        for record in orgs:
+            self._tell_of_status(record, "org.to-be-deleted")
+        for record in sessions:
+            self._tell_of_status(record, "session.to-be-deleted")
         self._users: dict[str, Record] = {}
         self._students: dict[str, list[_Enrolment]] = {}
-        self._teachers: dict[str, list[Record]] = {}
+        self._teachers: dict[str, list[tuple[Record, date | None]]] = {}
         self._enrolled: set[str] = set()
         self._told: set[str] = set()  # users of whom an error says why they are not entered
         self._had_a_role: set[str] = set()
@@ -79,19 +82,36 @@ class _Reading:
 
     def result(self) -> RosterFile:
         self._read_users()
-        classes = map_classes(self._bundle.records("classes"), self._org, self._sessions, self._today)
+        records = self._bundle.records("classes")
+        for record in records:
+            self._tell_of_status(record, "class.to-be-deleted")
+        classes = map_classes(records, self._org, self._sessions, self._today)
         self._errors += classes.errors
         if classes.elsewhere is not None:
             hint = "no class of the file names this school in schoolSourcedId; they were passed over"
             self._count(classes.elsewhere.place, "class.elsewhere", hint)
         for record in classes.unlike:
             self._count(record.place, "class.not-homeroom", "titled like a class, but no homeroom, as others are; it was passed over")
+        for record in classes.joined:
+            hint = "a row of the same class and year stands above; both were read as one class, as programs write one for each term"
+            self._count(record.place, "class.several-rows", hint)
+        for record in classes.untitled:
+            self._count(record.place, "class.title-unread", "not titled like a class, as others are: a group for lessons, passed over")
+        if classes.over is not None:
+            record, year, ended = classes.over
+            hint = f"the newest school year of the file is {year}/{year + 1}, which ended on {ended:%d.%m.%Y}: is this the right export?"
+            self._count(record.place, "year.over", hint)
         for record in classes.other_years:
             self._count(record.place, "class.other-year", "a class of another school year than the one that is read; it was passed over")
         self._read_enrolments(classes)
         people = self._people()
         self._demographics = self._read_demographics(people)
         chosen = {user: self._chosen(user) for user in self._students if user in people and people[user].is_pupil}
+        for user, enrolments in self._students.items():
+            if user in people and user not in chosen:
+                hint = "enrolled as student, and by the role no student of this school; the enrollment was passed over"
+                for enrolment in enrolments:
+                    self._count(enrolment.record.place, "enrollment.not-a-pupil", hint)
         class_rows = self._classes(classes, people, chosen)
         kept = {row.place for row in class_rows}
         staff = [self._member(user, person.staff) for user, person in people.items() if person.staff]
@@ -213,7 +233,7 @@ class _Reading:
                 elif user not in self._students:
                     self._students[user] = []
             elif role == "teacher":
-                self._teachers.setdefault(key, []).append(record)
+                self._teachers.setdefault(key, []).append((record, begins))
                 self._was_there(user, begins)
             else:
                 self._count(record.place, "enrollment.role-unread", "a role other than student and teacher; it was passed over")
@@ -231,7 +251,7 @@ class _Reading:
 
     def _tell_of_status(self, record: Record, code: str) -> None:
         """In a whole file the status means nothing, yet who wrote it may have meant something (docs/decisions/oneroster.md)."""
-        if isinstance(self._bundle, Bundle) and record["status"].casefold() in _DELETED:
+        if isinstance(self._bundle, Bundle) and record["status"].casefold() in GONE:
             hint = "the status says that the row is to be deleted, which means nothing in a file that is bulk: it was read like any other."
             self._count(record.place, code, f"{hint} Leave the row out, give the enrollment an endDate, or set enabledUser to false")
 
@@ -281,7 +301,7 @@ class _Reading:
 
     def _roles_in(self, record: Record) -> list[str]:
         """The roles in a cell, without case and signs. The standard has one in each; programs that know of several list them."""
-        roles = [role for part in record.listed("role") for one in _OTHER_COMMAS.split(part) if (role := folded(one))]
+        roles = [role for part in record.listed("role") for one in OTHER_COMMAS.split(part) if (role := folded(one))]
         if len(roles) > 1:
             hint = "several roles in one cell, where OneRoster has one, and in 1.2 a row in roles.csv for each: all of them were read"
             self._count(record.place, "role.several", hint)
@@ -297,10 +317,11 @@ class _Reading:
                 if roles := self._roles_in(record):
                     anywhere[user] = roles
                     orgs = record.listed("orgSourcedIds") or record.listed("primaryOrgSourcedId") or [self._org]
-                    if any(self._org in (one, *map(str.strip, _OTHER_COMMAS.split(one))) for one in orgs):
+                    if any(self._org in (one, *map(str.strip, OTHER_COMMAS.split(one))) for one in orgs):
                         here[user] = roles
             return self._with_enrolled(here, anywhere), anywhere, primary
         for record in self._bundle.records("roles"):
+            self._tell_of_status(record, "role.to-be-deleted")
             user, roles = record["userSourcedId"], self._roles_in(record)
             if record.is_too_long:
                 self._error(record.place, None, "row.too-long", TOO_LONG)
@@ -342,6 +363,10 @@ class _Reading:
         found: dict[str, Record] = {}
         for record in self._bundle.records("demographics"):
             user = record["userSourcedId"] or record["sourcedId"]
+            self._tell_of_status(record, "demographics.to-be-deleted")
+            if user not in self._users and user not in self._told:
+                hint = "the row names nobody in users.csv by sourcedId or userSourcedId; it was passed over"
+                self._count(record.place, "demographics.user-unknown", hint)
             if user in people:
                 if record.is_too_long:
                     self._error(record.place, None, "row.too-long", TOO_LONG)
@@ -360,26 +385,35 @@ class _Reading:
                 key = enrolment.mapped.record["sourcedId"]
                 seats[key] = seats.get(key, 0) + 1
         rows: list[ClassRow] = []
-        for key, mapped in classes.mapped.items():
+        for mapped in classes.single():
             record = mapped.record
             values: dict[str, object] = {
                 "place": record.place,
                 "grade": str(mapped.label.grade),
                 "letter": mapped.label.letter,
                 "school_year": str(mapped.year),
-                "declared_pupils": str(seats.get(key, 0)),
-                "class_teacher_id": self._class_teacher(key, record, people),
+                "declared_pupils": str(seats.get(record["sourcedId"], 0)),
+                "class_teacher_id": self._class_teacher(mapped, classes, people),
             }
             row = self._validated(ClassRow, values, "classes", record.place, {})
             if row is not None and self._is_single(row, "classes"):
                 rows.append(row)
         return rows
 
-    def _class_teacher(self, key: str, record: Record, people: Mapping[str, Person]) -> str | None:
+    def _class_teacher(self, mapped: Mapped, classes: Classes, people: Mapping[str, Person]) -> str | None:
         """The primary teacher; of a homeroom that says nothing of primary teachers, the only one."""
-        teachers = [one for one in self._teachers.get(key, ()) if one["userSourcedId"] in people and people[one["userSourcedId"]].staff]
+        record, ids = mapped.record, [key for key, one in classes.mapped.items() if one is mapped]
+        enrolled = [one for key in ids for one in self._teachers.get(key, ())]
+        # Who will teach the class next is not its teacher yet.
+        since = min((begins or date.min for _, begins in enrolled), default=date.min)
+        teaching = [record for record, begins in enrolled if begins is None or begins <= max(self._today, since)]
+        teachers = [one for one in teaching if one["userSourcedId"] in people and people[one["userSourcedId"]].staff]
         primary = [one for one in teachers if truth(one["primary"])]
         if len({one["userSourcedId"] for one in primary}) > 1:
+            if len({one["classSourcedId"] for one in primary}) > 1:
+                hint = "several rows are one class by title and year, and their primary teachers differ: no class teacher was read"
+                self._count(record.place, "class-teacher.several", hint)
+                return None
             self._error(primary[1].place, "primary", "enrollment.primary-repeated", "one primary teacher of each class")
         if primary:
             return primary[0]["userSourcedId"]
@@ -397,17 +431,26 @@ class _Reading:
     # -- families --------------------------------------------------------------------------------------------------------------------------
 
     def _chosen(self, user: str) -> _Enrolment | None:
-        """The class of a pupil with several: the one that began last. Two that began on one day are an error."""
+        """The class of a pupil with several: the one that began last, and before any has, the one that begins next.
+
+        Two that begin on one day are an error.
+        """
         enrolments = sorted(self._students[user], key=lambda one: (one.begins or date.min, -(one.record.place.row)))
         if not enrolments:
             return None
-        last = enrolments[-1]
-        for other in enrolments[:-1]:
-            if other.begins == last.begins and other.mapped.record is not last.mapped.record:
+        begun = [one for one in enrolments if one.begins is None or one.begins <= self._today]
+        last = begun[-1] if begun else [one for one in enrolments if one.begins == enrolments[0].begins][-1]
+        for other in enrolments:
+            if other.begins is not None and other.begins > max(self._today, last.begins or date.min) and other.mapped is not last.mapped:
+                hint = "the enrollment in another class begins later; it was passed over: import it again from that day on"
+                self._count(other.record.place, "enrollment.begins-later", hint)
+            if other.begins == last.begins and other.mapped is not last.mapped:
                 hint = "one class of a pupil at a time: end the enrollment in the other, or leave it out"
                 self._error(other.record.place, "classSourcedId", "enrollment.ambiguous", hint)
                 self._told.add(user)
-        return last
+        # Of a class in which a program enrols for each term, the first one tells since when.
+        same = [one.begins for one in enrolments if one.mapped is last.mapped and one.begins is not None]
+        return last._replace(begins=min(same, default=None))
 
     def _pupils(
         self, people: Mapping[str, Person], chosen: Mapping[str, _Enrolment | None], classes: Classes, kept: set[Place]
@@ -441,7 +484,8 @@ class _Reading:
 
     def _pupil(self, user: str, enrolment: _Enrolment, agents: list[str], people: Mapping[str, Person]) -> PupilRow | None:
         record, demographics = self._users[user], self._demographics.get(user)
-        if demographics is None or not demographics["birthDate"]:
+        born_on = day_text(demographics["birthDate"]) if demographics is not None else ""
+        if demographics is None or not born_on:
             hint = "a row for each pupil in demographics.csv, with birthDate"
             place = record.place if demographics is None else demographics.place
             self._error(place, "sourcedId" if demographics is None else "birthDate", "birth-date.missing", hint)
@@ -450,7 +494,7 @@ class _Reading:
         values: dict[str, object] = {
             **self._named(record),
             "place": record.place,
-            "born_on": day_text(demographics["birthDate"]),
+            "born_on": born_on,
             "class_label": str(mapped.label),
             "class_year": mapped.year,
             "enrolled_on": enrolment.begins or self._sessions.begins(mapped.year),
@@ -493,7 +537,7 @@ class _Reading:
 
     def _agents_in(self, record: Record) -> list[str]:
         """The ids in the list; where one is nobody's, signs that programs write instead of commas part it, too."""
-        ids = [(one,) if one in self._users else _OTHER_COMMAS.split(one) for one in record.listed("agentSourcedIds")]
+        ids = [(one,) if one in self._users else OTHER_COMMAS.split(one) for one in record.listed("agentSourcedIds")]
         return [one.strip() for part in ids for one in part if one.strip()]
 
     def _guardians(self, pupil: Record, agents: list[str], people: Mapping[str, Person]) -> list[dict[str, object]]:
@@ -545,6 +589,8 @@ class _Reading:
         except ValidationError as error:
             for wrong in error.errors(include_url=False, include_input=False):
                 field = str(wrong.get("ctx", {}).get("field") or (wrong["loc"][-1] if wrong["loc"] else ""))
+                if wrong["type"] == "date.order":  # a program knows when an enrollment begins, a birthday was typed
+                    field = "born_on"
                 is_blank = wrong["type"] == "missing"
                 code, hint = ("cell.blank", "this column must be filled in every row") if is_blank else (wrong["type"], wrong["msg"])
                 self._error(places.get(field, place), TITLES.get((kind, field)), code, hint)
