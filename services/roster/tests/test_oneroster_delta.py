@@ -272,6 +272,84 @@ async def test_staff_guardians_and_classes_that_are_to_be_deleted_stay_until_som
     assert "roster.assign-class-teacher" in (await school.changed(enrollments=[{**teaching, **DELETED}])).warnings[0]
 
 
+@pytest.mark.parametrize("cells", [{"status": "inactive"}, {"enabledUser": "false"}], ids=str)
+async def test_who_is_no_more_or_disabled_stays_until_somebody_says_so(school: School, cells: Row):
+    status = await school.changed(users=[{**user(school, PUPIL), "email": "new@school.example", **cells}])
+    assert outcome(status) == (0, 0, 0, 1, 0)
+    assert "roster.pupil-left" in status.warnings[0]
+    await settle(school, status)
+    assert len(await school.people("pupil")) == 23
+
+
+async def test_who_is_in_other_schools_now_stays_until_somebody_says_so(tmp_path: Path):
+    async with running(tmp_path, BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system)
+        await school.ended(bulk("1.1"))
+        status = await school.changed(users=[{**user(school, PUPIL), "orgSourcedIds": "org-8;org-9"}], orgs=sample("1.1", "orgs"))
+        assert outcome(status) == (0, 0, 0, 1, 0)
+        assert "roster.pupil-left" in status.warnings[0]
+
+
+async def test_a_status_that_nobody_knows_is_told_of(school: School):
+    status = await school.changed(users=[{**user(school, PUPIL), "status": "archived"}])
+    assert outcome(status) == (0, 0, 1, 0, 0)
+    assert "(status.unknown)" in status.warnings[0]
+
+
+async def test_ids_that_differ_in_case_alone_are_of_two_people(school: School):
+    twin = {**user(school, PUPIL), "sourcedId": PUPIL.lower(), "givenName": "Пелагея", "agentSourcedIds": ""}
+    place = {**enrollment(school, PUPIL), "sourcedId": "twin", "userSourcedId": PUPIL.lower()}
+    roles = [row for row in sample("1.2", "roles") if row["userSourcedId"] == PUPIL] if school.version == "1.2" else []
+    files: dict[str, Sequence[Row]] = (
+        {"roles": [{**row, "sourcedId": "r", "userSourcedId": PUPIL.lower()} for row in roles]} if roles else {}
+    )
+    (birth,) = [row for row in sample(school.version, "demographics") if row["sourcedId"] == PUPIL]
+    status = await school.changed(users=[twin], enrollments=[place], demographics=[{**birth, "sourcedId": PUPIL.lower()}], **files)
+    assert outcome(status) == (1, 1, 0, 0, 0)  # the class has one pupil more
+    assert len(await school.events(roster.GuardianLinked)) == len(await school.people("guardian"))
+
+
+async def test_a_class_keeps_its_name_and_another_one_is_told_of(school: School):
+    row = next(row for row in sample(school.version, "classes") if row["sourcedId"] == "class-5Б")
+    status = await school.changed(classes=[{**row, "title": "5В"}])
+    assert outcome(status) == (0, 0, 1, 0, 0)
+    assert "(class.renamed)" in status.warnings[0]
+
+
+async def test_an_enrollment_that_names_nobody_is_told_of(school: School):
+    status = await school.changed(enrollments=[{"sourcedId": "enrollment-5", **DELETED}])
+    assert "(enrollment.unnamed)" in status.warnings[0]
+
+
+async def test_a_move_that_is_to_come_moves_nobody_yet(school: School):
+    row = {**enrollment(school, PUPIL), "sourcedId": "later", "classSourcedId": "class-5Б", "beginDate": "2016-01-11"}
+    status = await school.changed(enrollments=[row])
+    assert outcome(status) == (0, 0, 2, 0, 0)
+    assert "(enrollment.begins-later)" in status.warnings[0]
+
+
+async def test_a_role_that_is_deleted_goes_to_somebody_who_decides(tmp_path: Path):
+    async with running(tmp_path, BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system, "1.2")
+        await school.ended(bulk("1.2"))
+        roles = {row["userSourcedId"]: row for row in sample("1.2", "roles")}
+        status = await school.changed(roles=[{**roles["101"], **DELETED}, {**roles[PUPIL], **DELETED}])
+        assert outcome(status) == (0, 0, 0, 2, 0)
+        assert ["roster.dismiss-staff" in warning for warning in status.warnings] == [True, False]
+        other = {**roles["101"], "sourcedId": "another", "role": "teacher"}
+        status = await school.changed(roles=[{**roles["101"], **DELETED}, other])
+        assert outcome(status) == (0, 0, 1, 0, 0)
+        assert "(role.differs)" in status.warnings[0]
+
+
+async def test_changes_of_a_district_in_which_nothing_is_this_schools_say_so(school: School):
+    place = {**enrollment(school, PUPIL), "schoolSourcedId": "org-8"}
+    status = await school.ended(delta(school.version, enrollments=[place]))
+    assert status.error_code == "file.other-school"
+    assert status.error_text is not None
+    assert "changes of another school" in status.error_text
+
+
 async def test_to_be_deleted_means_nothing_in_a_whole_file(school: School):
     names = ("orgs", "academicSessions", "classes", "users", "enrollments", *(["roles"] if school.version == "1.2" else []))
     files: dict[str, Sequence[Row]] = {name: sample(school.version, name) for name in names}

@@ -426,11 +426,140 @@ def test_of_who_has_gone_an_enrollment_may_still_be_there() -> None:
     assert (who(file), file.errors, warned(file)) == (PLAIN, (), {("enrollments.csv", "enrollment.ended")})
 
 
-@pytest.mark.parametrize(("file", "code"), [("users", "user.to-be-deleted"), ("enrollments", "enrollment.to-be-deleted")])
-def test_a_status_in_a_whole_file_is_told_of_and_changes_nothing(file: str, code: str) -> None:
-    found = read(every(sample(), file, "status", lambda _: "tobedeleted"))
-    assert (who(found), warned(found)) == (PLAIN, {(f"{file}.csv", code)})
-    assert warned(read(every(sample(), file, "status", lambda _: "active"))) == set()
+_TOLD_OF = {
+    "orgs": "org.to-be-deleted",
+    "academicSessions": "session.to-be-deleted",
+    "classes": "class.to-be-deleted",
+    "users": "user.to-be-deleted",
+    "roles": "role.to-be-deleted",
+    "enrollments": "enrollment.to-be-deleted",
+    "demographics": "demographics.to-be-deleted",
+}
+
+
+@pytest.mark.parametrize("file", _TOLD_OF)
+def test_a_status_in_a_whole_file_is_told_of_and_changes_nothing(file: str) -> None:
+    found = read(every(sample("1.2"), file, "status", lambda _: "tobedeleted"))
+    assert (who(found), warned(found)) == (PLAIN, {(f"{file}.csv", _TOLD_OF[file])})
+    assert warned(read(every(sample("1.2"), file, "status", lambda _: "active"))) == set()
+
+
+# -- what was and what will be -------------------------------------------------------------------------------------------------------------
+
+
+def _enrolled_again(tables: Tables, row: int, **cells: str) -> Tables:
+    """Adds an enrollment like that of a row, with other cells."""
+    tables["enrollments"].append([*tables["enrollments"][row - 1]])
+    return with_cells(tables, "enrollments", len(tables["enrollments"]), sourcedId="again", **cells)
+
+
+def test_an_enrollment_that_begins_later_waits_for_its_day() -> None:
+    tables = _enrolled_again(sample(), 6, classSourcedId="class-5Б", beginDate="2016-01-11")
+    file = read(tables)
+    assert (who(file), file.errors, warned(file)) == (PLAIN, (), {("enrollments.csv", "enrollment.begins-later")})
+
+
+def test_who_is_enrolled_from_a_later_day_on_alone_is_entered() -> None:
+    file = read(with_cells(sample(), "enrollments", 6, beginDate="2015-09-14"))
+    assert (who(file), warned(file)) == (PLAIN, set())
+
+
+def test_who_will_teach_a_class_next_is_not_its_teacher_yet() -> None:
+    tables = _enrolled_again(sample(), 2, userSourcedId="116", beginDate="2016-01-11")
+    assert who(read(tables)) == PLAIN
+
+
+def test_of_a_class_in_which_a_pupil_is_enrolled_for_each_term_the_first_day_counts() -> None:
+    file = read(_enrolled_again(sample(), 6, beginDate="2015-09-04"))
+    assert (who(file), file.errors) == (PLAIN, ())
+    assert {pupil.enrolled_on for pupil in file.pupils if pupil.external_id == "У0262"} == {date(2015, 9, 1)}
+
+
+def test_a_school_year_that_is_over_is_told_of() -> None:
+    content = packed(every(sample(), "enrollments", "endDate", lambda _: ""))
+    file = read_roster(content, "export.zip", school="school-7", today=date(2016, 6, 1))
+    (told,) = [warning.hint for warning in file.warnings if warning.code == "year.over"]
+    assert "2015/2016, which ended on 31.05.2016" in told
+    assert who(file) == PLAIN
+
+
+@pytest.mark.parametrize("nothing", ["1900-01-01", "0001-01-01", "1753-01-01T00:00:00", "31.12.9999"])
+def test_what_a_database_writes_for_no_day_is_no_birthday(nothing: str) -> None:
+    file = read(with_cells(sample(), "demographics", 2, birthDate=nothing))
+    assert [(error.file, error.row, error.code) for error in file.errors] == [("demographics.csv", 2, "birth-date.missing")]
+
+
+# -- what does not fit together ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_with_an_unquoted_comma_is_rejected_though_its_last_cell_is_blank() -> None:
+    tables = sample()
+    tables["users"][7].insert(8, "Анна")
+    file = read(tables)
+    assert [(error.file, error.row, error.code) for error in file.errors] == [("users.csv", 8, "row.too-long")]
+    assert len(file.pupils) == 23
+
+
+def test_rows_that_all_end_with_commas_are_read() -> None:
+    tables = sample()
+    for row in tables["users"][1:]:
+        row += ["", ""]
+    assert who(read(tables)) == PLAIN
+
+
+def test_an_enrollment_as_student_of_who_is_none_is_told_of() -> None:
+    file = read(_enrolled_again(sample(), 6, userSourcedId="101"))
+    assert (who(file), warned(file)) == (PLAIN, {("enrollments.csv", "enrollment.not-a-pupil")})
+
+
+def test_birthdays_of_nobody_are_told_of() -> None:
+    file = read(with_cells(sample(), "demographics", 2, sourcedId="никто"))
+    assert ("demographics.csv", "demographics.user-unknown") in warned(file)
+
+
+def test_an_office_of_a_district_gives_nobody_an_office_in_the_school() -> None:
+    tables = every(sample("1.2"), "roles", "role", lambda role: "districtAdministrator" if role == "principal" else role)
+    (member,) = [row for row in read(tables).staff if row.external_id == "101"]
+    assert (member.role, member.position) == ("other", "Администратор округа")
+
+
+# -- above the titles ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "above",
+    [[""], ["", "", ""], ["sep=,"], ["Выгрузка от 07.09.2015"], ["Пользователи", ""]],
+    ids=["blank", "commas", "sep", "title", "words"],
+)
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_titles_may_stand_below_a_line_that_says_nothing(version: str, above: list[str]) -> None:
+    tables = sample(version)
+    for name, rows in tables.items():
+        if name != "manifest":
+            rows.insert(0, above)
+    assert who(read(tables)) == PLAIN
+
+
+def test_the_manifest_may_name_files_with_their_ending_and_nothing_twice() -> None:
+    tables = sample()
+    tables["manifest"] = [[f"{name}.csv" if name.startswith("file.") else name, value] for name, value in tables["manifest"]]
+    assert who(read(tables)) == PLAIN
+    tables["manifest"].append(["file.users", "absent"])
+    assert refusal(tables).code == "file.manifest-malformed"
+
+
+def test_a_file_in_another_encoding_is_to_be_exported_again_as_csv() -> None:
+    tables = sample()
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, rows in tables.items():
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows(rows)
+            archive.writestr(f"{name}.csv", text.getvalue().encode("utf-16" if name == "users" else "utf-8"))
+    with pytest.raises(FileRefused) as caught:
+        read(content.getvalue())
+    assert (caught.value.code, caught.value.file) == ("file.unreadable", "users.csv")
+    assert ".xlsx" not in caught.value.hint
 
 
 def test_a_person_may_have_a_row_for_each_org_and_no_two_that_differ_otherwise() -> None:

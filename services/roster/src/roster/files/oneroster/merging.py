@@ -219,7 +219,7 @@ class _Merging:
     # -- what is active -------------------------------------------------------------------------------------------------------------------
 
     def _table(self, kind: str) -> list[Record]:
-        changes = self._changes[kind]
+        changes = [record for record in self._changes[kind] if not self._is_departure(kind, record)]
         keys = _KEYS.get(kind, ("sourcedId",))
         changed = {_key(record, keys): record for record in changes}
         superseded = self._superseded(kind, changes)
