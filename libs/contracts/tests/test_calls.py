@@ -77,6 +77,7 @@ WHO_MAY_CALL: Mapping[str, Collection[str]] = {
     # Consents are collected by the school and withdrawn by whoever gave them
     "consent.record-decision": {ADMINISTRATOR, CLASS_TEACHER},
     "consent.record-decisions": {ADMINISTRATOR, CLASS_TEACHER, ROSTER},
+    "consent.judge-decisions": {ADMINISTRATOR, ROSTER},
     "consent.request": {ADMINISTRATOR, CLASS_TEACHER},
     "consent.forms": {DIRECTOR, ADMINISTRATOR, CLASS_TEACHER},
     "consent.receipt": {ADMINISTRATOR, STAFF, PUPIL, GUARDIAN},

@@ -5,6 +5,7 @@ import base64
 import io
 import zipfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from eventkit.calls import CallFailed
 from eventkit.database import sqlite_url
 from eventkit.decider import Refused
 from eventkit.harness import running
-from eventkit.service import Service
+from eventkit.service import Service, Settings
 from roster.app import build
 from roster.files import read_roster
 from roster.testing import Cells, School, child, codes, csv_of, klass, member, open_school, outcome, parent, seat, zip_of
@@ -113,6 +114,37 @@ async def test_a_preview_tells_what_an_import_would_do_and_does_nothing(school: 
     assert (preview.state, outcome(preview)) == ("done", (7, 0, 0, 0, 0))
     assert len(await school.recorded()) == before
     assert await school.recorded("consent") == []
+
+
+def _with_co_signature(settings: Settings) -> Service:
+    return build_consent(replace(settings, co_signature_age=14))
+
+
+async def test_a_preview_tells_what_consent_would_refuse_as_the_import_tells_it(tmp_path: Path):
+    async with running(tmp_path, {**BUILDS, "consent": _with_co_signature}) as system:
+        school = School(system)
+        await open_school(school)
+        await school.imported(zip_of(classes=[klass(pupils="9")], pupils=[{**child(1), **parent(1)}]))
+        taken = child(1)["Согласие №"]
+        rows = [
+            child(2),
+            {**child(3), "Дата рождения": "01.02.2000"},
+            {**child(4), "Дата согласия": "01.10.1999"},
+            {**child(5), "Согласие №": taken},
+            {**child(6), **parent(1, "Р-9", "Другая", "Пелагея", **{"Согласие №": parent(1)["Родитель 1: Согласие №"]})},
+        ]
+        decided = len(await school.recorded("consent"))
+        preview = await school.begin(csv_of(rows), dry_run=True)
+        assert codes(preview) == [
+            (3, "Согласие №", "consent.co-signature-missing"),
+            (4, "Дата согласия", "template.unknown"),
+            (5, "Согласие №", "person.other-name"),
+            (6, "Родитель 1: Согласие №", "person.other-name"),
+        ]
+        assert len(await school.recorded("consent")) == decided
+        status = await school.imported(csv_of(rows))
+        assert codes(status) == codes(preview)
+        assert (status.created, status.rejected_rows) == (preview.created, preview.rejected_rows) == (1, 4)
 
 
 async def test_one_upload_can_be_previewed_and_then_imported(school: School):

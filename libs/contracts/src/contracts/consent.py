@@ -217,6 +217,12 @@ class RecordDecisions(Act):
     decisions: Annotated[tuple[Decision, ...], Field(min_length=1, max_length=200)]
 
 
+class JudgeDecisions(SchoolRequest):
+    """A list of decisions, at most 200, of which nothing is to be recorded. Whose they are may be left open."""
+
+    decisions: Annotated[tuple[Decision, ...], Field(min_length=1, max_length=200)]
+
+
 class DecisionRecorded(Reply):
     consent_id: Identifier
     subject: Identifier
@@ -235,6 +241,12 @@ class DecisionOutcome(Value):
 
 
 class DecisionsRecorded(Reply):
+    outcomes: tuple[DecisionOutcome, ...]
+
+
+class DecisionsJudged(Reply):
+    """What would become of each; a consent and a subject are named where they are known already."""
+
     outcomes: tuple[DecisionOutcome, ...]
 
 
@@ -343,6 +355,15 @@ RECORD_DECISIONS = command(
     DecisionsRecorded,
     _COLLECTORS,
     "Steps 8 and 13: records a list of decisions",
+    services=("roster",),
+    each=True,
+)
+JUDGE_DECISIONS = query(
+    "consent.judge-decisions",
+    JudgeDecisions,
+    DecisionsJudged,
+    {Role.ADMINISTRATOR: Scope.OWN_SCHOOL},
+    "Whether decisions could be recorded; records nothing",
     services=("roster",),
     each=True,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, select
 
 from consent import registry
@@ -14,7 +16,8 @@ from contracts.consent import Capacity, ConsentGranted
 from eventkit import log
 from eventkit.answering import Caller
 from eventkit.decider import Refused
-from eventkit.service import Service, happened_on
+from eventkit.rehearsal import Rehearsal
+from eventkit.service import Service, Settings, happened_on
 from eventkit.store import Transaction
 
 _REPRESENTED = Capacity.LEGAL_REPRESENTATIVE
@@ -25,24 +28,19 @@ def register(service: Service) -> None:
     def record_decision(request: consent.RecordDecision, tx: Transaction, caller: Caller) -> consent.DecisionRecorded:
         registry = Registry(tx, service.settings, caller, request.school, [request.decision])
         recorded = registry.record(request.decision, request.happened_on)
-        registry.write()
+        registry.write(tx)
         return recorded
 
     @service.command(consent.RECORD_DECISIONS)
     def record_decisions(request: consent.RecordDecisions, tx: Transaction, caller: Caller) -> consent.DecisionsRecorded:
         registry = Registry(tx, service.settings, caller, request.school, request.decisions)
-        outcomes: list[consent.DecisionOutcome] = []
-        for decision in request.decisions:
-            try:
-                done = registry.record(decision, request.happened_on)
-            except Refused as refusal:
-                outcomes.append(consent.DecisionOutcome(code=refusal.code, text=refusal.text))
-            else:
-                outcomes.append(
-                    consent.DecisionOutcome(consent_id=done.consent_id, subject=done.subject, recorded_before=done.recorded_before)
-                )
-        registry.write()
+        outcomes = [_outcome(lambda one=one: registry.record(one, request.happened_on)) for one in request.decisions]
+        registry.write(tx)
         return consent.DecisionsRecorded(outcomes=tuple(outcomes))
+
+    @service.query(consent.JUDGE_DECISIONS)
+    async def judge_decisions(request: consent.JudgeDecisions, caller: Caller) -> consent.DecisionsJudged:
+        return await service.read(lambda connection: _judged(Rehearsal(connection, service.clock.now()), service.settings, caller, request))
 
     @service.command(consent.WITHDRAW)
     def withdraw(request: consent.Withdraw, tx: Transaction, caller: Caller) -> consent.Withdrawn:
@@ -73,6 +71,22 @@ def register(service: Service) -> None:
         if (request.subject is None) == (request.consent_id is None):
             raise Refused("status.subject-unclear", "Say whose decisions: either a subject or a consent_id, not both.")
         return await service.read(lambda connection: _status(connection, request))
+
+
+def _outcome(record: Callable[[], consent.DecisionRecorded]) -> consent.DecisionOutcome:
+    try:
+        done = record()
+    except Refused as refusal:
+        return consent.DecisionOutcome(code=refusal.code, text=refusal.text)
+    return consent.DecisionOutcome(consent_id=done.consent_id, subject=done.subject, recorded_before=done.recorded_before)
+
+
+def _judged(rehearsal: Rehearsal, settings: Settings, caller: Caller, request: consent.JudgeDecisions) -> consent.DecisionsJudged:
+    """What would become of decisions. The ids of who would be new are nobody's, so they are not told."""
+    registry = Registry(rehearsal, settings, caller, request.school, request.decisions)
+    outcomes = [_outcome(lambda one=one: registry.judge(one, None)) for one in request.decisions]
+    known = [one if one.code or one.recorded_before else consent.DecisionOutcome() for one in outcomes]
+    return consent.DecisionsJudged(outcomes=tuple(known))
 
 
 def _check_represented(tx: Transaction, caller: Caller, consent_id: str, subject: str) -> None:

@@ -27,6 +27,7 @@ from eventkit.among import among
 from eventkit.answering import Caller
 from eventkit.decider import Refused
 from eventkit.erasure import forgotten
+from eventkit.rehearsal import Deciding
 from eventkit.service import Settings, happened_on
 from eventkit.store import Transaction
 
@@ -111,7 +112,7 @@ class Registry:
     Raises Refused `school.unknown`. `write` keeps what was added.
     """
 
-    def __init__(self, tx: Transaction, settings: Settings, caller: Caller, school: str, decisions: Sequence[Decision]) -> None:
+    def __init__(self, tx: Deciding, settings: Settings, caller: Caller, school: str, decisions: Sequence[Decision]) -> None:
         self._tx = tx
         self._secrets = settings.secrets
         self._co_signature_age = settings.co_signature_age
@@ -132,6 +133,12 @@ class Registry:
 
     def record(self, decision: Decision, act_on: date | None) -> DecisionRecorded:
         """Records one decision, taken on its own day or else the act's. Raises Refused; then nothing of it is kept."""
+        if (decision.seat is None) == (decision.person is None):
+            raise Refused("decision.subject-unclear", "Say whose decision it is: either a seat or a person, not both.")
+        return self.judge(decision, act_on)
+
+    def judge(self, decision: Decision, act_on: date | None) -> DecisionRecorded:
+        """As `record`, also of somebody new whose seat is not known yet."""
         self._check(decision)
         day = happened_on(decision.decided_on or act_on, self._tx.now, timezone=self._zone)
         digest = self._digest(decision.number)
@@ -159,18 +166,16 @@ class Registry:
         self._keep(decision, _Known(consent_id, subject, decision.subject_kind, decision.granted), digest, new=bool(events))
         return DecisionRecorded(consent_id=consent_id, subject=subject, state=_state(decision), recorded_before=not events)
 
-    def write(self) -> None:
+    def write(self, tx: Transaction) -> None:
         for table, rows in self._added.items():
             if rows:
-                self._tx.insert(table, rows)
+                tx.insert(table, rows)
 
     # ---- one decision -------------------------------------------------------------------------------------------------
 
     def _check(self, decision: Decision) -> None:
         """Whether it says clearly whose decision it is, about somebody there is, and in the caller's reach."""
         self._caller.check_reach(*_named(decision))
-        if (decision.seat is None) == (decision.person is None):
-            raise Refused("decision.subject-unclear", "Say whose decision it is: either a seat or a person, not both.")
         if decision.seat is not None:
             if decision.seat.class_id not in self._classes:
                 raise Refused("class.unknown", f"There is no class {decision.seat.class_id} in this school.")

@@ -389,8 +389,12 @@ def _check_details(book: Book, person: str, details: Details) -> None:
     if born_on > book.day.isoformat() and (before is None or before.get("birth_date") != born_on):
         raise Refused("birth-date.in-future", f"A day of birth has come: it is {book.day:%d.%m.%Y}. Compare the year with the certificate.")
     if before is not None and not same_name(before, details):
-        raise Refused(
-            "person.other-name",
-            f"This id or consent is that of {person}, who is entered under another name.",
-            "Look at the external id and the consent. A name is corrected by importing the person's row.",
-        )
+        raise other_name(person)
+
+
+def other_name(person: str) -> Refused:
+    return Refused(
+        "person.other-name",
+        f"This id or consent is that of {person}, who is entered under another name.",
+        "Look at the external id and the consent. A name is corrected by importing the person's row.",
+    )

@@ -16,7 +16,8 @@ from contracts.consent import AgeBand, Decision, DecisionOutcome, SubjectKind
 from contracts.roster import Seat, SeatHolder
 from roster.book import LAST_SEAT, Pages
 from roster.files import Place
-from roster.importing.plan import PlannedConsent, PlannedGuardian, PlannedPupil, PlannedStaff
+from roster.files.rows import Kind
+from roster.importing.plan import Plan, PlannedConsent, PlannedGuardian, PlannedPupil, PlannedStaff
 
 Record = Callable[[Sequence[Decision]], Awaitable[Sequence[DecisionOutcome]]]
 """Records decisions and answers what became of each, in their order."""
@@ -176,6 +177,39 @@ async def decide_staff(staff: Iterable[tuple[PlannedStaff, str]], record: Record
     deciding = [(member, person) for member, person in staff if member.consent is not None]
     decisions = [_decision(SubjectKind.STAFF, member.consent, person=person) for member, person in deciding if member.consent is not None]
     return {(member.place, 0): outcome for (member, _), outcome in zip(deciding, await record(decisions), strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Mentioned:
+    """A decision that a row's columns state, before anybody knows on which seat; `guardian` is None for the row's own."""
+
+    row: PlannedPupil | PlannedStaff
+    guardian: int | None
+    person: str | None
+    details: Mapping[str, str]
+    decision: Decision
+
+    @property
+    def table(self) -> Kind:
+        return "staff" if isinstance(self.row, PlannedStaff) else "pupils"
+
+
+def mentioned(plan: Plan) -> Sequence[Mentioned]:
+    """Every decision that the consent columns of a plan state."""
+    found: list[Mentioned] = []
+    for member in plan.staff:
+        if member.consent is not None:
+            decision = _decision(SubjectKind.STAFF, member.consent, person=member.person)
+            found.append(Mentioned(member, None, member.person, member.details, decision))
+    for pupil in plan.pupils:
+        if pupil.consent is not None:
+            decision = _pupils_decision(pupil, pupil.consent, person=pupil.person)
+            found.append(Mentioned(pupil, None, pupil.person, pupil.details, decision))
+        for one in pupil.guardians:
+            if one.consent is not None:
+                decision = _decision(SubjectKind.GUARDIAN, one.consent, person=one.person)
+                found.append(Mentioned(pupil, one.number, one.person, one.details, decision))
+    return found
 
 
 def _decision(kind: SubjectKind, consent: PlannedConsent, *, seat: Seat | None = None, person: str | None = None) -> Decision:

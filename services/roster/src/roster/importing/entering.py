@@ -18,10 +18,10 @@ from eventkit.decider import Refused
 from eventkit.faults import reach
 from eventkit.store import Transaction
 from roster import acts
-from roster.book import Book, Books, ClassName
+from roster.book import Book, Books, ClassName, Pages, same_name
 from roster.files import ExportId, Finding, Format, Place
 from roster.files.rows import Kind
-from roster.importing.decisions import Outcomes
+from roster.importing.decisions import Mentioned, Outcomes
 from roster.importing.plan import Leaving, PlannedClass, PlannedExportId, PlannedGuardian, PlannedPupil, PlannedRow, PlannedStaff, finding
 
 ROWS_PER_COMMAND, LEAVING_PER_COMMAND = 200, 50
@@ -44,6 +44,35 @@ def findings(troubles: Sequence[Trouble], rows: Sequence[PlannedRow], file_forma
     for index, field, guardian, code, text in troubles:
         row = rows[int(index)]
         found.append(finding(row.place, _KINDS[type(row)], field, code, text, guardian or None, file_format=file_format))
+    return found
+
+
+def column_of(code: str) -> str:
+    """The consent column that a refusal of consent's points to."""
+    return "consent_date" if code.partition(".")[0] in ("template", "date") else "consent_number"
+
+
+def text_of(outcome: DecisionOutcome) -> str:
+    """What a refusal of consent's means for who wrote the file: it has no columns for some of what consent can be told."""
+    match outcome.code:
+        case "template.unknown":
+            return "On the day of signing no text of this consent was in force yet. Compare the date with the paper."
+        case "consent.co-signature-missing":
+            hint = "A file does not say so: record the decision with its number first (consent.record-decision, co_signed)."
+            return f"{outcome.text} {hint}"
+        case _:
+            return outcome.text or ""
+
+
+def others_numbers(pages: Pages, outcomes: Sequence[tuple[Mentioned, DecisionOutcome]]) -> list[tuple[Mentioned, Refused]]:
+    """Of people who are not entered yet those whose consent numbers are known as somebody else's, who is."""
+    known = [(one, outcome.subject) for one, outcome in outcomes if one.person is None and outcome.subject is not None]
+    pages.expect_people(subject for _, subject in known)
+    found: list[tuple[Mentioned, Refused]] = []
+    for one, subject in known:
+        entered = pages.details(subject)
+        if entered is not None and not same_name(entered, one.details):
+            found.append((one, acts.other_name(subject)))
     return found
 
 
@@ -70,7 +99,7 @@ class _Troubles:
         """Takes down that consent refused to record a decision; whether it did."""
         if outcome is None or outcome.code is None:
             return False
-        self.add("consent_number", outcome.code, outcome.text or "", guardian)
+        self.add(column_of(outcome.code), outcome.code, text_of(outcome), guardian)
         return True
 
 
@@ -177,7 +206,7 @@ class Entering:
         def enter(book: Book, row: PlannedPupil, troubles: _Troubles) -> None:
             if troubles.outcome(outcomes.get((row.place, 0))):
                 return
-            with troubles.told(_PUPILS_FIELDS):
+            with troubles.told(_PUPILS_FIELDS if row.person is not None else _NEW_PUPILS_FIELDS):
                 class_id = book.class_ids().get(row.name)
                 if class_id is None:
                     raise Refused("class.not-declared", "This class could not be made: correct its row first.")
@@ -191,7 +220,7 @@ class Entering:
                 for guardian in row.guardians:
                     outcome = outcomes.get((row.place, guardian.number))
                     if not troubles.outcome(outcome, guardian.number):
-                        with troubles.told(_GUARDIANS_FIELDS, guardian.number):
+                        with troubles.told(_GUARDIANS_FIELDS if guardian.person else _NEW_GUARDIANS_FIELDS, guardian.number):
                             self._guardian(book, person, guardian, outcome)
                 acts.assign_pupil(book, person, class_id)
 
@@ -274,3 +303,6 @@ class Entering:
 
 _PUPILS_FIELDS = {"consent": "consent_number", "class": "class_label", "": "external_id"}
 _GUARDIANS_FIELDS = {"consent": "consent_number", "": "external_id"}
+# Of whom nobody is known under the ID, somebody else is only found by the number of the consent.
+_NEW_PUPILS_FIELDS = {**_PUPILS_FIELDS, "person": "consent_number"}
+_NEW_GUARDIANS_FIELDS = {**_GUARDIANS_FIELDS, "person": "consent_number"}

@@ -13,7 +13,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import delete, select, update
 
-from contracts.consent import RECORD_DECISIONS, Decision, DecisionOutcome, RecordDecisions, SubjectKind
+from contracts.consent import JUDGE_DECISIONS, RECORD_DECISIONS, Decision, DecisionOutcome, JudgeDecisions, RecordDecisions, SubjectKind
 from contracts.operations import HEAD, Nothing
 from contracts.roster import ImportStatus, RejectedCell, RosterImportCompleted, Seat
 from eventkit.decider import Refused
@@ -25,13 +25,22 @@ from roster.book import Book, Books, Pages
 from roster.domain.facts import IMPORT, Complete
 from roster.files import FileRefused, Finding, Known, Place, holds_changes_only, read_roster, write_rejected
 from roster.importing import reviews, traces, uploads
-from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, seat_lists, seats_of
-from roster.importing.entering import LEAVING_PER_COMMAND, ROWS_PER_COMMAND, Entering, Work, findings
+from roster.importing.decisions import Mention, decide_guardians, decide_pupils, decide_staff, mentioned, seat_lists, seats_of
+from roster.importing.entering import (
+    LEAVING_PER_COMMAND,
+    ROWS_PER_COMMAND,
+    Entering,
+    Work,
+    column_of,
+    findings,
+    others_numbers,
+    text_of,
+)
 from roster.importing.insisting import insist
 from roster.importing.job import Job, job_table
 from roster.importing.known import known_of
 from roster.importing.missing import with_leaving
-from roster.importing.plan import Plan, PlannedRow, PlannedStaff
+from roster.importing.plan import Plan, PlannedRow, PlannedStaff, finding
 from roster.importing.planning import plan_import
 from roster.vault import Box
 
@@ -65,7 +74,7 @@ class Run:
     async def carry_out(self) -> None:
         plan = await self._stored_plan() or await self._make_plan()
         if self._job.request.dry_run:
-            status = await self._status(plan, plan.rejected)
+            status = await self._status(plan, [*plan.rejected, *await self._rehearse(plan)])
             await self._service.write(lambda connection: connection.execute(self._job.ended(status, self._box)))
             return
         found = [*plan.rejected, *await self.enter(plan)]
@@ -193,6 +202,34 @@ class Run:
         for service, position in answer.at.items():
             self._heard[service] = max(position, self._heard.get(service, 0))
         return answer.reply.outcomes
+
+    async def _rehearse(self, plan: Plan) -> list[Finding]:
+        """What consent would refuse of the consent columns, and whose numbers are other people's: as entering them would tell it."""
+        mentions = mentioned(plan)
+        found: list[Finding] = []
+        roster = await self._service.store.head() if mentions else 0
+        for first in range(0, len(mentions), _DECISIONS_A_CALL):
+            some = mentions[first : first + _DECISIONS_A_CALL]
+            request = JudgeDecisions(school=self._job.school, decisions=tuple(one.decision for one in some))
+            answer = await self._insist(
+                lambda request=request: self._service.calls.call(
+                    JUDGE_DECISIONS, request, origin=self._job.origin, after={"roster": roster}
+                )
+            )
+            outcomes = list(zip(some, answer.reply.outcomes, strict=True))
+            found += [
+                finding(
+                    one.row.place, one.table, column_of(outcome.code), outcome.code, text_of(outcome), one.guardian, file_format=plan.format
+                )
+                for one, outcome in outcomes
+                if outcome.code is not None
+            ]
+            others = await self._look(lambda pages, outcomes=outcomes: others_numbers(pages, outcomes))
+            found += [
+                finding(one.row.place, one.table, "consent_number", refused.code, refused.text, one.guardian, file_format=plan.format)
+                for one, refused in others
+            ]
+        return found
 
     async def _hear_consent(self) -> None:
         """Waits until whatever was decided before is known here: a seat that somebody has decided on is not free."""
