@@ -632,6 +632,25 @@ async def test_after_an_invalidation_the_same_number_may_stand_for_a_refusal(tow
     assert (refusing.state, refusing.recorded_before) == ("refused", False)
 
 
+@pytest.mark.parametrize("is_pupil_first", [True, False], ids=["the pupil first", "the guardian first"])
+async def test_with_the_seat_of_a_pupil_recorded_by_mistake_those_of_all_guardians_beside_it_are_free(town: Town, is_pupil_first: bool):
+    mother = await record(town, guardian(1, number="2"))
+    wrong = await record(town, pupil(2, number="3"))
+    assert (await record(town, guardian(2, number="2"))).subject == mother.subject  # a brother's seat
+    beside = Decision(granted=True, seat=seat(2, SeatHolder.GUARDIAN_2), subject_kind=SubjectKind.GUARDIAN, number="4")
+    father = await record(town, beside)
+    mistakes = [wrong.consent_id, father.consent_id]
+    for consent_id in mistakes if is_pupil_first else mistakes[::-1]:
+        request = consent.InvalidateDecisions(school="school-7", consent_ids=(consent_id,), reason=InvalidationReason.RECORDED_BY_MISTAKE)
+        await town.system.call(consent.INVALIDATE_DECISIONS, request, as_=Actor(Role.SERVICE, "roster"))
+    others = [await record(town, one) for one in (pupil(2, number="5"), guardian(2, number="6"), beside)]
+    assert {one.subject for one in others}.isdisjoint({mother.subject, wrong.subject, father.subject})
+    assert await states(town, mother.subject) == ["granted"]
+    later = await record(town, guardian(1, decided_on=date(2015, 8, 16)))
+    assert later.subject == mother.subject  # her own seat is hers, and so is her number
+    assert (await record(town, guardian(3, number="2"))).subject == mother.subject
+
+
 async def test_only_a_decision_of_the_school_can_be_invalidated_and_only_by_its_office(town: Town):
     elsewhere = await record(town, pupil(1, class_id="9x"), school="school-8", as_=administrator("school-8"))
     here = await record(town, pupil(1))

@@ -268,6 +268,25 @@ async def test_a_family_whose_guardian_was_edited_since_is_left_whole(with_class
     assert (await with_class.people("pupil"), await with_class.people("guardian")) == ({pupil}, {guardian})
 
 
+async def test_on_the_seat_of_a_child_who_is_gone_the_next_child_has_a_guardian_of_its_own(with_class: School):
+    job = (await with_class.imported(csv_of([{**child(1), **parent(1)}, {**child(2), **parent(1)}]))).job
+    (stays,) = [event.person for event in await with_class.events(roster.PupilEnrolled) if event.seat.number == 1]
+    (guardian,) = await with_class.people("guardian")
+    await with_class.imported(csv_of([{**child(1, **{"E-mail": "one@example.org"}), **parent(1)}]))
+    status = await with_class.rolled_back(job)
+    assert (gone(status), left(status)) == ((1, 0, 0, 0, 0, 1), [("guardian", "guardian.linked"), ("pupil", "person.edited-since")])
+    other = {**child(3, "Сидоров"), **parent(1, "Р-3", "М-3", "Вера")}
+    assert outcome(await with_class.imported(csv_of([other]))) == (1, 0, 0, 0, 0)
+    (enrolled,) = [event for event in await standing(with_class, roster.PupilEnrolled) if event.person != stays]
+    assert enrolled.seat.number == 2
+    (link,) = [event for event in await with_class.events(roster.GuardianLinked) if event.pupil == enrolled.person]
+    assert link.guardian != guardian
+    for person in (guardian, link.guardian):
+        assert [card.state for card in (await with_class.call(consent.STATUS, subject=person)).consents] == ["granted"]
+    again = await with_class.decide(seat(await with_class.class_id(), 4, SeatHolder.GUARDIAN_1), "М-1")
+    assert again == guardian  # her paper is still hers
+
+
 async def test_a_pupil_whom_it_entered_and_somebody_corrected_by_hand_is_left(with_class: School):
     job = (await with_class.imported(csv_of([child(1)]))).job
     (pupil,) = await with_class.people("pupil")

@@ -21,7 +21,7 @@ from consent.erasures import ERASURES
 from consent.forms import KIND_OF_HOLDER
 from consent.projections import class_table, entered_in_class, guardianship_table, person_table, timezone
 from contracts.consent import Capacity, Decision, DecisionRecorded, SubjectKind
-from contracts.roster import Seat
+from contracts.roster import Seat, SeatHolder
 from eventkit.access import Rows
 from eventkit.among import among
 from eventkit.answering import Caller
@@ -94,8 +94,15 @@ def release_number(tx: Transaction, school: str, consent_id: str) -> None:
 
 
 def release_seats(tx: Transaction, subject: str) -> None:
-    """The seats of somebody of whom nothing was ever validly decided: whoever is decided on there next is somebody else."""
-    tx.write(delete(seat_table).where(seat_table.c.subject == subject))
+    """The seats of somebody of whom nothing was ever validly decided: whoever is decided on there next is somebody else.
+
+    Beside a pupil's the guardians' are free as well, also where one is held by the guardian of a brother or sister who stays: the next
+    child's family is another one. What that guardian has decided stays, and so do the guardian's other seats.
+    """
+    seat = seat_table.c
+    for row in tx.rows(select(seat_table).where(seat.subject == subject, seat.holder == SeatHolder.PUPIL)):
+        tx.write(delete(seat_table).where(seat.class_id == row.class_id, seat.number == row.number))
+    tx.write(delete(seat_table).where(seat.subject == subject))
 
 
 @dataclass(frozen=True, slots=True)
