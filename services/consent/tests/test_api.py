@@ -317,8 +317,27 @@ async def test_a_number_given_later_belongs_to_the_decision_that_stands(town: To
     first = await record(town, pupil(1))
     numbered = await record(town, pupil(1, number="12/7"))
     assert (numbered.consent_id, numbered.recorded_before) == (first.consent_id, True)
-    elsewhere = await record(town, pupil(2, number="12/7"))
-    assert elsewhere.subject == first.subject
+    assert await refusal(town, pupil(2, number="12/7")) == "consent.number-taken"
+
+
+async def test_a_pupils_number_is_not_another_pupils_who_stays_undecided(town: Town):
+    await town.roster_says(*entered("p-child", "p-mother"))
+    first = await record(town, pupil(1, number="12/7"))
+    child = Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL, number="12/7")
+    for other in (pupil(2, number="12/7"), pupil(1, class_id="5b", number="12/7"), child):
+        assert await refusal(town, other) == "consent.number-taken"
+    assert len(await town.recorded()) == 1
+    second = await record(town, pupil(2, number="12/8"))
+    assert (second.recorded_before, second.subject == first.subject) == (False, False)
+    named = Decision(granted=True, person=first.subject, subject_kind=SubjectKind.PUPIL, number="12/7")
+    assert await record(town, named) == first.model_copy(update={"recorded_before": True})
+
+
+async def test_in_a_list_a_number_is_answered_with_the_decision_that_it_has_whatever_seat_is_named(town: Town):
+    first = await record(town, pupil(1, number="12/7"))
+    request = RecordDecisions(school="school-7", decisions=(pupil(2, number="12/7"),))
+    [outcome] = (await town.system.call(consent.RECORD_DECISIONS, request, as_=ADMINISTRATOR)).outcomes
+    assert (outcome.code, outcome.subject, outcome.recorded_before) == (None, first.subject, True)
 
 
 async def test_one_number_is_not_two_different_papers(town: Town):

@@ -27,7 +27,7 @@ def register(service: Service) -> None:
     @service.command(consent.RECORD_DECISION)
     def record_decision(request: consent.RecordDecision, tx: Transaction, caller: Caller) -> consent.DecisionRecorded:
         registry = Registry(tx, service.settings, caller, request.school, [request.decision])
-        recorded = registry.record(request.decision, request.happened_on)
+        recorded = registry.record(request.decision, request.happened_on, as_named=True)
         registry.write(tx)
         return recorded
 

@@ -138,18 +138,28 @@ class Registry:
         self._people = self._read_people(people) if people else set[tuple[str, SubjectKind]]()
         self._places, self._represented = self._read_representatives(decisions)
 
-    def record(self, decision: Decision, act_on: date | None) -> DecisionRecorded:
-        """Records one decision, taken on its own day or else the act's. Raises Refused; then nothing of it is kept."""
+    def record(self, decision: Decision, act_on: date | None, *, as_named: bool = False) -> DecisionRecorded:
+        """Records one decision, taken on its own day or else the act's. Raises Refused; then nothing of it is kept.
+
+        A number that is known is answered with the decision that it has, whoever is named with it. `as_named`: only where that is the same
+        person, or a guardian, who may sit beside several children.
+        """
         if (decision.seat is None) == (decision.person is None):
             raise Refused("decision.subject-unclear", "Say whose decision it is: either a seat or a person, not both.")
-        return self.judge(decision, act_on)
+        return self.judge(decision, act_on, as_named=as_named)
 
-    def judge(self, decision: Decision, act_on: date | None) -> DecisionRecorded:
+    def judge(self, decision: Decision, act_on: date | None, *, as_named: bool = False) -> DecisionRecorded:
         """As `record`, also of somebody new whose seat is not known yet."""
         self._check(decision)
         day = happened_on(decision.decided_on or act_on, self._tx.now, timezone=self._zone)
         digest = self._digest(decision.number)
         if digest is not None and (known := self._numbers.get(digest)) is not None:
+            if as_named and known.kind is not SubjectKind.GUARDIAN and self._known_subject(decision) != known.subject:
+                raise Refused(
+                    "consent.number-taken",
+                    "This number stands for somebody else's decision. Give each paper a number of its own.",
+                    "If it is the same person's paper, and only the seat is another one by now, name the person.",
+                )
             return self._repeat(decision, known)
         subject = self._known_subject(decision)
         if subject is None:
