@@ -308,6 +308,34 @@ async def test_who_has_left_and_guardians_of_nobody_any_more_are_forgotten_when_
             assert (await reached(client, person, "completed")).ground is ErasureGround.LEFT
 
 
+async def test_a_guardian_is_forgotten_after_the_last_child_who_was_erased(lived: Lived, tmp_path: Path) -> None:
+    data = lived.copy(tmp_path / "data")
+    async with instance(data) as client:
+        child, _ = await enter(client)
+        class_id = (await ask(client, roster.CLASSES, roster.ClassesQuery(school=SCHOOL))).classes[0].class_id
+        law = LegalBasis(code="law", reference="273-FZ")
+        brother = PersonName(last_name="Незабудкин", first_name="Лев", birth_date=date(2004, 5, 2))
+        enrolling = roster.EnrolPupil(school=SCHOOL, details=brother, class_id=class_id, legal_basis=law, enrolled_on=date(2014, 9, 1))
+        other = (await ask(client, roster.ENROL_PUPIL, enrolling)).person
+        mother = PersonName(last_name="Незабудкина", first_name="Вера")
+        linking = roster.LinkGuardian(school=SCHOOL, pupil=child, details=mother, relation=Relation.MOTHER, legal_basis=law)
+        guardian = (await ask(client, roster.LINK_GUARDIAN, linking)).person
+        of_both = roster.LinkGuardian(school=SCHOOL, pupil=other, guardian=guardian, relation=Relation.MOTHER, legal_basis=law)
+        await ask(client, roster.LINK_GUARDIAN, of_both)
+        await order(client, child)
+        await reached(client, child, "completed")
+        found = await state(client, guardian)
+        assert (found.state, found.held_on) == ("none", HeldOn.LEGAL_BASIS)  # her son is here
+        await advance(client, 1)
+        await order(client, other)
+        await reached(client, other, "completed")
+        scheduled = await reached(client, guardian, "scheduled")
+        assert (scheduled.ground, scheduled.due_on, scheduled.held_on) == (ErasureGround.LEFT, date(2015, 10, 10), None)
+        await advance(client, 30)
+        assert (await reached(client, guardian, "completed")).ground is ErasureGround.LEFT
+    check_stopped(data, tmp_path)  # every projection equals its rebuild
+
+
 async def test_the_act_of_destruction_says_what_the_order_asks_for_and_its_entries_stand_in_the_logs(lived: Lived, tmp_path: Path) -> None:
     data = lived.copy(tmp_path / "data")
     async with instance(data) as client:

@@ -11,7 +11,7 @@ from sqlalchemy.pool import StaticPool
 
 from consent.grounds import Ground, Grounds, coordinator_table, entered_by, ground_of, metadata, presence_table, tie_table
 from contracts.consent import AgeBand, Capacity, ConsentGranted, ConsentInvalidated, InvalidationReason, SubjectKind, Terms
-from contracts.erasure import HeldOn
+from contracts.erasure import HeldOn, RosterDataErased
 from contracts.event import AnnulmentReason, Event
 from contracts.roster import (
     CoordinatorAppointed,
@@ -82,6 +82,7 @@ of_roster: st.SearchStrategy[Event] = st.one_of(
     st.builds(PupilLeft, person=people),
     st.builds(linked, people, people, bases),
     st.builds(GuardianUnlinked, pupil=people, guardian=people),
+    st.builds(RosterDataErased, person=people, erasure=st.just("e-1"), destroyed=st.just(())),
 )
 of_consent: st.SearchStrategy[Event] = st.one_of(
     st.builds(granted, st.sampled_from(["c-1", "c-2"]), people),
@@ -175,6 +176,15 @@ def test_who_was_here_before_has_left_and_keeps_no_ground_from_the_wrong_entry()
     after = After(told, annulled(told[-1:], len(told)), annulled_at=[4])
     assert after.grounds["p-1"] == after.grounds["p-3"] == Ground(known=True, entered=True, here=False, held_on=None)
     assert after.entered_by == {4: ["p-1", "p-3"]}
+
+
+def test_a_guardian_of_an_erased_child_alone_has_no_child_here_any_more() -> None:
+    told = recorded([enrolled("p-1", BASIS), linked("p-3", "p-1", BASIS), RosterDataErased(person="p-1", erasure="e-1", destroyed=())])
+    decided = recorded([granted("c-1", "p-3")], "consent")
+    after = After(told, decided).grounds["p-3"]
+    assert (after.entered, after.here, after.holds) == (True, False, None)
+    with_brother = recorded([enrolled("p-2"), linked("p-3", "p-2")], after=len(told))
+    assert After(told, decided, with_brother).grounds["p-3"].holds is HeldOn.CONSENT
 
 
 def test_an_end_that_never_was_gives_the_ground_again_and_concerns_nobody() -> None:

@@ -37,6 +37,7 @@ _LOST: Mapping[str, ErasureGround] = {
     "roster.staff-dismissed.v1": ErasureGround.LEFT,
     "roster.pupil-left.v1": ErasureGround.LEFT,
     "roster.guardian-unlinked.v1": ErasureGround.LEFT,
+    "roster.personal-data-erased.v1": ErasureGround.LEFT,
     "roster.entry-annulled.v1": ErasureGround.UNLAWFUL,
 }
 
@@ -107,11 +108,13 @@ class Terms(Reaction):
 
 
 def _concerned(rows: Rows, fact: Mapping[str, Any], type_name: str) -> tuple[list[str], ErasureGround]:
-    """Who may have lost which ground: a pupil who leaves takes along the guardians who have no other child here."""
+    """Who may have lost which ground: a pupil who leaves, or is erased, takes along the guardians who have no other child here."""
     lost = _LOST[type_name]
     match type_name:
         case "roster.pupil-left.v1":
             return [fact["person"], *guardians_of(rows, fact["person"])], lost
+        case "roster.personal-data-erased.v1":
+            return guardians_of(rows, fact["person"]), lost
         case "roster.entry-annulled.v1":
             of_office = fact["event_type"] == "roster.coordinator-appointed.v1"
             return entered_by(rows, fact["position"]), ErasureGround.OFFICE_ENDED if of_office else lost

@@ -61,7 +61,7 @@ tie_table = Table(
 
 def _history(of: Table, *columns: Column[Any]) -> Table:
     """What was said of one of these, and at which of roster's positions: where it turns out never to have been true, the newest of the
-    others holds. `holds` is false of who has left, was relieved or unlinked."""
+    others holds. `holds` is false of who has left, was erased, relieved or unlinked."""
     key = [column.name for column in of.primary_key.columns]
     history = Table(
         f"{of.name}_history",
@@ -137,6 +137,7 @@ _FOLLOWED: Final = frozenset(
         "roster.pupil-left",
         "roster.guardian-linked",
         "roster.guardian-unlinked",
+        "roster.personal-data-erased",
         "consent.consent-granted",
         "consent.consent-refused",
         "consent.consent-withdrawn",
@@ -185,7 +186,8 @@ def _of_roster(changes: Changes, event: Recorded, type_name: str, fact: dict[str
         case "roster.pupil-enrolled.v1":
             legal_basis = fact["legal_basis"] is not None
             _say(changes, event, presence_table, holds=True, person=fact["person"], legal_basis=legal_basis, director=False)
-        case "roster.pupil-left.v1":
+        case "roster.pupil-left.v1" | "roster.personal-data-erased.v1":
+            # Who was erased may still come to school, but holds no guardian here: nobody is linked with that id any more.
             _say(changes, event, presence_table, holds=False, person=fact["person"], legal_basis=False, director=False)
         case "roster.guardian-linked.v1":
             legal_basis = fact["legal_basis"] is not None
