@@ -447,6 +447,14 @@ async def test_a_row_that_cannot_be_entered_says_which_cell_is_wrong(with_class:
     assert await with_class.people("pupil") == set()
 
 
+async def test_a_row_of_a_closed_class_says_that_it_was_closed(with_class: School):
+    await with_class.call(roster.CLOSE_CLASS, class_id=await with_class.class_id())
+    status = await with_class.imported(csv_of([child(1), {**child(2), "Класс": "5Б"}]))
+    assert codes(status) == [(2, "Класс", "class.closed"), (3, "Класс", "class.not-declared")]
+    await with_class.imported(csv_of([klass()]))
+    assert outcome(await with_class.imported(csv_of([child(1)]))) == (1, 0, 0, 0, 0)  # there is a 5А again
+
+
 async def test_a_consent_number_that_stands_for_another_decision_is_told_of(with_class: School):
     await with_class.decide(seat(await with_class.class_id(), 9), "С-1", granted=False)
     status = await with_class.imported(csv_of([child(1), child(2)]))

@@ -305,13 +305,24 @@ def test_a_timetable_begins_before_the_year_is_over():
 NEXT = replace(CREATED, grade=6, academic_year="2016/2017")
 DECLARED_5A = ClassDeclared(class_id="5a", grade=5, letter="А", academic_year="2015/2016")
 CREATED_5A = ClassCreated(class_id="5a", shift=1)
-CLOSED_5A = ClassClosed(class_id="5a")
+CLOSED_5A = ClassClosed(class_id="5a", rolled_over_to="6a")
 OVER = classes.RollOver("5a", "6a", NEXT)
 
 
 def test_a_class_that_is_rolled_over_is_closed_once():
     given(CLASS, DECLARED_5A, CREATED_5A).when(OVER).then(CLOSED_5A)
     given(CLASS, DECLARED_5A, CREATED_5A, CLOSED_5A).when(OVER).then_nothing_happens()
+
+
+def test_a_class_that_was_rolled_over_is_not_rolled_over_to_another_one():
+    refused = given(CLASS, DECLARED_5A, CREATED_5A, CLOSED_5A).when(replace(OVER, to_class_id="6b"))
+    refused.then_refused("class.rolled-over")
+    assert refused.refused is not None
+    assert "to 6a" in refused.refused.text
+
+
+def test_a_class_that_was_closed_before_it_was_said_where_it_went_stays_closed():
+    given(CLASS, DECLARED_5A, CREATED_5A, ClassClosed(class_id="5a")).when(OVER).then_nothing_happens()
 
 
 @pytest.mark.parametrize(

@@ -385,6 +385,16 @@ async def test_pupils_are_rolled_over_to_a_created_class_of_the_next_year_in_the
     assert [event.class_id for event in await office.events(roster.ClassClosed)] == [closed]
 
 
+async def test_a_class_is_rolled_over_to_one_class(office: Office):
+    old, new, other = await office.created(), await office.created("А", 6, "2016/2017"), await office.created("Б", 6, "2016/2017")
+    pupil = await office.enrolled(old)
+    await office.act(roster.ROLL_OVER_CLASS, class_id=old, to_class_id=new)
+    assert await office.refusal(roster.ROLL_OVER_CLASS, class_id=old, to_class_id=other) == "class.rolled-over"
+    await office.act(roster.ROLL_OVER_CLASS, class_id=old, to_class_id=new)
+    assert (await office.act(roster.PEOPLE, kind="pupil", class_id=new)).people == (pupil,)
+    assert [event.rolled_over_to for event in await office.events(roster.ClassClosed)] == [new]
+
+
 async def test_an_empty_class_is_not_rolled_over_to_a_class_that_there_is_not(office: Office):
     old = await office.created()
     assert await office.refusal(roster.ROLL_OVER_CLASS, class_id=old, to_class_id="c-nowhere") == "class.not-declared"

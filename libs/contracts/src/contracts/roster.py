@@ -157,7 +157,10 @@ class ClassTeacherAssigned(Event):
 
 @event("roster.class-closed.v1")
 class ClassClosed(Event):
+    """`rolled_over_to` is the class that its pupils went on to (step 15); missing where it was closed by itself."""
+
     class_id: Identifier
+    rolled_over_to: Identifier | None = Field(default=None, exclude_if=lambda class_id: class_id is None)
 
 
 @event("roster.pupil-enrolled.v1")

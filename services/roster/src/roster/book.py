@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets as randomness
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
@@ -159,6 +159,7 @@ class Pages:
         self._decided_numbers: dict[str, set[int]] = {}
         self._granted_numbers: dict[str, set[int]] = {}
         self._class_ids: dict[ClassName, str] | None = None
+        self._closed: set[ClassName] | None = None
 
     # ---- people -------------------------------------------------------------------------------------------------------
 
@@ -316,6 +317,13 @@ class Pages:
             rows = self._rows(select(class_table).where(class_table.c.school == self.school, class_table.c.closed.is_(False)))
             self._class_ids = {(row.academic_year, row.grade, row.letter): row.class_id for row in rows}
         return self._class_ids
+
+    def closed_classes(self) -> Set[ClassName]:
+        """The names of the closed classes; an open one may bear such a name again."""
+        if self._closed is None:
+            rows = self._rows(select(class_table).where(class_table.c.school == self.school, class_table.c.closed))
+            self._closed = {(row.academic_year, row.grade, row.letter) for row in rows}
+        return self._closed
 
     def pupils_of(self, class_id: str) -> list[str]:
         """The pupils of a class in the order of their numbers. Their rows are read at once."""

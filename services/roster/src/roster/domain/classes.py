@@ -14,7 +14,10 @@ from roster.domain.years import first_year
 
 @dataclass(frozen=True, slots=True)
 class SchoolClass:
-    """`grade` and `academic_year` are None until the class is declared, `shift` until it is created, `headcount` until one is said."""
+    """`grade` and `academic_year` are None until the class is declared, `shift` until it is created, `headcount` until one is said.
+
+    `rolled_over_to` is None of a class that was closed by itself, or before it was recorded which class it was rolled over to.
+    """
 
     declared: bool = False
     grade: int | None = None
@@ -23,6 +26,7 @@ class SchoolClass:
     headcount: int | None = None
     teacher: str | None = None
     closed: bool = False
+    rolled_over_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,12 @@ def decide(command: Command, state: SchoolClass) -> Sequence[Event]:
             return [] if state.closed else [ClassClosed(class_id=class_id)]
         case RollOver():
             _require_next_year(command, state)
-            return [] if state.closed else [ClassClosed(class_id=class_id)]
+            if state.rolled_over_to not in (None, command.to_class_id):
+                text = f"{class_id} is closed: it was rolled over to {state.rolled_over_to}."
+                raise Refused(
+                    "class.rolled-over", text, "To move a pupil on from there, assign the pupil to a class (roster.assign-pupil)."
+                )
+            return [] if state.closed else [ClassClosed(class_id=class_id, rolled_over_to=command.to_class_id)]
 
 
 def _require_next_year(command: RollOver, state: SchoolClass) -> None:
@@ -147,7 +156,7 @@ def evolve(state: SchoolClass, event: Event) -> SchoolClass:
         case ClassTeacherAssigned():
             return replace(state, teacher=event.person)
         case ClassClosed():
-            return replace(state, closed=True)
+            return replace(state, closed=True, rolled_over_to=event.rolled_over_to)
         case _:
             return state
 

@@ -294,6 +294,9 @@ class _Planning:
             return self._put_aside(row, ReviewReason.LEFT, f"this pupil, {person}, has left: is the pupil back?")
         name = self._class_of(row)
         if name is None:
+            if self._is_closed(row):
+                hint = "an open class: this one was closed, and its pupils are rows of the class that they went on to"
+                return self._reject(row.place, "pupils", "class_label", "class.closed", hint)
             hint = "a class of this school: import the classes first"
             return self._reject(row.place, "pupils", "class_label", "class.not-declared", hint)
         known = self._known_class(name)
@@ -338,6 +341,12 @@ class _Planning:
             return newest
         name = (f"{row.class_year}/{row.class_year + 1}", row.class_label.grade, row.class_label.letter)
         return name if name in self._new_classes or name in self._pages.class_ids() else None
+
+    def _is_closed(self, row: PupilRow) -> bool:
+        """Whether the row's class is one that was closed; a label that says no year means that of any year."""
+        year = None if row.class_year is None else f"{row.class_year}/{row.class_year + 1}"
+        closed = self._pages.closed_classes()
+        return any(ClassLabel(*name[1:]) == row.class_label and year in (None, name[0]) for name in closed)
 
     def _guardian(self, row: PupilRow, guardian: GuardianRow, pupil: str | None) -> PlannedGuardian | None:
         """What the row asks of one guardian; None where that is nothing, or cannot be done."""
