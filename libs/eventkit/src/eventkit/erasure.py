@@ -34,11 +34,11 @@ Write: TypeAlias = Callable[[Executable], int]
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """Of whom everything is destroyed, and when (`rfc3339`): what came later is not of that time."""
+    """Of whom everything is destroyed: all that is there or, where `before` says a time (`rfc3339`), what was there before it."""
 
     person: str
     school: str
-    at: str
+    before: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Forgetting(Reaction):
         def work(tx: Transaction) -> None:
             day = date.fromisoformat(event.happenedon)
             self._holder.close(tx, person, event.school, day)
-            found = self._holder.destroy(tx.write, [Forgotten(person, event.school, rfc3339(tx.now))])
+            found = self._holder.destroy(tx.write, [Forgotten(person, event.school, None)])
             destroyed = tuple(category for category in DataCategory if found.get(category) or category in self._holder.apart)
             tx.decide(self._erased, person, Erase(person, fact["erasure"], destroyed), school=event.school, happened_on=day)
 

@@ -7,7 +7,7 @@ still wanted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from sqlalchemy import delete, or_, select, update
@@ -62,26 +62,34 @@ class People(Holder):
         return {
             DataCategory.DETAILS: delete_rows(write, vault_table, people) + undoing,
             DataCategory.MATCHING_DIGESTS: sum(delete_rows(write, table, people) for table in (external_id_table, likeness_table)),
-            DataCategory.IMPORTED_FILES: sum(_destroy_files(write, school, at) for school, at in _last(people).items()) + settled,
+            DataCategory.IMPORTED_FILES: sum(_destroy_files(write, one) for one in _last(people)) + settled,
         }
 
     def destroy_apart(self, people: Sequence[str]) -> None:
         self._keys.destroy(people)
 
 
-def _last(people: Sequence[Forgotten]) -> dict[str, str]:
-    """By school, when somebody was forgotten last."""
-    last: dict[str, str] = {}
+def _last(people: Sequence[Forgotten]) -> Collection[Forgotten]:
+    """Of each school, who is forgotten now or, else, was so last."""
+    last: dict[str, Forgotten] = {}
     for one in people:
-        last[one.school] = max(one.at, last.get(one.school, ""))
-    return last
+        known = last.setdefault(one.school, one)
+        if known.before is not None and (one.before is None or one.before > known.before):
+            last[one.school] = one
+    return last.values()
 
 
-def _destroy_files(write: Write, school: str, at: str) -> int:
-    """Destroys the files that a school had handed in or fetched by then, and what its imports kept of them."""
+def _destroy_files(write: Write, forgotten: Forgotten) -> int:
+    """Destroys the files that a school had handed in or fetched, and what its imports kept of them.
+
+    At a start only those that are strictly older than the erasure: it had destroyed whatever was there, so an older one was put back, and
+    one of the same time came after it. On a manual clock that stands still all that is imported after an erasure is of its time.
+    """
     of_imports = dict.fromkeys((upload_table, job_table, review_table), uploads.LIFETIME)
-    kept = {**of_imports, export_table: exporting.LIFETIME}
-    return sum(
-        write(delete(table).where(table.c.school == school, table.c.expires_at <= rfc3339(moment(at) + lifetime)))
-        for table, lifetime in kept.items()
-    )
+    destroyed = 0
+    for table, lifetime in {**of_imports, export_table: exporting.LIFETIME}.items():
+        wanted = delete(table).where(table.c.school == forgotten.school)
+        if forgotten.before is not None:
+            wanted = wanted.where(table.c.expires_at < rfc3339(moment(forgotten.before) + lifetime))
+        destroyed += write(wanted)
+    return destroyed
