@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from vekha.testing import Vekha
+from vekha.testing import Up, Vekha
 
 
 @pytest.fixture
@@ -61,6 +61,29 @@ def test_an_order_is_carried_out_told_and_attested(ask: Vekha, person: str, tmp_
         ]
         == "person.unknown"
     )
+
+
+def test_an_order_says_that_the_files_of_imports_go_with_the_person_and_so_do_lists_of_them(
+    vekha: Vekha, ask: Vekha, instance: Up, open_school: Callable[[str], str], tmp_path: Path
+) -> None:
+    school = open_school("erasure-files")
+    (tmp_path / "classes.csv").write_text("Параллель;Литера;Учебный год;Заявлено учеников\n1;А;2015/2016;20\n")
+    job = ask("import", tmp_path / "classes.csv", "--school", school).json["job"]
+    hiring = {"school": school, "details": {"last_name": "Краткая", "first_name": "Ия"}, "position": "teacher", "hired_on": "2010-09-01"}
+    person = ask("call", "roster.hire-staff", json.dumps(hiring)).json["reply"]["person"]
+    on = ("--school", school, "--data", instance.data)
+    ordered = vekha("erasure", "order", *on, "--person", person, "--ground", "court-order", "--reference", "2-9/2015")
+    assert ordered.out.startswith(f"{person} is being forgotten: e-")
+    assert "cannot be rolled back" in ordered.err
+    assert "`vekha import settle`" in ordered.err
+    _completed(ask, ("--school", school, "--person", person))
+    listed = vekha("import", "list", *on)
+    assert (listed.code, listed.out) == (0, "")
+    assert "until anybody of the school is erased" in listed.err
+    refused = ask("import", "roll-back", job, "--school", school)
+    assert (refused.code, refused.error["code"]) == (1, "import.expired")
+    assert "until anybody of the school is erased" in refused.error["text"]
+    assert "before an erasure" in vekha("import", "reviews", *on).err
 
 
 def _completed(ask: Vekha, whose: tuple[str, ...]) -> Any:

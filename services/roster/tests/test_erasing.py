@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import insert, select
 
 from consent.app import build as build_consent
 from contracts import erasure, roster
 from contracts.erasure import ErasureGround
+from eventkit.decider import Refused
 from eventkit.harness import director, running
 from roster.app import build
 from roster.importing.job import job_table
@@ -58,6 +60,23 @@ async def test_on_a_clock_that_stands_still_what_is_imported_after_an_erasure_ou
             assert await imports(school) == [later.job]
     async with standing_still(tmp_path) as school:
         assert (await school.rolled_back(later.job)).pupils == 1
+
+
+async def test_that_an_import_cannot_be_rolled_back_after_an_erasure_is_said_with_its_reason(tmp_path: Path):
+    async with standing_still(tmp_path) as school:
+        await open_school(school)
+        await school.imported(csv_of([klass()]))
+        job = (await school.imported(csv_of([child(1, consent_number="")]), legal_basis=LAW)).job
+        await erase(school, (await school.people("pupil")).pop())
+        for call, body, code in (
+            (roster.ROLL_BACK_IMPORT, {"import_id": job}, "import.expired"),
+            (roster.IMPORT_STATUS, {"job": job}, "import.unknown"),
+        ):
+            with pytest.raises(Refused) as refused:
+                await school.call(call, **body)
+            assert refused.value.code == code
+            assert "or until anybody of the school is erased" in refused.value.text
+            assert refused.value.hint
 
 
 async def test_at_a_start_a_file_that_is_older_than_the_erasure_and_was_put_back_is_destroyed_again(tmp_path: Path):

@@ -50,7 +50,10 @@ def erasure() -> None:
 @target_options
 @json_option
 def order(target: Target, school: str, person: str, ground: str, reference: str, acting_as: str | None, as_json: bool) -> None:
-    """Have all that is held of a person destroyed at once. It cannot be undone."""
+    """Have all that is held of a person destroyed at once. It cannot be undone.
+
+    The person may stand in the files of the school's imports, so these go as well, with the rows that wait to be compared.
+    """
     body = {"school": school, "person": person, "ground": ground, "reference": reference}
     try:
         request = OrderErasure.model_validate(body)
@@ -62,6 +65,10 @@ def order(target: Target, school: str, person: str, ground: str, reference: str,
         output.print_json({"erasure": ordered.erasure, "person": person})
     else:
         click.echo(f"{person} is being forgotten: {ordered.erasure}.")
+        output.remark(
+            "The files of all imports and exports of the school so far go as well, and the rows that wait for `vekha import settle`:"
+            " these imports are not listed any more and cannot be rolled back."
+        )
         output.remark("`vekha erasure status` says how far it is, `vekha erasure act` writes the act.")
 
 

@@ -234,7 +234,10 @@ async def _follow(target: Target, import_id: str, school: str, acting_as: str | 
 @target_options
 @json_option
 def list_imports(target: Target, school: str, acting_as: str | None, as_json: bool) -> int:
-    """List a school's imports of the last 30 days, the newest first, with the ids by which they are rolled back."""
+    """List a school's imports of the last 30 days, the newest first, with the ids by which they are rolled back.
+
+    An erasure destroys the files of the imports before it: they are not listed any more, and cannot be rolled back.
+    """
     return run(_list(target, school, acting_as, as_json=as_json))
 
 
@@ -247,7 +250,7 @@ async def _list(target: Target, school: str, acting_as: str | None, *, as_json: 
     for card in cards.imports:
         click.echo(_told(card))
     if not cards.imports:
-        output.remark("There are no imports of the last 30 days.")
+        output.remark("No import is kept: each is for 30 days, or until anybody of the school is erased.")
     return Exit.OK
 
 

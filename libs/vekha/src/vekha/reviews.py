@@ -42,7 +42,7 @@ async def _list(target: Target, school: str, import_id: str | None, acting_as: s
     if cards.reviews:
         output.remark(f"`vekha import settle REVIEW --school {school}` with --same-as PERSON, --new or --leave.")
     else:
-        output.remark("No rows wait to be compared.")
+        output.remark("No rows wait to be compared. What waited before an erasure in the school went with it.")
     return Exit.OK
 
 

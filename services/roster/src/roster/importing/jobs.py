@@ -126,7 +126,8 @@ class Imports:
             require_school(connection, school)
             status = status_of(connection, self._box, school, job, caller.origin)
             if status is None:
-                raise Refused("import.unknown", f"There is no import {job}. Jobs are kept for {uploads.LIFETIME.days} days.")
+                kept = f"Jobs are kept for {uploads.LIFETIME.days} days, or until anybody of the school is erased."
+                raise Refused("import.unknown", f"There is no import {job}. {kept}", "`vekha import list` shows the ids.")
             return status
 
         return await self._service.read(read)

@@ -362,8 +362,8 @@ def _require_import(connection: Connection, school: str, job: str) -> None:
     row = connection.execute(select(job_table).where(job_table.c.job == job, job_table.c.school == school)).first()
     if row is None:
         if log.history(connection, IMPORT.stream(f"{school}.{job}")):
-            text = f"What {job} had changed was kept for {uploads.LIFETIME.days} days, and is gone: undo by hand what is wrong."
-            raise Refused("import.expired", text)
+            kept = f"kept for {uploads.LIFETIME.days} days, or until anybody of the school is erased"
+            raise Refused("import.expired", f"What {job} had changed is gone: it is {kept}.", "Undo by hand what is wrong.")
         raise Refused("import.unknown", f"There is no import {job} in this school.", "`vekha import list` shows the ids.")
     if ImportRoster.model_validate_json(row.request).dry_run:
         raise Refused("import.preview", f"{job} was a preview: it has entered nothing.")

@@ -158,7 +158,8 @@ class Reviews:
         row = connection.execute(wanted.join(job_table, job_table.c.job == review_table.c.job)).first()
         rolled_back = select(rollback_table.c.job).where(rollback_table.c.job == (row.job if row is not None else None))
         if row is None or connection.execute(rolled_back).first() is not None:
-            text = f"There is no row {request.review} that waits: rows go with their import, or with a newer one that puts the same aside."
+            goes = "with their import, with an erasure in the school, or with a newer import that puts the same aside"
+            text = f"There is no row {request.review} that waits: rows go {goes}."
             raise Refused("review.unknown", text, "`vekha import reviews` shows those that wait.")
         return row
 

@@ -99,7 +99,8 @@ def file_name(connection: Connection, box: Box, school: str, sender: str, upload
 
 
 def unknown(upload: str) -> Refused:
-    return Refused("upload.unknown", f"There is no upload {upload}. Uploads are kept for {LIFETIME.days} days: send the file again.")
+    kept = f"Uploads are kept for {LIFETIME.days} days, or until anybody of the school is erased"
+    return Refused("upload.unknown", f"There is no upload {upload}. {kept}: send the file again.")
 
 
 def incomplete(upload: str, parts: tuple[int, ...]) -> Refused:
