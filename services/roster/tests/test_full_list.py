@@ -97,6 +97,12 @@ async def test_who_may_stand_in_the_list_under_another_id_does_not_leave(school:
     assert (status.review, status.leaving) == (1, 0)
 
 
+async def test_a_list_in_which_ids_are_those_of_others_is_not_whole(school: School):
+    other = child(1, "Третий", "Пётр", **{"Дата рождения": "05.05.2008"})
+    assert (await ended(school, csv_of([other, *PUPILS[2:]]), missing=1)).error_code == "list.not-whole"
+    assert await school.events(roster.PupilLeft) == []
+
+
 async def test_a_roll_back_has_those_here_again_who_had_left_by_a_full_list(school: School):
     people = await school.people("pupil")
     job = (await ended(school, zip_of(pupils=PUPILS[1:], staff=[member("18", "Смирнова")]), missing=2)).job

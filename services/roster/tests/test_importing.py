@@ -314,6 +314,55 @@ async def test_who_has_left_goes_to_review(with_class: School):
     assert outcome(await with_class.imported(zip_of(staff=[member()], pupils=[child(1)]))) == (0, 0, 0, 2, 0)
 
 
+async def test_an_id_that_is_used_again_does_not_turn_one_child_into_another(with_class: School):
+    olga = {**child(1, "Первая", "Ольга"), **parent(1)}
+    await with_class.imported(csv_of([olga]))
+    (pupil,), recorded = await with_class.people("pupil"), len(await with_class.recorded("consent"))
+    petr = child(1, "Третий", "Пётр", "С-9", **{"Дата рождения": "05.05.2008"})
+    for status in (await with_class.imported(csv_of([petr]), dry_run=True), await with_class.imported(csv_of([petr]))):
+        assert outcome(status) == (0, 0, 0, 0, 1)
+        assert codes(status) == [(2, "ID", "external-id.other-person")]
+        assert pupil in status.rejected[0].hint
+    assert await with_class.names("pupil") == ["Первая Ольга"]
+    assert len(await with_class.recorded("consent")) == recorded
+    # Who has left has an ID, too, that is free for nobody else.
+    await with_class.call(roster.PUPIL_LEFT, pupil=pupil)
+    assert codes(await with_class.imported(csv_of([petr]))) == [(2, "ID", "external-id.other-person")]
+
+
+@pytest.mark.parametrize("changed", [{"Фамилия": "Вторая", "Имя": "Олеся"}, {"Дата рождения": "05.05.2008"}])
+async def test_a_name_or_a_birth_date_alone_is_corrected_under_the_id(with_class: School, changed: Cells):
+    row = child(1, "Артёмова", "Ольга")
+    await with_class.imported(csv_of([row]))
+    assert outcome(await with_class.imported(csv_of([{**row, **changed}]))) == (0, 1, 0, 0, 0)
+    both = {"Фамилия": "Вторая", "Имя": "Олеся", "Дата рождения": "05.05.2008"}
+    assert outcome(await with_class.imported(csv_of([{**row, **both}]))) == (0, 1, 0, 0, 0)
+
+
+async def test_a_name_with_ё_is_no_other_one_where_the_birth_date_is_corrected(with_class: School):
+    await with_class.imported(csv_of([child(1, "Артёмова", "Ольга")]))
+    corrected = child(1, "Артемова", "Ольга", **{"Дата рождения": "05.05.2008"})
+    assert outcome(await with_class.imported(csv_of([corrected]))) == (0, 1, 0, 0, 0)
+
+
+async def test_a_members_number_with_other_names_is_somebody_elses_and_with_another_last_name_a_marriage(school: School):
+    await school.imported(csv_of([member("17")]))
+    assert outcome(await school.imported(csv_of([member("17", "Смирнова")]))) == (0, 1, 0, 0, 0)
+    status = await school.imported(csv_of([member("17", "Попов", Имя="Сергей")]))
+    assert (outcome(status), codes(status)) == ((0, 0, 0, 0, 1), [(2, "Табельный №", "external-id.other-person")])
+    assert await school.names("staff") == ["Смирнова Ольга"]
+
+
+async def test_a_guardians_id_with_other_names_is_somebody_elses_and_the_child_is_entered_without(with_class: School):
+    await with_class.imported(csv_of([{**child(1), **parent(1)}]))
+    other = {**child(2), **parent(1, first_name="Сергей", consent_number="М-2", Фамилия="Попов")}
+    status = await with_class.imported(csv_of([other]))
+    assert (outcome(status), codes(status)) == ((0, 0, 0, 0, 1), [(2, "Родитель 1: ID", "guardian.id-reused")])
+    assert (await with_class.names("guardian"), len(await with_class.people("pupil"))) == (["Иванова Жанна"], 2)
+    married = {**child(1), **parent(1, Фамилия="Попова")}
+    assert outcome(await with_class.imported(csv_of([married]))) == (0, 1, 0, 0, 0)
+
+
 # -- seats and decisions taken before ------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from eventkit.decider import Refused
 from roster.book import Pages
 from roster.files import PupilRow, RosterFile, StaffRow
 from roster.importing.plan import Leaving, Plan
-from roster.importing.planning import details_in
+from roster.importing.planning import OTHER_PERSON, details_in
 
 _ONE_IN = 20
 _TABLES = {"pupils": SubjectKind.PUPIL, "staff": SubjectKind.STAFF}
@@ -29,6 +29,10 @@ def with_leaving(plan: Plan, file: RosterFile, pages: Pages, request: ImportRost
     # Of a person in an export several files speak, and a wrong row of any may keep the person out.
     if any((error.file, error.sheet) in tables or file.format == "oneroster" for error in file.errors):
         text = "Rows of this list cannot be read, so who is missing from it cannot be told."
+        raise Refused("list.not-whole", f"{text} Import it without --full-list, correct what is rejected, and then the whole.")
+    # Whose IDs were given to others is in the list as somebody, and perhaps under no ID that is known.
+    if any(error.code == OTHER_PERSON for error in plan.rejected):
+        text = "Rows of this list have the IDs of others, so who is missing from it cannot be told."
         raise Refused("list.not-whole", f"{text} Import it without --full-list, correct what is rejected, and then the whole.")
     if not kinds:
         raise Refused("list.not-whole", "The file lists neither pupils nor staff. Import it without --full-list.")

@@ -1,8 +1,9 @@
 """Makes the import plan: looks at each row of a file beside what is known, and decides what it asks for.
 
 Rows match by external id alone. Who has the same name and birth date under another id, a patronymic perhaps left out of
-either, goes to review and is never merged (twins!). A blank cell leaves the value, a missing row deletes nothing, and a
-row that asks for nothing new is `unchanged` (DOMAIN 4). Nothing is changed here.
+either, goes to review and is never merged (twins!). Who has the id of somebody else is rejected: numbers that begin anew in
+each class would turn one child into another. A blank cell leaves the value, a missing row deletes nothing, and a row that
+asks for nothing new is `unchanged` (DOMAIN 4). Nothing is changed here.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ _DETAILS = (
     "position",
     "subjects",
 )
+OTHER_PERSON = "external-id.other-person"
+_OTHER_ID = "compare the ID; somebody else needs another one, and who is the same with both corrected is imported with one of them first"
 _NO_BASIS = (
     "consent.missing",
     "the number of a consent, or import with another legal basis for rows without one, like --legal-basis law:273-FZ (gate 13→14)",
@@ -226,6 +229,9 @@ class _Planning:
     def _member(self, row: StaffRow) -> PlannedStaff | None:
         details = details_in(row)
         person = self._pages.by_external_id(SubjectKind.STAFF, row.external_id)
+        if person is not None and self._has_other_names(person, details):
+            hint = f"this one is that of {person}, whose last and first names are others: {_OTHER_ID}"
+            return self._reject(row.place, "staff", "external_id", OTHER_PERSON, hint)
         returns = person is not None and not self._is_active(person)
         if returns and not self._compared:
             return self._put_aside(row, ReviewReason.DISMISSED, f"this member of staff, {person}, was dismissed: is the person back?")
@@ -289,6 +295,9 @@ class _Planning:
             return self._reject(row.place, "pupils", "born_on", "date.in-future", self._a_day_that_has_come())
         if person is None and not self._compared and (like := self._a_like(details, row.place)) is not None:
             return self._put_aside(row, ReviewReason.ALIKE, f"a pupil of this name and birth date {like}: compare the two")
+        if person is not None and self._is_somebody_else(person, details):
+            hint = f"this one is that of {person}, whose name and birth date are others: {_OTHER_ID}"
+            return self._reject(row.place, "pupils", "external_id", OTHER_PERSON, hint)
         returns = person is not None and not self._is_active(person)
         if returns and not self._compared:
             return self._put_aside(row, ReviewReason.LEFT, f"this pupil, {person}, has left: is the pupil back?")
@@ -354,6 +363,9 @@ class _Planning:
             return None
         details = details_in(guardian)
         person = self._guardian_known(guardian, details, pupil)
+        if person is not None and self._has_other_names(person, details):
+            hint = f"this one is that of {person}, whose last and first names are others: {_OTHER_ID}"
+            return self._reject(row.place, "pupils", "external_id", "guardian.id-reused", hint, guardian.number)
         relation, legal = _RELATIONS.get(guardian.kinship, Relation.OTHER), guardian.legal_representative
         consent = self._consent(guardian, person)
         link = self._pages.guardianships.get(pupil, person) if pupil and person else None
@@ -444,6 +456,16 @@ class _Planning:
     def _is_active(self, person: str) -> bool:
         row = self._pages.people.get(person)
         return row is not None and bool(row["active"])
+
+    def _is_somebody_else(self, person: str, details: Mapping[str, str]) -> bool:
+        """Whether a pupil is entered under another name and with another birth date: one of the two may have been corrected or changed."""
+        old = self._pages.details(person) or {}
+        return old.get("birth_date") not in (None, details["birth_date"]) and not same_name(old, details)
+
+    def _has_other_names(self, person: str, details: Mapping[str, str]) -> bool:
+        """Whether somebody of whom no birth date is kept is entered under another last and another first name."""
+        old = self._pages.details(person) or {}
+        return all(field in old and folded(old[field]) != folded(details[field]) for field in ("last_name", "first_name"))
 
     def _differs(self, person: str, details: Mapping[str, str]) -> bool:
         old = self._pages.details(person) or {}
