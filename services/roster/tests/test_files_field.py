@@ -368,6 +368,29 @@ def test_signs_that_nobody_sees_are_no_part_of_a_cell() -> None:
     assert (pupil.first_name, pupil.guardians[0].phone) == ("Ян", "+79161234567")
 
 
+@pytest.mark.parametrize("hyphen", list("\u2010\u2011\u2012\u2212\ufe63\uff0d"))
+def test_a_hyphen_of_word_is_a_hyphen(hyphen: str) -> None:
+    row = ["1", "Петров-Водкин", "Ян", "Львович", "17.05.2004", "5-А", "01.09.2011", "112-233-445-95", "М-1", "14.08.2015", "-"]
+    written = [cell.replace("-", hyphen) for cell in row]
+    titles = [
+        *TITLES,
+        "СНИЛС",
+        "Согласие №",
+        "Дата согласия",
+        f"E{hyphen}mail",
+        *(f"Родитель 1: {title}" for title in [*GUARDIAN, "Телефон"]),
+    ]
+    phone = f"8 916 123{hyphen}45{hyphen}67"
+    pupil = only(read([titles, [*written, *MOTHER, phone]]))
+    assert (pupil.last_name, pupil.class_label, pupil.snils) == ("Петров-Водкин", ClassLabel(5, "А"), "11223344595")
+    assert (pupil.consent_number, pupil.email, pupil.guardians[0].phone) == ("М-1", None, "+79161234567")
+
+
+def test_a_stress_mark_is_no_part_of_a_name_and_an_accent_is() -> None:
+    pupil = only(read([TITLES, [KIM[0], "Ивано\u0301в", "Андре\u0301-Rene\u0301", *KIM[3:]]]))
+    assert (pupil.last_name, pupil.first_name) == ("Иванов", "Андре-René")
+
+
 def test_what_moves_a_cursor_is_no_part_of_the_name_of_a_file() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:

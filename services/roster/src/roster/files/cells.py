@@ -23,6 +23,11 @@ _AS_TEXT = re.compile('="([^"]*)"')
 """A formula that is a text: so programs keep a spreadsheet program from reading a number into it."""
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 """Among them what turns the direction of writing, which comes along when a number is copied, and what moves a terminal's cursor."""
+_OTHER_HYPHENS = "\u2010\u2011\u2012\u2212\ufe63\uff0d"
+"""What Word and the web write for a hyphen: one that no line is broken at, one for numbers, a minus. Dashes stay what they are."""
+_STRESS = "\u0301"
+_SEEN_OTHERWISE = re.compile(f"[{_STRESS}{_OTHER_HYPHENS}]")
+_AS_SEEN = str.maketrans(_OTHER_HYPHENS, "-" * len(_OTHER_HYPHENS), _STRESS)
 _DASHES = ("-", "–", "—", "−")
 _TO_BE_LOOKED_AT = frozenset(("'", "=", *_DASHES))  # what begins with none of these is as it is
 _ROUNDED_FROM = 1e15
@@ -57,12 +62,19 @@ def plain(cell: Cell) -> str:
 
 
 def tidy(text: str) -> str:
-    """The text on one line, without signs that nobody sees. Letters are composed: a Mac writes й as two signs."""
+    """The text on one line, without signs that nobody sees. Letters are composed: a Mac writes й as two signs.
+
+    Each sort of hyphen is the one on the keyboard, and a stress mark, which is part of no letter, is left out.
+    """
     text = text.strip()
     # Of white space a single kind is printable, and none of the invisible signs is: most cells need not be looked at sign by sign.
     if "  " in text or not text.isprintable():
         text = " ".join(_INVISIBLE.sub("", text).split())
-    return unicodedata.normalize("NFC", text)
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFC", text)
+    # A stress mark that is part of a letter, as in é, is composed by now.
+    return unicodedata.normalize("NFC", text.translate(_AS_SEEN)) if _SEEN_OTHERWISE.search(text) else text
 
 
 def guarded(text: str) -> str:
