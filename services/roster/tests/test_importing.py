@@ -486,6 +486,8 @@ async def test_a_thousand_wrong_rows_come_back_too_though_not_all_of_their_cells
         ({**child(1), "Класс": "5Б"}, "Класс", "class.not-created"),
         ({**child(1), "Дата согласия": "18.08.2015"}, "Дата согласия", "date.in-future"),
         ({**child(1), "Дата рождения": "01.03.2029", "Дата зачисления": "01.09.2035"}, "Дата рождения", "date.in-future"),
+        ({**child(1), "Дата рождения": "01.03.1908"}, "Дата рождения", "age.out-of-range"),
+        ({**child(1), "Дата зачисления": "01.09.2035"}, "Дата зачисления", "date.far-in-future"),
     ],
 )
 async def test_a_row_that_cannot_be_entered_says_which_cell_is_wrong(with_class: School, row: Cells, column: str, code: str):
@@ -502,6 +504,24 @@ async def test_a_row_of_a_closed_class_says_that_it_was_closed(with_class: Schoo
     assert codes(status) == [(2, "Класс", "class.closed"), (3, "Класс", "class.not-declared")]
     await with_class.imported(csv_of([klass()]))
     assert outcome(await with_class.imported(csv_of([child(1)]))) == (1, 0, 0, 0, 0)  # there is a 5А again
+
+
+async def test_who_begins_next_year_is_entered_and_who_would_begin_much_later_is_not(with_class: School):
+    next_year = [{**child(1), "Дата зачисления": "17.08.2016"}, {**child(2), "Дата зачисления": "01.09.2016"}]
+    status = await with_class.imported(csv_of(next_year))
+    assert (outcome(status), codes(status)) == ((1, 0, 0, 0, 1), [(3, "Дата зачисления", "date.far-in-future")])
+    status = await with_class.imported(csv_of([member("17"), member("18", "Смирнова", **{"Дата приёма": "01.09.2035"})]))
+    assert (outcome(status), codes(status)) == ((1, 0, 0, 0, 1), [(3, "Дата приёма", "date.far-in-future")])
+
+
+async def test_a_day_that_was_entered_by_hand_is_not_said_to_be_too_late_by_a_file_that_repeats_it(with_class: School):
+    details = {"last_name": "Иванов", "first_name": "Петра", "birth_date": "2005-03-01"}
+    enrolment = {"class_id": await with_class.class_id(), "enrolled_on": "2017-09-01", "external_id": "У-1", "legal_basis": LAW}
+    await with_class.call(roster.ENROL_PUPIL, details=details, **enrolment)
+    await with_class.call(roster.ASSIGN_PUPIL, pupil=next(iter(await with_class.people("pupil"))), class_id=enrolment["class_id"])
+    row = child(1, first_name="Петра", consent_number="", **{"Дата зачисления": "01.09.2017"})
+    assert outcome(await with_class.imported(csv_of([row]))) == (0, 0, 1, 0, 0)
+    assert outcome(await with_class.imported(csv_of([{**row, "Дата зачисления": "02.09.2017"}]))) == (0, 0, 0, 0, 1)
 
 
 async def test_a_consent_number_that_stands_for_another_decision_is_told_of(with_class: School):

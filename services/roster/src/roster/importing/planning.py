@@ -9,7 +9,7 @@ asks for nothing new is `unchanged` (DOMAIN 4). Nothing is changed here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from contracts.consent import SubjectKind
@@ -63,6 +63,7 @@ _DETAILS = (
 )
 OTHER_PERSON = "external-id.other-person"
 _OTHER_ID = "compare the ID; somebody else needs another one, and who is the same with both corrected is imported with one of them first"
+_AHEAD = timedelta(days=366)  # enrolments and hirings are entered before the school year, and not before the one after
 _NO_BASIS = (
     "consent.missing",
     "the number of a consent, or import with another legal basis for rows without one, like --legal-basis law:273-FZ (gate 13→14)",
@@ -229,6 +230,8 @@ class _Planning:
     def _member(self, row: StaffRow) -> PlannedStaff | None:
         details = details_in(row)
         person = self._pages.by_external_id(SubjectKind.STAFF, row.external_id)
+        if self._begins_too_late(row.hired_on, person):
+            return self._reject(row.place, "staff", "hired_on", "date.far-in-future", self._a_day_within_a_year())
         if person is not None and self._has_other_names(person, details):
             hint = f"this one is that of {person}, whose last and first names are others: {_OTHER_ID}"
             return self._reject(row.place, "staff", "external_id", OTHER_PERSON, hint)
@@ -293,6 +296,8 @@ class _Planning:
         person = self._pages.by_external_id(SubjectKind.PUPIL, row.external_id)
         if row.born_on > self._today and (person is None or self._differs(person, {"birth_date": details["birth_date"]})):
             return self._reject(row.place, "pupils", "born_on", "date.in-future", self._a_day_that_has_come())
+        if self._begins_too_late(row.enrolled_on, person):
+            return self._reject(row.place, "pupils", "enrolled_on", "date.far-in-future", self._a_day_within_a_year())
         if person is None and not self._compared and (like := self._a_like(details, row.place)) is not None:
             return self._put_aside(row, ReviewReason.ALIKE, f"a pupil of this name and birth date {like}: compare the two")
         if person is not None and self._is_somebody_else(person, details):
@@ -438,6 +443,14 @@ class _Planning:
 
     def _a_day_that_has_come(self) -> str:
         return f"a day that has come: it is {self._today:%d.%m.%Y}"
+
+    def _begins_too_late(self, day: date, person: str | None) -> bool:
+        """Whether nobody would be enrolled or hired that far ahead. The day of who is entered is compared where it is another one."""
+        known = self._pages.people.get(person) if person is not None else None
+        return day > self._today + _AHEAD and (known is None or known["since"] != day.isoformat())
+
+    def _a_day_within_a_year(self) -> str:
+        return f"a day that has come, or comes within a year: it is {self._today:%d.%m.%Y}"
 
     def _compare_number(self, row: PupilRow | StaffRow, kind: Kind, person: str | None) -> None:
         """Warns where another has the row's СНИЛС. A number that is kept already was compared with those of the others when it came."""
