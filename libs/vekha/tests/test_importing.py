@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import pytest
 
-from contracts.roster import ImportJob, ImportStatus
+from contracts.roster import FILE_BYTES, ImportJob, ImportStatus
 from eventkit.calls import Answer
 from vekha.client import Client
 from vekha.failures import Failure
-from vekha.importing import follow
+from vekha.importing import follow, read
 from vekha.story import samples
 from vekha.testing import OBEDIENT, Up, Vekha, run_binary
 
@@ -212,6 +212,18 @@ def test_a_oneroster_folder_is_imported_like_its_archive(ask: Vekha, school: str
     packed = Path(shutil.make_archive(str(tmp_path / "export"), "zip", folder))
     again = ask("import", packed, "--school", school, *basis)
     assert (again.code, again.json["unchanged"]) == (0, 32)
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_sent_and_told_how_large_it_may_be(tmp_path: Path) -> None:
+    path = tmp_path / "school.xlsx"
+    with path.open("wb") as file:
+        file.truncate(FILE_BYTES)
+    assert len(read(path)[1]) == FILE_BYTES
+    with path.open("r+b") as file:
+        file.truncate(FILE_BYTES + 1)
+    with pytest.raises(Failure, match="is larger than 64 MiB") as refused:
+        read(path)
+    assert (refused.value.code, refused.value.exit_code) == ("file.too-large", 3)
 
 
 def test_a_file_that_may_not_be_read_is_an_unreadable_one(instance: Up, school: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
 from consent.app import build as build_consent
@@ -22,6 +23,7 @@ from eventkit.harness import running
 from eventkit.service import Service, Settings
 from roster.app import build
 from roster.files import read_roster
+from roster.importing.uploads import upload_table
 from roster.testing import Cells, School, child, codes, csv_of, klass, member, open_school, outcome, parent, seat, zip_of
 
 BUILDS = {"roster": build, "consent": build_consent}
@@ -577,6 +579,67 @@ async def test_a_part_that_makes_no_sense_is_refused(school: School, change: dic
     assert await school.refusal(roster.UPLOAD, **{**body, **change}) == code
 
 
+async def parts_kept(school: School) -> int:
+    wanted = select(func.count()).select_from(upload_table)
+    return await school.system.instance.services["roster"].read(lambda connection: connection.execute(wanted).scalar_one())
+
+
+async def test_parts_that_are_more_than_a_file_may_have_are_refused_at_once_and_none_is_kept(
+    school: School, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("roster.files.limits.FILE_BYTES", 1000)
+    body = {"upload": "u-x", "parts": 3, "file_name": "a.csv", "content": base64.b64encode(bytes(500)).decode()}
+    for part in (1, 2, 2, 1):
+        await school.call(roster.UPLOAD, part=part, **body)
+    assert await parts_kept(school) == 2
+    with pytest.raises(Refused, match=r"file\.too-large: It is larger than") as refused:
+        await school.call(roster.UPLOAD, part=3, **{**body, "content": base64.b64encode(b"1").decode()})
+    assert refused.value.hint == "Split it into several files."
+    assert await parts_kept(school) == 0
+
+
+async def test_what_was_previewed_can_be_imported_within_an_hour_and_is_gone_then(school: School):
+    uploads = [await school.upload(csv_of([klass(letter)])) for letter in "АБ"]
+    for upload in uploads:
+        assert (await school.call(roster.IMPORT, upload=upload, dry_run=True)).created == 1
+    await school.system.until("2015-08-17T09:59:00+03:00")
+    assert (await school.ended((await school.call(roster.IMPORT, upload=uploads[0])).job)).created == 1
+    assert await parts_kept(school) == 1
+    await school.system.until("2015-08-17T10:01:00+03:00")
+    assert await parts_kept(school) == 0
+    assert await school.refusal(roster.IMPORT, upload=uploads[1]) == "upload.unknown"
+    assert await school.refusal(roster.IMPORT, upload=uploads[1], dry_run=True) == "upload.unknown"
+
+
+async def test_what_an_import_under_way_reads_stays_whatever_becomes_of_a_preview_of_it(school: School, monkeypatch: pytest.MonkeyPatch):
+    begun = asyncio.Semaphore(0)
+
+    async def never_ends(_run: object) -> None:
+        begun.release()
+        await asyncio.sleep(3600)
+
+    previewed, refused = await school.upload(csv_of([klass()])), await school.upload(b"PK\x03\x04 cut off")
+    await school.call(roster.IMPORT, upload=previewed, dry_run=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("roster.importing.jobs.Run.carry_out", never_ends)
+        for upload in (previewed, refused):
+            assert (await school.call(roster.IMPORT, upload=upload)).state == "running"
+            await begun.acquire()
+    assert (await school.call(roster.IMPORT, upload=previewed, dry_run=True, happened_on="2015-08-16")).state == "done"
+    assert (await school.call(roster.IMPORT, upload=refused, dry_run=True)).state == "failed"
+    await school.system.until("2015-08-17T12:00:00+03:00")
+    assert await parts_kept(school) == 2
+
+
+async def test_a_whole_list_whose_missing_are_still_to_be_confirmed_stays_an_hour(with_class: School):
+    await with_class.imported(csv_of([child(1), child(2)]))
+    upload = await with_class.upload(csv_of([child(1)]))
+    refused = await with_class.ended((await with_class.call(roster.IMPORT, upload=upload, full_list=True)).job)
+    assert refused.error_code == "list.too-many-missing"
+    confirmed = await with_class.call(roster.IMPORT, upload=upload, full_list=True, missing=1)
+    assert (await with_class.ended(confirmed.job)).leaving == 1
+
+
 async def test_uploads_and_jobs_expire_on_the_instances_clock(school: School):
     upload = await school.upload(zip_of(**SCHOOL))
     preview = await school.call(roster.IMPORT, upload=upload, dry_run=True)
@@ -595,12 +658,14 @@ async def test_a_job_is_its_own_schools(school: School):
     assert refused.value.code == "import.unknown"
 
 
-async def test_a_file_that_cannot_be_read_fails_the_job_and_may_be_begun_again(school: School):
+async def test_a_file_that_cannot_be_read_fails_the_job_and_is_gone_at_once(school: School):
     upload = await school.upload(b"PK\x03\x04 cut off")
     before = len(await school.recorded())
     for _ in range(2):
         status = await school.ended((await school.call(roster.IMPORT, upload=upload)).job)
-        assert (status.state, status.error_code) == ("failed", "file.unreadable")
+        assert (status.state, status.error_code, status.file_name) == ("failed", "file.unreadable", "school.csv")
+        assert await parts_kept(school) == 0
+    assert await school.refusal(roster.IMPORT, upload=upload, legal_basis=LAW) == "upload.unknown"
     assert len(await school.recorded()) == before
 
 

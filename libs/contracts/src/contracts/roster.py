@@ -652,8 +652,12 @@ class Issues(Reply):
     issues: tuple[IssueCard, ...]
 
 
+FILE_BYTES = 64 * 2**20
+"""A file to import is no larger, all its parts together."""
+
+
 class UploadPart(SchoolRequest):
-    """One part of a file to import, at most 256 KiB before base64; parts are numbered from 1 and may come again."""
+    """One part of a file to import, at most 256 KiB before base64, of 64 MiB in all; parts are numbered from 1 and may come again."""
 
     upload: Identifier
     part: Annotated[int, Field(ge=1, le=512)]

@@ -17,6 +17,7 @@ import click
 from pydantic import ValidationError
 
 from contracts.roster import (
+    FILE_BYTES,
     IMPORT,
     IMPORT_STATUS,
     IMPORTS,
@@ -41,7 +42,6 @@ from vekha.options import ID, as_option, json_option, target_options
 from vekha.reviews import list_reviews, settle
 
 _PART_BYTES = 256 * 1024
-_MAX_PARTS = 512
 _FIRST_PAUSE_S = 0.02  # a small file is entered in a moment
 _LONGEST_PAUSE_S = 0.2
 _FILE = "file"
@@ -325,8 +325,8 @@ def read(path: Path) -> tuple[str, bytes]:
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise _file_failure("file.unreadable", f"{path} cannot be opened: {reason}.", "Check the path and the permissions.") from error
-    if len(content) > _PART_BYTES * _MAX_PARTS:
-        raise _file_failure("file.too-large", f"{path} is too large.", "Split it into several files.")
+    if len(content) > FILE_BYTES:
+        raise _file_failure("file.too-large", f"{path} is larger than {FILE_BYTES // 2**20} MiB.", "Split it into several files.")
     return name, content
 
 

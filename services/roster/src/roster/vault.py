@@ -29,6 +29,8 @@ vault_table = Table(
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
+BOX_BYTES = _NONCE_BYTES + 16
+"""By how much what is sealed is longer than it was: the nonce and the tag."""
 
 Details = Mapping[str, str]
 """A person's details by field name, e.g. last_name, birth_date (ISO); a blank one is left out."""

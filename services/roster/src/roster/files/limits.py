@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from contracts.roster import FILE_BYTES
+
 from .cells import Cell
 from .findings import FileRefused
 
-FILE_BYTES = 64 * 2**20
 UNPACKED_BYTES = 128 * 2**20
 ROWS = 50_000
 """Row numbers stay below it, and all tables of a file have no more rows than that: no school has so many people."""

@@ -100,6 +100,13 @@ def running_job(connection: Connection, name: str) -> Job | None:
     return Job(name, request, Origin(**json.loads(row.origin)), row.day)
 
 
+def reads_upload(connection: Connection, school: str, upload: str, *, but: str | None = None) -> bool:
+    """Whether a job under way, another one than `but`, reads this upload."""
+    running = select(job_table.c.request).where(job_table.c.school == school, job_table.c.state == "running", job_table.c.job != but)
+    requests = connection.execute(running).scalars().all()
+    return any(ImportRoster.model_validate_json(request).upload == upload for request in requests)
+
+
 def status_of(connection: Connection, box: Box, school: str, job: str, asking: Origin) -> ImportStatus | None:
     """What is told of a job: its result, or how far it is. The rejected rows are told to whoever sent them alone."""
     of = job_table.c

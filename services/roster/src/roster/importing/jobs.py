@@ -23,7 +23,7 @@ from roster.files import FileRefused
 from roster.importing import uploads
 from roster.importing.expiry import Expiry
 from roster.importing.insisting import outlast
-from roster.importing.job import Job, job_table, running_job, status_of, without_outcome
+from roster.importing.job import Job, job_table, reads_upload, running_job, status_of, without_outcome
 from roster.importing.reviews import review_table
 from roster.importing.rolling_back import RollBacks, rollback_table
 from roster.importing.run import JobEnded, Run
@@ -34,6 +34,9 @@ from roster.vault import Box
 
 _PREVIEW_WAIT_S = 5.0
 _MOST_WAIT = 32  # for the end of a job, of all the calls that are answered at once
+
+_TO_BE_CONFIRMED = ("list.", "file.school-unknown", "file.school-unconfirmed", "file.other-school", "file.org-unnamed")
+"""Codes of refusals after which the same file is imported with another word in the request."""
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +76,12 @@ class Imports:
             require_school(connection, request.school)
             return uploads.take(connection, self._box, request, journal.reader(caller.origin), now)
 
-        missing = await self._service.write(take)
+        try:
+            missing = await self._service.write(take)
+        except Refused as refused:
+            if refused.code == "file.too-large":
+                await self._service.write(lambda connection: self._drop(connection, request.school, request.upload))
+            raise
         self._expiry.expects(now + uploads.LIFETIME)
         return calls.UploadReply(upload=request.upload, missing=missing)
 
@@ -88,12 +96,14 @@ class Imports:
             last = select(job_table).where(job_table.c.request_digest == digest).order_by(job_table.c.number.desc()).limit(1)
             row = connection.execute(last).first()
             parts = uploads.missing(connection, request.school, request.upload)
-            if row is not None and (row.state == "running" or (row.state == "done" and parts is None)):
+            has_ended = row is not None and parts is None and (row.state == "failed" or not request.dry_run)
+            if row is not None and (row.state == "running" or has_ended):
                 return row.job, False
             if parts is None:
                 raise uploads.unknown(request.upload)
             if parts:
                 raise uploads.incomplete(request.upload, parts)
+            uploads.hold(connection, request.school, request.upload, now)
             job = Job(new_id("i"), request, caller.origin, happened_on(request.happened_on, now, school.timezone))
             connection.execute(insert(job_table), job.row(digest, now + uploads.LIFETIME))
             return job.job, True
@@ -167,6 +177,8 @@ class Imports:
             return
         try:
             await Run(self._service, self._books, self._box, job).carry_out()
+            if job.request.dry_run:
+                self._expiry.expects(self._service.clock.now() + uploads.LOOKED_AT)
         except FileRefused as refused:
             where = refused.file if refused.sheet is None else f"{refused.file}, {refused.sheet}"
             await self._fail(job, refused.code, f"{where}: {refused.text} {refused.hint}")
@@ -186,6 +198,8 @@ class Imports:
             )
 
     async def _fail(self, job: Job, code: str, text: str) -> None:
+        now = self._service.clock.now()
+
         def fail(connection: Connection) -> None:
             row = connection.execute(select(job_table).where(job_table.c.job == job.job)).first()
             if row is not None:
@@ -193,5 +207,17 @@ class Imports:
                 failed = without_outcome(job.job, "failed", row.done_rows, row.total_rows, error_code=code, error_text=text)
                 status = failed.model_copy(update={"file_name": name})
                 connection.execute(job.ended(status, self._box))
+            # What failed otherwise, in the middle perhaps, is begun again with the same upload.
+            if code.startswith(_TO_BE_CONFIRMED):
+                if not reads_upload(connection, job.school, job.request.upload, but=job.job):
+                    uploads.let_expire(connection, job.school, job.request.upload, now)
+            elif code.startswith("file."):
+                self._drop(connection, job.school, job.request.upload, but=job.job)
 
         await self._service.write(fail)
+        self._expiry.expects(now + uploads.LOOKED_AT)
+
+    def _drop(self, connection: Connection, school: str, upload: str, *, but: str | None = None) -> None:
+        """Forgets the parts of a refused file, as long as no other job reads them."""
+        if not reads_upload(connection, school, upload, but=but):
+            uploads.drop(connection, school, upload)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from contracts.consent import JUDGE_DECISIONS, RECORD_DECISIONS, Decision, DecisionOutcome, JudgeDecisions, RecordDecisions, SubjectKind
 from contracts.operations import HEAD, Nothing
@@ -37,7 +37,7 @@ from roster.importing.entering import (
     text_of,
 )
 from roster.importing.insisting import insist
-from roster.importing.job import Job, job_table
+from roster.importing.job import Job, job_table, reads_upload
 from roster.importing.known import known_of
 from roster.importing.missing import with_leaving
 from roster.importing.plan import Plan, PlannedRow, PlannedStaff, finding
@@ -75,7 +75,14 @@ class Run:
         plan = await self._stored_plan() or await self._make_plan()
         if self._job.request.dry_run:
             status = await self._status(plan, [*plan.rejected, *await self._rehearse(plan)])
-            await self._service.write(lambda connection: connection.execute(self._job.ended(status, self._box)))
+            now = self._service.clock.now()
+
+            def end(connection: Connection) -> None:
+                connection.execute(self._job.ended(status, self._box))
+                if not reads_upload(connection, self._job.school, self._job.request.upload, but=self._job.job):
+                    uploads.let_expire(connection, self._job.school, self._job.request.upload, now)
+
+            await self._service.write(end)
             return
         found = [*plan.rejected, *await self.enter(plan)]
         await self._complete(plan, found)
