@@ -100,10 +100,20 @@ async def test_codes_are_issued_to_whoever_passed_the_gates(town: Town):
 
 
 async def test_a_code_is_valid_for_ninety_days_of_the_instances_clock(town: Town):
-    await issue(town, "p-child", happened_on=date(2015, 8, 10))
+    await issue(town, "p-child")
     [_, event] = await town.recorded()
-    assert event.happenedon == "2015-08-10"
+    assert event.happenedon == "2015-08-17"
     assert event.facts()[1]["expires_on"] == "2015-11-15"
+
+
+@pytest.mark.parametrize(("day", "code"), [(date(2015, 8, 16), "date.in-past"), (date(2015, 8, 18), "date.in-future")])
+async def test_a_code_is_made_on_the_day_on_which_it_is_asked_for_and_on_no_other(town: Town, day: date, code: str):
+    with pytest.raises(Refused) as found:
+        await issue(town, "p-child", happened_on=day)
+    assert found.value.code == code
+    assert await town.recorded() == []
+    [issued] = await issue(town, "p-child", happened_on=date(2015, 8, 17))
+    assert issued.code
 
 
 async def test_each_person_of_a_call_is_refused_for_itself(town: Town):
@@ -302,6 +312,48 @@ async def test_codes_are_handed_over_to_those_who_have_one(town: Town):
     assert (await types(town)).count("credentials-handed-over") == 1
 
 
+async def test_a_code_is_not_handed_over_before_it_was_issued(town: Town):
+    await town.system.until("2015-09-09T23:59:59+03:00")
+    await issue(town, "p-mother")
+    await town.system.until("2015-09-10T00:00:00+03:00")
+    await issue(town, "p-child")
+    await town.system.until("2015-09-14T12:00:00+03:00")
+    early = await hand_over(town, "p-child", "p-mother", happened_on=date(2015, 9, 9))
+    assert (early.handed_over, early.refused) == (1, {"p-child": "credentials.not-yet-issued"})
+    assert (await hand_over(town, "p-child", happened_on=date(2015, 9, 10))).refused == {}
+    assert [event.happenedon for event in await town.recorded() if event.type == "identity.credentials-handed-over.v1"] == [
+        "2015-09-09",
+        "2015-09-10",
+    ]
+
+
+async def test_another_code_is_handed_over_no_earlier_than_it_was_issued_itself(town: Town):
+    await issue(town, "p-child")
+    await hand_over(town, "p-child")
+    await town.system.until("2015-09-10T12:00:00+03:00")
+    await issue(town, "p-child", reissue=True)
+    assert (await hand_over(town, "p-child", happened_on=date(2015, 8, 18))).refused == {"p-child": "credentials.not-yet-issued"}
+    assert (await hand_over(town, "p-child")).refused == {}
+
+
+async def test_what_was_handed_over_is_not_taken_back_before_that(town: Town):
+    await issue(town, "p-child", "p-mother")
+    await town.system.until("2015-08-20T12:00:00+03:00")
+    await hand_over(town, "p-child", happened_on=date(2015, 8, 19))
+
+    async def revoked_on(day: date) -> identity.RevokedCredentials:
+        request = identity.RevokeCredentials(
+            school="school-7", people=("p-child", "p-mother"), reason=identity.RevocationReason.LOST, happened_on=day
+        )
+        return await town.system.call(identity.REVOKE_CREDENTIALS, request, as_=ADMINISTRATOR)
+
+    assert (await revoked_on(date(2015, 8, 16))).refused == {
+        "p-child": "credentials.not-yet-handed-over",
+        "p-mother": "credentials.not-yet-issued",
+    }
+    assert (await revoked_on(date(2015, 8, 19))).revoked == 2
+
+
 async def test_a_school_hands_over_its_own_codes_alone(town: Town):
     await town.says(opened("school-8"), school="school-8")
     await issue(town, "p-child")
@@ -362,13 +414,23 @@ async def test_a_code_opens_an_account_once(town: Town):
     assert (await refusal_of_activation(town, issued.login, issued.code))[0] == "activation.used"
 
 
-async def test_an_expired_code_opens_nothing_even_if_the_act_is_dated_back(town: Town):
+async def test_nobody_activates_an_account_on_another_day_than_today(town: Town):
+    [issued] = await issue(town, "p-child")
+    await hand_over(town, "p-child")
+    await town.system.until("2015-08-20T12:00:00+03:00")
+    for day, code in ((16, "date.in-past"), (17, "date.in-past"), (19, "date.in-past"), (21, "date.in-future")):
+        assert (await refusal_of_activation(town, issued.login, issued.code, happened_on=date(2015, 8, day)))[0] == code
+    assert (await activate(town, issued.login, issued.code, happened_on=date(2015, 8, 20))).person == "p-child"
+    assert (await town.recorded())[-1].happenedon == "2015-08-20"
+
+
+async def test_an_expired_code_opens_nothing_and_is_not_dated_back_either(town: Town):
     [issued] = await issue(town, "p-child")
     await hand_over(town, "p-child")
     await town.system.until("2015-11-15T23:59:59+03:00")
     await town.system.until("2015-11-16T00:00:00+03:00")
     assert (await refusal_of_activation(town, issued.login, issued.code))[0] == "activation.expired"
-    assert (await refusal_of_activation(town, issued.login, issued.code, happened_on=date(2015, 9, 1)))[0] == "activation.expired"
+    assert (await refusal_of_activation(town, issued.login, issued.code, happened_on=date(2015, 9, 1)))[0] == "date.in-past"
     [again] = await issue(town, "p-child")
     await hand_over(town, "p-child")
     assert (await activate(town, again.login, again.code)).person == "p-child"

@@ -1,5 +1,6 @@
 """What becomes of an account, and who may be given a code for one."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -117,6 +118,12 @@ def test_an_expired_code_is_not_handed_over():
     given(ACCOUNTS, PROVISIONED, issued()).when(too_late).then_refused("credentials.expired")
 
 
+def test_a_code_is_not_handed_over_before_the_day_on_which_it_was_issued():
+    early = HandOver(DAY, Channel.PAPER, "p-1", since=date(2015, 9, 2))
+    given(ACCOUNTS, PROVISIONED, issued()).when(early).then_refused("credentials.not-yet-issued")
+    given(ACCOUNTS, PROVISIONED, issued()).when(replace(early, since=DAY)).then(handed_over())
+
+
 def test_the_code_of_a_blocked_account_is_not_handed_over():
     given(ACCOUNTS, PROVISIONED, issued(), BLOCKED).when(HAND_OVER).then_refused("account.blocked")
 
@@ -231,9 +238,16 @@ def test_mail_that_came_back_takes_nothing_that_is_newer_or_in_use():
 
 @pytest.mark.parametrize("way", [(), (handed_over(),)])
 def test_a_code_that_was_not_used_is_taken_back_once(way: tuple[Event, ...]):
-    lost = Revoke(RevocationReason.LOST)
+    lost = Revoke(RevocationReason.LOST, DAY)
     given(ACCOUNTS, PROVISIONED, issued(), *way).when(lost).then(revoked(RevocationReason.LOST))
     given(ACCOUNTS, PROVISIONED, issued(), *way, revoked(RevocationReason.LOST)).when(lost).then_nothing_happens()
+
+
+@pytest.mark.parametrize(("way", "code"), [((), "credentials.not-yet-issued"), ((handed_over(),), "credentials.not-yet-handed-over")])
+def test_nothing_is_taken_back_before_the_day_of_what_became_of_it(way: tuple[Event, ...], code: str):
+    early = Revoke(RevocationReason.LOST, DAY, since=date(2015, 9, 2))
+    given(ACCOUNTS, PROVISIONED, issued(), *way).when(early).then_refused(code)
+    given(ACCOUNTS, PROVISIONED, issued(), *way).when(replace(early, since=DAY)).then(revoked(RevocationReason.LOST))
 
 
 def test_a_code_that_was_taken_back_is_neither_handed_over_nor_used():
@@ -251,7 +265,7 @@ def test_a_code_that_was_taken_back_is_neither_handed_over_nor_used():
     ],
 )
 def test_there_must_be_something_to_take_back(history: tuple[Event, ...], code: str):
-    given(ACCOUNTS, *history).when(Revoke(RevocationReason.MISTAKE)).then_refused(code)
+    given(ACCOUNTS, *history).when(Revoke(RevocationReason.MISTAKE, DAY)).then_refused(code)
 
 
 # Blocking.
@@ -356,8 +370,8 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(issue, credentials, on=days, reissue=st.booleans(), link=st.booleans()),
     st.builds(Dispatch, credentials, st.just("m-1")),
     st.builds(Return, credentials),
-    st.builds(Revoke, st.sampled_from(RevocationReason)),
-    st.builds(HandOver, days, st.sampled_from(Channel), st.just("p-1")),
+    st.builds(Revoke, st.sampled_from(RevocationReason), days, days),
+    st.builds(HandOver, days, st.sampled_from(Channel), st.just("p-1"), days),
     st.builds(Activate, credentials, days),
     st.builds(Block, st.sampled_from(["consent-withdrawn", "consent-expired", "consent-invalidated", "left", "dismissed"])),
 )

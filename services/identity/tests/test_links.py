@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,10 @@ async def follow(town: Town, link: str, password: str | None = None) -> Activate
     return (await calls.call(identity.ACTIVATE_LINK, identity.ActivateLink(token=link.partition("#")[2], password=password))).reply
 
 
-async def report(town: Town, person: str, outcome: str, message: str = "m-1") -> None:
+async def report(town: Town, person: str, outcome: str, message: str = "m-1", **more: Any) -> None:
     of = await credential(town, person)
     request = identity.RecordMailing.model_validate(
-        {"school": "school-7", "person": person, "credential": of, "message": message, "outcome": outcome}
+        {"school": "school-7", "person": person, "credential": of, "message": message, "outcome": outcome, **more}
     )
     await town.system.call(identity.RECORD_MAILING, request, as_=NOTIFIER)
 
@@ -304,6 +305,15 @@ async def test_mail_that_comes_back_takes_the_link_back_and_another_one_needs_no
     assert (await town.recorded())[-1].facts()[1]["reason"] == "returned"
     assert await refusal(follow(town, taken.link)) == "activation.revoked"
     assert (await mail(town, "p-mother")).prepared == ("p-mother",)
+
+
+async def test_a_link_is_made_on_the_day_on_which_it_is_asked_for_and_mailed_on_no_earlier_one(town: Town) -> None:
+    await town.system.until("2015-08-20T12:00:00+03:00")
+    assert await refusal(mail(town, "p-mother", happened_on=date(2015, 8, 19))) == "date.in-past"
+    await mail(town, "p-mother", happened_on=date(2015, 8, 20))
+    await report(town, "p-mother", "accepted", happened_on="2015-08-19")
+    last = (await town.recorded())[-1]
+    assert (last.type, last.happenedon) == ("identity.credentials-dispatched.v1", "2015-08-20")
 
 
 async def test_codes_that_were_lost_are_revoked_and_open_nothing(town: Town) -> None:

@@ -172,7 +172,8 @@ Audience = Literal["roster", "consent", "identity", "plan", "notifier", "instanc
 class IssueCredentials(Act):
     """Issues one-time codes to people, at most 200 in a call. Whoever has a live code already is answered so, unless `reissue`.
 
-    More than five codes are replaced under a `proposal` alone that somebody else has confirmed.
+    More than five codes are replaced under a `proposal` alone that somebody else has confirmed. A code is made today, so no other day is
+    accepted.
     """
 
     people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
@@ -262,7 +263,8 @@ class RecordMailing(Act):
 
 
 class RevokeCredentials(Act):
-    """Takes back what was issued to people and not used yet, for instance because slips were lost."""
+    """Takes back what was issued to people and not used yet, for instance because slips were lost; on no day before it was issued, or
+    handed over."""
 
     people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
     reason: Literal[RevocationReason.LOST, RevocationReason.EXPOSED, RevocationReason.MISTAKE]
@@ -288,7 +290,8 @@ class ActivateLink(Request):
 
 
 class HandOver(Act):
-    """Records that people received their codes. `receiver` is the person where left out (given only for a single one)."""
+    """Records that people received their codes, on no day before those were issued. `receiver` is the person where left out (given only
+    for a single one)."""
 
     people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
     channel: Channel = Channel.PAPER
@@ -338,7 +341,8 @@ class Activate(Request):
     """Activates an account with a login and its one-time code. Who knows both needs no token.
 
     `password` is the owner's own from then on, 10 to 128 symbols. On a production instance nobody activates without one; elsewhere an
-    account without one is in use, but nobody can sign in to it until another code is issued.
+    account without one is in use, but nobody can sign in to it until another code is issued. An account is activated when its code is
+    shown: `happened_on` may be today, and no other day.
     """
 
     login: Login

@@ -23,6 +23,7 @@ from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
 from identity import activity, scopes
+from identity.days import since
 from identity.domain.account import ACCOUNTS, HandOver
 from identity.domain.rating import RATINGS
 from identity.erasing import ERASED
@@ -54,7 +55,7 @@ def register(service: Service, ratings: Ratings) -> None:
                     raise Refused("credentials.not-issued", "There is nobody under this id in this school.")
                 if receiver not in (person, *known.guardians):
                     raise Refused("receiver.not-guardian", "A code goes to its owner, or a pupil's to one of the guardians.")
-                command = HandOver(day, request.channel, receiver)
+                command = HandOver(day, request.channel, receiver, since(request.happened_on, tx, request.school, person))
                 tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
             except Refused as refusal:
                 refused[person] = refusal.code

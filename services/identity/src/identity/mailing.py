@@ -14,6 +14,7 @@ from eventkit.decider import Refused
 from eventkit.service import Commit, Service, happened_on
 from eventkit.store import Transaction
 from identity import links, passwords, slips
+from identity.days import since
 from identity.domain.account import ACCOUNTS, Activate, Dispatch, Return, Revoke
 from identity.hashing import Hashing
 from identity.links import ForgetLinks, Prepared
@@ -50,7 +51,9 @@ def register(service: Service, forgetting: ForgetLinks, hashing: Hashing) -> Non
 
     @service.command(identity.RECORD_MAILING)
     def record_mailing(request: identity.RecordMailing, tx: Transaction, caller: Caller) -> Done:
-        day = happened_on(request.happened_on, tx.now, timezone(tx.rows, request.school))
+        told = happened_on(request.happened_on, tx.now, timezone(tx.rows, request.school))
+        # Clocks may differ at midnight: no mail goes out before its link was made.
+        day = max(told, since(request.happened_on, tx, request.school, request.person))
         bounced = request.outcome == "bounced"
         command = Return(request.credential) if bounced else Dispatch(request.credential, request.message)
         if tx.decide(ACCOUNTS, request.person, command, school=request.school, happened_on=day) and bounced:
@@ -70,7 +73,8 @@ def register(service: Service, forgetting: ForgetLinks, hashing: Hashing) -> Non
                 if tx.state(ACCOUNTS, person).state == "provisioned":
                     already.append(person)
                     continue
-                tx.decide(ACCOUNTS, person, Revoke(request.reason), school=request.school, happened_on=day)
+                command = Revoke(request.reason, day, since(request.happened_on, tx, request.school, person))
+                tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
                 links.forsake(tx, person)
             except Refused as refusal:
                 refused[person] = refusal.code

@@ -64,6 +64,7 @@ def _lost(connection: Connection) -> list[_Lost]:
 
 
 def _revoke(tx: Transaction, lost: _Lost) -> None:
+    today = local_day(tx.now)
     with suppress(Refused):  # it was used or blocked before: nothing is in anybody's hands
-        tx.decide(ACCOUNTS, lost.person, Revoke(RevocationReason.DIGEST_LOST), school=lost.school, happened_on=local_day(tx.now))
+        tx.decide(ACCOUNTS, lost.person, Revoke(RevocationReason.DIGEST_LOST, today), school=lost.school, happened_on=today)
     tx.write(update(credential_table).where(credential_table.c.credential == lost.credential).values(digest=_REVOKED))

@@ -18,10 +18,11 @@ from eventkit.answering import Caller
 from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.event import standing
-from eventkit.service import Commit, Service, happened_on
+from eventkit.service import Commit, Service
 from eventkit.store import Transaction
 from identity import activity, attempts, codes, credentials, passwords, roles, scopes
 from identity.credentials import Credential
+from identity.days import done_now
 from identity.domain.account import ACCOUNTS, Activate
 from identity.domain.password import check_password, meant_password
 from identity.hashing import NOBODYS, Hashing
@@ -66,10 +67,9 @@ def register(service: Service, ratings: Ratings, hashing: Hashing) -> None:
         encoded = await passwords.chosen(hashing, request.password, needed=service.settings.production, unlike=(found.login, request.code))
 
         def work(tx: Transaction) -> identity.Activated:
-            zone = timezone(tx.rows, found.school)
-            day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
+            today = done_now(request.happened_on, tx.now, timezone(tx.rows, found.school))
             # Should another code have been issued meanwhile, the account knows, and says so.
-            tx.decide(ACCOUNTS, found.person, Activate(found.credential, today), school=found.school, happened_on=day)
+            tx.decide(ACCOUNTS, found.person, Activate(found.credential, today), school=found.school, happened_on=today)
             if encoded is not None:
                 passwords.keep(tx, found.person, encoded, school=found.school, today=today)
             return identity.Activated(account=tx.state(ACCOUNTS, found.person).account, person=found.person)

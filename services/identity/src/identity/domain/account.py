@@ -50,11 +50,12 @@ class Issue:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """The receiver has got the code on a day."""
+    """The receiver has got the code on a day; `since` is the day on which it was issued, where that may be later."""
 
     on: date
     channel: Channel
     receiver: str
+    since: date = date.min
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,12 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """Take back what was issued last, if it was not used yet."""
+    """Take back what was issued last, if it was not used yet, on a day; `since` is the day of what became of it last, where that may be
+    later."""
 
     reason: RevocationReason
+    on: date
+    since: date = date.min
 
 
 Command = Issue | HandOver | Activate | ActivateByEsia | SetPassword | Block | Dispatch | Return | Revoke
@@ -139,8 +143,8 @@ def decide(command: Command, account: Account) -> Sequence[Event]:
         case Return(credential):
             unused = account.state in ("issued", "handed-over") and credential == account.credential
             return [_revoked(account, RevocationReason.RETURNED)] if unused else []
-        case Revoke(reason):
-            return _revoke(reason, account)
+        case Revoke():
+            return _revoke(command, account)
 
 
 def _issue(command: Issue, account: Account) -> Sequence[Event]:
@@ -182,6 +186,8 @@ def _hand_over(command: HandOver, account: Account) -> Sequence[Event]:
         raise Refused("credentials.link", "A link goes by mail, and is recorded when the mail server has taken it.", _REISSUE)
     if account.state != "issued":
         raise Refused("credentials.already-handed-over", "This code has been handed over already.", _REISSUE)
+    if command.on < command.since:
+        raise _not_yet_issued(command.since)
     if command.on > account.expires_on:
         raise Refused("credentials.expired", f"This code was valid until {account.expires_on}. Issue another one.")
     return [CredentialsHandedOver(credential=account.credential, person=account.person, channel=command.channel, receiver=command.receiver)]
@@ -216,7 +222,7 @@ def _dispatch(command: Dispatch, account: Account) -> Sequence[Event]:
     return [CredentialsDispatched(credential=command.credential, person=account.person, message=command.message)]
 
 
-def _revoke(reason: RevocationReason, account: Account) -> Sequence[Event]:
+def _revoke(command: Revoke, account: Account) -> Sequence[Event]:
     match account.state:
         case "none":
             raise Refused("credentials.not-issued", "Nothing was issued to this person that could be taken back.")
@@ -226,8 +232,13 @@ def _revoke(reason: RevocationReason, account: Account) -> Sequence[Event]:
             raise Refused("credentials.used", "What was issued has been used already. With `reissue` another code takes its place.")
         case "blocked":
             raise _blocked()
+        case "issued" if command.on < command.since:
+            raise _not_yet_issued(command.since)
+        case "handed-over" if command.on < command.since:
+            text = f"This was handed over on {command.since}: it cannot be taken back before that day."
+            raise Refused("credentials.not-yet-handed-over", text, "Name the day on which it was taken back, or annul the hand-over.")
         case "issued" | "handed-over":
-            return [_revoked(account, reason)]
+            return [_revoked(account, command.reason)]
 
 
 def _revoked(account: Account, reason: RevocationReason) -> CredentialsRevoked:
@@ -279,6 +290,11 @@ ACCOUNTS: Decider[Command, Account] = Decider("account", Account(), decide, evol
 """The account of one person; a stream's id is the person's."""
 
 _REISSUE = "With `reissue` another code takes its place."
+
+
+def _not_yet_issued(since: date) -> Refused:
+    text = f"This was issued on {since}: nobody can have had it before that day."
+    return Refused("credentials.not-yet-issued", text, "Look at the day, or leave it out where it is today.")
 
 
 def _blocked() -> Refused:
