@@ -6,6 +6,7 @@ import re
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from identity.testing import (
     issue,
     linked,
     opened,
+    opened_account,
     refused,
     withdrawn,
 )
@@ -217,6 +219,42 @@ async def test_where_nobody_gets_a_slip_there_is_no_document_and_nothing_is_reco
     assert (reply.printed, reply.refused, reply.pdf) == ((), {"p-nobody": "person.not-entered"}, None)
     assert await town.recorded() == []
     assert registry.asked == []
+
+
+async def test_who_has_a_code_or_an_account_already_gets_no_slip_and_no_name_of_theirs_is_asked_for(town: Town, registry: Registry):
+    await printed(town, "p-child")
+    await opened_account(town, "p-director", "Тихая сапа 1")
+    registry.asked.clear()
+    reply = await printed(town, "p-child", "p-director")
+    assert (reply.printed, reply.pdf) == ((), None)
+    assert reply.refused == {"p-child": "credentials.already-issued", "p-director": "account.already-activated"}
+    assert registry.asked == []
+    assert (await printed(town, "p-child", "p-other")).printed == ("p-other",)
+    assert registry.asked == [("administrator:school-7", ("p-other",))]
+
+
+async def test_where_the_whole_call_is_refused_no_names_are_asked_for(town: Town, registry: Registry):
+    await issue(town, "p-child")
+    propose = identity.ProposeReissue(school="school-7", people=("p-child", "p-mother"))
+    proposed = (await town.system.call(identity.PROPOSE_REISSUE, propose, as_=ADMINISTRATOR)).proposal
+    asking: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"reissue": True, "proposal": proposed}, "reissue.not-confirmed"),
+        ({"reissue": True, "proposal": "r-unknown"}, "reissue.unknown"),
+        ({"proposal": proposed}, "reissue.not-confirmed"),
+        ({"happened_on": date(2015, 8, 16)}, "date.in-past"),
+    )
+    for more, code in asking:
+        with pytest.raises(Refused) as found:
+            await printed(town, "p-child", "p-mother", **more)
+        assert found.value.code == code
+    assert registry.asked == []
+    confirm = identity.ConfirmReissue(school="school-7", proposal=proposed)
+    await town.system.call(identity.CONFIRM_REISSUE, confirm, as_=director("school-7"))
+    assert set((await printed(town, "p-child", "p-mother", reissue=True, proposal=proposed)).printed) == {"p-child", "p-mother"}
+    registry.asked.clear()
+    with pytest.raises(Refused) as found:
+        await printed(town, "p-child", "p-mother", reissue=True, proposal=proposed)
+    assert (found.value.code, registry.asked) == ("reissue.not-proposed", [])
 
 
 async def test_whom_roster_does_not_name_gets_no_code(town: Town, registry: Registry):

@@ -16,7 +16,7 @@ from eventkit.store import Transaction
 from identity import codes, credentials
 from identity.credentials import Credential
 from identity.days import done_now
-from identity.domain.account import ACCOUNTS, Issue, has_live_code
+from identity.domain.account import ACCOUNTS, Issue, check_nothing_live, has_live_code
 from identity.domain.gates import check_consent, check_entered
 from identity.erasing import ERASED
 from identity.projections import people_of, timezone
@@ -62,6 +62,8 @@ def issue(
             caller.check_reach(person)
             kind = check_entered(known)
             check_consent(known)
+            if not request.reissue:  # before names, which are read of nobody who has something already
+                check_nothing_live(tx.state(ACCOUNTS, person), today)
             if named is not None and person not in named:
                 raise Refused("person.unnamed", "Roster has not told this person's name. Ask again in a moment.")
             command = Issue(person, kind, new_id("a"), credential, today, expires_on, request.reissue)

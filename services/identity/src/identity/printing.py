@@ -10,6 +10,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
@@ -18,15 +19,16 @@ from sqlalchemy import Connection, select
 from contracts import identity, roster
 from contracts.consent import SubjectKind
 from eventkit.answering import Caller
-from eventkit.clock import local_day
 from eventkit.decider import Refused
+from eventkit.erasure import without_forgotten
 from eventkit.service import Commit, Service
 from eventkit.store import Transaction
 from identity import slips
+from identity.days import done_now
 from identity.domain.gates import Person, check_consent, check_entered
 from identity.issuing import Issued, issue
 from identity.projections import guardianship_table, people_of, pupil_class_table, pupil_table, timezone
-from identity.reissues import check_alone, replaced_in
+from identity.reissues import check_alone, check_carried_out, live_among
 from identity.slips import Section, Slip
 
 _TEACHER = "у классного руководителя"
@@ -64,10 +66,7 @@ def register(service: Service) -> None:
         if page is None:
             raise Refused("slips.no-page", "There is no page yet on which codes are used.", "VEKHA_ACTIVATION_PAGE tells its address.")
         class_id = _class_printed(request, caller)
-        known = await service.read(lambda connection: _known(connection, request, caller, class_id))
-        if request.reissue and request.proposal is None:  # before anybody's name is read
-            today = local_day(service.clock.now(), known.zone)
-            check_alone(await service.read(lambda connection: replaced_in(connection, known.kinds, today)))
+        known = await service.read(lambda connection: _known(connection, request, caller, class_id, service.clock.now()))
         told = await _told(service, request.school, known, caller)
         made: list[Issued] = []
 
@@ -99,11 +98,24 @@ def _class_printed(request: identity.PrintSlips, caller: Caller) -> str | None:
     return request.class_id if caller.reach is None else request.class_id or caller.reach.class_id
 
 
-def _known(connection: Connection, request: identity.PrintSlips, caller: Caller, class_id: str | None) -> _Known:
-    """What has to be known before names are asked for: nobody's name is read for whom there will be no slip."""
+def _known(connection: Connection, request: identity.PrintSlips, caller: Caller, class_id: str | None, now: datetime) -> _Known:
+    """What has to be known before names are asked for: nobody's name is read for whom there will be no slip.
+
+    Raises Refused where there will be none at all.
+    """
     zone = timezone(lambda statement: connection.execute(statement).all(), request.school)
-    people = people_of(lambda statement: connection.execute(statement).all(), request.school, dict.fromkeys(request.people))
+    today = done_now(request.happened_on, now, zone)
+    asked = without_forgotten(connection, dict.fromkeys(request.people))
+    people = people_of(lambda statement: connection.execute(statement).all(), request.school, asked)
     kinds = {person: kind for person, known in people.items() if (kind := _kind_if_allowed(person, known, caller)) is not None}
+    live = live_among(connection, people, today)
+    if not request.reissue:
+        kinds = {person: kind for person, kind in kinds.items() if person not in live}
+        live = set[str]()
+    if request.proposal is None:
+        check_alone(live)
+    else:
+        check_carried_out(connection, request.school, request.proposal, live & kinds.keys(), today)
     guardians = [person for person, kind in kinds.items() if kind is SubjectKind.GUARDIAN]
     pupil, place, link = pupil_table.c, pupil_class_table.c, guardianship_table.c
     assigned = (place.school == pupil.school) & (place.pupil == pupil.person)

@@ -19,7 +19,7 @@ from eventkit.service import Service
 from eventkit.store import Transaction
 from eventkit.tokens import Actor
 from identity.domain.account import ACCOUNTS, has_live_code
-from identity.domain.reissue import ALONE, REISSUES, VALID_DAYS, CarryOut, Confirm, Propose
+from identity.domain.reissue import ALONE, REISSUES, VALID_DAYS, CarryOut, Confirm, Propose, Reissue
 from identity.projections import people_of, timezone
 
 _PROPOSAL_BYTES = 10
@@ -65,11 +65,16 @@ def check_alone(replaced: Collection[str]) -> None:
         raise Refused("reissue.needs-second", text, hint)
 
 
-def replaced_in(connection: Connection, people: Collection[str], today: date) -> set[str]:
+def live_among(connection: Connection, people: Collection[str], today: date) -> set[str]:
     """Those of the people from whom another code would take something away, as they are told of outside a command."""
     histories = {person: standing(log.history(connection, ACCOUNTS.stream(person))) for person in people}
     accounts = {person: ACCOUNTS.fold(recorded.event() for recorded in history) for person, history in histories.items()}
     return {person for person, account in accounts.items() if has_live_code(account, today)}
+
+
+def check_carried_out(connection: Connection, school: str, proposal: str, people: Collection[str], today: date) -> None:
+    """Raises Refused where `carry_out` would, as it is known outside a command."""
+    REISSUES.decide(CarryOut(tuple(people), today), _found(connection, school, proposal))
 
 
 def carry_out(tx: Transaction, school: str, proposal: str, people: Collection[str], today: date) -> None:
@@ -80,8 +85,7 @@ def carry_out(tx: Transaction, school: str, proposal: str, people: Collection[st
 
 def _card(connection: Connection, request: identity.ReissueQuery) -> identity.ReissueCard:
     timezone(lambda statement: connection.execute(statement).all(), request.school)
-    history = standing(log.history(connection, REISSUES.stream(_stream(request.school, request.proposal))))
-    found = REISSUES.fold(recorded.event() for recorded in history)
+    found = _found(connection, request.school, request.proposal)
     if not found.proposal:
         raise Refused("reissue.unknown", f"There is no proposal {request.proposal} in this school.")
     return identity.ReissueCard(
@@ -91,6 +95,11 @@ def _card(connection: Connection, request: identity.ReissueQuery) -> identity.Re
         confirmed_by=found.confirmed_by,
         expires_on=found.expires_on,
     )
+
+
+def _found(connection: Connection, school: str, proposal: str) -> Reissue:
+    history = standing(log.history(connection, REISSUES.stream(_stream(school, proposal))))
+    return REISSUES.fold(recorded.event() for recorded in history)
 
 
 def _stream(school: str, proposal: str) -> str:

@@ -150,11 +150,8 @@ def decide(command: Command, account: Account) -> Sequence[Event]:
 def _issue(command: Issue, account: Account) -> Sequence[Event]:
     if command.credential == account.credential:
         return []
-    if not command.reissue and has_live_code(account, command.on):
-        if account.state != "activated":
-            what = "link" if account.is_link else "code"
-            raise Refused("credentials.already-issued", f"There is a {what} that is valid until {account.expires_on}.", _REISSUE)
-        raise Refused("account.already-activated", "This account is in use.", _REISSUE)
+    if not command.reissue:
+        check_nothing_live(account, command.on)
     events: list[Event] = []
     if account.state == "none":
         events.append(AccountProvisioned(account=command.account, person=command.person, kind=command.kind))
@@ -175,6 +172,16 @@ def _issue(command: Issue, account: Account) -> Sequence[Event]:
 def has_live_code(account: Account, on: date) -> bool:
     """Whether another code takes something away: one that can still be used, or an account in use."""
     return account.state == "activated" or (account.state in ("issued", "handed-over") and on <= account.expires_on)
+
+
+def check_nothing_live(account: Account, on: date) -> None:
+    """Raises Refused where another code takes something away, which nobody has asked for."""
+    if not has_live_code(account, on):
+        return
+    if account.state != "activated":
+        what = "link" if account.is_link else "code"
+        raise Refused("credentials.already-issued", f"There is a {what} that is valid until {account.expires_on}.", _REISSUE)
+    raise Refused("account.already-activated", "This account is in use.", _REISSUE)
 
 
 def _hand_over(command: HandOver, account: Account) -> Sequence[Event]:
