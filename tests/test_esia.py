@@ -78,9 +78,9 @@ class School:
         request = FinishEsia(code=code, state=state, **more)
         return (await self.system.instance.calls(None).call(identity.FINISH_ESIA, request, command_id=command_id)).reply
 
-    async def refusal(self, code: str, state: str) -> str:
+    async def refusal(self, code: str, state: str, **more: Any) -> str:
         with pytest.raises(Refused) as found:
-            await self.finish(code, state)
+            await self.finish(code, state, **more)
         return found.value.code
 
     async def states(self) -> tuple[str, str]:
@@ -145,6 +145,13 @@ async def test_a_password_of_the_own_may_be_chosen_at_the_same_time(school: Scho
     request = identity.SignIn(login=slip.login or "", password=PASSWORD)
     signed_in = (await school.system.instance.calls(None).call(identity.SIGN_IN, request)).reply
     assert signed_in.person == school.director
+
+
+async def test_a_password_that_is_the_login_is_refused_and_activates_nothing(school: School) -> None:
+    issuing = identity.IssueCredentials(school="school-7", people=(school.director,), reissue=True)
+    (slip,) = (await school.system.call(identity.ISSUE_CREDENTIALS, issuing)).credentials
+    assert await school.refusal(*await school.signed_in(), password=slip.login) == "password.like-login"
+    assert await school.states() == NOBODY
 
 
 async def test_a_provider_may_tell_the_snils_apart_from_the_token(school: School, provider: Provider) -> None:

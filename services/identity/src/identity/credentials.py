@@ -48,6 +48,12 @@ def by_login(rows: Rows, login: str | None) -> Credential | None:
     return None
 
 
+def login_of(rows: Rows, person: str) -> str | None:
+    """Somebody's login, None where the person was never issued anything."""
+    found = rows(select(credential_table.c.login).where(credential_table.c.person == person))
+    return found[0].login if found else None
+
+
 def logins_of(tx: Transaction, people: Collection[str]) -> dict[str, str]:
     """The logins of those of the people who have been issued a code."""
     found = tx.rows(select(credential_table.c.person, credential_table.c.login).where(credential_table.c.person.in_(people)))

@@ -21,6 +21,7 @@ from eventkit.secrets import Secrets
 from eventkit.service import Commit, Service
 from eventkit.store import Transaction
 from identity import passwords
+from identity.credentials import login_of
 from identity.domain.account import ACCOUNTS, ActivateByEsia
 from identity.domain.password import check_password, meant_password
 from identity.hashing import Hashing
@@ -71,7 +72,8 @@ def register(service: Service, hashing: Hashing) -> None:
         nonce, verifier = _nonce(service.secrets, request.state), _verifier(service.secrets, request.state)
         snils = await esia.snils(request.code, nonce=nonce, verifier=verifier)
         person = await _person_of(service, school, snils)
-        encoded = await passwords.chosen(hashing, request.password, needed=False)
+        login = await service.read(lambda connection: login_of(lambda statement: connection.execute(statement).all(), person))
+        encoded = await passwords.chosen(hashing, request.password, needed=False, unlike=(login,) if login else ())
 
         def work(tx: Transaction) -> identity.Activated:
             today = local_day(tx.now, timezone(tx.rows, school))

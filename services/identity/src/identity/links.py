@@ -162,8 +162,7 @@ def shown(rows: Rows, secrets: Secrets, token: str) -> Shown:
     right = codes.same(_digest(secrets, credential, secret), found.digest if found else _NO_DIGEST)
     if found is None or not right:
         raise Refused("activation.wrong", "This link opens nothing. Open it as it stands in the mail, or ask for another one.")
-    login = rows(select(credential_table.c.login).where(credential_table.c.person == found.person))
-    return Shown(credential, found.person, found.school, login[0].login if login else None)
+    return Shown(credential, found.person, found.school, credentials.login_of(rows, found.person))
 
 
 class ForgetLinks:
