@@ -172,8 +172,7 @@ Audience = Literal["roster", "consent", "identity", "plan", "notifier", "instanc
 class IssueCredentials(Act):
     """Issues one-time codes to people, at most 200 in a call. Whoever has a live code already is answered so, unless `reissue`.
 
-    More than five codes are replaced under a `proposal` alone that somebody else has confirmed. A code is made today, so no other day is
-    accepted.
+    More than five codes are replaced under a `proposal` alone that somebody else has confirmed.
     """
 
     people: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
@@ -341,8 +340,8 @@ class Activate(Request):
     """Activates an account with a login and its one-time code. Who knows both needs no token.
 
     `password` is the owner's own from then on, 10 to 128 symbols. On a production instance nobody activates without one; elsewhere an
-    account without one is in use, but nobody can sign in to it until another code is issued. An account is activated when its code is
-    shown: `happened_on` may be today, and no other day.
+    account without one is in use, but nobody can sign in to it until another code is issued. Who shows no token
+    names no other day than today, and nobody one before the code was issued and handed over.
     """
 
     login: Login

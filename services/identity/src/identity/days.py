@@ -1,5 +1,4 @@
-"""The days of acts on an account, in the school's own time: what is done in the call itself is done today, and nothing lies before what
-it follows."""
+"""The days of acts on an account, in the school's time: none lies before what it follows, and what nobody answers for is of today."""
 
 from __future__ import annotations
 
@@ -14,8 +13,10 @@ from identity.projections import timezone
 
 
 def done_now(named: date | None, now: datetime, zone: str) -> date:
-    """Today, for what is done in this very call: a code is made, or shown. Raises Refused `date.in-past` or `date.in-future` where another
-    day is named."""
+    """Today, for what is done by who shows a code and no token: whoever records an earlier day answers for it with a name.
+
+    Raises Refused `date.in-past` or `date.in-future` where another day is named.
+    """
     today = local_day(now, zone)
     if happened_on(named, now, zone) < today:
         raise Refused("date.in-past", f"{named} is over: this is done now, and it is {today}.", "Leave the day out.")

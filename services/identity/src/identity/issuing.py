@@ -9,13 +9,14 @@ from datetime import date, timedelta
 
 from contracts import identity
 from eventkit.answering import Caller
+from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.erasure import forgotten
 from eventkit.secrets import Secrets
+from eventkit.service import happened_on
 from eventkit.store import Transaction
 from identity import codes, credentials
 from identity.credentials import Credential
-from identity.days import done_now
 from identity.domain.account import ACCOUNTS, Issue, check_nothing_live, has_live_code
 from identity.domain.gates import check_consent, check_entered
 from identity.erasing import ERASED
@@ -44,7 +45,8 @@ def issue(
 
     Raises Refused for what concerns everybody; what concerns one person stands beside that person.
     """
-    today = done_now(request.happened_on, tx.now, timezone(tx.rows, request.school))
+    zone = timezone(tx.rows, request.school)
+    day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
     expires_on = today + timedelta(days=CODE_LIFETIME_DAYS)
     people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
     replaced = {person for person in people if request.reissue and has_live_code(tx.state(ACCOUNTS, person), today)}
@@ -67,7 +69,7 @@ def issue(
             if named is not None and person not in named:
                 raise Refused("person.unnamed", "Roster has not told this person's name. Ask again in a moment.")
             command = Issue(person, kind, new_id("a"), credential, today, expires_on, request.reissue)
-            tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=today)
+            tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
         except Refused as refusal:
             text = f"{refusal.text} {refusal.hint}" if refusal.hint else refusal.text
             answers.append(identity.IssuedCredential(person=person, refused=refusal.code, text=text))

@@ -19,16 +19,15 @@ from sqlalchemy import BigInteger, Column, Connection, LargeBinary, MetaData, Ta
 from contracts import identity
 from eventkit import log
 from eventkit.answering import Caller
-from eventkit.clock import start_of_day
+from eventkit.clock import local_day, start_of_day
 from eventkit.decider import Refused
 from eventkit.erasure import forgotten
 from eventkit.event import standing
 from eventkit.secrets import Secrets
-from eventkit.service import Service
+from eventkit.service import Service, happened_on
 from eventkit.store import Transaction
 from identity import codes, credentials
 from identity.credentials import Credential, credential_table
-from identity.days import done_now
 from identity.domain.account import ACCOUNTS, Issue, has_live_code
 from identity.domain.gates import check_consent, check_entered
 from identity.erasing import ERASED
@@ -84,7 +83,7 @@ def prepare(tx: Transaction, secrets: Secrets, caller: Caller, request: identity
     Raises Refused for what concerns everybody; what concerns one person stands beside that person.
     """
     zone = timezone(tx.rows, request.school)
-    today = done_now(request.happened_on, tx.now, zone)
+    day, today = happened_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
     expires_on, until = today + timedelta(days=LINK_LIFETIME_DAYS), tx.now + TO_BE_TAKEN_WITHIN
     people = people_of(tx.rows, request.school, dict.fromkeys(request.people))
     replaced = {person for person in people if request.reissue and has_live_code(tx.state(ACCOUNTS, person), today)}
@@ -105,7 +104,7 @@ def prepare(tx: Transaction, secrets: Secrets, caller: Caller, request: identity
             if person not in with_address:
                 raise Refused("person.no-address", "Roster knows no e-mail address of this person. Enter one, or print a slip.")
             command = Issue(person, kind, new_id("a"), credential, today, expires_on, request.reissue, link=True)
-            tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=today)
+            tx.decide(ACCOUNTS, person, command, school=request.school, happened_on=day)
         except Refused as refusal:
             refused[person] = refusal.code
             continue

@@ -19,12 +19,12 @@ from sqlalchemy import Connection, select
 from contracts import identity, roster
 from contracts.consent import SubjectKind
 from eventkit.answering import Caller
+from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.erasure import without_forgotten
-from eventkit.service import Commit, Service
+from eventkit.service import Commit, Service, happened_on
 from eventkit.store import Transaction
 from identity import slips
-from identity.days import done_now
 from identity.domain.gates import Person, check_consent, check_entered
 from identity.issuing import Issued, issue
 from identity.projections import guardianship_table, people_of, pupil_class_table, pupil_table, timezone
@@ -104,7 +104,8 @@ def _known(connection: Connection, request: identity.PrintSlips, caller: Caller,
     Raises Refused where there will be none at all.
     """
     zone = timezone(lambda statement: connection.execute(statement).all(), request.school)
-    today = done_now(request.happened_on, now, zone)
+    happened_on(request.happened_on, now, zone)
+    today = local_day(now, zone)
     asked = without_forgotten(connection, dict.fromkeys(request.people))
     people = people_of(lambda statement: connection.execute(statement).all(), request.school, asked)
     kinds = {person: kind for person, known in people.items() if (kind := _kind_if_allowed(person, known, caller)) is not None}

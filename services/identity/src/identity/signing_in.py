@@ -12,17 +12,18 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from contracts import CALLS, identity
+from contracts.call import Role
 from contracts.roster import Done
 from eventkit import log
 from eventkit.answering import Caller
 from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.event import standing
-from eventkit.service import Commit, Service
+from eventkit.service import Commit, Service, happened_on
 from eventkit.store import Transaction
 from identity import activity, attempts, codes, credentials, passwords, roles, scopes
 from identity.credentials import Credential
-from identity.days import done_now
+from identity.days import done_now, since
 from identity.domain.account import ACCOUNTS, Activate
 from identity.domain.password import check_password, meant_password
 from identity.hashing import NOBODYS, Hashing
@@ -67,9 +68,12 @@ def register(service: Service, ratings: Ratings, hashing: Hashing) -> None:
         encoded = await passwords.chosen(hashing, request.password, needed=service.settings.production, unlike=(found.login, request.code))
 
         def work(tx: Transaction) -> identity.Activated:
-            today = done_now(request.happened_on, tx.now, timezone(tx.rows, found.school))
+            zone = timezone(tx.rows, found.school)
+            said_on = done_now if caller.actor.role is Role.ANONYMOUS else happened_on
+            day, today = said_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
             # Should another code have been issued meanwhile, the account knows, and says so.
-            tx.decide(ACCOUNTS, found.person, Activate(found.credential, today), school=found.school, happened_on=today)
+            command = Activate(found.credential, today, day, since(request.happened_on, tx, found.school, found.person))
+            tx.decide(ACCOUNTS, found.person, command, school=found.school, happened_on=day)
             if encoded is not None:
                 passwords.keep(tx, found.person, encoded, school=found.school, today=today)
             return identity.Activated(account=tx.state(ACCOUNTS, found.person).account, person=found.person)

@@ -60,10 +60,13 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class Activate:
-    """Somebody has shown the code or the link of this credential on a day."""
+    """Somebody shows the code or the link of this credential on a day; `said_on` is the day of the act where an earlier one is named, and
+    `since` that of what became of the credential last."""
 
     credential: str
     on: date
+    said_on: date | None = None
+    since: date = date.min
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,9 @@ def _activate(command: Activate, account: Account) -> Sequence[Event]:
         raise Refused("activation.expired", f"This code was valid until {account.expires_on}. Ask for another one.")
     if account.state != "handed-over" and not account.is_link:
         raise Refused("activation.not-handed-over", "Nobody has recorded yet that you received this code. Ask whoever gave it to you.")
+    if (command.said_on or command.on) < command.since:
+        text = f"What opens this account was issued, or handed over, on {command.since}: nobody can have used it before that day."
+        raise Refused("activation.too-early", text, "Look at the day, or leave it out where it is today.")
     method = "link" if account.is_link else "temporary-password"
     return [AccountActivated(account=account.account, person=account.person, method=method)]
 
