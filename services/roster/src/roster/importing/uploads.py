@@ -128,8 +128,7 @@ def hold(connection: Connection, school: str, upload: str, now: datetime) -> Non
 
 
 def unknown(upload: str) -> Refused:
-    kept = f"An upload is kept for {LIFETIME.days} days, for an hour after a preview, and goes once it was imported or refused"
-    kept += ", or anybody of the school is erased"
+    kept = f"One is kept for {LIFETIME.days} days, for an hour after a preview, and until it is imported or anybody of the school is erased"
     return Refused("upload.unknown", f"There is no upload {upload}. {kept}: send the file again.")
 
 
