@@ -600,7 +600,6 @@ def test_a_bad_cell_of_a_class_rejects_its_row(column: str, value: str, code: st
         (PUPIL, "Дата согласия", "", "consent.incomplete"),
         (PUPIL, "Согласие №", "", "consent.incomplete"),
         (PUPIL, "Дата зачисления*", "17.05.2004", "date.order"),
-        (PUPIL, "Дата рождения*", "17.05.1908", "age.out-of-range"),
         (PUPIL, "№ приказа", "я" * 201, "text.too-long"),
         (PUPIL | MOTHER, "Родитель 1: Степень родства*", "соседка", "kinship.unknown"),
         (PUPIL | MOTHER, "Родитель 1: Имя*", "", "cell.blank"),
@@ -615,15 +614,6 @@ def test_a_bad_cell_is_named_by_row_and_column_and_rejects_its_row_alone(row: Ro
     file = read(row | {column: row.get(column, "")}, row | {first: "другой", column: value})
     assert codes(file) == [(3, column.rstrip("*"), code)]
     assert [kept.place.row for kept in (*file.pupils, *file.staff)] == [2]
-
-
-@pytest.mark.parametrize(
-    ("born_on", "is_read"),
-    [("02.09.2007", False), ("01.09.2007", True), ("02.09.1940", True), ("01.09.1940", False), ("29.02.2008", False)],
-)
-def test_a_pupil_is_four_to_seventy_years_old_on_the_day_of_enrolment(born_on: str, is_read: bool) -> None:
-    file = read(PUPIL | {"Дата рождения*": born_on, "Дата зачисления*": "01.09.2011"})
-    assert (len(file.pupils), codes(file)) == ((1, []) if is_read else (0, [(2, "Дата рождения", "age.out-of-range")]))
 
 
 def test_all_bad_cells_of_a_row_are_named_at_once() -> None:

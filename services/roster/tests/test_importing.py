@@ -508,6 +508,37 @@ async def test_a_row_of_a_closed_class_says_that_it_was_closed(with_class: Schoo
     assert outcome(await with_class.imported(csv_of([child(1)]))) == (1, 0, 0, 0, 0)  # there is a 5А again
 
 
+@pytest.mark.parametrize(
+    ("born_on", "is_entered"),
+    [("02.09.2007", False), ("01.09.2007", True), ("02.09.1940", True), ("01.09.1940", False), ("29.02.2008", False)],
+)
+async def test_a_pupil_is_four_to_seventy_years_old_on_the_day_of_enrolment(with_class: School, born_on: str, is_entered: bool):
+    status = await with_class.imported(csv_of([{**child(1), "Дата рождения": born_on, "Дата зачисления": "01.09.2011"}]))
+    assert codes(status) == ([] if is_entered else [(2, "Дата рождения", "age.out-of-range")])
+
+
+async def test_an_age_that_somebody_has_answered_for_is_no_matter_of_a_file_that_repeats_it(with_class: School):
+    details = {"last_name": "Иванов", "first_name": "Петра", "birth_date": "2009-03-01"}
+    enrolment = {"class_id": await with_class.class_id(), "enrolled_on": "2012-09-01", "external_id": "У-1", "legal_basis": LAW}
+    await with_class.call(roster.ENROL_PUPIL, details=details, **enrolment)
+    await with_class.call(roster.ASSIGN_PUPIL, pupil=next(iter(await with_class.people("pupil"))), class_id=enrolment["class_id"])
+    row = child(1, first_name="Петра", consent_number="", **{"Дата рождения": "01.03.2009", "Дата зачисления": "01.09.2012"})
+    assert outcome(await with_class.imported(csv_of([row]))) == (0, 0, 1, 0, 0)
+
+
+async def test_who_was_corrected_by_hand_is_no_other_person_to_a_file_that_is_behind(with_class: School):
+    row = child(1, "Первая", "Ольга")
+    await with_class.imported(csv_of([row]))
+    (pupil,) = await with_class.people("pupil")
+    corrected = {"last_name": "Первая", "first_name": "Ольга", "birth_date": "2005-03-02"}
+    enrolment = {"class_id": await with_class.class_id(), "enrolled_on": "2012-09-01", "external_id": "У-1", "legal_basis": LAW}
+    await with_class.call(roster.ENROL_PUPIL, details=corrected, **enrolment)
+    status = await with_class.imported(csv_of([{**row, "Фамилия": "Вторая", "Имя": "Олеся"}]))
+    assert (outcome(status), codes(status), status.conflict) == ((0, 1, 0, 0, 0), [], 1)
+    assert await with_class.names("pupil") == ["Вторая Олеся"]
+    assert await with_class.people("pupil") == {pupil}
+
+
 async def test_who_begins_next_year_is_entered_and_who_would_begin_much_later_is_not(with_class: School):
     next_year = [{**child(1), "Дата зачисления": "17.08.2016"}, {**child(2), "Дата зачисления": "01.09.2016"}]
     status = await with_class.imported(csv_of(next_year))

@@ -319,7 +319,6 @@ def test_of_several_schools_the_one_with_the_id_is_read_and_others_are_not_looke
         ("demographics", 2, {"birthDate": ""}, ("demographics.csv", 2, "birthDate", "birth-date.missing")),
         ("demographics", 2, {"sourcedId": "другой"}, ("users.csv", 8, "sourcedId", "birth-date.missing")),
         ("demographics", 2, {"birthDate": "2015-09-02"}, ("demographics.csv", 2, "birthDate", "date.order")),
-        ("demographics", 2, {"birthDate": "1904-05-17"}, ("demographics.csv", 2, "birthDate", "age.out-of-range")),
         ("enrollments", 6, {"beginDate": "скоро"}, ("enrollments.csv", 6, "beginDate", "date.unreadable")),
         ("enrollments", 6, {"userSourcedId": "никто"}, ("enrollments.csv", 6, "userSourcedId", "enrollment.user-unknown")),
         ("enrollments", 6, {"classSourcedId": "нигде"}, ("enrollments.csv", 6, "classSourcedId", "enrollment.class-unknown")),

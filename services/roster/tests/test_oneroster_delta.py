@@ -290,6 +290,15 @@ async def test_who_is_in_other_schools_now_stays_until_somebody_says_so(tmp_path
         assert "roster.pupil-left" in status.warnings[0]
 
 
+async def test_who_has_a_row_for_each_school_stays_in_this_one(tmp_path: Path):
+    async with running(tmp_path, BUILDS, now="2015-09-03T09:00:00+03:00") as system:
+        school = await opened(system)
+        await school.ended(bulk("1.1"))
+        row = user(school, PUPIL)
+        status = await school.changed(users=[row, {**row, "orgSourcedIds": "org-8"}], orgs=sample("1.1", "orgs"))
+        assert status.review == 0
+
+
 async def test_a_status_that_nobody_knows_is_told_of(school: School):
     status = await school.changed(users=[{**user(school, PUPIL), "status": "archived"}])
     assert outcome(status) == (0, 0, 1, 0, 0)
@@ -336,6 +345,11 @@ async def test_a_role_that_is_deleted_goes_to_somebody_who_decides(tmp_path: Pat
         status = await school.changed(roles=[{**roles["101"], **DELETED}, {**roles[PUPIL], **DELETED}])
         assert outcome(status) == (0, 0, 0, 2, 0)
         assert ["roster.dismiss-staff" in warning for warning in status.warnings] == [True, False]
+        elsewhere = {**roles[PUPIL], "sourcedId": "another", "orgSourcedId": "org-8"}
+        status = await school.changed(roles=[{**roles[PUPIL], **DELETED}, elsewhere])
+        assert (outcome(status), "roster.pupil-left" in status.warnings[0]) == ((0, 0, 1, 1, 0), True)
+        parent = {**roles["115"], "sourcedId": "another", "role": "parent"}
+        assert outcome(await school.changed(roles=[{**parent, **DELETED}]))[3] == 0  # entered as a teacher, who stays one
         other = {**roles["101"], "sourcedId": "another", "role": "teacher"}
         status = await school.changed(roles=[{**roles["101"], **DELETED}, other])
         assert outcome(status) == (0, 0, 1, 0, 0)

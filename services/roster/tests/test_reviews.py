@@ -13,7 +13,7 @@ from contracts.roster import LegalBasis, ReviewCard, ReviewReason, ReviewStatus,
 from eventkit.harness import running
 from roster.app import build
 from roster.book import LIKENESS
-from roster.files import READ_BEFORE, Departure, Place, PupilRow, StaffRow
+from roster.files import Departure, Place, PupilRow, StaffRow
 from roster.files.words import KINSHIPS, ROLES, SEXES
 from roster.importing.putting_aside import as_json, from_json
 from roster.importing.reviews import review_table
@@ -294,12 +294,6 @@ def test_every_row_is_read_again_as_it_was() -> None:
         assert from_json(as_json(one)) == one
     departure = Departure(place, "users", "У-1", None)
     assert from_json(as_json(departure)) == departure
-
-
-def test_a_row_that_was_put_aside_before_ages_were_looked_at_is_read_still() -> None:
-    values = {"place": Place("5А.csv", None, 7), "external_id": "У-1", "last_name": "Ёлкин", "first_name": "Пётр", "class_label": "5А"}
-    old = PupilRow.model_validate({**values, "born_on": "01.03.1908", "enrolled_on": "01.09.2012"}, context=READ_BEFORE)
-    assert from_json(as_json(old)) == old
 
 
 # -- what was changed by hand -------------------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def _judged(rehearsal: Rehearsal, settings: Settings, caller: Caller, request: c
     """What would become of decisions. The ids of who would be new are nobody's, so they are not told."""
     registry = Registry(rehearsal, settings, caller, request.school, request.decisions)
     outcomes = [_outcome(lambda one=one: registry.judge(one, None)) for one in request.decisions]
-    known = [one if one.code or one.recorded_before else consent.DecisionOutcome() for one in outcomes]
+    known = [one if one.code or one.consent_id in registry.known_before else consent.DecisionOutcome() for one in outcomes]
     return consent.DecisionsJudged(outcomes=tuple(known))
 
 

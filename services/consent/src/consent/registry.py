@@ -133,6 +133,7 @@ class Registry:
         seats = [decision.seat for decision in decisions if decision.seat is not None]
         people = {decision.person for decision in decisions if decision.person is not None}
         self._numbers = self._read_numbers(numbers) if numbers else {}
+        self.known_before = frozenset(known.consent_id for known in self._numbers.values())
         self._subjects = self._read_seats(seats) if seats else {}
         self._classes = self._read_classes({seat.class_id for seat in seats}) if seats else set[str]()
         self._people = self._read_people(people) if people else set[tuple[str, SubjectKind]]()

@@ -25,12 +25,11 @@ from .oneroster import ExportId, IdKind, Known
 from .reading import holds_changes_only, read_roster
 from .rejected import RejectedFile, write_rejected
 from .results import Departure, Detected, Format, RosterFile
-from .rows import READ_BEFORE, ClassRow, GuardianRow, PupilRow, StaffRow
+from .rows import ClassRow, GuardianRow, PupilRow, StaffRow
 from .words import Kinship, Role, Sex
 from .writing import write_roster
 
 __all__ = [
-    "READ_BEFORE",
     "ClassLabel",
     "ClassRow",
     "Departure",

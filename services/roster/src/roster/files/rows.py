@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from .cells import Day, Email, KinshipWord, Label, Letter, PersonName, Phone, RoleWord, SchoolYear, SexWord, Snils, Text, YesNo, whole
@@ -16,10 +16,6 @@ from .findings import Place
 from .words import role_of
 
 Kind = Literal["pupils", "staff", "classes"]
-
-_AGES = range(4, 71)  # who is enrolled at another age was written down wrongly, or in the wrong century
-READ_BEFORE = {"read_before": True}
-"""The context in which a row is read that was taken as good before: a rule that has come since does not hold for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +130,6 @@ class PupilRow(_Person):
     def _a_pupil_is_born_before_enrolment(self) -> Self:
         if self.born_on >= self.enrolled_on:
             raise PydanticCustomError("date.order", "the day of birth lies before the day of enrolment", {"field": "enrolled_on"})
-        return self
-
-    @model_validator(mode="after")
-    def _a_pupil_is_enrolled_at_an_age_for_school(self, info: ValidationInfo) -> Self:
-        born, on = self.born_on, self.enrolled_on
-        age = on.year - born.year - ((on.month, on.day) < (born.month, born.day))
-        if age not in _AGES and info.context != READ_BEFORE:
-            hint = "the day of birth of somebody who is 4 to 70 years old on the day of enrolment: compare both days"
-            raise PydanticCustomError("age.out-of-range", hint, {"field": "born_on"})
         return self
 
     @model_validator(mode="after")

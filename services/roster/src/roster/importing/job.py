@@ -15,6 +15,7 @@ from eventkit.answering import Caller
 from eventkit.event import Origin, rfc3339
 from eventkit.tokens import Actor
 from roster import journal
+from roster.sheet import Rows
 from roster.vault import Box
 
 metadata = MetaData()
@@ -100,11 +101,14 @@ def running_job(connection: Connection, name: str) -> Job | None:
     return Job(name, request, Origin(**json.loads(row.origin)), row.day)
 
 
-def reads_upload(connection: Connection, school: str, upload: str, *, but: str | None = None) -> bool:
+def rows_of(connection: Connection) -> Rows:
+    return lambda statement: connection.execute(statement).all()
+
+
+def reads_upload(rows: Rows, school: str, upload: str, *, but: str | None = None) -> bool:
     """Whether a job under way, another one than `but`, reads this upload."""
     running = select(job_table.c.request).where(job_table.c.school == school, job_table.c.state == "running", job_table.c.job != but)
-    requests = connection.execute(running).scalars().all()
-    return any(ImportRoster.model_validate_json(request).upload == upload for request in requests)
+    return any(ImportRoster.model_validate_json(row.request).upload == upload for row in rows(running))
 
 
 def status_of(connection: Connection, box: Box, school: str, job: str, asking: Origin) -> ImportStatus | None:

@@ -63,6 +63,7 @@ _DETAILS = (
 )
 OTHER_PERSON = "external-id.other-person"
 _OTHER_ID = "compare the ID; somebody else needs another one, and who is the same with both corrected is imported with one of them first"
+_AGES = range(4, 71)  # who is enrolled at another age was written down wrongly, or in the wrong century
 _AHEAD = timedelta(days=366)  # enrolments and hirings are entered before the school year, and not before the one after
 _NO_BASIS = (
     "consent.missing",
@@ -296,6 +297,9 @@ class _Planning:
         person = self._pages.by_external_id(SubjectKind.PUPIL, row.external_id)
         if row.born_on > self._today and (person is None or self._differs(person, {"birth_date": details["birth_date"]})):
             return self._reject(row.place, "pupils", "born_on", "date.in-future", self._a_day_that_has_come())
+        if self._has_no_age_for_school(row, person, details["birth_date"]):
+            hint = "the day of birth of somebody who is 4 to 70 years old on the day of enrolment: compare both days"
+            return self._reject(row.place, "pupils", "born_on", "age.out-of-range", hint)
         if self._begins_too_late(row.enrolled_on, person):
             return self._reject(row.place, "pupils", "enrolled_on", "date.far-in-future", self._a_day_within_a_year())
         if person is None and not self._compared and (like := self._a_like(details, row.place)) is not None:
@@ -444,6 +448,12 @@ class _Planning:
     def _a_day_that_has_come(self) -> str:
         return f"a day that has come: it is {self._today:%d.%m.%Y}"
 
+    def _has_no_age_for_school(self, row: PupilRow, person: str | None, birth_date: str) -> bool:
+        """Whether nobody is enrolled at such an age. Of who is entered with that very birth date somebody else has answered for it."""
+        born, on = row.born_on, row.enrolled_on
+        age = on.year - born.year - ((on.month, on.day) < (born.month, born.day))
+        return age not in _AGES and (person is None or self._differs(person, {"birth_date": birth_date}))
+
     def _begins_too_late(self, day: date, person: str | None) -> bool:
         """Whether nobody would be enrolled or hired that far ahead. The day of who is entered is compared where it is another one."""
         known = self._pages.people.get(person) if person is not None else None
@@ -473,12 +483,18 @@ class _Planning:
     def _is_somebody_else(self, person: str, details: Mapping[str, str]) -> bool:
         """Whether a pupil is entered under another name and with another birth date: one of the two may have been corrected or changed."""
         old = self._pages.details(person) or {}
-        return old.get("birth_date") not in (None, details["birth_date"]) and not same_name(old, details)
+        differs = old.get("birth_date") not in (None, details["birth_date"]) and not same_name(old, details)
+        return differs and not self._was_corrected(person)
 
     def _has_other_names(self, person: str, details: Mapping[str, str]) -> bool:
         """Whether somebody of whom no birth date is kept is entered under another last and another first name."""
         old = self._pages.details(person) or {}
-        return all(field in old and folded(old[field]) != folded(details[field]) for field in ("last_name", "first_name"))
+        differs = all(field in old and folded(old[field]) != folded(details[field]) for field in ("last_name", "first_name"))
+        return differs and not self._was_corrected(person)
+
+    def _was_corrected(self, person: str) -> bool:
+        """Whether somebody has said by hand who the person is: then a file that says otherwise is behind, and in conflict."""
+        return not self._pages.by_hand(person).isdisjoint(("last_name", "first_name", "birth_date"))
 
     def _differs(self, person: str, details: Mapping[str, str]) -> bool:
         old = self._pages.details(person) or {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from contracts.consent import SubjectKind
-from roster.files import READ_BEFORE, Departure, Place, PupilRow, StaffRow
+from roster.files import Departure, Place, PupilRow, StaffRow
 
 Aside = PupilRow | StaffRow | Departure
 
@@ -27,7 +27,7 @@ def from_json(text: str) -> Aside:
     values = json.loads(text)
     if "of" in values:
         return Departure(Place(*values["place"]), values["of"], values["external_id"], values["class_id"])
-    return (PupilRow if "born_on" in values else StaffRow).model_validate(values, context=READ_BEFORE)
+    return (PupilRow if "born_on" in values else StaffRow).model_validate(values)
 
 
 def kind_of(row: Aside) -> SubjectKind:

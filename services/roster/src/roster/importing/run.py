@@ -37,7 +37,7 @@ from roster.importing.entering import (
     text_of,
 )
 from roster.importing.insisting import insist
-from roster.importing.job import Job, job_table, reads_upload
+from roster.importing.job import Job, job_table, reads_upload, rows_of
 from roster.importing.known import known_of
 from roster.importing.missing import with_leaving
 from roster.importing.plan import Plan, PlannedRow, PlannedStaff, finding
@@ -79,7 +79,7 @@ class Run:
 
             def end(connection: Connection) -> None:
                 connection.execute(self._job.ended(status, self._box))
-                if not reads_upload(connection, self._job.school, self._job.request.upload, but=self._job.job):
+                if not reads_upload(rows_of(connection), self._job.school, self._job.request.upload, but=self._job.job):
                     uploads.let_expire(connection, self._job.school, self._job.request.upload, now)
 
             await self._service.write(end)
@@ -218,11 +218,16 @@ class Run:
         for first in range(0, len(mentions), _DECISIONS_A_CALL):
             some = mentions[first : first + _DECISIONS_A_CALL]
             request = JudgeDecisions(school=self._job.school, decisions=tuple(one.decision for one in some))
-            answer = await self._insist(
-                lambda request=request: self._service.calls.call(
-                    JUDGE_DECISIONS, request, origin=self._job.origin, after={"roster": roster}
+            try:
+                answer = await self._insist(
+                    lambda request=request: self._service.calls.call(
+                        JUDGE_DECISIONS, request, origin=self._job.origin, after={"roster": roster}
+                    )
                 )
-            )
+            except Refused as refused:
+                if refused.code != "call.unknown":
+                    raise
+                return []  # consent is of the version before, while both are replaced: the import itself tells what it refuses
             outcomes = list(zip(some, answer.reply.outcomes, strict=True))
             found += [
                 finding(
@@ -263,7 +268,8 @@ class Run:
                 raise JobEnded(job.job)
             tx.decide(IMPORT, f"{job.school}.{job.job}", Complete(completed), school=job.school, happened_on=job.day)
             reviews.keep(tx, self._box, self._service.secrets, job.school, job.job, plan)
-            tx.write(delete(uploads.upload_table).where(here))
+            if not reads_upload(tx.rows, request.school, request.upload, but=job.job):
+                tx.write(delete(uploads.upload_table).where(here))
 
         await self._insist(lambda: self._service.carry_out(job.caller, complete, part="complete"))
         _log.info("import.completed", job=job.job, school=job.school, created=status.created, rejected=status.rejected_rows)

@@ -4,6 +4,7 @@ Only the files that are read are unpacked, and all of them together within the l
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -126,8 +127,8 @@ class Bundle:
             }
             records.append(Record(Place(file, None, number), said, any(cells[len(fields) :])))
             widths.append(len(cells))
-        # Some programs end every row with separators. A row that has more than the others has an unquoted one in the middle.
-        most = max(len(fields), min(widths, default=0))
+        # Some programs end rows with separators. A row that has more than the others has an unquoted one in the middle.
+        most = max([len(fields), *(width for width, _ in Counter(widths).most_common(1))])
         return [record if width <= most else replace(record, is_too_long=True) for record, width in zip(records, widths, strict=True)]
 
 

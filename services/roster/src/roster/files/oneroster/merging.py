@@ -23,7 +23,7 @@ from .classes import day_of, label_of
 from .columns import FILES, READ
 from .known import Known
 from .orgs import other_school
-from .people import GONE, STUDENT, truth
+from .people import GONE, STUDENT, sort_of, truth
 from .writing import rows_of
 
 NOWHERE = Place("", None, 0)
@@ -148,36 +148,48 @@ class _Merging:
                     self._tell(record.place, "status", "status.unknown", "neither active nor tobedeleted; the row was read as active")
 
     def _take_departures(self, kind: Literal["users", "classes"]) -> None:
-        entered = {record["sourcedId"] for record in self._entered[kind]}
+        going = self._going() if kind == "users" else set[str]()
         kept: list[Record] = []
         for record in self._changes[kind]:
-            goes = kind == "users" and record["sourcedId"] in entered and self._bundle.modes.get(kind) == "delta" and self._goes(record)
-            if goes or self._is_departure(kind, record):
+            if record["sourcedId"] in going or self._is_departure(kind, record):
                 self._departures.append(Departure(record.place, kind, record["sourcedId"], None))
             else:
                 kept.append(record)
         self._changes[kind] = kept
 
+    def _going(self) -> set[str]:
+        """Who is entered and is said to be in other schools than this one, or to use the system no more. Some programs write a row for
+        each school."""
+        if self._bundle.modes.get("users") != "delta":
+            return set()
+        told: dict[str, list[Record]] = {record["sourcedId"]: [] for record in self._entered["users"]}
+        for record in self._changes["users"]:
+            if record["sourcedId"] in told and not self._is_departure("users", record):
+                told[record["sourcedId"]].append(record)
+        return {user for user, records in told.items() if records and all(map(self._goes, records))}
+
     def _goes(self, user: Record) -> bool:
-        """Whether a person is said to be in other schools than this one, or nobody who uses the system any more."""
         orgs = user.listed("orgSourcedIds")
         return (bool(orgs) and self._school not in orgs) or truth(user["enabledUser"]) is False
 
     def _take_roles(self) -> None:
-        """A role that is deleted in this school, where no other follows, is a departure."""
+        """The role of somebody who is entered, where it is deleted in this school and no other follows here, is a departure."""
         changes = self._changes.get("roles", [])
         kept = [record for record in changes if not self._is_departure("roles", record)]
-        follows = {record["userSourcedId"] for record in kept}
+        follows = {record["userSourcedId"] for record in kept if self._is_here(record)}
+        entered = {(record["userSourcedId"], sort_of(record["role"])) for record in self._entered.get("roles", ())}
         deleted = {departure.external_id for departure in self._departures}
         for record in changes:
-            user = record["userSourcedId"]
-            here = record["orgSourcedId"] in ("", self._school)
-            if self._is_departure("roles", record) and here and user not in follows and user not in deleted:
-                of = "students" if record["role"].casefold() == STUDENT else "users"
-                self._departures.append(Departure(record.place, of, user, None))
+            user, sort = record["userSourcedId"], sort_of(record["role"])
+            goes = self._is_departure("roles", record) and self._is_here(record) and (user, sort) in entered
+            if goes and user not in follows and user not in deleted:
+                self._departures.append(Departure(record.place, "students" if sort == STUDENT else "users", user, None))
                 deleted.add(user)
         if "roles" in self._changes:
             self._changes["roles"] = kept
+
+    def _is_here(self, role: Record) -> bool:
+        return role["orgSourcedId"] in ("", self._school)
 
     def _take_enrollments(self) -> None:
         """Keeps the enrollments that put somebody into a class; one that is deleted or has ended is a departure, unless another follows."""
@@ -240,7 +252,7 @@ class _Merging:
     def _superseded(self, kind: str, changes: Iterable[Record]) -> set[str]:
         """Of whom, or of which class, a change says anew who is where, in which role: what is entered gives way, once that has begun."""
         if kind == "roles":
-            return {record["userSourcedId"] for record in changes}
+            return {record["userSourcedId"] for record in changes if self._is_here(record)}
         if kind == "enrollments":
             begun = [record for record in changes if (_day(record["beginDate"]) or date.min) <= self._today]
             pupils = {record["userSourcedId"] for record in begun if record["role"].casefold() == STUDENT}

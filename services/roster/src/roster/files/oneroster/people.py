@@ -57,6 +57,12 @@ def truth(cell: str) -> bool | None:
     return _TRUE_FALSE.get(folded(cell))
 
 
+def sort_of(role: str) -> str:
+    """Whether it is a role of pupils, of staff or of guardians; any other is what it is."""
+    word = folded(role)
+    return "staff" if word in STAFF else "guardian" if word in GUARDIANS else word
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """What a user is: at most one of pupil and staff, and perhaps a guardian besides. Roles are without case."""
