@@ -330,7 +330,7 @@ WORDS = (
 EMAILS = st.sampled_from(["", "family@example.org"])
 PHONES = st.sampled_from(["", "+79161234567", "+4930123456"])
 SNILS = st.sampled_from(["", "11223344595"])
-DAYS = st.dates(date(2004, 1, 1), date(2008, 12, 31))
+DAYS = st.dates(date(2004, 1, 1), date(2007, 12, 31))  # nobody is entered who was enrolled before the fourth birthday
 
 
 def kept(**fields: str) -> dict[str, str]:
