@@ -219,7 +219,7 @@ def _decision(kind: SubjectKind, consent: PlannedConsent, *, seat: Seat | None =
 def _pupils_decision(pupil: PlannedPupil, consent: PlannedConsent, *, seat: Seat | None = None, person: str | None = None) -> Decision:
     """With the age on the day of signing, and the end that coming of age sets to the representative's consent (DOMAIN 3)."""
     signed_on = consent.signed_on
-    age = _age(pupil.birth_date, signed_on)
+    age = age_on(pupil.birth_date, signed_on)
     band = AgeBand.UNDER_14 if age < 14 else AgeBand.FROM_14_TO_17 if age < _COMING_OF_AGE else AgeBand.ADULT
     # With the month before the birthday's, so that the birthday stays here (DESIGN 2.7).
     last_day = _birthday(pupil.birth_date, _COMING_OF_AGE).replace(day=1) - timedelta(days=1)
@@ -235,7 +235,8 @@ def _pupils_decision(pupil: PlannedPupil, consent: PlannedConsent, *, seat: Seat
     )
 
 
-def _age(born_on: date, on: date) -> int:
+def age_on(born_on: date, on: date) -> int:
+    """How many years old somebody is on a day."""
     return on.year - born_on.year - (_birthday(born_on, on.year - born_on.year) > on)
 
 

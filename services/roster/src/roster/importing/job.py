@@ -101,7 +101,7 @@ def running_job(connection: Connection, name: str) -> Job | None:
     return Job(name, request, Origin(**json.loads(row.origin)), row.day)
 
 
-def rows_of(connection: Connection) -> Rows:
+def rows_in(connection: Connection) -> Rows:
     return lambda statement: connection.execute(statement).all()
 
 

@@ -23,7 +23,7 @@ from roster.files import FileRefused
 from roster.importing import uploads
 from roster.importing.expiry import Expiry
 from roster.importing.insisting import outlast
-from roster.importing.job import Job, job_table, reads_upload, rows_of, running_job, status_of, without_outcome
+from roster.importing.job import Job, job_table, reads_upload, rows_in, running_job, status_of, without_outcome
 from roster.importing.reviews import review_table
 from roster.importing.rolling_back import RollBacks, rollback_table
 from roster.importing.run import JobEnded, Run
@@ -209,7 +209,7 @@ class Imports:
                 connection.execute(job.ended(status, self._box))
             # What failed otherwise, in the middle perhaps, is begun again with the same upload.
             if code.startswith(_TO_BE_CONFIRMED):
-                if not reads_upload(rows_of(connection), job.school, job.request.upload, but=job.job):
+                if not reads_upload(rows_in(connection), job.school, job.request.upload, but=job.job):
                     uploads.let_expire(connection, job.school, job.request.upload, now)
             elif code.startswith("file."):
                 self._drop(connection, job.school, job.request.upload, but=job.job)
@@ -219,5 +219,5 @@ class Imports:
 
     def _drop(self, connection: Connection, school: str, upload: str, *, but: str | None = None) -> None:
         """Forgets the parts of a refused file, as long as no other job reads them."""
-        if not reads_upload(rows_of(connection), school, upload, but=but):
+        if not reads_upload(rows_in(connection), school, upload, but=but):
             uploads.drop(connection, school, upload)

@@ -19,6 +19,7 @@ from roster.files import ClassLabel, ClassRow, Departure, Finding, GuardianRow, 
 from roster.files.cells import is_written_alike
 from roster.files.rows import Kind
 from roster.files.words import ROLES, folded
+from roster.importing.decisions import age_on
 from roster.importing.departures import settling
 from roster.importing.plan import (
     Plan,
@@ -450,9 +451,7 @@ class _Planning:
 
     def _has_no_age_for_school(self, row: PupilRow, person: str | None, birth_date: str) -> bool:
         """Whether nobody is enrolled at such an age. Of who is entered with that very birth date somebody else has answered for it."""
-        born, on = row.born_on, row.enrolled_on
-        age = on.year - born.year - ((on.month, on.day) < (born.month, born.day))
-        return age not in _AGES and (person is None or self._differs(person, {"birth_date": birth_date}))
+        return age_on(row.born_on, row.enrolled_on) not in _AGES and (person is None or self._differs(person, {"birth_date": birth_date}))
 
     def _begins_too_late(self, day: date, person: str | None) -> bool:
         """Whether nobody would be enrolled or hired that far ahead. The day of who is entered is compared where it is another one."""

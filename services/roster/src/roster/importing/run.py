@@ -37,7 +37,7 @@ from roster.importing.entering import (
     text_of,
 )
 from roster.importing.insisting import insist
-from roster.importing.job import Job, job_table, reads_upload, rows_of
+from roster.importing.job import Job, job_table, reads_upload, rows_in
 from roster.importing.known import known_of
 from roster.importing.missing import with_leaving
 from roster.importing.plan import Plan, PlannedRow, PlannedStaff, finding
@@ -79,7 +79,7 @@ class Run:
 
             def end(connection: Connection) -> None:
                 connection.execute(self._job.ended(status, self._box))
-                if not reads_upload(rows_of(connection), self._job.school, self._job.request.upload, but=self._job.job):
+                if not reads_upload(rows_in(connection), self._job.school, self._job.request.upload, but=self._job.job):
                     uploads.let_expire(connection, self._job.school, self._job.request.upload, now)
 
             await self._service.write(end)

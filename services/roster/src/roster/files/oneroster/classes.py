@@ -57,7 +57,7 @@ class Sessions:
         self._begins: dict[int, date] = {}
         self._ends: dict[int, date] = {}
         for key, year in self._years.items():
-            begins, ends = _day(self._sessions[key]["startDate"]), _day(self._sessions[key]["endDate"])
+            begins, ends = readable_day(self._sessions[key]["startDate"]), readable_day(self._sessions[key]["endDate"])
             if begins is not None:
                 self._begins[year] = min(begins, self._begins.get(year, begins))
             if ends is not None:
@@ -88,8 +88,8 @@ class Sessions:
         while key in self._sessions and key not in seen:
             seen.add(key)
             session = self._sessions[key]
-            if (begins := _day(session["startDate"])) is not None:
-                ends = _day(session["endDate"])
+            if (begins := readable_day(session["startDate"])) is not None:
+                ends = readable_day(session["endDate"])
                 # What begins before July and goes on over New Year is a whole school year that begins early.
                 opens_a_year = begins.month >= FIRST_MONTH or (ends is not None and ends.year > begins.year)
                 return begins.year if opens_a_year else begins.year - 1
@@ -109,7 +109,8 @@ def _beginning(cell: str) -> int | None:
         return None
 
 
-def _day(cell: str) -> date | None:
+def readable_day(cell: str) -> date | None:
+    """As `day_of`; None where the cell says no day that can be read, too."""
     try:
         return day_of(cell)
     except ValidationError:

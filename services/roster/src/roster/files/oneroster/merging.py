@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
-from pydantic import ValidationError
-
 from roster.files.cells import ClassLabel
 from roster.files.csvs import Encoding
 from roster.files.exported import Exported
@@ -19,7 +17,7 @@ from roster.files.findings import FileRefused, Finding, Place
 from roster.files.results import Departure
 
 from .bundle import OTHER_COMMAS, Bundle, Record
-from .classes import day_of, label_of
+from .classes import label_of, readable_day
 from .columns import FILES, READ
 from .known import Known
 from .orgs import other_school
@@ -218,7 +216,7 @@ class _Merging:
                 self._departures.append(Departure(record.place, of, record["userSourcedId"], record["classSourcedId"]))
 
     def _has_ended(self, record: Record) -> bool:
-        ends = _day(record["endDate"])
+        ends = readable_day(record["endDate"])
         return ends is not None and ends < self._today
 
     def _tell(self, place: Place, column: str | None, code: str, hint: str) -> None:
@@ -254,7 +252,7 @@ class _Merging:
         if kind == "roles":
             return {record["userSourcedId"] for record in changes if self._is_here(record)}
         if kind == "enrollments":
-            begun = [record for record in changes if (_day(record["beginDate"]) or date.min) <= self._today]
+            begun = [record for record in changes if (readable_day(record["beginDate"]) or date.min) <= self._today]
             pupils = {record["userSourcedId"] for record in begun if record["role"].casefold() == STUDENT}
             return pupils | {_led_class(record) for record in begun if _led_class(record)}
         return set()
@@ -296,13 +294,6 @@ def _record(kind: str, cells: Mapping[str, str]) -> Record:
 def _key(record: Record, columns: Iterable[str]) -> tuple[str, ...]:
     values = ((column, record[column] or record["userSourcedId"]) for column in columns)
     return tuple(value.casefold() if column == "role" else value for column, value in values)
-
-
-def _day(cell: str) -> date | None:
-    try:
-        return day_of(cell)
-    except ValidationError:
-        return None
 
 
 def _is_renamed(entered: Record, change: Record) -> bool:
