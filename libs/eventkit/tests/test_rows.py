@@ -1,9 +1,10 @@
 """Rows are inserted many at a time, and found many at a time, on either engine, whatever their number."""
 
 from datetime import date
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Boolean, Column, Date, Insert, Integer, LargeBinary, MetaData, Table, Text, select
+from sqlalchemy import Boolean, Column, Date, Insert, Integer, LargeBinary, MetaData, Table, Text, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -90,3 +91,21 @@ def test_rows_are_found_among_any_number_of_values(tables: Database, count: int)
         quotes = 'it\'s "quoted" \\ and\n'
         inserting(thing_table).rows(connection, [{"name": quotes, "number": 1000}])
         assert connection.execute(select(thing_table.c.number).where(among(thing_table.c.name, [quotes]))).scalars().all() == [1000]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells which files a process has open")
+def test_what_sqlite_keeps_of_rows_that_a_statement_changes_is_in_no_file(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/roster.db", "roster", metadata)
+    database.create()
+    with database.writing() as connection:
+        inserting(thing_table).rows(connection, things(5000))
+        connection.execute(update(thing_table).values(number=thing_table.c.number + 1, name=thing_table.c.name + "."))
+        opened = {target for entry in Path("/proc/self/fd").iterdir() if (target := _target(entry)) is not None}
+    assert not {target for target in opened if "etilqs" in target}
+
+
+def _target(entry: Path) -> str | None:
+    try:
+        return str(entry.readlink())
+    except FileNotFoundError:  # the folder itself was open
+        return None

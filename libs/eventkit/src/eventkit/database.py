@@ -5,8 +5,8 @@ process, so that writers queue here instead of failing there. PostgreSQL keeps i
 `synchronous_commit` off. What a projection derives from the logs is no promise: on SQLite its commits do not wait for
 the disk.
 
-What is deleted is gone from the file: SQLite writes zeros over it, and `scrub` empties its write-ahead log. PostgreSQL leaves that to
-VACUUM and to how long its archives are kept.
+What is deleted is gone from the file: SQLite writes zeros over it, and `scrub` empties its write-ahead log. What it keeps for the time of a
+statement stays in memory: it would be a file outside of the folder. PostgreSQL leaves that to VACUUM and to how long its archives are kept.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ def _engine(url: URL, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"] | None, sync
         driver.isolation_level = None
         cursor = driver.cursor()
         _begin_wal(cursor)
-        for pragma in (f"synchronous={synchronous}", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in (f"synchronous={synchronous}", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
