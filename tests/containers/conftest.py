@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +12,14 @@ from tests.containers.stack import Stack, require_docker
 from vekha import story
 
 _SETTINGS = {"VEKHA_PRODUCTION": "0", "VEKHA_MANUAL_CLOCK": story.START, "VEKHA_ACTIVATION_PAGE": "https://school.example/activate"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def old_builds_go() -> Iterator[None]:
+    """Each build takes its name from the one before, which would stay for good, and fill the disk."""
+    yield
+    if shutil.which("docker"):
+        subprocess.run(["docker", "image", "prune", "--force", "--filter", "label=vekha.service"], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="session")
