@@ -105,15 +105,29 @@ async def open_school(line: Line, school: str = SAMPLE) -> None:
     await line.calls.call(ADOPT_PLAN, AdoptPlan(school=school, start=date(2015, 8, 17)), after=at)
 
 
-async def hand_in(line: Line, school: str = SAMPLE) -> int:
-    """Imports its classes and all its people, as `vekha import` does. How many people that were."""
+@dataclass(frozen=True)
+class Handed:
+    """A file that was handed in: how many people are there since, and how long its administrator waited for that."""
+
+    people: int
+    took_s: float
+
+
+async def hand_in(line: Line, school: str = SAMPLE) -> list[Handed]:
+    """Imports the sample's classes and all its people, file after file, as `vekha import` does."""
+    handed: list[Handed] = []
+    there = 0
     for file in FILES:
+        started = time.perf_counter()
         name, content = importing.read(_SAMPLES / file)
         done = await importing.hand_in(line.client, school, name, content, on_progress=lambda done, total: None)
+        took_s = time.perf_counter() - started
         if done.rejected:
             raise RuntimeError(f"{file}, row {done.rejected[0].row}: {done.rejected[0].code}")
-    card = (await line.calls.call(SCHOOL, SchoolQuery(school=school))).reply
-    return card.staff + card.pupils + card.guardians
+        card = (await line.calls.call(SCHOOL, SchoolQuery(school=school))).reply
+        before, there = there, card.staff + card.pupils + card.guardians
+        handed.append(Handed(there - before, took_s))
+    return handed
 
 
 def _resident_mb(pid: int) -> float | None:

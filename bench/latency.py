@@ -26,7 +26,7 @@ Once = Callable[[], Awaitable[None]]
 def figures(scale: Scale) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="vekha-bench-") as scratch, up(Path(scratch) / "data") as instance:
         instance.talk(open_school)
-        people = instance.talk(hand_in)
+        people = sum(one.people for one in instance.talk(hand_in))
         return instance.talk(lambda line: _measured(line, people, scale))
 
 
