@@ -46,7 +46,7 @@ VARIABLES: Mapping[str, str] = {
 }
 """What it has to be told, by the variable's name, beside what an installation chooses (`environment.VARIABLES`)."""
 
-_GARBAGE_AFTER = (50_000, 20, 100)  # as `vekha up` has it
+_GARBAGE_AFTER = (200_000, 5, 20)  # as `vekha up` has it
 
 _log = structlog.get_logger(__name__)
 

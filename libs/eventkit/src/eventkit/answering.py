@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cache
-from typing import Any, Literal, TypeVar, cast
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 import structlog
@@ -232,6 +234,8 @@ def kept(reply: Reply) -> str:
 
 M = TypeVar("M", bound=BaseModel)
 
+_PLAIN = (str, int, float, date, timedelta, NoneType)
+
 
 @cache
 def secret_fields(model: type[BaseModel]) -> frozenset[str]:
@@ -240,11 +244,30 @@ def secret_fields(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(name for name, extra in marked.items() if isinstance(extra, dict) and cast("dict[str, Any]", extra).get("secret"))
 
 
+@cache
+def _to_be_looked_at(model: type[BaseModel]) -> Sequence[str]:
+    """The fields of a request or reply that are secrets, or may hold some."""
+    return [name for name, about in model.model_fields.items() if name in secret_fields(model) or not _is_plain(about.annotation)]
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Whether values of a type hold no other values. False where that is not plain."""
+    match get_origin(annotation):
+        case None:
+            return isinstance(annotation, type) and issubclass(annotation, _PLAIN)
+        case origin if origin is Annotated:
+            return _is_plain(get_args(annotation)[0])
+        case origin if origin in (Union, UnionType):
+            return all(map(_is_plain, get_args(annotation)))
+        case origin:
+            return origin is Literal
+
+
 def _without_secrets(value: M) -> M:
     """The same without its secrets: itself where it has none."""
     changes: dict[str, Any] = {}
     secrets = secret_fields(type(value))
-    for name in type(value).model_fields:
+    for name in _to_be_looked_at(type(value)):
         found: Any = getattr(value, name)
         if name in secrets:
             changes[name] = None

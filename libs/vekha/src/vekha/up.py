@@ -21,7 +21,7 @@ from vekha.options import as_json_option, data_option
 
 # Python looks for cycles of garbage after every 700 new objects, and now and then among all there are, while all five services stand
 # still: a quarter of an import's time. We make few cycles, so to look seldom costs little memory.
-_LOOKS_FOR_GARBAGE_AFTER = (50_000, 20, 100)
+_LOOKS_FOR_GARBAGE_AFTER = (200_000, 5, 20)
 
 
 def _clock_at(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:

@@ -95,7 +95,6 @@ def _row(event: Recorded, state: str, fact: Mapping[str, Any]) -> dict[str, Any]
 
 def consent_of(row: Any) -> Consent:
     """A row of `consent_table` as the domain's gates take it."""
-    seat = None
-    if row.class_id is not None:
-        seat = Seat(class_id=row.class_id, number=row.seat_number, holder=SeatHolder(row.seat_holder))
-    return Consent(row.consent_id, row.subject, SubjectKind(row.kind), row.state, seat)
+    consent_id, _, subject, kind, state, class_id, number, holder, _ = row
+    seat = None if class_id is None else Seat(class_id=class_id, number=number, holder=SeatHolder(holder))
+    return Consent(consent_id, subject, SubjectKind(kind), state, seat)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Executable, Table, bindparam, delete, select, update
 
 from eventkit.among import among
+from eventkit.rows import values_of
 from eventkit.store import Transaction
 
 Row = dict[str, Any]
@@ -22,7 +23,9 @@ class Sheet:
         self._read = rows
         self._table = table
         self._columns = [column.name for column in table.columns]
+        self._empty: Row = dict.fromkeys(self._columns)
         self._key = [column.name for column in table.primary_key.columns]
+        self._key_of = values_of(self._key)
         self._rows: dict[str, dict[tuple[Any, ...], Row]] = {}
         self._stored: set[tuple[Any, ...]] = set()
         self._changed: dict[tuple[Any, ...], None] = {}
@@ -52,15 +55,17 @@ class Sheet:
         return list(self._rows[first].values())
 
     def get(self, *key: Any) -> Mapping[str, Any] | None:
-        if key[0] not in self._rows:
+        rows = self._rows.get(key[0])
+        if rows is None:
             self.expect((key[0],))
-        return self._rows[key[0]].get(key)
+            rows = self._rows[key[0]]
+        return rows.get(key)
 
     def put(self, **values: Any) -> None:
         """Changes these columns of a row, or makes it; what is not named stays as it is, and empty in a new row."""
         key = self._key_of(values)
-        before = self.get(*key) or dict.fromkeys(self._columns)
-        self._rows[key[0]][key] = {**before, **values}
+        before = self.get(*key)
+        self._rows[key[0]][key] = {**(self._empty if before is None else before), **values}
         self._changed[key] = None
 
     def drop(self, *key: Any) -> None:
@@ -87,6 +92,3 @@ class Sheet:
             tx.write(update(self._table).where(*this), changed)
         self._stored |= self._changed.keys()
         self._changed.clear()
-
-    def _key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple([row[name] for name in self._key])

@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -48,8 +48,9 @@ class Template:
         return self.terms.template_version
 
 
+@lru_cache(1024)
 def in_force(
-    kind: SubjectKind, capacity: Capacity, on: date, *, name: str | None, version: int | None = None, of: Sequence[Template] = ()
+    kind: SubjectKind, capacity: Capacity, on: date, *, name: str | None, version: int | None = None, of: tuple[Template, ...] = ()
 ) -> Template:
     """The template that somebody signs on a day; `name` and `version` choose another than the newest of the school portal's.
 

@@ -65,7 +65,7 @@ class Run:
     def __init__(self, service: Service, books: Books, box: Box, job: Job, part: str = "") -> None:
         """`part` is what the names of the commands begin with where something is added to a job that has ended."""
         self._service = service
-        self._books = books
+        self._books = books.of_job(job.school)
         self._box = box
         self._job = job
         self._part = part

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 from sqlalchemy import Boolean, Column, Index, LargeBinary, MetaData, Row, Table, Text, bindparam, select, update
 
 from eventkit.among import among
@@ -82,8 +83,8 @@ def keep(tx: Transaction, book: Book, school: str, job: str, box: Box) -> None:
         known = found.get(subject)
         before = None if known is None else known.before
         if before is None and subject in trail.before:
-            before = box.seal(json.dumps(trail.before[subject], ensure_ascii=False).encode(), _context(school, job, subject))
-        numbers = json.dumps([*([] if known is None else json.loads(known.numbers)), *trail.numbers.get(subject, ())])
+            before = box.seal(msgspec.json.encode(trail.before[subject]), _context(school, job, subject))
+        numbers = msgspec.json.encode([*([] if known is None else json.loads(known.numbers)), *trail.numbers.get(subject, ())]).decode()
         if known is None:
             row = {"job": job, "subject": subject, "kind": kind, "entered": subject in trail.entered, "expires_at": expires_at}
             new.append({**row, "before": before, "numbers": numbers})
