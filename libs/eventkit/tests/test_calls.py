@@ -1,6 +1,7 @@
 """Calls: whatever happens, the caller gets an answer with a code, and knows whether the command was carried out."""
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -11,6 +12,8 @@ from typing import Any, cast, get_args
 
 import msgspec
 import pytest
+from faststream.nats.message import NatsMessage
+from nats.aio.msg import Msg
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Connection, MetaData, select
 from sqlalchemy.engine import make_url
@@ -156,6 +159,23 @@ async def test_a_call_that_a_service_does_not_know_is_refused_by_it(tmp_path: Pa
         answer = await raw(system, "call.roster.fly", b'{"body": {}}')
     assert answer.error is not None
     assert (answer.error.kind, answer.error.code) == ("refused", "call.unknown")
+
+
+async def test_what_was_asked_does_not_stay_in_memory_once_it_is_answered(tmp_path: Path, roster: Roster) -> None:
+    async with started(tmp_path, roster) as system:
+        gc.collect()
+        gc.disable()  # it would find what refers to itself: but nobody knows when
+        try:
+            for _ in range(3):
+                await raw(system, "call.roster.school", b'{"token": "%s"' % (b"x" * 10_000))
+            kept_bodies = [found for found in gc.get_objects() if isinstance(found, Msg | NatsMessage) and len(_body(found)) >= 10_000]
+        finally:
+            gc.enable()
+    assert not kept_bodies
+
+
+def _body(message: Msg | NatsMessage) -> bytes:
+    return message.data if isinstance(message, Msg) else message.body
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'{"token": 1, "body": {}}', b'{"token": "x"}', b'{"token": "\xff", "body": {}}'])

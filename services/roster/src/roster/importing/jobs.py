@@ -12,6 +12,7 @@ from contracts import roster as calls
 from contracts.roster import ImportRoster, ImportStatus
 from eventkit.answering import Caller
 from eventkit.decider import Refused
+from eventkit.memory import give_back
 from eventkit.postgres import is_away
 from eventkit.service import Service, happened_on
 from eventkit.store import Quarantined
@@ -169,6 +170,7 @@ class Imports:
         finally:
             if (finished := self._under_way.pop(name, None)) is not None:
                 finished.set()
+        await asyncio.to_thread(give_back)
 
     async def _try(self, name: str) -> None:
         """Carries out one job as far as the database goes along: what it raises is what that raises."""
