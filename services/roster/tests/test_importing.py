@@ -247,6 +247,76 @@ async def test_a_teacher_who_comes_later_gets_the_class_with_the_next_import(sch
     assert outcome(await school.imported(csv_of(classes))) == (0, 0, 1, 0, 0)
 
 
+# -- a class without its school year -------------------------------------------------------------------------------------------------------
+
+NEXT_YEAR = {"Учебный год": "2016/2017"}
+
+
+async def class_of(school: School, number: int) -> str:
+    """The school year of the class that the child of this number was assigned to last."""
+    years = {card.class_id: card.academic_year for card in (await school.call(roster.CLASSES)).classes}
+    pupils = {(await school.call(roster.PERSON, person=one)).details.first_name: one for one in await school.people("pupil")}
+    assigned = [event for event in await school.events(roster.PupilAssignedToClass) if event.pupil == pupils[child(number)["Имя"]]]
+    return years[assigned[-1].class_id]
+
+
+@pytest.mark.parametrize("day", ["2015-09-02", "2016-05-20", "2016-08-20"])
+async def test_the_same_file_again_changes_nothing_while_next_years_classes_are_open(school: School, day: str):
+    content = zip_of(staff=SCHOOL["staff"], pupils=SCHOOL["pupils"])
+    await school.imported(zip_of(**SCHOOL))
+    await school.imported(csv_of([klass(**NEXT_YEAR), klass("Б", **NEXT_YEAR)]))
+    await school.system.until(f"{day}T10:00:00+03:00")
+    for dry_run in (True, False):
+        status = await school.ended((await school.begin(content, dry_run=dry_run)).job)
+        assert (outcome(status), status.warnings) == ((0, 0, 5, 0, 0), ())
+    assert {await class_of(school, number) for number in (1, 2, 3)} == {"2015/2016"}
+    assert {card.teacher is None for card in (await school.call(roster.CLASSES, academic_year="2016/2017")).classes} == {True}
+
+
+@pytest.mark.parametrize(("day", "year"), [("2016-05-20", "2015/2016"), ("2016-06-30", "2015/2016"), ("2016-07-01", "2016/2017")])
+async def test_a_newcomer_goes_to_this_school_years_class_and_that_it_was_assumed_is_told(with_class: School, day: str, year: str):
+    await with_class.imported(csv_of([klass(**NEXT_YEAR)]))
+    await with_class.system.until(f"{day}T10:00:00+03:00")
+    rows = [{**child(number), **parent(1)} for number in (1, 2)]
+    status = await with_class.imported(csv_of(rows))
+    assert outcome(status) == (2, 0, 0, 0, 0)
+    assert ["as in 2 rows" in warning and "(class.year-assumed)" in warning for warning in status.warnings] == [True]
+    assert await class_of(with_class, 1) == year
+    again = await with_class.imported(csv_of(rows))
+    assert (outcome(again), again.warnings) == ((0, 0, 2, 0, 0), ())
+
+
+async def test_a_newcomer_goes_to_the_coming_years_class_where_it_alone_is_there(school: School):
+    await school.imported(csv_of([{**klass(), **NEXT_YEAR}, klass("Б")]))
+    status = await school.imported(csv_of([{**child(1), **parent(1)}]))
+    assert (outcome(status), status.warnings) == ((1, 0, 0, 0, 0), ())
+    assert await class_of(school, 1) == "2016/2017"
+
+
+async def test_a_newcomer_goes_to_the_class_that_the_same_file_brings(with_class: School):
+    pupils = [{**child(1), **parent(1)}]
+    status = await with_class.imported(zip_of(classes=[klass(**NEXT_YEAR)], pupils=pupils))
+    assert (outcome(status), status.warnings) == ((2, 0, 0, 0, 0), ())
+    assert await class_of(with_class, 1) == "2016/2017"
+
+
+async def test_a_pupil_who_waits_on_the_list_of_next_years_class_is_assigned_to_that_one(with_class: School):
+    await with_class.imported(csv_of([klass(**NEXT_YEAR)]))
+    cards = (await with_class.call(roster.CLASSES, academic_year="2016/2017")).classes
+    details = {"last_name": "Иванов", "first_name": child(1)["Имя"], "birth_date": "2005-03-01"}
+    body = {"class_id": cards[0].class_id, "enrolled_on": "2012-09-01", "legal_basis": LAW, "external_id": "У-1"}
+    await with_class.call(roster.ENROL_PUPIL, details=details, **body)
+    assert outcome(await with_class.imported(csv_of([{**child(1), **parent(1)}]))) == (0, 1, 0, 0, 0)
+    assert await class_of(with_class, 1) == "2016/2017"
+
+
+async def test_a_new_class_teacher_gets_this_school_years_class(with_class: School):
+    await with_class.imported(csv_of([klass(**NEXT_YEAR)]))
+    await with_class.imported(csv_of([member(**{"Классное руководство": "5А"})]))
+    cards = (await with_class.call(roster.CLASSES)).classes
+    assert {card.academic_year: card.teacher is not None for card in cards} == {"2015/2016": True, "2016/2017": False}
+
+
 # -- who is who ----------------------------------------------------------------------------------------------------------------------------
 
 

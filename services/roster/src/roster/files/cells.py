@@ -340,6 +340,15 @@ def _school_year(value: object) -> int:
     return int(years[1])
 
 
+FIRST_MONTH = 7
+"""From July on it is the school year that begins in that calendar year: nobody joins a class of the one that ended in May any more."""
+
+
+def school_year_on(day: date) -> int:
+    """The calendar year in which the school year of a day begins."""
+    return day.year - (day.month < FIRST_MONTH)
+
+
 Letter = Annotated[str, BeforeValidator(_letter)]
 Label = Annotated[ClassLabel, BeforeValidator(_class_label)]
 SchoolYear = Annotated[int, BeforeValidator(_school_year)]

@@ -96,7 +96,7 @@ class PupilRow(_Person):
     sex: Annotated[SexWord | None, Column("Пол", "Sex", "Gender")] = None
     class_label: Annotated[Label, Column("Класс", "Класс обучения", "Класс (группа)", "Класс/группа", "Учебный класс", "Class")]
     class_year: Annotated[SchoolYear | None, Column("Учебный год", "School year", "Academic year")] = None
-    """The year of the class; a label without one means the newest class that bears it."""
+    """The year of the class; what a label without one means, the plan says."""
     enrolled_on: Annotated[
         Day,
         Column(

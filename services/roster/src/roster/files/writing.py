@@ -13,7 +13,7 @@ from typing import Any
 
 import xlsxwriter  # pyright: ignore[reportMissingTypeStubs] - it has none
 
-from .cells import guarded, phone_written
+from .cells import guarded, phone_written, school_year_on
 from .exported import Exported, ExportedGuardian, ExportedMember, ExportedPerson, ExportedPupil, ExportFormat, WrittenFile
 from .headers import GUARDIANS, TITLES
 from .oneroster import write_bundle
@@ -56,7 +56,7 @@ def write_roster(roster: Exported, file_format: ExportFormat, today: date) -> Wr
         return WrittenFile(f"{roster.school}-{file_format}.zip", write_bundle(roster, version, today))
     tables: Mapping[Kind, list[Values]] = {
         "classes": list(_classes(roster)),
-        "staff": list(_staff(roster)),
+        "staff": list(_staff(roster, today)),
         "pupils": list(_pupils(roster)),
     }
     if file_format == "xlsx":
@@ -81,10 +81,11 @@ def _classes(roster: Exported) -> Iterator[Values]:
         yield {(field, None): cell for field, cell in cells.items()}
 
 
-def _staff(roster: Exported) -> Iterator[Values]:
-    newest = {one.label: one for one in sorted(roster.classes, key=lambda one: one.school_year)}
-    # A label means the newest class that bears it; the others' teachers stand in the classes' own rows.
-    homerooms = {one.teacher: label for label, one in newest.items() if one.teacher is not None}
+def _staff(roster: Exported, today: date) -> Iterator[Values]:
+    # A label means the class of this school year, else the newest; the others' teachers stand in the classes' own rows.
+    year = school_year_on(today)
+    meant = {one.label: one for one in sorted(roster.classes, key=lambda one: (one.school_year == year, one.school_year))}
+    homerooms = {one.teacher: label for label, one in meant.items() if one.teacher is not None}
     for member in roster.staff:
         homeroom = homerooms.get(member.person)
         cells: dict[str, Value] = {

@@ -16,7 +16,7 @@ from contracts.consent import SubjectKind
 from contracts.roster import ImportedTable, LegalBasis, Position, Relation, ReviewReason
 from roster.book import ClassName, Pages, changed_fields, may_be_one, same_name
 from roster.files import ClassLabel, ClassRow, Departure, Finding, GuardianRow, Place, PupilRow, RosterFile, StaffRow
-from roster.files.cells import is_written_alike
+from roster.files.cells import is_written_alike, school_year_on
 from roster.files.rows import Kind
 from roster.files.words import ROLES, folded
 from roster.importing.decisions import age_on
@@ -106,8 +106,9 @@ class _Planning:
         self._new_classes = {_name(row) for row in file.classes}
         guardians = [guardian for row in file.pupils for guardian in row.guardians]
         self._consenting = {guardian.external_id for guardian in guardians if guardian.external_id and guardian.consent_number}
-        # A label says no year: it means the newest class that bears it.
-        self._newest = {ClassLabel(*name[1:]): name for name in sorted({*pages.class_ids(), *self._new_classes})}
+        self._names = {class_id: name for name, class_id in pages.class_ids().items()}
+        self._bearing = self._classes_by_label()
+        self._year_assumed: list[Place] = []
         self._seen: dict[str, list[tuple[Place, Mapping[str, str]]]] = {}
         self._other_role: list[Place] = []
         self._numbers = SameNumbers(file, pages)
@@ -135,6 +136,11 @@ class _Planning:
             self._other_role,
             "another role than that under which the person is entered{rows}; the entered one stays. To change it, dismiss the person and"
             " hire the person anew (roster.dismiss-staff, roster.hire-staff) (role.differs)",
+        )
+        self._warn_of_all(
+            self._year_assumed,
+            "classes of several school years have this name{rows}, and this year's is meant, or else the newest; fill in the school year"
+            " («Учебный год») beside the class where it is another one (class.year-assumed)",
         )
         self._warn_of_all(
             self._without_guardian,
@@ -280,7 +286,7 @@ class _Planning:
         """The class that the person is to be given; None where that is done, or another row before this one names its teacher."""
         if row.homeroom is None:
             return None
-        name = self._newest.get(row.homeroom)
+        name = self._homeroom_meant(row.homeroom, person)
         if name is None:
             self._without_class.append(row.place)
             return None
@@ -290,6 +296,12 @@ class _Planning:
         known = self._known_class(name)
         given = known is not None and person is not None and known["teacher"] == person
         return None if given else name
+
+    def _homeroom_meant(self, label: ClassLabel, person: str | None) -> ClassName | None:
+        """Whose class is one of that name keeps it: the file says no year, so it asks for nothing else."""
+        bearing = self._bearing.get(label, [])
+        taught = (name for name in bearing if person is not None and (known := self._known_class(name)) and known["teacher"] == person)
+        return next(taught, self._meant(label))
 
     # ---- pupils -------------------------------------------------------------------------------------------------------
 
@@ -311,7 +323,7 @@ class _Planning:
         returns = person is not None and not self._is_active(person)
         if returns and not self._compared:
             return self._put_aside(row, ReviewReason.LEFT, f"this pupil, {person}, has left: is the pupil back?")
-        name = self._class_of(row)
+        name = self._class_of(row, None if returns else person)
         if name is None:
             if self._is_closed(row):
                 hint = "an open class: this one was closed, and its pupils are rows of the class that they went on to"
@@ -354,12 +366,40 @@ class _Planning:
             returns=returns,
         )
 
-    def _class_of(self, row: PupilRow) -> ClassName | None:
-        newest = self._newest.get(row.class_label)
+    def _class_of(self, row: PupilRow, person: str | None) -> ClassName | None:
         if row.class_year is None:
-            return newest
+            own = self._own_class(person)
+            if own is not None and ClassLabel(*own[1:]) == row.class_label:
+                return own
+            if len(self._bearing.get(row.class_label, [])) > 1:
+                self._year_assumed.append(row.place)
+            return self._meant(row.class_label)
         name = (f"{row.class_year}/{row.class_year + 1}", row.class_label.grade, row.class_label.letter)
         return name if name in self._new_classes or name in self._pages.class_ids() else None
+
+    def _own_class(self, person: str | None) -> ClassName | None:
+        """The open class that a pupil is in, or on whose list the pupil waits to be assigned to it."""
+        row = self._pages.people.get(person) if person is not None else None
+        return None if row is None else self._names.get(row["class_id"] or row["listed_in"])
+
+    def _classes_by_label(self) -> Mapping[ClassLabel, Sequence[ClassName]]:
+        """The classes that a label without a year may mean: the file's own where it brings some of that name, else the open ones."""
+        found: dict[ClassLabel, list[ClassName]] = {}
+        for name in sorted(self._pages.class_ids()):
+            found.setdefault(ClassLabel(*name[1:]), []).append(name)
+        brought: dict[ClassLabel, list[ClassName]] = {}
+        for name in sorted(self._new_classes):
+            brought.setdefault(ClassLabel(*name[1:]), []).append(name)
+        return found | brought
+
+    def _meant(self, label: ClassLabel) -> ClassName | None:
+        """The class that a label without a year means to who is in none of that name: this school year's, else the newest.
+
+        Next year's classes are there from spring on, beside those that the children are in until they are rolled over.
+        """
+        year = school_year_on(self._today)
+        bearing = self._bearing.get(label, [])
+        return max(bearing, key=lambda name: (name[0] == f"{year}/{year + 1}", name[0]), default=None)
 
     def _is_closed(self, row: PupilRow) -> bool:
         """Whether the row's class is one that was closed; a label that says no year means that of any year."""

@@ -11,13 +11,10 @@ from datetime import date
 
 from pydantic import TypeAdapter, ValidationError
 
-from roster.files.cells import ClassLabel, Day, Label, Letter, SchoolYear
+from roster.files.cells import FIRST_MONTH, ClassLabel, Day, Label, Letter, SchoolYear
 from roster.files.findings import Finding
 
 from .bundle import OTHER_COMMAS, Record
-
-FIRST_MONTH = 7
-"""A session that begins from July on belongs to the school year that begins then."""
 
 _DAY: TypeAdapter[date] = TypeAdapter(Day)
 _LABEL: TypeAdapter[ClassLabel] = TypeAdapter(Label)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 
-from roster.files.cells import guarded, phone_written
+from roster.files.cells import guarded, phone_written, school_year_on
 from roster.files.exported import Exported, ExportedGuardian, ExportedPerson
 
 from .columns import KINSHIP
@@ -86,7 +86,7 @@ class _Writing:
     def rows(self) -> Mapping[str, Rows]:
         roster, put = self._roster, self._rows
         put["orgs"].append({"sourcedId": roster.school, "name": roster.name, "type": "school", "identifier": roster.school})
-        for year in sorted({one.school_year for one in roster.classes} or {self._today.year - (self._today.month < 7)}):
+        for year in sorted({one.school_year for one in roster.classes} or {school_year_on(self._today)}):
             days = {"startDate": f"{year}-09-01", "endDate": f"{year + 1}-08-31", "schoolYear": str(year + 1)}
             put["academicSessions"].append({"sourcedId": f"year-{year}", "title": f"{year}/{year + 1}", "type": "schoolYear", **days})
         self._classes()
