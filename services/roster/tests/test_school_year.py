@@ -334,10 +334,16 @@ def test_a_class_that_was_closed_before_it_was_said_where_it_went_stays_closed()
         (replace(NEXT, academic_year="2015/2016"), "class.not-next-year"),
         (replace(NEXT, academic_year="2014/2015"), "class.not-next-year"),
         (replace(NEXT, academic_year="2017/2018"), "class.not-next-year"),
+        (replace(NEXT, grade=4), "class.grade-not-next"),
+        (replace(NEXT, grade=7), "class.grade-not-next"),
     ],
 )
-def test_a_class_is_rolled_over_to_a_created_class_of_the_next_year_alone(to: SchoolClass, code: str):
+def test_a_class_is_rolled_over_to_a_created_class_of_the_next_year_and_grade_alone(to: SchoolClass, code: str):
     given(CLASS, DECLARED_5A, CREATED_5A).when(replace(OVER, to=to)).then_refused(code)
+
+
+def test_a_class_that_repeats_its_grade_is_rolled_over_to_a_class_of_the_same_grade():
+    given(CLASS, DECLARED_5A, CREATED_5A).when(replace(OVER, to=replace(NEXT, grade=5))).then(CLOSED_5A)
 
 
 def test_a_class_that_there_is_not_is_not_rolled_over():

@@ -372,6 +372,8 @@ async def test_pupils_are_rolled_over_to_a_created_class_of_the_next_year_in_the
         await office.created("Б"): "class.not-next-year",
         await office.created("А", 4, "2014/2015"): "class.not-next-year",
         old: "class.not-next-year",
+        await office.created("Я", 7, "2016/2017"): "class.grade-not-next",
+        await office.created("Ю", 4, "2016/2017"): "class.grade-not-next",
         await office.created("А", 6, "2016/2017", school="school-8"): "class.not-declared",
     }
     for target, code in targets.items():

@@ -101,7 +101,7 @@ def decide(command: Command, state: SchoolClass) -> Sequence[Event]:
                 raise _not_declared(class_id)
             return [] if state.closed else [ClassClosed(class_id=class_id)]
         case RollOver():
-            _require_next_year(command, state)
+            _require_next(command, state)
             if state.rolled_over_to not in (None, command.to_class_id):
                 text = f"{class_id} is closed: it was rolled over to {state.rolled_over_to}."
                 raise Refused(
@@ -110,11 +110,11 @@ def decide(command: Command, state: SchoolClass) -> Sequence[Event]:
             return [] if state.closed else [ClassClosed(class_id=class_id, rolled_over_to=command.to_class_id)]
 
 
-def _require_next_year(command: RollOver, state: SchoolClass) -> None:
-    """Pupils are rolled over to a created class of the year after their own (step 15)."""
-    if state.academic_year is None:
+def _require_next(command: RollOver, state: SchoolClass) -> None:
+    """Pupils are rolled over to a created class of the year after their own (step 15), of the next grade or of the same one."""
+    if state.academic_year is None or state.grade is None:
         raise _not_declared(command.class_id)
-    if command.to.academic_year is None:
+    if command.to.academic_year is None or command.to.grade is None:
         raise _not_declared(command.to_class_id)
     require_created(command.to_class_id, command.to)
     if first_year(command.to.academic_year) != first_year(state.academic_year) + 1:
@@ -122,6 +122,14 @@ def _require_next_year(command: RollOver, state: SchoolClass) -> None:
             "class.not-next-year",
             f"{command.to_class_id} is a class of {command.to.academic_year}, which does not follow {state.academic_year}.",
             "Name a class of the next academic year.",
+        )
+    # A roll-over cannot be undone, so a slip of the hand is stopped here; a class that repeats its grade stays in it.
+    if command.to.grade - state.grade not in (0, 1):
+        raise Refused(
+            "class.grade-not-next",
+            f"{command.to_class_id} is a class of grade {command.to.grade}, which does not follow grade {state.grade}.",
+            "Name a class of the next grade, or of the same one for a class that repeats it. A pupil who goes elsewhere is assigned to a"
+            " class alone (roster.assign-pupil).",
         )
 
 
