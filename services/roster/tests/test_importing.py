@@ -336,6 +336,49 @@ async def test_a_guardian_of_two_children_is_one_person_even_with_a_paper_for_ea
     assert outcome(await with_class.imported(csv_of(rows))) == (0, 0, 2, 0, 0)
 
 
+EMAIL = {"E-mail": "zh@family.example"}
+
+
+@pytest.mark.parametrize(
+    ("other", "is_told"),
+    [
+        (parent(1, "", "М-2", **EMAIL), True),
+        (parent(2, "", "М-2", Отчество="Ильинична", **{"E-mail": "ZH@family.example"}), True),
+        (parent(1, "Р-1", "М-2", **EMAIL), True),
+        (parent(1, "", "М-1", **EMAIL), False),
+        (parent(1, "", "М-2", **{"E-mail": "other@family.example"}), False),
+        (parent(1, "", "М-2", "Яна", **EMAIL), False),
+        (parent(1, "", "М-2"), False),
+    ],
+)
+async def test_a_parent_without_an_id_who_may_be_a_siblings_parent_is_told_of(with_class: School, other: Cells, is_told: bool):
+    rows = [{**child(1), **parent(1, "", **EMAIL)}, {**child(2), **other}]
+    preview = await with_class.begin(csv_of(rows), dry_run=True)
+    status = await with_class.imported(csv_of(rows))
+    assert preview.warnings == status.warnings
+    assert ["(guardian.alike)" in warning for warning in status.warnings] == [True] * is_told
+    again = await with_class.imported(csv_of(rows))
+    assert (outcome(again), again.warnings) == ((0, 0, 2, 0, 0), ())
+
+
+async def test_how_many_rows_have_such_parents_is_told_in_one_line(with_class: School):
+    rows = [{**child(number), **parent(1, "", f"М-{number}", **EMAIL)} for number in (1, 2, 3)]
+    (warning,) = (await with_class.imported(csv_of(rows))).warnings
+    assert "as in 3 rows" in warning
+    assert len(await with_class.people("guardian")) == 3
+
+
+async def test_a_parent_without_an_id_is_one_with_the_entered_one_under_the_id_that_is_told(with_class: School):
+    await with_class.imported(csv_of([{**child(1), **parent(1, "", **EMAIL)}]))
+    (entered,) = await with_class.people("guardian")
+    sibling = {**child(2), **parent(1, "", "М-2", **EMAIL)}
+    (warning,) = (await with_class.begin(csv_of([sibling]), dry_run=True)).warnings
+    assert f"write the ID {entered}" in warning
+    status = await with_class.imported(csv_of([{**sibling, "Родитель 1: ID": entered}]))
+    assert (outcome(status), status.warnings) == ((1, 0, 0, 0, 0), ())
+    assert await with_class.people("guardian") == {entered}
+
+
 async def test_a_consent_in_one_childs_row_holds_for_the_guardian_in_the_others(with_class: School):
     rows = [{**child(1), **parent(1, consent_number="")}, {**child(2), **parent(1)}, {**child(3), **parent(1, consent_number="")}]
     assert outcome(await with_class.imported(csv_of(rows))) == (3, 0, 0, 0, 0)

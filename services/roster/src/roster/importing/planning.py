@@ -35,6 +35,7 @@ from roster.importing.plan import (
 )
 from roster.importing.putting_aside import as_json
 from roster.importing.same_numbers import SameNumbers
+from roster.importing.same_parents import SameParents
 
 # What the template says of a job and of kinship is finer than what an event needs to say.
 _POSITIONS: Mapping[str, Position] = {
@@ -112,6 +113,8 @@ class _Planning:
         self._seen: dict[str, list[tuple[Place, Mapping[str, str]]]] = {}
         self._other_role: list[Place] = []
         self._numbers = SameNumbers(file, pages)
+        self._parents = SameParents(file, pages)
+        self._same_parents: list[Place] = []
         self._read_ahead()
 
     def plan(self) -> Plan:
@@ -146,6 +149,11 @@ class _Planning:
             self._without_guardian,
             "a pupil without any guardian{rows}: until one is linked, or the reason for none is recorded (roster.link-guardian,"
             " roster.record-no-guardian), the pupil does not count in step 14 and gets no slip (guardian.none)",
+        )
+        self._warn_of_all(
+            self._same_parents,
+            "a parent without an ID has the name and the e-mail of a parent in another row{rows}, and becomes another person: if they are"
+            " one, as brothers' and sisters' parents are, give the parent one ID in all these rows (guardian.alike)",
         )
         self._warn_of_all(
             self._in_part,
@@ -434,6 +442,8 @@ class _Planning:
             return self._reject(row.place, "pupils", "consent_number", code, hint, guardian.number)
         if linked and consent is None and person is not None and not self._differs(person, details):
             return None
+        if person is None and guardian.external_id is None:
+            self._compare_parent(row.place, guardian)
         return PlannedGuardian(
             number=guardian.number,
             person=person,
@@ -443,6 +453,19 @@ class _Planning:
             details=details,
             consent=consent,
         )
+
+    def _compare_parent(self, place: Place, guardian: GuardianRow) -> None:
+        """Warns where a parent without an ID, who is about to be entered, may be one who is there already, or in a sibling's row."""
+        if guardian.consent_number is not None and self._pages.is_recorded(guardian.consent_number):
+            return  # then the parent is who signed that
+        if (entered := self._parents.entered(guardian)) is not None:
+            self._warn(
+                place,
+                f"guardian {guardian.number} has no ID, and the name and the e-mail of {entered}, who is entered: if the two are one,"
+                f" write the ID {entered} in this row, or else the parent becomes another person (guardian.alike)",
+            )
+        elif self._parents.in_file(place, guardian):
+            self._same_parents.append(place)
 
     def _has_a_basis(self, guardian: GuardianRow, person: str | None) -> bool:
         """A consent in this row, or in a brother's or sister's, or one recorded before, or another legal basis (gate 13→14)."""
