@@ -276,6 +276,34 @@ async def test_a_decision_happened_when_it_was_signed_else_on_the_acts_day_else_
     assert [event.facts()[1]["signed_on"] for event in await town.recorded()] == ["2015-08-10", "2015-08-15", "2015-08-17"]
 
 
+async def test_an_older_paper_does_not_bring_back_what_was_taken_back(town: Town):
+    first = await record(town, pupil(1, number="1", decided_on=date(2015, 8, 3)))
+    withdrawal = Withdraw(school="school-7", consent_id=first.consent_id, happened_on=date(2015, 8, 14))
+    await town.system.call(consent.WITHDRAW, withdrawal, as_=ADMINISTRATOR)
+    older = pupil(1, number="2", decided_on=date(2015, 8, 10))
+    with pytest.raises(Refused, match="a withdrawal on 2015-08-14") as refused:
+        await record(town, older)
+    assert refused.value.code == "consent.outdated"
+    for decisions in ((older,), (older.model_copy(update={"seat": None, "person": first.subject}),)):
+        recording = RecordDecisions(school="school-7", decisions=decisions)
+        listed = await town.system.call(consent.RECORD_DECISIONS, recording, as_=ADMINISTRATOR)
+        judging = consent.JudgeDecisions(school="school-7", decisions=decisions)
+        judged = await town.system.call(consent.JUDGE_DECISIONS, judging, as_=ADMINISTRATOR)
+        assert [one.code for one in (*listed.outcomes, *judged.outcomes)] == ["consent.outdated"] * 2
+    assert (await record(town, pupil(1, number="1", decided_on=date(2015, 8, 3)))).recorded_before
+    assert await states(town, first.subject) == ["withdrawn"]
+    await record(town, pupil(1, number="3", decided_on=date(2015, 8, 14)))
+    assert await states(town, first.subject) == ["withdrawn", "granted"]
+
+
+async def test_an_older_paper_does_not_bring_back_what_was_refused_since(town: Town):
+    refusing = await record(town, pupil(1, granted=False, decided_on=date(2015, 8, 14)))
+    assert await refusal(town, pupil(1, number="2", decided_on=date(2015, 8, 10))) == "consent.outdated"
+    await invalidate(town, refusing.consent_id)
+    await record(town, pupil(1, number="2", decided_on=date(2015, 8, 10)))
+    assert await states(town, refusing.subject) == ["invalidated", "granted"]
+
+
 async def test_nothing_was_signed_tomorrow(town: Town):
     assert await refusal(town, pupil(1, decided_on=date(2015, 8, 18))) == "date.in-future"
 
@@ -551,8 +579,9 @@ async def test_a_consent_heard_of_after_its_last_day_expires_at_the_next_stop_on
 
 async def test_what_was_superseded_withdrawn_or_invalidated_does_not_expire(town: Town):
     ending = date(2015, 8, 31)
-    first, second, third = [await record(town, pupil(place, valid_until=ending)) for place in (1, 2, 3)]
-    await record(town, pupil(1, decided_on=date(2015, 8, 16)))
+    signed = date(2015, 8, 16)
+    first, second, third = [await record(town, pupil(place, decided_on=signed, valid_until=ending)) for place in (1, 2, 3)]
+    await record(town, pupil(1))
     await town.system.call(consent.WITHDRAW, Withdraw(school="school-7", consent_id=second.consent_id), as_=ADMINISTRATOR)
     await invalidate(town, third.consent_id)
     await town.system.until("2015-10-01T00:00:00+03:00")
@@ -653,7 +682,7 @@ async def test_after_an_invalidation_the_same_number_may_stand_for_a_refusal(tow
 
 @pytest.mark.parametrize("is_pupil_first", [True, False], ids=["the pupil first", "the guardian first"])
 async def test_with_the_seat_of_a_pupil_recorded_by_mistake_those_of_all_guardians_beside_it_are_free(town: Town, is_pupil_first: bool):
-    mother = await record(town, guardian(1, number="2"))
+    mother = await record(town, guardian(1, number="2", decided_on=date(2015, 8, 16)))
     wrong = await record(town, pupil(2, number="3"))
     assert (await record(town, guardian(2, number="2"))).subject == mother.subject  # a brother's seat
     beside = Decision(granted=True, seat=seat(2, SeatHolder.GUARDIAN_2), subject_kind=SubjectKind.GUARDIAN, number="4")
@@ -665,7 +694,7 @@ async def test_with_the_seat_of_a_pupil_recorded_by_mistake_those_of_all_guardia
     others = [await record(town, one) for one in (pupil(2, number="5"), guardian(2, number="6"), beside)]
     assert {one.subject for one in others}.isdisjoint({mother.subject, wrong.subject, father.subject})
     assert await states(town, mother.subject) == ["granted"]
-    later = await record(town, guardian(1, decided_on=date(2015, 8, 16)))
+    later = await record(town, guardian(1))
     assert later.subject == mother.subject  # her own seat is hers, and so is her number
     assert (await record(town, guardian(3, number="2"))).subject == mother.subject
 

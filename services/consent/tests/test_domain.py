@@ -40,8 +40,10 @@ TEENAGER = YES.model_copy(update={"age_band": AgeBand.FROM_14_TO_17})
 CO_SIGNED = TEENAGER.model_copy(update={"co_signed": True})
 
 
-def decided(consent_id: str, decision: Decision = YES, on: date = DAY, co_signature_age: int | None = None) -> Decide:
-    return Decide(consent_id, "p-1", decision, on, TERMS if decision.granted else None, co_signature_age)
+def decided(
+    consent_id: str, decision: Decision = YES, on: date = DAY, co_signature_age: int | None = None, withdrawn_on: date | None = None
+) -> Decide:
+    return Decide(consent_id, "p-1", decision, on, TERMS if decision.granted else None, co_signature_age, withdrawn_on)
 
 
 def with_(**changes: Any) -> Decision:
@@ -341,6 +343,38 @@ def test_whoever_signs_again_before_the_end_supersedes_and_after_it_decides_anew
     ending, renewed = granted(valid_until=LAST_DAY), decided("c-2", on=AFTER)
     given(CONSENTS, ending).when(renewed).then(granted("c-2", supersedes="c-1", on=AFTER))
     given(CONSENTS, ending, expired()).when(renewed).then(granted("c-2", on=AFTER))
+
+
+# Papers that are older than what is known.
+
+
+@pytest.mark.parametrize("decision", [YES, NO], ids=["a consent", "a refusal"])
+@pytest.mark.parametrize("known", [granted(on=NEXT_DAY), refused(on=NEXT_DAY)], ids=["after a consent", "after a refusal"])
+def test_a_paper_that_is_older_than_the_last_decision_does_not_hold(known: Event, decision: Decision):
+    given(CONSENTS, known).when(decided("c-2", decision, on=DAY)).then_refused("consent.outdated")
+
+
+def test_a_paper_that_is_older_than_a_withdrawal_does_not_bring_the_consent_back():
+    taken_back = given(CONSENTS, granted(), withdrawn())
+    taken_back.when(decided("c-2", on=NEXT_DAY, withdrawn_on=LAST_DAY)).then_refused("consent.outdated")
+    taken_back.when(decided("c-2", on=LAST_DAY, withdrawn_on=LAST_DAY)).then(granted("c-2", on=LAST_DAY))
+
+
+def test_a_paper_that_is_older_than_the_end_of_a_consent_does_not_bring_it_back():
+    over = given(CONSENTS, granted(valid_until=LAST_DAY), expired())
+    over.when(decided("c-2", on=LAST_DAY)).then_refused("consent.outdated")
+    over.when(decided("c-2", on=AFTER)).then(granted("c-2", on=AFTER))
+
+
+def test_a_paper_may_be_older_than_what_never_was_valid():
+    given(CONSENTS, granted(on=NEXT_DAY), invalidated()).when(decided("c-2")).then(granted("c-2"))
+    false_refusal = refused("c-2", supersedes="c-1", on=LAST_DAY)
+    given(CONSENTS, granted(), false_refusal, invalidated("c-2")).when(decided("c-3", on=NEXT_DAY)).then(granted("c-3", on=NEXT_DAY))
+
+
+def test_a_paper_that_is_known_already_may_be_older_than_what_came_after():
+    later = refused("c-2", supersedes="c-1", on=NEXT_DAY)
+    given(CONSENTS, granted(), later).when(decided("c-1")).then_nothing_happens()
 
 
 # Decisions that never were valid.

@@ -528,6 +528,16 @@ async def test_a_number_whose_consent_was_withdrawn_enters_nobody(with_class: Sc
     assert (outcome(status), codes(status)) == ((1, 0, 0, 0, 1), [(2, "Согласие №", "consent.missing")])
 
 
+async def test_a_consent_that_is_older_than_its_withdrawal_is_refused_at_its_date_and_a_preview_says_so(with_class: School):
+    await with_class.imported(csv_of([child(1)]))
+    (granted,) = await with_class.events(consent.ConsentGranted, "consent")
+    await with_class.call(consent.WITHDRAW, consent_id=granted.consent_id)
+    older = csv_of([{**child(1, consent_number="С-9"), "Дата согласия": "10.08.2015"}])
+    for status in (await with_class.begin(older, dry_run=True), await with_class.imported(older)):
+        assert codes(status) == [(2, "Дата согласия", "consent.outdated")]
+    assert len(await with_class.events(consent.ConsentGranted, "consent")) == 1
+
+
 # -- rejected rows -------------------------------------------------------------------------------------------------------------------------
 
 

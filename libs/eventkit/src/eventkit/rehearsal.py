@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from contracts.event import Event
 from eventkit import log
 from eventkit.decider import Decider
-from eventkit.event import standing
+from eventkit.event import Recorded, standing
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -29,6 +29,8 @@ class Deciding(Protocol):
     def state(self, decider: Decider[Any, S], identifier: str) -> S: ...
 
     def decide(self, decider: Decider[C, S], identifier: str, command: C, *, school: str, happened_on: date) -> Sequence[Event]: ...
+
+    def told(self, decider: Decider[Any, Any], identifier: str) -> list[Recorded]: ...
 
     def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]: ...
 
@@ -47,7 +49,7 @@ class Rehearsal:
     def state(self, decider: Decider[Any, S], identifier: str) -> S:
         stream = decider.stream(identifier)
         if stream not in self._states:
-            self._states[stream] = decider.fold(recorded.event() for recorded in standing(log.history(self._connection, stream)))
+            self._states[stream] = decider.fold(recorded.event() for recorded in self.told(decider, identifier))
         return cast("S", self._states[stream])
 
     def decide(self, decider: Decider[C, S], identifier: str, command: C, *, school: str, happened_on: date) -> Sequence[Event]:
@@ -58,6 +60,10 @@ class Rehearsal:
             state = decider.evolve(state, event)
         self._states[decider.stream(identifier)] = state
         return events
+
+    def told(self, decider: Decider[Any, Any], identifier: str) -> list[Recorded]:
+        """The events of a stream that stand, as they are recorded: what was decided in this rehearsal is not."""
+        return standing(log.history(self._connection, decider.stream(identifier)))
 
     def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         return self._connection.execute(statement, parameters).all()

@@ -37,7 +37,8 @@ class Decide:
     """Record a decision under a new `consent_id`. `subject` is the person's id, `on` the day on which it was taken.
 
     `terms` are those of the template that was signed; None for a refusal. From `co_signature_age` on a pupil has to sign beside the
-    representative; None: no pupil has to.
+    representative; None: no pupil has to. `withdrawn_on` is the last day on which a consent of the subject's ended by being taken back: a
+    withdrawal holds no day of its own, so whoever reads the record says it.
     """
 
     consent_id: str
@@ -46,6 +47,7 @@ class Decide:
     on: date
     terms: Terms | None
     co_signature_age: int | None = None
+    withdrawn_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,33 @@ def _decide(command: Decide, consents: Consents) -> Sequence[Event]:
     age_band, capacity = who_decides(command.decision)
     _check_signatures(command, age_band, capacity)
     found = standing(consents)
-    if found is None:
-        return [_event(command, command.consent_id, None, age_band, capacity)]
-    last = found.decided
-    if _event(command, last.consent_id, last.supersedes, age_band, capacity) == last:
+    last = None if found is None else found.decided
+    if last is not None and _event(command, last.consent_id, last.supersedes, age_band, capacity) == last:
         return []
-    return [_event(command, command.consent_id, last.consent_id, age_band, capacity)]
+    _check_newest(command, consents)
+    return [_event(command, command.consent_id, last and last.consent_id, age_band, capacity)]
+
+
+def _check_newest(command: Decide, consents: Consents) -> None:
+    """Whoever has said something later, or whose consent has ended since, did so knowing of the older paper: only what is as new as that
+    is the person's will. What never was valid says nothing."""
+    known = [
+        (one.decided_on, "a consent" if isinstance(one.decided, ConsentGranted) else "a refusal")
+        for one in consents
+        if one.state != "invalidated"
+    ]
+    known += [
+        (one.valid_until + timedelta(days=1), "the end of a consent")
+        for one in consents
+        if one.state == "expired" and one.valid_until is not None
+    ]
+    if command.withdrawn_on is not None:
+        known.append((command.withdrawn_on, "a withdrawal"))
+    day, what = max(known, default=(command.on, ""))
+    if command.on < day:
+        text = f"Something later is known of this person: {what} on {day}. A paper signed before that day does not hold any more."
+        hint = "Have a new one signed. Where what is known never was valid, say so first (consent.invalidate)."
+        raise Refused("consent.outdated", text, hint)
 
 
 def _withdraw(command: Withdraw, consents: Consents) -> Sequence[Event]:

@@ -20,7 +20,7 @@ from consent.domain import CONSENTS, Decide, who_decides
 from consent.erasures import ERASURES
 from consent.forms import KIND_OF_HOLDER
 from consent.projections import class_table, entered_in_class, guardianship_table, person_table, timezone
-from contracts.consent import Capacity, Decision, DecisionRecorded, SubjectKind
+from contracts.consent import Capacity, ConsentWithdrawn, Decision, DecisionRecorded, SubjectKind
 from contracts.roster import Seat, SeatHolder
 from eventkit.access import Rows
 from eventkit.among import among
@@ -29,7 +29,7 @@ from eventkit.decider import Refused
 from eventkit.erasure import forgotten
 from eventkit.rehearsal import Deciding
 from eventkit.service import Settings, happened_on
-from eventkit.store import Transaction
+from eventkit.store import Conflict, Transaction
 
 metadata = MetaData()
 
@@ -177,7 +177,7 @@ class Registry:
             if decision.granted
             else None
         )
-        command = Decide(consent_id, subject, decision, day, terms, self._co_signature_age)
+        command = Decide(consent_id, subject, decision, day, terms, self._co_signature_age, self._withdrawn_on(subject))
         events = self._tx.decide(CONSENTS, subject, command, school=self._school, happened_on=day)
         if not events:
             consent_id = self._tx.state(CONSENTS, subject)[-1].decided.consent_id
@@ -221,6 +221,21 @@ class Registry:
         if decision.seat is not None and known.kind is SubjectKind.GUARDIAN and _place(decision.seat) not in self._subjects:
             self._sit(decision.seat, known.subject)
         return DecisionRecorded(consent_id=known.consent_id, subject=known.subject, state=_state(decision), recorded_before=True)
+
+    def _withdrawn_on(self, subject: str) -> date | None:
+        """The last day on which a consent of somebody's was taken back. Events hold it in their envelopes alone, so of those few who have
+        taken something back the record is read.
+
+        Raises Conflict where that happened a moment ago and is not in the record yet.
+        """
+        withdrawn = {one.decided.consent_id for one in self._tx.state(CONSENTS, subject) if one.state == "withdrawn"}
+        if not withdrawn:
+            return None
+        told = [(recorded.event(), date.fromisoformat(recorded.happenedon)) for recorded in self._tx.told(CONSENTS, subject)]
+        days = {event.consent_id: day for event, day in told if isinstance(event, ConsentWithdrawn)}
+        if not withdrawn <= days.keys():
+            raise Conflict(f"{CONSENTS.stream(subject)} has just been written to")
+        return max(days[consent_id] for consent_id in withdrawn)
 
     def _known_subject(self, decision: Decision) -> str | None:
         """Whose decision it is; None for a seat of which nobody has decided yet."""

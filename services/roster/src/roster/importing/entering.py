@@ -49,7 +49,8 @@ def findings(troubles: Sequence[Trouble], rows: Sequence[PlannedRow], file_forma
 
 def column_of(code: str) -> str:
     """The consent column that a refusal of consent's points to."""
-    return "consent_date" if code.partition(".")[0] in ("template", "date") else "consent_number"
+    about_date = code == "consent.outdated" or code.partition(".")[0] in ("template", "date")
+    return "consent_date" if about_date else "consent_number"
 
 
 def text_of(outcome: DecisionOutcome) -> str:
