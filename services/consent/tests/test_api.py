@@ -516,6 +516,16 @@ async def test_what_an_adult_pupil_has_said_only_the_pupil_takes_back(town: Town
     assert await states(town, "p-child") == ["withdrawn"]
 
 
+@pytest.mark.parametrize("signed", [{}, {"age": 8}, {"age": 15}, {"age": 15, "co_signed": True}])
+async def test_what_a_representative_has_said_no_pupil_takes_back(town: Town, signed: dict[str, Any]):
+    await town.roster_says(*entered("p-child", "p-mother"))
+    child = await record(town, Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL, **signed))
+    withdrawal = Withdraw(school="school-7", consent_id=child.consent_id)
+    with pytest.raises(Refused, match=r"consent\.not-represented"):
+        await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(Role.PUPIL, "p-child", "school-7"))
+    assert await states(town, "p-child") == ["granted"]
+
+
 async def test_who_is_linked_but_no_legal_representative_takes_nothing_back(town: Town):
     await town.roster_says(*entered("p-child", "p-mother"), FRIEND)
     child = await record(town, Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL))

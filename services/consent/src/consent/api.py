@@ -90,13 +90,15 @@ def _judged(rehearsal: Rehearsal, settings: Settings, caller: Caller, request: c
 
 
 def _check_represented(tx: Transaction, caller: Caller, consent_id: str, subject: str) -> None:
-    """A guardian takes back for a child what a representative has said, and as a legal representative alone."""
-    guardian = caller.actor.scope or ""
-    if caller.actor.role is not Role.GUARDIAN or guardian == subject:
+    """A guardian takes back for a child what a representative has said, and as a legal representative alone; a pupil does not."""
+    person, role = caller.actor.scope or "", caller.actor.role
+    if role not in (Role.GUARDIAN, Role.PUPIL) or (role is Role.GUARDIAN and person == subject):
         return
     decided = next(one.decided for one in tx.state(CONSENTS, subject) if one.decided.consent_id == consent_id)
-    if not (represents(tx.rows, guardian, subject) and isinstance(decided, ConsentGranted) and decided.capacity is _REPRESENTED):
-        text = "A legal representative takes back what was said for a pupil under 18. From 18 on, the pupil does."
+    is_represented = isinstance(decided, ConsentGranted) and decided.capacity is _REPRESENTED
+    may_withdraw = not is_represented if role is Role.PUPIL else is_represented and represents(tx.rows, person, subject)
+    if not may_withdraw:
+        text = "A legal representative takes back what was said for a pupil under 18. What a pupil has said from 18 on, the pupil does."
         raise Refused("consent.not-represented", text, "The school's administrator records a withdrawal on paper.")
 
 
