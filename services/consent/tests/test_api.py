@@ -361,11 +361,21 @@ async def test_a_pupils_number_is_not_another_pupils_who_stays_undecided(town: T
     assert await record(town, named) == first.model_copy(update={"recorded_before": True})
 
 
-async def test_in_a_list_a_number_is_answered_with_the_decision_that_it_has_whatever_seat_is_named(town: Town):
+async def test_in_a_services_list_a_number_is_answered_with_the_decision_that_it_has_whatever_seat_is_named(town: Town):
     first = await record(town, pupil(1, number="12/7"))
     request = RecordDecisions(school="school-7", decisions=(pupil(2, number="12/7"),))
-    [outcome] = (await town.system.call(consent.RECORD_DECISIONS, request, as_=ADMINISTRATOR)).outcomes
-    assert (outcome.code, outcome.subject, outcome.recorded_before) == (None, first.subject, True)
+    for importing in (Actor(Role.SERVICE, "roster"), Actor(Role.SERVICE, "roster", on_behalf_of="administrator:school-7")):
+        [outcome] = (await town.system.call(consent.RECORD_DECISIONS, request, as_=importing)).outcomes
+        assert (outcome.code, outcome.subject, outcome.recorded_before) == (None, first.subject, True)
+
+
+async def test_in_a_list_nobody_learns_by_a_number_whose_it_is(town: Town):
+    await record(town, pupil(1, class_id="5b", number="12/7"))
+    request = RecordDecisions(school="school-7", decisions=(pupil(1, number="12/7"), pupil(1, number="12/8")))
+    for actor in (TEACHER_OF_5A, ADMINISTRATOR):
+        taken, own = (await town.system.call(consent.RECORD_DECISIONS, request, as_=actor)).outcomes
+        assert (taken.code, taken.consent_id, taken.subject, taken.recorded_before) == ("consent.number-taken", None, None, False)
+        assert own.code is None
 
 
 async def test_one_number_is_not_two_different_papers(town: Town):

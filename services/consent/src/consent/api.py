@@ -34,7 +34,9 @@ def register(service: Service) -> None:
     @service.command(consent.RECORD_DECISIONS)
     def record_decisions(request: consent.RecordDecisions, tx: Transaction, caller: Caller) -> consent.DecisionsRecorded:
         registry = Registry(tx, service.settings, caller, request.school, request.decisions)
-        outcomes = [_outcome(lambda one=one: registry.record(one, request.happened_on)) for one in request.decisions]
+        # An import, which a service makes, knows no better seat; whoever lists decisions by hand does.
+        as_named = caller.actor.role is not Role.SERVICE
+        outcomes = [_outcome(lambda one=one: registry.record(one, request.happened_on, as_named=as_named)) for one in request.decisions]
         registry.write(tx)
         return consent.DecisionsRecorded(outcomes=tuple(outcomes))
 
