@@ -232,7 +232,17 @@ def test_who_is_younger_than_the_age_of_co_signature_need_not_sign_if_the_age_is
 def test_a_representative_refuses_without_the_pupil_and_a_child_is_not_asked():
     teenager = NO.model_copy(update={"age_band": AgeBand.FROM_14_TO_17})
     given(CONSENTS).when(decided("c-1", teenager, co_signature_age=14)).then(refused())
-    given(CONSENTS).when(decided("c-1", YES, co_signature_age=14)).then(granted())
+    given(CONSENTS).when(decided("c-1", with_(age=13), co_signature_age=14)).then(granted())
+    given(CONSENTS).when(decided("c-1", with_(age_band=AgeBand.UNDER_14), co_signature_age=14)).then(granted())
+
+
+def test_where_pupils_have_to_sign_a_consent_says_how_old_the_pupil_is():
+    for silent in (YES, with_(co_signed=True)):
+        given(CONSENTS).when(decided("c-1", silent, co_signature_age=14)).then_refused("decision.age-unclear")
+    given(CONSENTS).when(decided("c-1", NO, co_signature_age=14)).then(refused())
+    own = Decision(granted=True, person="p-1", subject_kind=SubjectKind.GUARDIAN)
+    [event] = CONSENTS.decide(decided("c-1", own, co_signature_age=14), ())
+    assert isinstance(event, ConsentGranted)
 
 
 @pytest.mark.parametrize("changes", [{}, {"age": 13}, {"age": 18}])

@@ -226,7 +226,7 @@ def who_decides(decision: Decision) -> tuple[AgeBand, Capacity]:
     """The age band and the capacity of a decision, with what was left out filled in (152-ФЗ ст. 9, DOMAIN 3).
 
     For a pupil under 18 a legal representative decides, from 18 on the pupil; everybody else decides for the own data.
-    A pupil of whom no age is said counts as under 14, where the strictest rules hold.
+    A pupil of whom no age is said counts as under 14, where the representative alone decides.
     """
     is_pupil = decision.subject_kind is SubjectKind.PUPIL
     by_age = None if decision.age is None else _band_of(decision.age)
@@ -258,6 +258,10 @@ def _check_signatures(command: Decide, age_band: AgeBand, capacity: Capacity) ->
             raise Refused("consent.wrong-capacity", "A document of authority is a representative's, and here nobody is represented.")
     elif decision.grantor == command.subject:
         raise Refused("consent.wrong-grantor", "A pupil under 18 does not sign alone: name the legal representative who has signed.")
+    elif decision.granted and command.co_signature_age is not None and decision.age is None and decision.age_band is None:
+        # Else whoever is 15 would count as under 14, and nobody would miss the signature.
+        text = f"In this school a pupil signs beside the representative from {command.co_signature_age} on, and no age is said of this one."
+        raise Refused("decision.age-unclear", f"{text} Say the age or the age band.")
     if age_band is not AgeBand.FROM_14_TO_17 or capacity is Capacity.SELF:
         if decision.co_signed:
             raise Refused(
