@@ -47,6 +47,7 @@ class Child:
     guardians: set[str]
     is_entered: bool = True
     ever_linked: set[str] = field(default_factory=set[str])
+    representatives: set[str] = field(default_factory=set[str])
 
 
 @dataclass
@@ -71,6 +72,11 @@ class School:
     def people(self) -> set[str]:
         return {*self.staff, *self.guardians, *(child.person for child in self.children), *self.consents.values()}
 
+    @property
+    def relatives(self) -> set[str]:
+        """Guardians who represent no child of theirs."""
+        return self.guardians - {one for child in self.children for one in child.representatives}
+
     def of_class(self, class_id: str) -> set[str]:
         """A class's pupils and their guardians; who works at the school is no class teacher's."""
         mine = [child for child in self.children if child.class_id == class_id]
@@ -79,8 +85,9 @@ class School:
 
     def family(self, person: str) -> tuple[set[str], set[str]]:
         """Whom a guardian acts for, and of whom else the guardian or a pupil is told."""
-        children = {child.person for child in self.children if child.is_entered and person in child.guardians}
-        beside = set[str]()
+        children = {child.person for child in self.children if child.is_entered and person in child.representatives}
+        # What is held on the guardian names the child of each link, whoever represents it.
+        beside = {child.person for child in self.children if child.is_entered and person in child.guardians}
         for child in self.children:
             if child.person == person or child.person in children:
                 beside |= child.guardians | child.ever_linked
@@ -94,7 +101,7 @@ class Shape:
     classes: tuple[tuple[str, ...], tuple[str, ...]]
 
 
-_PUPIL = st.sampled_from(("stays", "sibling", "moves", "leaves", "unlinked", "seated"))
+_PUPIL = st.sampled_from(("stays", "sibling", "moves", "leaves", "unlinked", "relative", "seated"))
 _SHAPE = st.builds(
     Shape, st.tuples(st.lists(_PUPIL, min_size=1, max_size=3).map(tuple), st.lists(_PUPIL, min_size=1, max_size=6).map(tuple))
 )
@@ -181,9 +188,11 @@ class World:
         if before is not None:
             made.seated.append((class_id, guardian))  # who had decided for this seat was never entered by name
         linking = {"details": _NAME, "consent_id": guardians} if before is None else {"guardian": before, "consent_id": None}
-        request = roster.LinkGuardian.model_validate({"school": made.school, "pupil": pupil, "relation": Relation.MOTHER, **linking})
+        linking |= {"school": made.school, "pupil": pupil, "relation": Relation.OTHER, "legal_representative": fate != "relative"}
+        request = roster.LinkGuardian.model_validate(linking)
         guardian = (await self.system.call(roster.LINK_GUARDIAN, request, as_=office)).person
-        child = Child(pupil, class_id, {guardian}, ever_linked={guardian})
+        representatives = set[str]() if fate == "relative" else {guardian}
+        child = Child(pupil, class_id, {guardian}, ever_linked={guardian}, representatives=representatives)
         made.children.append(child)
         await self.system.call(roster.ASSIGN_PUPIL, roster.AssignPupil(school=made.school, pupil=pupil, class_id=class_id), as_=office)
         if fate == "moves":
@@ -195,7 +204,7 @@ class World:
             child.class_id = None
             await self.system.call(roster.PUPIL_LEFT, roster.PupilAct(school=made.school, pupil=pupil), as_=office)
         if fate == "unlinked":
-            child.guardians = set()
+            child.guardians, child.representatives = set(), set()
             await self.system.call(
                 roster.UNLINK_GUARDIAN, roster.UnlinkGuardian(school=made.school, pupil=pupil, guardian=guardian), as_=office
             )
@@ -221,7 +230,7 @@ def _actors(schools: list[School]) -> Iterator[Acting]:
             (Role.STAFF, made.staff[0]),
             (Role.STAFF, made.staff[5]),
             (Role.PUPIL, made.children[0].person),
-            *((Role.GUARDIAN, guardian) for guardian in sorted(made.guardians)[:2]),
+            *((Role.GUARDIAN, guardian) for guardian in sorted({*sorted(made.guardians)[:2], *sorted(made.relatives)[:1]})),
         ):
             for_whom, beside = made.family(person) if role is not Role.STAFF else ({person}, set[str]())
             consents = {one for one, subject in made.consents.items() if subject in for_whom}

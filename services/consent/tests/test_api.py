@@ -540,7 +540,7 @@ async def test_who_is_linked_but_no_legal_representative_takes_nothing_back(town
     await town.roster_says(*entered("p-child", "p-mother"), FRIEND)
     child = await record(town, Decision(granted=True, person="p-child", subject_kind=SubjectKind.PUPIL))
     withdrawal = Withdraw(school="school-7", consent_id=child.consent_id)
-    with pytest.raises(Refused, match=r"consent\.not-represented"):
+    with pytest.raises(Refused, match=r"access\.other-person"):
         await town.system.call(consent.WITHDRAW, withdrawal, as_=Actor(Role.GUARDIAN, "p-friend", "school-7"))
     assert await states(town, "p-child") == ["granted"]
 

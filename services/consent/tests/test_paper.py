@@ -135,6 +135,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
             StaffHired(person="p-teacher", position=Position.TEACHER, hired_on=DAY),
             PupilEnrolled(person="p-child", seat=seat(3), consent_id=None, legal_basis=None, enrolled_on=DAY),
             *(linked(guardian) for guardian in ("p-mother", "p-father")),
+            linked("p-grandmother", legal_representative=False),
         )
         yield town
 
@@ -143,8 +144,8 @@ def seat(number: int, holder: SeatHolder = SeatHolder.PUPIL) -> Seat:
     return Seat(class_id="5a", number=number, holder=holder)
 
 
-def linked(guardian: str) -> GuardianLinked:
-    about = {"relation": Relation.MOTHER, "legal_representative": True, "consent_id": None, "legal_basis": None}
+def linked(guardian: str, *, legal_representative: bool = True) -> GuardianLinked:
+    about = {"relation": Relation.OTHER, "legal_representative": legal_representative, "consent_id": None, "legal_basis": None}
     return GuardianLinked.model_validate({"pupil": "p-child", "guardian": guardian, **about})
 
 
@@ -340,9 +341,20 @@ async def test_a_family_gets_the_receipts_of_its_own_decisions_without_the_other
 OTHERS: Sequence[tuple[Role, str]] = (
     (Role.GUARDIAN, "p-teacher"),
     (Role.GUARDIAN, "p-nobody"),
+    (Role.GUARDIAN, "p-grandmother"),
     (Role.PUPIL, "p-mother"),
     (Role.STAFF, "p-teacher"),
 )
+
+
+async def test_a_representative_gets_no_receipt_of_a_pupil_who_has_decided_alone_since_coming_of_age(town: Town):
+    before = await town.decided(child(grantor="p-mother"))
+    assert (await town.receipt(consent_id=before, as_=MOTHER)).receipt.header.record_id == before
+    await town.decided(child(age=18))
+    for asked in ({"subject": "p-child"}, {"consent_id": before}):
+        assert await refusal(town.receipt(**asked, as_=MOTHER)) == "consent.not-represented"
+    pupil = Actor(Role.PUPIL, "p-child", "school-7")
+    assert (await town.receipt(consent_id=before, as_=pupil)).receipt.header.record_id == before
 
 
 async def test_nobody_gets_the_receipt_of_others_nor_learns_whether_there_is_one(town: Town):

@@ -476,6 +476,27 @@ async def test_a_dossier_holds_what_roster_holds_and_says_which_services_did_not
     assert await town.refusal(roster.JOURNAL, Actor(Role.GUARDIAN, mother, "school-7"), person=pupil) == "access.other-person"
 
 
+async def test_a_guardian_who_is_no_legal_representative_reads_neither_the_child_s_dossier_nor_its_journal(town: Town):
+    pupil = await town.enrolled(await town.declared())
+    grandmother = await town.linked(pupil, legal_representative=False)
+    reader = Actor(Role.GUARDIAN, grandmother, "school-7")
+    assert await town.refusal(roster.DOSSIER, reader, person=pupil) == "access.other-person"
+    assert await town.refusal(roster.JOURNAL, reader, person=pupil) == "access.other-person"
+    assert (await town.act(roster.DOSSIER, reader, person=grandmother)).person == grandmother
+
+
+async def test_a_legal_representative_reads_a_pupil_s_dossier_to_the_last_day_before_the_pupil_is_18(town: Town):
+    class_id = await town.declared()
+    for born_on, told in ((date(1997, 8, 18), True), (date(1997, 8, 17), False)):
+        pupil = await town.enrolled(class_id, details=MASHA.model_copy(update={"birth_date": born_on}))
+        mother = Actor(Role.GUARDIAN, await town.linked(pupil), "school-7")
+        if told:
+            assert (await town.act(roster.DOSSIER, mother, person=pupil)).person == pupil
+        else:
+            assert await town.refusal(roster.DOSSIER, mother, person=pupil) == "access.other-person"
+            assert (await town.act(roster.JOURNAL, person=pupil)).readings == ()
+
+
 async def test_nobody_else_reads_details(town: Town):
     pupil = await town.enrolled(await town.declared())
     assert await town.refusal(roster.PERSON, Actor(Role.CLASS_TEACHER, "c-1", "school-7"), person=pupil) == "access.role"

@@ -36,7 +36,7 @@ class Known:
     teaches: Callable[[Rows, str, str, str], bool] | None = None
     """Whether a member of a school's staff is the teacher of a class now."""
     children: Callable[[Rows, str, str, Collection[str]], Collection[str]] | None = None
-    """Of these people of a school, those who are a guardian's linked children."""
+    """Of these people of a school, those whom a guardian is linked with as a legal representative."""
     subjects: Callable[[Rows, str, Collection[str]], Mapping[str, str]] | None = None
     """Whose these consents of a school are; one that there is not is left out."""
     municipality: Callable[[Rows, str], str] | None = None

@@ -299,11 +299,10 @@ def teaches(rows: Rows, school: str, class_id: str, person: str) -> bool:
 
 
 def children(rows: Rows, school: str, guardian: str, people: Collection[str]) -> set[str]:
-    """Those of the people who are a guardian's children at a school, as they are linked now."""
-    linked = select(guardianship_table.c.pupil).join(
-        person_table, (person_table.c.person == guardianship_table.c.pupil) & (person_table.c.school == school)
-    )
-    return {row.pupil for row in rows(linked.where(guardianship_table.c.guardian == guardian, guardianship_table.c.pupil.in_(people)))}
+    """Those of the people whom a guardian represents at a school, as they are linked now."""
+    link = guardianship_table.c
+    linked = select(link.pupil).join(person_table, (person_table.c.person == link.pupil) & (person_table.c.school == school))
+    return {row.pupil for row in rows(linked.where(link.guardian == guardian, link.legal_representative, link.pupil.in_(people)))}
 
 
 _SCHOOL = end_table.c.school == school_table.c.school

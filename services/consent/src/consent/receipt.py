@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
-from consent.domain import CONSENTS
+from consent.domain import CONSENTS, Consents
 from consent.forms import class_names, full_name, seat_name
 from consent.projections import timezone
 from consent.registry import consent_table
@@ -72,7 +72,7 @@ def register(service: Service) -> None:
     async def receipt(request: consent.ReceiptQuery, caller: Caller) -> consent.ConsentReceipt:
         if (request.subject is None) == (request.consent_id is None):
             raise Refused("receipt.subject-unclear", "Say whose receipt: either a subject or a consent_id, not both.")
-        found = await service.read(lambda connection: _found(connection, request))
+        found = await service.read(lambda connection: _found(connection, request, caller))
         origin = _asking(service, caller)
         school = (await service.calls.call(roster.SCHOOL, roster.SchoolQuery(school=request.school), origin=origin)).reply
         record = record_of(found.history, found.consent_id, school.name)
@@ -143,7 +143,7 @@ def render(record: ConsentRecord, kind: SubjectKind, seat: Seat | None, told: To
 # ---- the record -----------------------------------------------------------------------------------------------------------------
 
 
-def _found(connection: Connection, request: consent.ReceiptQuery) -> _Found:
+def _found(connection: Connection, request: consent.ReceiptQuery, caller: Caller) -> _Found:
     def rows(statement: Any) -> Sequence[Any]:
         return connection.execute(statement).all()
 
@@ -154,9 +154,20 @@ def _found(connection: Connection, request: consent.ReceiptQuery) -> _Found:
     if not known:
         raise Refused("consent.unknown", f"There is no decision on {request.subject or request.consent_id} in this school.")
     history = log.history(connection, CONSENTS.stream(known[0].subject))
-    decided = [one.decided for one in CONSENTS.fold(recorded.event() for recorded in history)]
+    consents = CONSENTS.fold(recorded.event() for recorded in history)
+    if caller.actor.role is Role.GUARDIAN and caller.actor.scope != known[0].subject:
+        _check_represented(consents)
+    decided = [one.decided for one in consents]
     chosen_one = decided[-1] if request.consent_id is None else next(one for one in decided if one.consent_id == request.consent_id)
     return _Found(history, chosen_one.consent_id, SubjectKind(known[0].kind), chosen_one.seat, zone)
+
+
+def _check_represented(consents: Consents) -> None:
+    """A pupil who has once decided alone is 18, and represented by nobody from then on, in what was decided before neither."""
+    valid = (one.decided for one in consents if one.state != "invalidated")
+    if any(isinstance(decided, ConsentGranted) and decided.capacity is Capacity.SELF for decided in valid):
+        text = "From 18 on a pupil gets the receipts alone."
+        raise Refused("consent.not-represented", text, "The pupil asks for them, or the school's administrator prints them for the pupil.")
 
 
 def _said(recorded: Recorded, state: Any, **more: Any) -> RecordEvent:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from contracts import operations
+from contracts.call import Role
 from contracts.event import SERVICES
 from contracts.operations import HeldRecord
 from contracts.roster import DOSSIER, JOURNAL, Dossier, DossierRecord, Journal, JournalQuery, PersonName, PersonQuery
 from eventkit.answering import Caller
 from eventkit.calls import CallFailed
+from eventkit.clock import local_day
 from eventkit.decider import Refused
 from eventkit.event import rfc3339
 from eventkit.service import Service
 from roster import journal
 from roster.book import Books
+from roster.importing.decisions import age_on
 from roster.journal import journal_table
 from roster.tables import person_table, require_school
 from roster.vault import vault_table
 
 _READINGS = 500
+_COMING_OF_AGE = 18
 
 
 def register(service: Service, books: Books) -> None:
@@ -43,7 +50,7 @@ def register(service: Service, books: Books) -> None:
         at = rfc3339(service.clock.now())
 
         def read_and_note(connection: Connection) -> Dossier:
-            require_school(connection, request.school)
+            school = require_school(connection, request.school)
             _require_known(connection, request.school, request.person)
             kept_here = (vault_table.c.person == request.person) & (vault_table.c.school == request.school)
             rows = connection.execute(select(vault_table).where(kept_here)).all()
@@ -53,6 +60,8 @@ def register(service: Service, books: Books) -> None:
             if not opened:
                 return Dossier(person=request.person, kind=None, details=None, records=(), readings=readings)
             [(row, kept)] = opened
+            if caller.actor.role is Role.GUARDIAN and caller.actor.scope != request.person:
+                _check_minor(kept, local_day(service.clock.now(), school.timezone))
             shown = PersonName.model_validate({field: value for field, value in kept.items() if field in PersonName.model_fields})
             others = {field: value for field, value in kept.items() if field not in PersonName.model_fields}
             return Dossier(person=request.person, kind=row.kind, details=shown, other_details=others, records=(), readings=readings)
@@ -76,6 +85,13 @@ async def _held(service: Service, owner: str, request: PersonQuery) -> tuple[Hel
         return (await service.calls.call(operations.HELD[owner], question)).reply.records
     except CallFailed:
         return None
+
+
+def _check_minor(kept: Mapping[str, Any], today: date) -> None:
+    """A guardian is told of a child: from 18 on nobody represents a pupil. Raises Refused `access.other-person`, and nothing was read."""
+    born_on = kept.get("birth_date")
+    if born_on is not None and age_on(date.fromisoformat(born_on), today) >= _COMING_OF_AGE:
+        raise Refused("access.other-person", "This pupil is 18 and asks alone.", "The pupil signs in, or asks the school's office.")
 
 
 def _require_known(connection: Connection, school: str, person: str) -> None:

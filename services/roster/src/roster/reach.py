@@ -18,7 +18,8 @@ def teaches(rows: Rows, school: str, class_id: str, person: str) -> bool:
 
 
 def children(rows: Rows, school: str, guardian: str, people: Collection[str]) -> set[str]:
-    """Those of the people who are a guardian's children at a school, as they are linked now."""
+    """Those of the people whom a guardian represents at a school, as they are linked now. Whoever is linked as a relative and no more,
+    such as a grandmother who fetches the child, is told nothing of it."""
     link = guardianship_table.c
-    linked = select(link.pupil).where(link.school == school, link.guardian == guardian, link.linked, link.pupil.in_(people))
-    return {row.pupil for row in rows(linked)}
+    represented = (link.guardian == guardian) & link.linked & link.legal_representative
+    return {row.pupil for row in rows(select(link.pupil).where(link.school == school, represented, link.pupil.in_(people)))}
