@@ -17,9 +17,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import Connection, MetaData
 
+from contracts.call import Role
 from contracts.event import Event
+from contracts.identity import HAND_OVER, HandedOver, HandOver
 from contracts.roster import OPEN_SCHOOL, SCHOOL, OpenSchool, SchoolCard, SchoolOpened, SchoolQuery, SchoolReply
 from eventkit import telemetry
+from eventkit.access import Known
 from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.decider import Decider, Refused
@@ -28,6 +31,7 @@ from eventkit.harness import BEGUN, System, director, everything, running
 from eventkit.service import Service, Settings
 from eventkit.store import Transaction
 from eventkit.telemetry import span, traceparent, trouble
+from eventkit.tokens import Actor
 
 NAME = "Иванов Пётр Сергеевич"
 
@@ -125,8 +129,16 @@ async def test_one_trace_runs_from_the_call_through_the_event_to_its_projection(
     assert dict(projected.attributes or {}) == {"source": "roster", "position": 2}
 
 
-def denials(reader: InMemoryMetricReader) -> dict[tuple[object, ...], int]:
-    """How often it was denied so far, by call, code and role."""
+@pytest.fixture(scope="module")
+def reader() -> InMemoryMetricReader:
+    """Reads the figures of all tests here: a process has one provider of meters."""
+    reader = InMemoryMetricReader()
+    metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
+    return reader
+
+
+def denials(reader: InMemoryMetricReader, service: str) -> dict[tuple[object, ...], int]:
+    """How often a service's calls were denied so far, by call, code and role."""
     data = reader.get_metrics_data()
     found = [metric for one in data.resource_metrics for scope in one.scope_metrics for metric in scope.metrics] if data else []
     return {
@@ -135,12 +147,13 @@ def denials(reader: InMemoryMetricReader) -> dict[tuple[object, ...], int]:
         if metric.name == "vekha.calls.denied"
         for point in metric.data.data_points
         if isinstance(point, NumberDataPoint) and isinstance(point.value, int)
+        if str((point.attributes or {})["call"]).startswith(f"{service}.")
     }
 
 
-async def test_what_is_denied_is_counted_by_call_code_and_role_and_what_is_not_found_is_no_denial(tmp_path: Path) -> None:
-    reader = InMemoryMetricReader()
-    metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
+async def test_what_is_denied_is_counted_by_call_code_and_role_and_what_is_not_found_is_no_denial(
+    tmp_path: Path, reader: InMemoryMetricReader
+) -> None:
     query = SchoolQuery(school="school-8")
     async with running(tmp_path, {"roster": roster}) as system:
         for _ in range(3):
@@ -150,10 +163,53 @@ async def test_what_is_denied_is_counted_by_call_code_and_role_and_what_is_not_f
             await system.call(OPEN_SCHOOL, opening("school-8"), as_=director("school-7"))
         with pytest.raises(Refused, match=r"^school\.unknown"):
             await system.call(SCHOOL, query)
-    assert denials(reader) == {
+    assert denials(reader, "roster") == {
         ("roster.school", "access.other-school", "director"): 3,
         ("roster.open-school", "access.role", "director"): 1,
     }
+
+
+def handing_over(settings: Settings) -> Service:
+    """An identity that refuses each who is not of the class for itself, unless nobody is; it asks twice, as printing does."""
+    service = Service(settings)
+    service.knows(
+        Known(
+            people_of_class=lambda rows, school, class_id, people: {"p-own"} & set(people),
+            teaches=lambda rows, school, class_id, person: True,
+        )
+    )
+
+    @service.command(HAND_OVER)
+    def hand_over(request: HandOver, tx: Transaction, caller: Caller) -> HandedOver:
+        refused: dict[str, str] = {}
+        for person in (*request.people, *request.people):
+            try:
+                caller.check_reach(person)
+            except Refused as refusal:
+                refused[person] = refusal.code
+                if len(request.people) == 1:
+                    raise
+        return HandedOver(handed_over=len(request.people) - len(refused), refused=refused)
+
+    return service
+
+
+@pytest.mark.usefixtures("spans")
+async def test_a_denial_that_a_call_answers_for_one_of_many_is_logged_and_counted_once_as_one_that_is_raised_is(
+    tmp_path: Path, reader: InMemoryMetricReader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = Actor(Role.CLASS_TEACHER, "5a", "school-7")
+    denied = ("identity.hand-over", "access.other-class", "class_teacher")
+    async with running(tmp_path, {"identity": handing_over}) as system:
+        answer = await system.call(HAND_OVER, HandOver(school="school-7", people=("p-own", "p-one", "p-two")), as_=teacher)
+        assert answer.refused == {"p-one": "access.other-class", "p-two": "access.other-class"}
+        assert denials(reader, "identity") == {denied: 2}
+        with pytest.raises(Refused, match=r"^access\.other-class"):
+            await system.call(HAND_OVER, HandOver(school="school-7", people=("p-one",)), as_=teacher)
+    assert denials(reader, "identity") == {denied: 3}
+    logged = "".join(capsys.readouterr())
+    assert logged.count("call.denied") == 3
+    assert "p-one" not in logged
 
 
 async def test_two_calls_are_two_traces(tmp_path: Path, spans: InMemorySpanExporter) -> None:

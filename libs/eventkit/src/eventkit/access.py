@@ -72,6 +72,7 @@ class Reach:
         self._named = _names(request) if self.is_narrow else {}
         self._inside: set[str] = set()
         self._asked: set[str] = set()
+        self._denied: dict[tuple[str, ...], Refused] = {}
 
     @property
     def is_narrow(self) -> bool:
@@ -82,6 +83,12 @@ class Reach:
     def class_id(self) -> str | None:
         """The one class that it is limited to."""
         return self._actor.scope if self._scope is Scope.OWN_CLASS else None
+
+    @property
+    def denials(self) -> Sequence[Refused]:
+        """What `check` has refused so far, once for the same names however often they were asked for: a handler may answer each of these
+        instead of raising it."""
+        return tuple(self._denied.values())
 
     @property
     def needs_rows(self) -> bool:
@@ -105,7 +112,7 @@ class Reach:
         """Raises Refused where one of these people, classes or consents that the request names is out of reach."""
         self._asked.update(named)
         if self.is_narrow and not self._inside.issuperset(named):
-            raise self._refusal()
+            raise self._denied.setdefault(named, self._refusal())
 
     def check_all_asked(self) -> None:
         """Raises RuntimeError where a call that answers for each has not asked for each: nothing of it may be kept."""

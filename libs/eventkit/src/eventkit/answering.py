@@ -170,9 +170,12 @@ class Answering:
         try:
             return await handler(request, message, Caller(actor, command_id, origin, reach))
         except Refused as refused:
-            if refused.code.startswith("access."):
+            if refused.code.startswith("access.") and refused not in reach.denials:
                 _denied(call, actor, refused)
             raise
+        finally:
+            for denial in reach.denials:
+                _denied(call, actor, denial)
 
     async def _verify(self, token: str) -> Actor:
         try:
