@@ -184,7 +184,7 @@ async def test_adopting_freezes_the_golden_dates_on_a_pinned_calendar(region: Re
     )
     await region.system.settled()
     board = await region.status()
-    assert (board.plan, board.revision, board.rules, board.calendar) == ("mo-2015-school-portal", 1, 1, reply.calendar)
+    assert (board.plan, board.revision, board.rules, board.calendar) == ("mo-2015-school-portal", 1, 2, reply.calendar)
     assert {str(row.step): isinstance(row, StepRow) and row.due for row in board.steps} == reply.baseline
 
 

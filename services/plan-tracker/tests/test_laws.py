@@ -517,7 +517,7 @@ class Naive:
             list(taken.items()),
             lambda seat: seat[0][0] in self.headcount and any(one.by_basis or "pupil" in one.state for one in seat[1]),
         )
-        deciding = ratio(list(guardians.values()), bool)
+        deciding = ratio(list(guardians.values()), lambda decided: bool(self.headcount) and decided)
         entered = ratio(
             list(willing.values()), lambda holders: any(one.entered and (one.alone or names[id(one)] in guarded) for one in holders)
         )

@@ -370,12 +370,29 @@ def test_signatures_that_are_older_than_the_headcount_do_not_complete_step_13(sc
     school.happened(aug(18), declared("1a"), created("1a"))
     school.happened(aug(19), granted("p1", at=seat("1a", 1)), granted("m", "guardian", seat("1a", 1, SeatHolder.GUARDIAN_1)))
     school.happened(aug(19), enrolled("p1", "1a", 1), linked("p1", "m"))
-    assert [school.count(13, aug(19)), school.states(13, aug(19))] == [(1, 2), ["in_progress"]]
+    assert [school.count(13, aug(19)), school.states(13, aug(19))] == [(0, 2), ["not_started"]]
     school.happened(aug(21), headcount("1a", 2))
     assert [school.count(13, aug(21)), school.missing(13, aug(21))] == [(2, 3), ["1a/2"]]
     assert school.step(13, aug(21)).first_completed_on is None
     school.happened(aug(24), granted("p2", at=seat("1a", 2)))
-    assert school.states(13, aug(19), aug(21), aug(24)) == ["in_progress", "in_progress", "done"]
+    assert school.states(13, aug(19), aug(21), aug(24)) == ["not_started", "in_progress", "done"]
+
+
+def test_a_guardian_s_signature_that_is_older_than_the_headcount_does_not_complete_step_13(school: School) -> None:
+    a_class(school, aug(20), pupils=2)
+    school.happened(aug(19), granted("m", "guardian", seat("1a", 1, SeatHolder.GUARDIAN_1)))
+    assert school.states(13, aug(19), aug(20)) == ["not_started", "in_progress"]
+    assert [school.count(13, aug(20)), school.step(13, aug(20)).first_completed_on] == [(1, 3), None]
+    school.happened(aug(21), granted("p1", at=seat("1a", 1)), granted("p2", at=seat("1a", 2)))
+    assert school.states(13, aug(19), aug(20), aug(21)) == ["not_started", "in_progress", "done"]
+    assert school.step(13, aug(21)).first_completed_on == aug(21)
+
+
+def test_guardians_who_have_decided_count_as_soon_as_the_first_headcount_is_declared(school: School) -> None:
+    school.happened(aug(19), enrolled("p1", "1a", 1, BASIS), linked("p1", "m", BASIS), granted("f", "guardian"))
+    assert school.count(13, aug(19)) == (0, 3)
+    a_class(school, aug(20), pupils=1)
+    assert [school.count(13, aug(19)), school.count(13, aug(20))] == [(0, 3), (3, 3)]
 
 
 def test_step_13_counts_guardians_who_decided_or_are_linked(school: School) -> None:

@@ -56,6 +56,7 @@ class Join:
         self.school_check = documents.NO_CHECK
         self.calendars: dict[str, Calendar] = {}
         self._classes: dict[str, SchoolClass] = {}
+        self._counted = NEVER  # since the first headcount of any class: of which class a guardian decides is not known of everybody
         self._pupils: dict[str, Pupil] = {}
         self._decisions: dict[str, dict[str, Decisions]] = {}
         self._accounts: dict[str, Account] = {}
@@ -117,6 +118,10 @@ class Join:
             for person in self._assigned_to.get(class_id, ()):
                 seats.update(self._seats.get(person, ()))
             self.tallies["classes-created"].put(class_id, measures.class_created(self._classes[class_id]))
+        if touched.classes and (counted := at_least(1, (one.counted for one in self._classes.values()))) != self._counted:
+            self._counted = counted
+            people.update(person for person, kinds in self._decisions.items() if "guardian" in kinds)
+            people.update(self._pupils_of)
         for class_id in touched.classes | touched.arranged:
             self._place_class(class_id)
         for parallel in touched.parallels:
@@ -313,7 +318,7 @@ class Join:
         pupils, decisions = self._pupils_of.get(person, ()), self._decided_as(person, "guardian")
         if pupils or decisions.seen:
             guardian = measures.guardian(person, (self._pupils[pupil] for pupil in pupils))
-            self.tallies["families-decided"].put(person, measures.guardian_decided(guardian, self._decided(decisions)))
+            self.tallies["families-decided"].put(person, measures.guardian_decided(guardian, self._decided(decisions), self._counted))
             entitled = either(entitled, measures.guardian_entitled(guardian, decisions))
             entered = either(entered, guardian.here)
         if seats := self._seats.get(person):

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from plan_tracker.domain.days import ALWAYS, NEVER, Days, Switch, at_least, both, either, without
 from plan_tracker.domain.documents import Account, Decisions, Pupil, SchoolClass, Seat, Staff
 
-RULES: Final = 1
+RULES: Final = 2
 """Raised when the meaning of a measure changes, so that an answer says by which rules it was given."""
 
 
@@ -370,10 +370,13 @@ def guardian(person: str, pupils: Iterable[Pupil]) -> Guardian:
     return Guardian(here, without(gone, here), basis)
 
 
-def guardian_decided(one: Guardian, decided: Days) -> Standing:
-    """Step 13: guardians linked or decided, but those whose pupils have all left; satisfied when decided."""
+def guardian_decided(one: Guardian, decided: Days, counted_since: Days) -> Standing:
+    """Step 13: guardians linked or decided, but those whose pupils have all left; satisfied when decided.
+
+    As with a seat, not before a headcount is known: a guardian's signature alone would be all that there is to decide.
+    """
     decided = either(decided, one.basis)
-    return standing(either(one.here, without(decided, one.gone)), decided)
+    return standing(either(one.here, without(decided, one.gone)), both(decided, counted_since))
 
 
 def staff_entitled(member: Staff, decisions: Decisions) -> Days:
