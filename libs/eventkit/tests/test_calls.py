@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 
 from contracts import operations
 from contracts.call import CALLS
+from contracts.erasure import ORDER_ERASURE, OrderedErasure, OrderErasure
 from contracts.event import Event
 from contracts.identity import ISSUE_CREDENTIALS, CredentialsIssued, CredentialsIssuedReply, IssueCredentials, IssuedCredential
 from contracts.roster import OPEN_SCHOOL, SCHOOL, OpenSchool, SchoolCard, SchoolOpened, SchoolQuery, SchoolReply
@@ -184,6 +185,25 @@ async def test_a_request_that_cannot_be_read_is_answered_so(tmp_path: Path, rost
         answer = await raw(system, "call.roster.school", payload)
     assert answer.error is not None
     assert (answer.error.kind, answer.error.code) == ("invalid", "body.malformed")
+
+
+async def test_a_value_that_is_none_of_the_choices_is_answered_with_those_as_a_caller_writes_them(tmp_path: Path) -> None:
+    def consent(settings: Settings) -> Service:
+        service = Service(settings)
+
+        @service.command(ORDER_ERASURE)
+        def order(request: OrderErasure, transaction: Transaction, caller: Caller) -> OrderedErasure:
+            raise NotImplementedError
+
+        return service
+
+    body = json.dumps({"school": "school-7", "person": "p-1", "ground": "left", "reference": "2-1234/2015"}).encode()
+    async with running(tmp_path, {"consent": consent}) as system:
+        calls = system.instance.calls(system.instance.operator_token())
+        with pytest.raises(CallFailed) as failed:
+            await calls.call_raw(ORDER_ERASURE.name, body, command=True)
+    choices = "ground: Input should be 'subject-request', 'unlawful', 'court-order' or 'authority'"
+    assert (failed.value.code, failed.value.text) == ("body.invalid", choices)
 
 
 async def test_a_body_that_is_too_large_is_refused_at_both_ends(tmp_path: Path, roster: Roster) -> None:

@@ -37,6 +37,8 @@ Q = TypeVar("Q", bound=Request)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")
 
+_MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")
+
 _log = structlog.get_logger(__name__)
 _denials = metrics.get_meter("vekha").create_counter("vekha.calls.denied", description="Calls denied, by call, code and role")
 
@@ -290,5 +292,7 @@ def _what_is_wrong(invalid: ValidationError) -> str:
     parts: list[str] = []
     for error in invalid.errors(include_input=False, include_url=False, include_context=False)[:5]:
         where = ".".join(str(step) for step in error["loc"])
-        parts.append(f"{where}: {error['msg']}" if where else error["msg"])
+        # Of a choice among an enumeration's members pydantic shows each as Python writes it; a caller writes the value.
+        message = _MEMBER.sub(r"\1", error["msg"]) if error["type"] == "literal_error" else error["msg"]
+        parts.append(f"{where}: {message}" if where else message)
     return "; ".join(parts)
