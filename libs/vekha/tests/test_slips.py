@@ -128,6 +128,8 @@ def test_the_codes_of_many_are_replaced_under_a_proposal_that_somebody_else_has_
     done = school.slips("--reissue", "--proposal", proposal, "--out", tmp_path / "again")
     assert (done.code, done.json["printed"], done.json["refused"]) == (0, 6, {})
     assert [path.name for path in (tmp_path / "again").iterdir()] == ["staff.pdf"]
+    used_up = school.slips("--reissue", "--proposal", proposal, "--out", tmp_path / "more")
+    assert (used_up.code, used_up.error["code"], (tmp_path / "more").exists()) == (1, "reissue.carried-out", False)
 
 
 def test_a_printing_that_is_stopped_leaves_no_empty_folder_and_says_what_to_do(

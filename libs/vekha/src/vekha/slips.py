@@ -103,6 +103,10 @@ async def _print(
         lots = [Lot("people", [*dict.fromkeys(people)])] if people else await lots_of(client, school, class_id, as_, staff=staff)
         if in_folder and proposal is not None:
             card = (await client.ask(REISSUE, ReissueQuery(school=school, proposal=proposal), as_=as_, up_to_date=True)).reply
+            if not card.left:
+                text = f"The proposal {proposal} was carried out already: the codes of all its people have been replaced."
+                hint = "What was lost since is replaced under another one: vekha reissue propose."
+                raise Failure("reissue.carried-out", text, hint)
             lots = [replace(lot, people=[person for person in lot.people if person in card.left]) for lot in lots]
         with _new_folder(out) if in_folder else nullcontext(), output.progress() as progress:
             task = progress.add_task("slips", total=sum(len(lot.people) for lot in lots))
