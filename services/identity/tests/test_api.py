@@ -491,6 +491,16 @@ async def test_an_account_is_blocked_when_its_ground_is_gone(town: Town, person:
     assert (await refusal_of_activation(town, issued.login, issued.code))[0] == "account.blocked"
 
 
+async def test_a_guardian_whose_only_child_has_left_activates_nothing_until_another_one_is_linked(town: Town):
+    [issued] = await issue(town, "p-mother")
+    await hand_over(town, "p-mother")
+    await town.says(PupilLeft(person="p-child"))
+    assert (await refusal_of_activation(town, issued.login, issued.code))[0] == "account.blocked"
+    assert (await refusal_of_activation(town, issued.login, "K7QW-9TXC"))[0] == "activation.wrong"
+    await town.says(enrolled("p-sister"), linked("p-sister", "p-mother"))
+    assert (await activate(town, issued.login, issued.code)).person == "p-mother"
+
+
 async def test_what_blocks_an_account_stands_in_the_blocking(town: Town):
     await issue(town, "p-mother")
     await town.says(withdrawn("p-mother"))

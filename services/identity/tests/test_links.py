@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from contracts import identity, roster
 from contracts.call import Role
 from contracts.identity import Activated, MailedLinks, TakenLink
-from contracts.roster import ClassDeclared, Position
+from contracts.roster import ClassDeclared, Position, PupilLeft
 from eventkit.answering import Caller
 from eventkit.calls import CallFailed
 from eventkit.database import sqlite_url
@@ -327,6 +327,13 @@ async def test_codes_that_were_lost_are_revoked_and_open_nothing(town: Town) -> 
     assert (again.revoked, again.already, again.refused) == (0, ("p-mother",), reply.refused)
     assert await refusal(activate(town, slip.login, slip.code)) == "activation.revoked"
     assert (await hand_over(town, "p-mother")).refused == {"p-mother": "credentials.not-issued"}
+
+
+async def test_the_link_of_a_guardian_whose_only_child_has_left_opens_nothing(town: Town) -> None:
+    await mail(town, "p-mother")
+    taken = await take(town, "p-mother")
+    await town.says(PupilLeft(person="p-child"))
+    assert await refusal(follow(town, taken.link)) == "account.blocked"
 
 
 async def test_another_schools_people_are_out_of_reach(town: Town) -> None:

@@ -23,10 +23,11 @@ from eventkit.store import Transaction
 from identity import passwords
 from identity.credentials import login_of
 from identity.domain.account import ACCOUNTS, ActivateByEsia
+from identity.domain.gates import check_still_here
 from identity.domain.password import check_password, meant_password
 from identity.hashing import Hashing
 from identity.openid import Provider
-from identity.projections import timezone
+from identity.projections import people_of, timezone
 
 FLOW_LIFETIME_S = 600
 
@@ -77,6 +78,7 @@ def register(service: Service, hashing: Hashing) -> None:
 
         def work(tx: Transaction) -> identity.Activated:
             today = local_day(tx.now, timezone(tx.rows, school))
+            check_still_here(people_of(tx.rows, school, [person])[person])
             tx.decide(ACCOUNTS, person, ActivateByEsia(), school=school, happened_on=today)
             if encoded is not None:
                 passwords.keep(tx, person, encoded, school=school, today=today)

@@ -16,6 +16,7 @@ from eventkit.store import Transaction
 from identity import links, passwords, slips
 from identity.days import since
 from identity.domain.account import ACCOUNTS, Activate, Dispatch, Return, Revoke
+from identity.domain.gates import check_still_here
 from identity.hashing import Hashing
 from identity.links import ForgetLinks, Prepared
 from identity.projections import Rows, people_of, timezone
@@ -89,6 +90,7 @@ def register(service: Service, forgetting: ForgetLinks, hashing: Hashing) -> Non
 
         def work(tx: Transaction) -> identity.Activated:
             today = local_day(tx.now, timezone(tx.rows, found.school))
+            check_still_here(people_of(tx.rows, found.school, [found.person])[found.person])
             tx.decide(ACCOUNTS, found.person, Activate(found.credential, today), school=found.school, happened_on=today)
             if encoded is not None:
                 passwords.keep(tx, found.person, encoded, school=found.school, today=today)

@@ -25,10 +25,11 @@ from identity import activity, attempts, codes, credentials, passwords, roles, s
 from identity.credentials import Credential
 from identity.days import done_now, since
 from identity.domain.account import ACCOUNTS, Activate
+from identity.domain.gates import check_still_here
 from identity.domain.password import check_password, meant_password
 from identity.hashing import NOBODYS, Hashing
 from identity.policies import Ratings
-from identity.projections import Rows, timezone
+from identity.projections import Rows, people_of, timezone
 
 TOKEN_LIFETIME_S = 300
 
@@ -71,6 +72,7 @@ def register(service: Service, ratings: Ratings, hashing: Hashing) -> None:
             zone = timezone(tx.rows, found.school)
             said_on = done_now if caller.actor.role is Role.ANONYMOUS else happened_on
             day, today = said_on(request.happened_on, tx.now, zone), local_day(tx.now, zone)
+            check_still_here(people_of(tx.rows, found.school, [found.person])[found.person])
             # Should another code have been issued meanwhile, the account knows, and says so.
             command = Activate(found.credential, today, day, since(request.happened_on, tx, found.school, found.person))
             tx.decide(ACCOUNTS, found.person, command, school=found.school, happened_on=day)

@@ -189,7 +189,7 @@ def check_nothing_live(account: Account, on: date) -> None:
 
 def _hand_over(command: HandOver, account: Account) -> Sequence[Event]:
     if account.state == "blocked":
-        raise _blocked()
+        raise blocked()
     if account.credential is None or account.state == "provisioned":
         raise Refused("credentials.not-issued", "There is no code to hand over. Issue one first.")
     if account.is_link:
@@ -210,7 +210,7 @@ def _activate(command: Activate, account: Account) -> Sequence[Event]:
     but in the mail that its owner has received.
     """
     if account.state == "blocked":
-        raise _blocked()
+        raise blocked()
     if command.credential != account.credential:
         raise Refused("activation.replaced", "Another code has been issued since. Use the newest one.")
     if account.state == "activated":
@@ -244,7 +244,7 @@ def _revoke(command: Revoke, account: Account) -> Sequence[Event]:
         case "activated":
             raise Refused("credentials.used", "What was issued has been used already. With `reissue` another code takes its place.")
         case "blocked":
-            raise _blocked()
+            raise blocked()
         case "issued" if command.on < command.since:
             raise _not_yet_issued(command.since)
         case "handed-over" if command.on < command.since:
@@ -261,7 +261,7 @@ def _revoked(account: Account, reason: RevocationReason) -> CredentialsRevoked:
 def _activate_by_esia(account: Account) -> Sequence[Event]:
     """Step 19, without a code. There must be something issued all the same (18→19): it says that the school has let this person in."""
     if account.state == "blocked":
-        raise _blocked()
+        raise blocked()
     if account.state == "activated":
         raise Refused("account.already-activated", "This account is in use. Sign in to it.")
     if account.credential is None or account.state == "provisioned":
@@ -271,7 +271,7 @@ def _activate_by_esia(account: Account) -> Sequence[Event]:
 
 def _set_password(account: Account) -> Sequence[Event]:
     if account.state == "blocked":
-        raise _blocked()
+        raise blocked()
     if account.state != "activated":
         raise Refused("account.not-activated", "This account is not in use yet. Activate it first, with what was issued last.")
     return [PasswordSet(account=account.account, person=account.person)]
@@ -310,5 +310,5 @@ def _not_yet_issued(since: date) -> Refused:
     return Refused("credentials.not-yet-issued", text, "Look at the day, or leave it out where it is today.")
 
 
-def _blocked() -> Refused:
+def blocked() -> Refused:
     return Refused("account.blocked", "This account is blocked. The school's administrator knows why.")

@@ -8,6 +8,7 @@ from typing import Literal
 from contracts.consent import SubjectKind
 from contracts.roster import Position
 from eventkit.decider import Refused
+from identity.domain.account import blocked
 
 
 @dataclass(slots=True)
@@ -45,6 +46,15 @@ def check_entered(person: Person) -> SubjectKind:
     if kind is SubjectKind.PUPIL and not person.guardians and not person.no_guardian_recorded:
         raise Refused("person.not-entered", "This pupil has neither a guardian nor a recorded reason for none. Enter one of them first.")
     return kind
+
+
+def check_still_here(person: Person) -> None:
+    """Gate 18→19: what was issued opens nothing for who is nobody at the school any more, such as a guardian whose only child has left.
+
+    No block stands in that account: another child may come, and be linked. Until then the answer is that of a blocked one.
+    """
+    if person.kind is None:
+        raise blocked()
 
 
 def has_ground(person: Person) -> bool:
