@@ -143,7 +143,7 @@ def _check_newest(command: Decide, consents: Consents) -> None:
     known += [
         (one.valid_until + timedelta(days=1), "the end of a consent")
         for one in consents
-        if one.state == "expired" and one.valid_until is not None and not _outlasts(command.decision, one.valid_until)
+        if one.state == "expired" and one.valid_until is not None and not _outlasts(command, one.valid_until)
     ]
     if command.withdrawn_on is not None:
         known.append((command.withdrawn_on, "a withdrawal"))
@@ -154,12 +154,11 @@ def _check_newest(command: Decide, consents: Consents) -> None:
         raise Refused("consent.outdated", text, hint)
 
 
-def _outlasts(decision: Decision, end: date) -> bool:
+def _outlasts(command: Decide, end: date) -> bool:
     """Whether a paper says of itself that it goes on where another one has ended: it was signed to renew that. A pupil's that names no last
     day may have been signed on the eve of coming of age."""
-    if decision.valid_until is None:
-        return decision.subject_kind is not SubjectKind.PUPIL
-    return decision.valid_until > end
+    last_day = _last_day(command.decision, command.on)
+    return command.decision.subject_kind is not SubjectKind.PUPIL if last_day is None else last_day > end
 
 
 def _withdraw(command: Withdraw, consents: Consents) -> Sequence[Event]:
