@@ -68,16 +68,20 @@ class School:
         return await self.system.call(call, request, as_=by(self.school))
 
     async def imported(self, content: bytes, name: str = "roster.xlsx", legal_basis: LegalBasis | None = None) -> ImportStatus:
+        status = await self.handed_in(content, name, legal_basis=legal_basis)
+        assert status.state == "done", status.error_code
+        return status
+
+    async def handed_in(self, content: bytes, name: str, **more: Any) -> ImportStatus:
         upload = f"u-{next(_uploads)}"
         pieces = [content[first : first + 200_000] for first in range(0, len(content), 200_000)]
         for number, piece in enumerate(pieces, 1):
             text = base64.b64encode(piece).decode()
             await self.call(roster.UPLOAD, upload=upload, part=number, parts=len(pieces), file_name=name, content=text)
-        status = await self.call(roster.IMPORT, upload=upload, legal_basis=legal_basis)
+        status = await self.call(roster.IMPORT, upload=upload, **more)
         while status.state == "running":
             await asyncio.sleep(0.01)
             status = await self.call(roster.IMPORT_STATUS, job=status.job)
-        assert status.state == "done", status.error_code
         return status
 
     async def exported(self, file_format: str) -> tuple[roster.RosterExport, bytes]:
@@ -220,6 +224,20 @@ async def test_whatever_is_hard_to_write_comes_back_unchanged(hard: School, file
     warned = ["class.other-year", "guardian.too-many"] if oneroster else []
     made = await hard.changes_nothing(file_format, 2 + 2 + 1 if oneroster else 3 + 2 + 3, *warned)
     assert [" of whom the template has no columns" in told for told in made.left_out] == ([] if oneroster else [True])
+
+
+async def test_an_export_in_the_middle_of_a_roll_over_comes_back_unchanged_and_is_no_whole_list(hard: School):
+    coming = (await hard.call(roster.DECLARE_CLASS, grade=6, letter="Б", academic_year="2016/2017")).class_id
+    await hard.call(roster.CREATE_CLASS, class_id=coming)
+    _, content = await hard.exported("csv")
+    table = csv_files(content, ";")["pupils.csv"]
+    anna = next(dict(zip(table[0], row, strict=True)) for row in table[1:] if row[2] == "Анна")
+    moved = await hard.imported(csv_of([{**anna, "Класс": "6Б", "Учебный год": "2016/2017"}]), "pupils.csv")
+    assert moved.updated == 1, moved.rejected
+    made = await hard.changes_nothing("oneroster-1.2", 2 + 2, "class.other-year", "class.coming-year", "guardian.too-many")
+    _, content = await hard.exported("oneroster-1.2")
+    whole = await hard.handed_in(content, made.file_name, full_list=True, missing=1)
+    assert whole.error_code == "list.not-whole"
 
 
 async def test_who_was_entered_without_an_id_is_found_under_the_own_one(hard: School):

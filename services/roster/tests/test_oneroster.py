@@ -273,6 +273,18 @@ def test_of_several_school_years_the_first_that_is_not_over_is_read() -> None:
     assert len(read(tables, today=date(2026, 3, 1)).classes) == 2
 
 
+def test_whoever_is_in_a_class_of_the_coming_year_alone_is_passed_over_with_it() -> None:
+    tables = sample()
+    put(tables, "academicSessions", sourcedId="next", schoolYear="2017", startDate="2016-09-01", endDate="2017-05-31")
+    put(tables, "classes", sourcedId="class-6А", title="6А", classType="homeroom", schoolSourcedId="org-school", termSourcedIds="next")
+    put(tables, "users", sourcedId="У9", role="student", orgSourcedIds="org-school", givenName="Ян", familyName="Ким")
+    put(tables, "enrollments", classSourcedId="class-6А", userSourcedId="У9", role="student")
+    found = read(tables)
+    assert warned(found) == [("classes.csv", 6, "class.coming-year")]
+    assert codes(found) == []
+    assert "У9" not in {row.external_id for row in found.pupils}
+
+
 def test_a_session_without_dates_has_the_year_that_it_ends_in() -> None:
     tables = sample()
     for row in range(2, 7):

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+COMING_YEAR = "class.coming-year"
+"""The warning that classes of a coming school year were passed over, and with them pupils who are here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -11,6 +11,7 @@ from contracts.roster import ImportRoster, ReviewReason
 from eventkit.decider import Refused
 from roster.book import Pages
 from roster.files import PupilRow, RosterFile, StaffRow
+from roster.files.findings import COMING_YEAR
 from roster.importing.plan import Leaving, Plan
 from roster.importing.planning import OTHER_PERSON, details_in
 
@@ -34,6 +35,10 @@ def with_leaving(plan: Plan, file: RosterFile, pages: Pages, request: ImportRost
     if any(error.code == OTHER_PERSON for error in plan.rejected):
         text = "Rows of this list have the IDs of others, so who is missing from it cannot be told."
         raise Refused("list.not-whole", f"{text} Import it without --full-list, correct what is rejected, and then the whole.")
+    # A school in the middle of its roll-over: they are here, and in no class that was read.
+    if any(warning.code == COMING_YEAR for warning in file.warnings):
+        text = "Pupils of this list are in classes of a coming school year, which was not read, so who is missing cannot be told."
+        raise Refused("list.not-whole", f"{text} Import it without --full-list, and a whole list once that year has begun.")
     if not kinds:
         raise Refused("list.not-whole", "The file lists neither pupils nor staff. Import it without --full-list.")
     leaving: list[Leaving] = []

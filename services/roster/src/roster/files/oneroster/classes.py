@@ -123,7 +123,8 @@ class Mapped:
 
 @dataclass(slots=True)
 class Classes:
-    """What became of the classes of the school, by id. `rejected` and `passed_over` are no classes here; `past`, among them, are over.
+    """What became of the classes of the school, by id. `rejected` and `passed_over` are no classes here; `elsewhen`, among the latter, are
+    of other school years.
 
     Rows of one name and year, as programs write one for each term, are one class: of each id there is the same `Mapped`.
     """
@@ -131,7 +132,7 @@ class Classes:
     mapped: dict[str, Mapped]
     rejected: set[str]
     passed_over: set[str]
-    past: set[str]
+    elsewhen: set[str]
     errors: list[Finding]
     rows: int
     unlike: list[Record]
@@ -140,7 +141,8 @@ class Classes:
     """Passed over as groups for lessons, as others are titled like classes and these are not."""
     joined: list[Record]
     """The rows, but the first, of each class that several rows are of."""
-    other_years: list[Record]
+    other_years: list[tuple[Record, bool]]
+    """Each with whether its year comes after the one that is read."""
     elsewhere: Record | None
     """The first class, where there are some and none of them is this school's."""
     over: tuple[Record, int, date] | None
@@ -192,8 +194,8 @@ def map_classes(records: Sequence[Record], school: str, sessions: Sessions, toda
         if sessions.ends(year) < today:
             found.over = (next(iter(found.mapped.values())).record, year, sessions.ends(year))
         found.passed_over |= mapped.keys() - found.mapped.keys()
-        found.past = {key for key, one in mapped.items() if one.year < year}
-        found.other_years = [one.record for one in mapped.values() if one.year != year]
+        found.elsewhen = mapped.keys() - found.mapped.keys()
+        found.other_years = [(one.record, one.year > year) for one in mapped.values() if one.year != year]
         firsts: dict[ClassLabel, Mapped] = {}
         read_as = {key: firsts.setdefault(one.label, one) for key, one in found.mapped.items()}
         found.joined = [one.record for key, one in found.mapped.items() if read_as[key] is not one]

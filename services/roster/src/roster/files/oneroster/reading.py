@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from roster.files.findings import FileRefused, Finding, Place
+from roster.files.findings import COMING_YEAR, FileRefused, Finding, Place
 from roster.files.repeats import Repeats
 from roster.files.results import Detected, RosterFile
 from roster.files.rows import ClassRow, GuardianRow, PupilRow, StaffRow
@@ -76,7 +76,7 @@ class _Reading:
         self._enrolled: set[str] = set()
         self._told: set[str] = set()  # users of whom an error says why they are not entered
         self._had_a_role: set[str] = set()
-        self._left: set[str] = set()  # users of whom an enrollment has ended
+        self._left: set[str] = set()  # users of whom an enrollment has ended, or is of another school year
         self._hired: dict[str, date] = {}
         self._guardian_rows: dict[str, dict[str, object] | None] = {}
 
@@ -101,8 +101,9 @@ class _Reading:
             record, year, ended = classes.over
             hint = f"the newest school year of the file is {year}/{year + 1}, which ended on {ended:%d.%m.%Y}: is this the right export?"
             self._count(record.place, "year.over", hint)
-        for record in classes.other_years:
-            self._count(record.place, "class.other-year", "a class of another school year than the one that is read; it was passed over")
+        for record, is_coming in classes.other_years:
+            hint = "a class of another school year than the one that is read; it was passed over, with the pupils who are in no other"
+            self._count(record.place, COMING_YEAR if is_coming else "class.other-year", hint)
         self._read_enrolments(classes)
         people = self._people()
         self._demographics = self._read_demographics(people)
@@ -206,7 +207,7 @@ class _Reading:
                 self._told.add(user)
                 continue
             if key in classes.passed_over or record["schoolSourcedId"] not in ("", self._org):
-                if key in classes.past:
+                if key in classes.elsewhen:
                     self._left.add(user)
                 if key in classes.mapped:
                     hint = "the class is this school's, and the enrollment names another one in schoolSourcedId; it was passed over"
