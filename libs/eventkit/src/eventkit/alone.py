@@ -26,6 +26,7 @@ from eventkit.environment import SettingInvalid, chosen, required
 from eventkit.event import rfc3339
 from eventkit.figures import of_folder
 from eventkit.heartbeat import beat
+from eventkit.memory import look_for_garbage_seldom
 from eventkit.postgres import is_away
 from eventkit.process import leave_nothing_behind
 from eventkit.secrets import SecretMissing, Secrets
@@ -46,14 +47,12 @@ VARIABLES: Mapping[str, str] = {
 }
 """What it has to be told, by the variable's name, beside what an installation chooses (`environment.VARIABLES`)."""
 
-_GARBAGE_AFTER = (200_000, 5, 20)  # as `vekha up` has it
-
 _log = structlog.get_logger(__name__)
 
 
 def main(name: str, build: Callable[[Settings], Service]) -> int:
     """Runs a service until SIGTERM; returns the exit code."""
-    gc.set_threshold(*_GARBAGE_AFTER)
+    look_for_garbage_seldom()
     telemetry.set_up(service=name, processor=otlp.processor(os.environ))
     leave_nothing_behind()
     try:

@@ -13,15 +13,12 @@ import click
 
 from eventkit import otlp, telemetry
 from eventkit.environment import VARIABLES
+from eventkit.memory import look_for_garbage_seldom
 from eventkit.process import leave_nothing_behind
 from vekha import output
 from vekha.folder import DataFolder, moment_of
 from vekha.loop import run
 from vekha.options import as_json_option, data_option
-
-# Python looks for cycles of garbage after every 700 new objects, and now and then among all there are, while all five services stand
-# still: a quarter of an import's time. We make few cycles, so to look seldom costs little memory.
-_LOOKS_FOR_GARBAGE_AFTER = (200_000, 5, 20)
 
 
 def _clock_at(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -49,7 +46,7 @@ def up(data: Path, port: int | None, manual_clock: datetime | None) -> None:
 
     Prints one JSON line on stdout when ready, and logs JSON lines on stderr.
     """
-    gc.set_threshold(*_LOOKS_FOR_GARBAGE_AFTER)
+    look_for_garbage_seldom()
     telemetry.set_up(processor=otlp.processor(os.environ))
     leave_nothing_behind()
     run(_run(DataFolder(data), port, manual_clock))

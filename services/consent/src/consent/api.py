@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from consent import registry
 from consent.domain import CONSENTS, Consents, Invalidate, Withdraw
-from consent.projections import person_table, represents, timezone
+from consent.projections import person_table, timezone
 from consent.registry import Registry, consent_table
 from contracts import consent
 from contracts.call import Role
@@ -92,14 +92,16 @@ def _judged(rehearsal: Rehearsal, settings: Settings, caller: Caller, request: c
 
 
 def _check_represented(tx: Transaction, caller: Caller, consent_id: str, subject: str) -> None:
-    """A guardian takes back for a child what a representative has said, and as a legal representative alone; a pupil does not."""
+    """A guardian takes back for a child what a representative has said, and a pupil only what no representative has.
+
+    That the guardian is one of this child's is the caller's reach.
+    """
     person, role = caller.actor.scope or "", caller.actor.role
     if role not in (Role.GUARDIAN, Role.PUPIL) or (role is Role.GUARDIAN and person == subject):
         return
     decided = next(one.decided for one in tx.state(CONSENTS, subject) if one.decided.consent_id == consent_id)
     is_represented = isinstance(decided, ConsentGranted) and decided.capacity is _REPRESENTED
-    may_withdraw = not is_represented if role is Role.PUPIL else is_represented and represents(tx.rows, person, subject)
-    if not may_withdraw:
+    if is_represented is not (role is Role.GUARDIAN):
         text = "A legal representative takes back what was said for a pupil under 18. What a pupil has said from 18 on, the pupil does."
         raise Refused("consent.not-represented", text, "The school's administrator records a withdrawal on paper.")
 

@@ -272,12 +272,6 @@ def next_end(rows: Rows, day: date, timezone: str) -> date | None:
     return next((row.valid_until for row in rows(first)), None)
 
 
-def represents(rows: Rows, guardian: str, pupil: str) -> bool:
-    """Whether somebody is linked with a pupil as a legal representative."""
-    link = guardianship_table.c
-    return bool(rows(select(link.pupil).where(link.guardian == guardian, link.pupil == pupil, link.legal_representative)))
-
-
 def entered_in_class(class_id: str, people: Collection[str]) -> CompoundSelect[Any]:
     """Selects those of the people who are the class's pupils or their guardians, as `person`."""
     pupils = select(pupil_class_table.c.pupil.label("person")).where(

@@ -156,13 +156,13 @@ def _found(connection: Connection, request: consent.ReceiptQuery, caller: Caller
     history = log.history(connection, CONSENTS.stream(known[0].subject))
     consents = CONSENTS.fold(recorded.event() for recorded in history)
     if caller.actor.role is Role.GUARDIAN and caller.actor.scope != known[0].subject:
-        _check_represented(consents)
+        _check_minor(consents)
     decided = [one.decided for one in consents]
     chosen_one = decided[-1] if request.consent_id is None else next(one for one in decided if one.consent_id == request.consent_id)
     return _Found(history, chosen_one.consent_id, SubjectKind(known[0].kind), chosen_one.seat, zone)
 
 
-def _check_represented(consents: Consents) -> None:
+def _check_minor(consents: Consents) -> None:
     """A pupil who has once decided alone is 18, and represented by nobody from then on, in what was decided before neither."""
     valid = (one.decided for one in consents if one.state != "invalidated")
     if any(isinstance(decided, ConsentGranted) and decided.capacity is Capacity.SELF for decided in valid):

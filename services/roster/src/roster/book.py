@@ -656,11 +656,11 @@ def changed_fields(old: Details, new: Details) -> tuple[str, ...]:
 class Books:
     """Opens schools' books. It knows the instance's keys and no school."""
 
-    def __init__(self, secrets: Secrets, keys: Keys, made: Digests | None = None) -> None:
+    def __init__(self, secrets: Secrets, keys: Keys, digests: Digests | None = None) -> None:
         self.vault = Vault(secrets.key("vault"))
         self.keys = keys
         self._secrets = secrets
-        self._made = made
+        self._digests = digests
 
     def of_job(self, school: str) -> Books:
         """The same for one job, which opens one school's book many times: no digest is made twice."""
@@ -671,7 +671,7 @@ class Books:
         timezone = tx.state(SCHOOL, school).timezone
         if timezone is None:
             raise Refused("school.unknown", f"There is no school {school}.")
-        return Book(tx, school, happened_on(day, tx.now, timezone), self.vault, self.keys, self._made or self.digests(school))
+        return Book(tx, school, happened_on(day, tx.now, timezone), self.vault, self.keys, self._digests or self.digests(school))
 
     def digests(self, school: str) -> Digests:
         return Digests(self._secrets, school)
@@ -684,4 +684,4 @@ class Books:
                 yield row, self.vault.open(row.person, Sealed(keys[row.person], row.sealed))
 
     def read(self, rows: Rows, school: str) -> Pages:
-        return Pages(rows, school, self.vault, self.keys, self._made or self.digests(school))
+        return Pages(rows, school, self.vault, self.keys, self._digests or self.digests(school))

@@ -22,13 +22,12 @@ from eventkit.event import rfc3339
 from eventkit.service import Service
 from roster import journal
 from roster.book import Books
-from roster.importing.decisions import age_on
+from roster.domain.ages import COMING_OF_AGE, age_on
 from roster.journal import journal_table
 from roster.tables import person_table, require_school
 from roster.vault import vault_table
 
 _READINGS = 500
-_COMING_OF_AGE = 18
 
 
 def register(service: Service, books: Books) -> None:
@@ -90,7 +89,7 @@ async def _held(service: Service, owner: str, request: PersonQuery) -> tuple[Hel
 def _check_minor(kept: Mapping[str, Any], today: date) -> None:
     """A guardian is told of a child: from 18 on nobody represents a pupil. Raises Refused `access.other-person`, and nothing was read."""
     born_on = kept.get("birth_date")
-    if born_on is not None and age_on(date.fromisoformat(born_on), today) >= _COMING_OF_AGE:
+    if born_on is not None and age_on(date.fromisoformat(born_on), today) >= COMING_OF_AGE:
         raise Refused("access.other-person", "This pupil is 18 and asks alone.", "The pupil signs in, or asks the school's office.")
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 
 from contracts.consent import AgeBand, Decision, DecisionOutcome, SubjectKind
 from contracts.roster import Seat, SeatHolder
 from roster.book import LAST_SEAT, Pages
+from roster.domain.ages import COMING_OF_AGE, age_on, birthday
 from roster.files import Place
 from roster.files.rows import Kind
 from roster.importing.plan import Plan, PlannedConsent, PlannedGuardian, PlannedPupil, PlannedStaff
@@ -28,7 +29,6 @@ Mention = tuple[Place, int]
 Outcomes = Mapping[Mention, DecisionOutcome]
 
 _HOLDERS = {1: SeatHolder.GUARDIAN_1, 2: SeatHolder.GUARDIAN_2}
-_COMING_OF_AGE = 18
 _FULL = DecisionOutcome(code="class.full", text=f"The class's list has no free seat up to {LAST_SEAT}.")
 
 
@@ -220,9 +220,9 @@ def _pupils_decision(pupil: PlannedPupil, consent: PlannedConsent, *, seat: Seat
     """With the age on the day of signing, and the end that coming of age sets to the representative's consent (DOMAIN 3)."""
     signed_on = consent.signed_on
     age = age_on(pupil.birth_date, signed_on)
-    band = AgeBand.UNDER_14 if age < 14 else AgeBand.FROM_14_TO_17 if age < _COMING_OF_AGE else AgeBand.ADULT
+    band = AgeBand.UNDER_14 if age < 14 else AgeBand.FROM_14_TO_17 if age < COMING_OF_AGE else AgeBand.ADULT
     # With the month before the birthday's, so that the birthday stays here (DESIGN 2.7).
-    last_day = _birthday(pupil.birth_date, _COMING_OF_AGE).replace(day=1) - timedelta(days=1)
+    last_day = birthday(pupil.birth_date, COMING_OF_AGE).replace(day=1) - timedelta(days=1)
     return Decision(
         granted=True,
         subject_kind=SubjectKind.PUPIL,
@@ -233,16 +233,3 @@ def _pupils_decision(pupil: PlannedPupil, consent: PlannedConsent, *, seat: Seat
         age_band=band,
         valid_until=last_day if last_day >= signed_on else None,
     )
-
-
-def age_on(born_on: date, on: date) -> int:
-    """How many years old somebody is on a day."""
-    return on.year - born_on.year - (_birthday(born_on, on.year - born_on.year) > on)
-
-
-def _birthday(born_on: date, years: int) -> date:
-    """Who is born on 29 February comes of an age on 1 March of a common year."""
-    try:
-        return born_on.replace(year=born_on.year + years)
-    except ValueError:
-        return date(born_on.year + years, 3, 1)

@@ -12,8 +12,8 @@ from eventkit.decider import Refused
 from roster.book import Pages
 from roster.files import PupilRow, RosterFile, StaffRow
 from roster.files.findings import COMING_YEAR
-from roster.importing.plan import Leaving, Plan
-from roster.importing.planning import OTHER_PERSON, details_in
+from roster.importing.plan import Leaving, Plan, details_in
+from roster.importing.planning import OTHER_PERSON
 
 _ONE_IN = 20
 _TABLES = {"pupils": SubjectKind.PUPIL, "staff": SubjectKind.STAFF}

@@ -18,9 +18,22 @@ from roster.book import ClassName
 from roster.files import Finding, Format, IdKind, Place
 from roster.files.headers import TITLES
 from roster.files.oneroster.titles import TITLES as ONEROSTER_TITLES
-from roster.files.rows import Kind
+from roster.files.rows import GuardianRow, Kind, PupilRow, StaffRow
 
 Outcome = Literal["created", "updated"]
+
+_DETAILS = (
+    "last_name",
+    "first_name",
+    "patronymic",
+    "email",
+    "phone",
+    "snils",
+    "sex",
+    "order_number",
+    "position",
+    "subjects",
+)
 
 
 class PlannedConsent(Value):
@@ -160,3 +173,10 @@ def finding(
 def row_of(place: Place | Finding) -> tuple[str, str | None, int | None]:
     """Which row of which table a place or a finding speaks of."""
     return (place.file, place.sheet, place.row)
+
+
+def details_in(row: PupilRow | GuardianRow | StaffRow) -> dict[str, str]:
+    """What the vault keeps of a row, the blank cells left out."""
+    cells = vars(row)
+    details = {field: str(value) for field in _DETAILS if (value := cells.get(field)) is not None}
+    return {**details, "birth_date": row.born_on.isoformat()} if isinstance(row, PupilRow) else details

@@ -15,11 +15,11 @@ from typing import Any
 from contracts.consent import SubjectKind
 from contracts.roster import ImportedTable, LegalBasis, Position, Relation, ReviewReason
 from roster.book import ClassName, Pages, changed_fields, may_be_one, same_name
+from roster.domain.ages import age_on
 from roster.files import ClassLabel, ClassRow, Departure, Finding, GuardianRow, Place, PupilRow, RosterFile, StaffRow
 from roster.files.cells import is_written_alike, school_year_on
 from roster.files.rows import Kind
 from roster.files.words import ROLES, folded
-from roster.importing.decisions import age_on
 from roster.importing.departures import settling
 from roster.importing.plan import (
     Plan,
@@ -30,6 +30,7 @@ from roster.importing.plan import (
     PlannedPupil,
     PlannedStaff,
     PutAside,
+    details_in,
     finding,
     row_of,
 )
@@ -51,18 +52,6 @@ _RELATIONS: Mapping[str, Relation] = {
     "guardian": Relation.GUARDIAN,
     "trustee": Relation.GUARDIAN,
 }
-_DETAILS = (
-    "last_name",
-    "first_name",
-    "patronymic",
-    "email",
-    "phone",
-    "snils",
-    "sex",
-    "order_number",
-    "position",
-    "subjects",
-)
 OTHER_PERSON = "external-id.other-person"
 _OTHER_ID = "compare the ID; somebody else needs another one, and who is the same with both corrected is imported with one of them first"
 _AGES = range(4, 71)  # who is enrolled at another age was written down wrongly, or in the wrong century
@@ -605,13 +594,6 @@ def _is_of_age(born_on: date, today: date) -> bool:
 
 def _name(row: ClassRow) -> ClassName:
     return (f"{row.school_year}/{row.school_year + 1}", row.grade, row.letter)
-
-
-def details_in(row: PupilRow | GuardianRow | StaffRow) -> dict[str, str]:
-    """What the vault keeps of a row, the blank cells left out."""
-    cells = vars(row)
-    details = {field: str(value) for field in _DETAILS if (value := cells.get(field)) is not None}
-    return {**details, "birth_date": row.born_on.isoformat()} if isinstance(row, PupilRow) else details
 
 
 def _told(warning: Finding) -> str:

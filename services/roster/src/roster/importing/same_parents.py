@@ -12,6 +12,7 @@ from contracts.consent import SubjectKind
 from roster.book import Pages, may_be_one
 from roster.files import GuardianRow, Place, RosterFile
 from roster.files.words import folded
+from roster.importing.plan import details_in
 
 _Key = tuple[str, str, str]
 
@@ -25,17 +26,17 @@ class SameParents:
         for row in file.pupils:
             for guardian in row.guardians:
                 if guardian.email is not None:
-                    self._stated.setdefault(_key(_details(guardian)), []).append((row.place, guardian))
+                    self._stated.setdefault(_key(details_in(guardian)), []).append((row.place, guardian))
         self._entered: dict[_Key, list[str]] | None = None
 
     def in_file(self, place: Place, guardian: GuardianRow) -> bool:
         """Whether another child's row has such a parent, who is not the same by the number of the consent already."""
         if guardian.email is None:
             return False
-        details = _details(guardian)
+        details = details_in(guardian)
         return any(
             other != place
-            and may_be_one(_details(one), details)
+            and may_be_one(details_in(one), details)
             and (one.consent_number is None or one.consent_number != guardian.consent_number)
             for other, one in self._stated[_key(details)]
         )
@@ -46,7 +47,7 @@ class SameParents:
             return None
         if self._entered is None:
             self._entered = self._by_key()
-        details = _details(guardian)
+        details = details_in(guardian)
         known = self._entered.get(_key(details), [])
         return next((person for person in known if may_be_one(self._pages.details(person) or {}, details)), None)
 
@@ -59,11 +60,6 @@ class SameParents:
             if "email" in details:
                 found.setdefault(_key(details), []).append(person)
         return found
-
-
-def _details(guardian: GuardianRow) -> dict[str, str]:
-    fields = ("last_name", "first_name", "patronymic", "email")
-    return {field: str(value) for field in fields if (value := getattr(guardian, field)) is not None}
 
 
 def _key(details: Mapping[str, str]) -> _Key:

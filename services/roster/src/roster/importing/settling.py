@@ -45,8 +45,8 @@ from roster.importing import traces
 from roster.importing.departures import settling
 from roster.importing.insisting import insist
 from roster.importing.job import Job, job_table
-from roster.importing.plan import Plan, finding
-from roster.importing.planning import details_in, plan_import
+from roster.importing.plan import Plan, details_in, finding
+from roster.importing.planning import plan_import
 from roster.importing.putting_aside import Aside, kind_of
 from roster.importing.reviews import opened, rejected_of, review_table, seal_rejected
 from roster.importing.rolling_back import rollback_table
