@@ -14,6 +14,17 @@ for arrival in range(1, 4):
     print(arrival, flush=True)
 """
 
+IN_A_THREAD = """
+import os, threading
+from eventkit.faults import reach
+def work():
+    reach("relay.before-publish")
+    os.write(1, b"gone on")
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+
 
 def arrivals(fault: str | None) -> tuple[int, list[str]]:
     environment = {name: value for name, value in os.environ.items() if name != "VEKHA_FAULT"}
@@ -40,3 +51,16 @@ def test_the_process_freezes_where_it_was_asked_to_and_goes_on_when_it_is_told()
         assert os.WIFSTOPPED(status)
         os.kill(process.pid, signal.SIGCONT)
         assert process.communicate()[0].split() == ["1", "2", "3"]
+
+
+def test_a_thread_that_is_not_the_main_one_does_not_go_on_while_the_process_freezes() -> None:
+    environment = {**os.environ, "VEKHA_FAULT": "relay.before-publish:1:STOP"}
+    for _ in range(10):
+        with subprocess.Popen([sys.executable, "-c", IN_A_THREAD], env=environment, stdout=subprocess.PIPE) as process:
+            os.waitpid(process.pid, os.WUNTRACED)
+            assert process.stdout is not None
+            os.set_blocking(process.stdout.fileno(), False)
+            assert not process.stdout.read()
+            os.kill(process.pid, signal.SIGCONT)
+            os.set_blocking(process.stdout.fileno(), True)
+            assert process.stdout.read() == b"gone on"

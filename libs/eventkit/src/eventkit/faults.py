@@ -7,6 +7,7 @@ does nothing. It is read once, when the module is imported.
 
 import os
 import signal
+import threading
 
 _point, _, _rest = os.environ.get("VEKHA_FAULT", "").partition(":")
 _arrivals, _, _signal = _rest.partition(":")
@@ -20,4 +21,5 @@ def reach(point: str) -> None:
         return
     _left -= 1
     if _left == 0:
-        os.kill(os.getpid(), signal.SIGSTOP if _signal == "STOP" else signal.SIGKILL)
+        # To this thread: sent to the process, any other thread would take it, and this one would go on until that one is awake.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP if _signal == "STOP" else signal.SIGKILL)
