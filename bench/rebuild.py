@@ -24,7 +24,7 @@ from eventkit import jetstream
 from eventkit.broker import EmbeddedBroker
 from eventkit.clock import RealClock
 from eventkit.database import Database, sqlite_url
-from eventkit.following import Following, durables
+from eventkit.following import Durables, Following
 from eventkit.jetstream import BusMessage, BusReader
 from eventkit.projection import Checkpointed, LastRead, delivered, parked_schools
 from eventkit.provision import provision
@@ -41,6 +41,7 @@ LIBRARY_EVENTS = 20_000  # it takes them one by one
 TO_REACH = 40_000.0  # a second: a million in 25 s
 READ_STREAM = "IDENTITY"  # the longest one
 TIMEOUT_S = 300.0
+_DURABLES = Durables.of("plan", processes=1)
 
 
 def figures(scale: Scale) -> list[Figure]:
@@ -174,8 +175,8 @@ def _running_broker(folder: Path) -> Generator[EmbeddedBroker]:
 
 async def _connected(broker: EmbeddedBroker) -> Client:
     bus = await jetstream.connect(broker.url, broker.credential, name="bench")
-    readers = [(service.upper(), durable) for service in SERVICES for durable in (*durables("plan"), "faststream")]
-    await provision(bus, durables=[*readers, (READ_STREAM, "ours")])
+    theirs = [(service.upper(), "faststream") for service in SERVICES]
+    await provision(bus, durables=[*_DURABLES.on(SERVICES), *theirs, (READ_STREAM, "ours")])
     return bus
 
 
@@ -203,7 +204,7 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 async def _follow(bus: Client, database: Database, heads: Mapping[str, int]) -> None:
-    reader = ProjectionRunner(Following(bus, "plan", _no_owner), database, BoardProjection(), _known)
+    reader = ProjectionRunner(Following(bus, _DURABLES, _no_owner), database, BoardProjection(), _known)
     following = asyncio.create_task(reader.run())
     reached = await reader.reach(heads, TIMEOUT_S)
     await _cancelled([following])

@@ -1,4 +1,4 @@
-"""A second process of a service beside the first: two readers of each durable, two writers of the same rows, two relays of one log."""
+"""A second process of a service beside the first: two readers of each stream, two writers of the same rows, two relays of one log."""
 
 from __future__ import annotations
 
@@ -63,7 +63,6 @@ async def test_two_processes_of_a_service_fold_nothing_twice_whichever_of_them_i
         await check_running(client, apart)
         survival.count(load, apart)
         await apart.verified(client)
-    assert "bus.reading-again" in apart.log(service).read_text()  # each has read what the other one was waiting for
     apart.end()
     survival.check_stopped(apart)
 

@@ -47,8 +47,9 @@ import asyncio, sys
 from pathlib import Path
 from eventkit.broker import Credential
 from eventkit.database import Database, sqlite_url
-from eventkit.following import Following
+from eventkit.following import Durables, Following
 from eventkit.jetstream import connect
+from eventkit.provision import provision
 from eventkit.runner import ProjectionRunner
 from plan_tracker.projections import BoardProjection
 
@@ -63,7 +64,9 @@ async def main():
     nc = await connect(url, Credential.read(data / "secrets" / "broker.password"), name="zombie")
     database = Database(sqlite_url(data / "db" / "plan.db"), "plan")
     projection = BoardProjection()
-    await ProjectionRunner(Following(nc, "instance", owner), database, projection, known).run()
+    durables = Durables.of("zombie", processes=1)
+    await provision(nc, (), durables.on(projection.sources))
+    await ProjectionRunner(Following(nc, durables, owner), database, projection, known).run()
 asyncio.run(main())
 """
 

@@ -11,11 +11,11 @@ import pytest
 from nats.aio.client import Client
 
 from eventkit import following
-from eventkit.following import Follower, Following, durables
+from eventkit.following import Durables, Follower, Following
 from eventkit.jetstream import BusError, BusMessage, JetStream, PipelinedPublisher
 from eventkit.provision import BusStream, provision
 
-SERVICE = "identity"
+DURABLES = Durables.of("identity", processes=2)
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Bench:
     owner: list[BusMessage] = field(default_factory=list[BusMessage])
 
     def __post_init__(self) -> None:
-        self.following = Following(self.nc, SERVICE, self.ask_owner)
+        self.following = Following(self.nc, DURABLES, self.ask_owner)
 
     async def ask_owner(self, source: str, after: int, limit: int) -> Sequence[BusMessage]:
         return self.owner[after : after + limit]
@@ -87,7 +87,7 @@ class Reader:
 @pytest.fixture
 async def bench(nc: Client) -> Bench:
     source = f"one{uuid4().hex[:12]}"
-    await provision(nc, [BusStream(source)], [(source.upper(), durable) for durable in durables(SERVICE)])
+    await provision(nc, [BusStream(source)], DURABLES.on([source]))
     return Bench(nc, source)
 
 
@@ -98,9 +98,50 @@ async def test_a_stream_is_read_once_for_all_who_follow_it(bench: Bench) -> None
         for reader in (one, other, further):
             await reader.reached(1000)
             reader.check(bench)
-        near, far = durables(SERVICE)
-        assert await bench.delivered(near) == 1000
-        assert await bench.delivered(far) == 0
+        assert {name: await bench.delivered(name) for _, name in DURABLES.on([bench.source])} == {
+            "identity-readers": 1000,
+            "identity-readers-2": 0,
+            "identity-behind": 0,
+            "identity-behind-2": 0,
+        }
+
+
+async def test_two_processes_read_side_by_side_and_disturb_each_other_in_nothing(bench: Bench) -> None:
+    other = Following(bench.nc, DURABLES, bench.ask_owner)
+    await bench.publish(500)
+    async with bench.reader().running() as one:
+        await one.reached(500)
+        two = Reader(other.follower(bench.source, 0), 0)
+        async with two.running():
+            for _ in range(20):
+                await bench.publish(25)
+            for reader in (one, two):
+                await reader.reached(1000)
+                reader.check(bench)
+            assert await bench.delivered("identity-readers") == await bench.delivered("identity-readers-2") == 1000
+
+
+async def test_two_processes_that_begin_in_the_same_moment_come_apart(bench: Bench) -> None:
+    followings = [Following(bench.nc, DURABLES, bench.ask_owner) for _ in range(2)]
+    one, two = (Reader(following.follower(bench.source, 0), 0) for following in followings)
+    async with one.running(), two.running():
+        for _ in range(40):
+            await bench.publish(25)
+            await asyncio.sleep(0.01)
+        for reader in (one, two):
+            await reader.reached(1000)
+            reader.check(bench)
+
+
+async def test_who_comes_when_another_process_has_left_reads_by_the_durable_that_it_left(bench: Bench) -> None:
+    await bench.publish(10)
+    other = Reader(Following(bench.nc, DURABLES, bench.ask_owner).follower(bench.source, 0), 0)
+    async with other.running():
+        await other.reached(10)
+    async with bench.reader().running() as reader:
+        await bench.publish(10)
+        await reader.reached(20)
+    assert await bench.delivered("identity-readers-2") == 0
 
 
 async def test_who_comes_later_gets_what_the_others_have_already_and_they_do_not_get_it_twice(bench: Bench) -> None:
@@ -157,12 +198,12 @@ async def test_trouble_reaches_all_who_follow_and_who_comes_again_is_served(benc
     running = [asyncio.create_task(reader.run()) for reader in (one, other)]
     await one.reached(10)
     await other.reached(10)
-    for durable in durables(SERVICE):
+    for _, durable in DURABLES.on([source]):
         await JetStream(bench.nc).ask(f"CONSUMER.DELETE.{source}.{durable}")
     for task in running:
         with pytest.raises(BusError):
             await asyncio.wait_for(task, 30)
-    await provision(bench.nc, [BusStream(bench.source)], [(source, durable) for durable in durables(SERVICE)])
+    await provision(bench.nc, [BusStream(bench.source)], DURABLES.on([source]))
     await bench.publish(5)
     async with bench.reader(one.after).running() as again:
         await again.reached(15)

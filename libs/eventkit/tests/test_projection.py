@@ -30,7 +30,7 @@ from contracts.event import NO_SCHOOL
 from eventkit.broker import EmbeddedBroker
 from eventkit.database import Database, sqlite_url
 from eventkit.event import Recorded, encode
-from eventkit.following import Following, durables
+from eventkit.following import Durables, Following
 from eventkit.harness import everything
 from eventkit.jetstream import BusMessage, JetStream, PipelinedPublisher, connect, disconnect
 from eventkit.projection import (
@@ -641,8 +641,8 @@ class Bench:
 
     async def provision(self, *readers: str) -> None:
         streams = [BusStream(source) for source in self.sources]
-        names = [durable for reader in ("board", *readers) for durable in durables(reader)]
-        await provision(self.nc, streams, [(stream.name, durable) for stream in streams for durable in names])
+        names = [pair for reader in ("board", *readers) for pair in Durables.of(reader, processes=1).on(self.sources)]
+        await provision(self.nc, streams, names)
 
     async def publish(self, source: str, schools: Iterable[str], *, poison: frozenset[int] = frozenset()) -> None:
         first = len(self.logs[source]) + 1
@@ -665,7 +665,7 @@ class Bench:
     def runner(self, board: Board | None = None, *, database: Database | None = None, service: str = "board") -> ProjectionRunner:
         database, board = database or self.database, board or self.board
         Checkpointed(database, board).create()
-        return ProjectionRunner(Following(self.nc, service, self.owner), database, board, self.recognizes)
+        return ProjectionRunner(Following(self.nc, Durables.of(service, processes=1), self.owner), database, board, self.recognizes)
 
     @asynccontextmanager
     async def running(self, runner: ProjectionRunner | None = None) -> AsyncGenerator[ProjectionRunner]:

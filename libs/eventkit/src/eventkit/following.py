@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import NamedTuple, Self
 
 import structlog
 from nats.aio.client import Client
@@ -27,18 +28,32 @@ _QUEUED_BATCHES = 4  # of each follower, so that a slow database holds the readi
 _log = structlog.get_logger(__name__)
 
 
-def durables(name: str) -> tuple[str, str]:
-    """The durables by which a service, or an instance of all services, reads a stream: at its head, and far behind it."""
-    return f"{name}-readers", f"{name}-behind"
+class Durables(NamedTuple):
+    """The durables by which a service, or an instance of all services, reads a stream: at its head, and far behind it.
+
+    There is one of each for every process, since of two who read by the same each would take the other's messages.
+    """
+
+    near: tuple[str, ...]
+    far: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, *, processes: int) -> Self:
+        """Those for as many processes as may run at once."""
+        endings = ["", *(f"-{number}" for number in range(2, processes + 1))]
+        return cls(tuple(f"{name}-readers{ending}" for ending in endings), tuple(f"{name}-behind{ending}" for ending in endings))
+
+    def on(self, sources: Iterable[str]) -> list[tuple[str, str]]:
+        """All of them on the streams of these sources, as pairs of stream and durable: what is to be provisioned."""
+        return [(source.upper(), durable) for source in sources for durable in (*self.near, *self.far)]
 
 
 class Following:
-    """Gives the readers of one process what they follow, by the durables of a name."""
+    """Gives the readers of one process what they follow, by durables that other processes may read by too."""
 
-    def __init__(self, nc: Client, name: str, owner: Owner, witnesses: Witnesses = Credulous) -> None:
-        self.durable, _ = durables(name)
+    def __init__(self, nc: Client, durables: Durables, owner: Owner, witnesses: Witnesses = Credulous) -> None:
+        self.durables = durables
         self._nc = nc
-        self._name = name
         self._owner = owner
         self._witnesses = witnesses
         self._feeds: dict[str, tuple[_Feed, _Feed]] = {}
@@ -46,7 +61,7 @@ class Following:
     def follower(self, source: str, after: int) -> Follower:
         """Somebody who follows the log of `source` behind a position."""
         if source not in self._feeds:
-            near, far = (_Feed(self._nc, source, durable, self._owner, self._witnesses) for durable in durables(self._name))
+            near, far = (_Feed(self._nc, source, names, self._owner, self._witnesses) for names in self.durables)
             self._feeds[source] = near, far
         return Follower(*self._feeds[source], after)
 
@@ -135,21 +150,21 @@ class _Seat:
 
 
 class _Feed:
-    """One durable's reading of one stream, for everybody who has a seat. It reads while there is one."""
+    """One reading of one stream, for everybody who has a seat. It reads while there is one, by one of its durables."""
 
-    def __init__(self, nc: Client, source: str, durable: str, owner: Owner, witnesses: Witnesses) -> None:
+    def __init__(self, nc: Client, source: str, durables: Sequence[str], owner: Owner, witnesses: Witnesses) -> None:
         self.position = 0  # up to where it has begun to hand on
         self.waits_for: _Seat | None = None  # whose line is full
         self._nc = nc
         self._source = source
-        self._durable = durable
+        self._durables = durables
         self._owner = owner
         self._witnesses = witnesses
         self._reader: BusReader | None = None
         self._seats: list[_Seat] = []
         self._comes_earlier = asyncio.Event()  # somebody who has to get what was handed on already
         self._task: asyncio.Task[None] | None = None
-        self._reading = asyncio.Lock()  # one durable has one reader
+        self._reading = asyncio.Lock()  # one reading at a time
 
     @property
     def heard_at(self) -> float:
@@ -159,7 +174,7 @@ class _Feed:
         seat = _Seat(after, stays=stays)
         self._seats.append(seat)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"{self._durable} {self._source}")
+            self._task = asyncio.create_task(self._run(), name=f"{self._durables[0]} {self._source}")
         elif after < self.position:
             self._comes_earlier.set()
         return seat
@@ -203,14 +218,14 @@ class _Feed:
     async def _read(self, after: int) -> None:
         """Reads until it fails, or is cancelled because somebody comes who begins earlier."""
         witness = self._witnesses(self._source, after)
-        reader = self._reader = BusReader(self._nc, self._source.upper(), self._durable)
+        reader = self._reader = BusReader(self._nc, self._source.upper(), *self._durables)
         while True:
             try:
                 async with contextlib.aclosing(reader.batches(await witness.begin())) as batches:
                     async for batch in batches:
                         await self._hand_on(await witness.passed(batch))
             except StreamGap as gap:
-                _log.error("bus-stream.gap", source=self._source, first=gap.first, last=gap.last, durable=self._durable)
+                _log.error("bus-stream.gap", source=self._source, first=gap.first, last=gap.last, durable=reader.durable)
                 while (after := await witness.begin()) < gap.last:
                     run = await self._owner(self._source, after, gap.last - after)
                     if not run:

@@ -27,7 +27,7 @@ from eventkit.clock import DEFAULT_ZONE, Clock, ManualClock, start_of_day
 from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import rfc3339
-from eventkit.following import Following, durables
+from eventkit.following import Durables, Following
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KeyRing
 from eventkit.moving import moved, settled
@@ -40,6 +40,7 @@ from eventkit.tokens import Actor, Tokens
 from eventkit.witness import Heard, Sealed
 
 _NAME = "instance"
+_DURABLES = Durables.of(_NAME, processes=1)  # nobody else gets at its folder while it runs
 
 Build = Callable[[Settings], Service]
 
@@ -110,7 +111,7 @@ class Instance:
         keys = KeyRing(self._tokens, nc, self._public_keys)
         heard = Heard(nc, keys.of_seals, keys.refresh)
         await heard.start(self._sources)
-        following = Following(nc, _NAME, self._own_log, partial(Sealed, heard, self._own_log))
+        following = Following(nc, _DURABLES, self._own_log, partial(Sealed, heard, self._own_log))
         starting = (service.start(heard=self.services, following=following) for service in self.services.values())
         _raise_first(await asyncio.gather(*starting, return_exceptions=True))
         await keys.refresh()
@@ -135,7 +136,7 @@ class Instance:
     @property
     def durables(self) -> list[tuple[str, str]]:
         """The durable consumers, as pairs of bus stream and name, that are provisioned for the readers of all services."""
-        return [(source.upper(), durable) for source in self._sources for durable in durables(_NAME)]
+        return _DURABLES.on(self._sources)
 
     @property
     def _sources(self) -> list[str]:

@@ -8,6 +8,7 @@ A sequence is an int from 1. All waiting is bounded; what the bus cannot answer 
 """
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -345,14 +346,16 @@ class PipelinedPublisher:
 class BusReader:
     """Reads a bus stream in order from any position on, and stays with it live.
 
-    It keeps two pulls of `pull` messages each open on the durable consumer, which it first moves to its own position, so it needs no
-    right to create one. It reads as fast as it is consumed and holds at most `2 * pull` messages. One durable has one reader: two would
-    take each other's messages.
+    It keeps two pulls of `pull` messages each open on a durable consumer, which it first moves to its own position, so it needs no
+    right to create one. It reads as fast as it is consumed and holds at most `2 * pull` messages. Of the durables that it is given it
+    reads by one that nobody else reads by, for two would take each other's messages; where others read by all of them, by the first.
     """
 
-    def __init__(self, nc: Client, stream: str, durable: str, *, pull: int = 2000, heartbeat_s: float = 5.0) -> None:
+    def __init__(self, nc: Client, stream: str, *durables: str, pull: int = 2000, heartbeat_s: float = 5.0) -> None:
         self.stream = stream
-        self.durable = durable
+        self.durable = durables[0]
+        """By which it reads, or has read last."""
+        self._durables = durables
         self._nc = nc
         self._api = JetStream(nc)
         self._pull = pull
@@ -369,11 +372,13 @@ class BusReader:
         """
         pause_s = 0.0
         while True:
-            await asyncio.sleep(pause_s)
+            # By chance, or of two that disturb each other in step one might never get on.
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 -- nothing is guarded by it
             await self._until_connected()
-            pull = _Pull(self._nc, self.stream, self.durable, after + 1, self._pull, self._heartbeat_s, self._hear)
+            pull: _Pull | None = None
             try:
-                await self._api.ask(f"CONSUMER.INFO.{self.stream}.{self.durable}")  # a move of one that is missing is never answered
+                self.durable = await self._free_durable()
+                pull = _Pull(self._nc, self.stream, self.durable, after + 1, self._pull, self._heartbeat_s, self._hear)
                 await pull.open(self._api)
                 while batch := await pull.next():
                     yield batch
@@ -386,8 +391,16 @@ class BusReader:
             except (BusUnavailable, errors.Error) as error:
                 _log.warning("bus.reading-again", stream=self.stream, durable=self.durable, after=after, **told(error))
             finally:
-                await pull.close()
+                if pull is not None:
+                    await pull.close()
             pause_s = min(1.0, pause_s * 2 or 0.02)
+
+    async def _free_durable(self) -> str:
+        for durable in self._durables:
+            found = await self._api.ask(f"CONSUMER.INFO.{self.stream}.{durable}")  # a move of one that is missing is never answered
+            if not found["num_waiting"]:
+                return durable
+        return self._durables[0]
 
     def _hear(self) -> None:
         self.heard_at = asyncio.get_running_loop().time()

@@ -37,7 +37,7 @@ from eventkit.decider import Refused
 from eventkit.environment import LEFT_TERM_DAYS, SignOn
 from eventkit.event import Origin, decode
 from eventkit.figures import Figure
-from eventkit.following import Following, durables
+from eventkit.following import Durables, Following
 from eventkit.jetstream import BusMessage
 from eventkit.keys import KeyRing
 from eventkit.migrations import Migrations
@@ -66,6 +66,7 @@ _TIMER_POLL_S = 30.0  # a real clock may be set by hand: a timer looks again at 
 _COMPARISON_TIMEOUT_S = 20.0  # a disk that stalls is no reason to answer before knowing
 _SEALING_TIMEOUT_S = 2.0  # for all that is left
 _DATABASE_PAUSE_S = 0.5
+_PROCESSES = 2  # of a service that runs apart: in an upgrade, the one that goes and the one that comes
 _READERS_TIMEOUT_S = 2.0  # a service that hangs cannot keep the others from appending
 
 Q = TypeVar("Q", bound=Request)
@@ -151,6 +152,7 @@ class Service:
         )
         self.store = Store(self.database, settings.clock, committed=self._committed)
         self.tokens = Tokens(settings.name, settings.secrets.signing_key(settings.name), settings.secrets.public_keys(), settings.clock)
+        self._durables = Durables.of(settings.name, processes=_PROCESSES)
         self.timers: list[Timer] = []
         self.runners: list[ProjectionRunner] = []
         self._projections: list[Projection] = []
@@ -297,7 +299,7 @@ class Service:
     @property
     def durables(self) -> list[tuple[str, str]]:
         """The durable consumers, as pairs of bus stream and name, that must be provisioned for a service that runs apart."""
-        return [(source.upper(), durable) for source in self.sources for durable in durables(self.name)]
+        return self._durables.on(self.sources)
 
     def knows(self, known: Known) -> None:
         """Says what the service knows of who belongs where: narrow scopes are held against it."""
@@ -397,7 +399,7 @@ class Service:
         told = Heard(nc, keys.of_seals, keys.refresh)
         if following is None:
             await told.start(self.sources)
-            following = Following(nc, self.name, self.ask_owner, partial(Sealed, told, self.ask_owner))
+            following = Following(nc, self._durables, self.ask_owner, partial(Sealed, told, self.ask_owner))
         self.answering.learn_keys = keys.refresh
         relay = Relay(self.name, self.name.upper(), self.store, nc, self._quarantined)
         sealer = Sealer(self.store, nc, self._signing.key, self._quarantined)
