@@ -57,10 +57,10 @@ def test_a_thread_that_is_not_the_main_one_does_not_go_on_while_the_process_free
     environment = {**os.environ, "VEKHA_FAULT": "relay.before-publish:1:STOP"}
     for _ in range(10):
         with subprocess.Popen([sys.executable, "-c", IN_A_THREAD], env=environment, stdout=subprocess.PIPE) as process:
-            os.waitpid(process.pid, os.WUNTRACED)
+            _, status = os.waitpid(process.pid, os.WUNTRACED)
             assert process.stdout is not None
             os.set_blocking(process.stdout.fileno(), False)
-            assert not process.stdout.read()
+            too_early = process.stdout.read()
             os.kill(process.pid, signal.SIGCONT)
             os.set_blocking(process.stdout.fileno(), True)
-            assert process.stdout.read() == b"gone on"
+            assert (os.WIFSTOPPED(status), too_early, process.stdout.read()) == (True, None, b"gone on")

@@ -42,6 +42,10 @@ class Bench:
         """How many messages the broker has handed out by a durable since it was moved last."""
         return (await JetStream(self.nc).ask(f"CONSUMER.INFO.{self.source.upper()}.{durable}"))["delivered"]["consumer_seq"]
 
+    async def stands_at(self, durable: str) -> int:
+        """Up to which event the broker has handed out by a durable."""
+        return (await JetStream(self.nc).ask(f"CONSUMER.INFO.{self.source.upper()}.{durable}"))["delivered"]["stream_seq"]
+
     def reader(self, after: int = 0) -> "Reader":
         return Reader(self.following.follower(self.source, after), after)
 
@@ -128,9 +132,33 @@ async def test_two_processes_that_begin_in_the_same_moment_come_apart(bench: Ben
         for _ in range(40):
             await bench.publish(25)
             await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while {await bench.stands_at(name) for name in DURABLES.near} != {len(bench.owner)}:
+                await bench.publish(1)
+                await asyncio.sleep(0.05)
         for reader in (one, two):
-            await reader.reached(1000)
+            await reader.reached(len(bench.owner))
             reader.check(bench)
+
+
+async def test_one_who_finds_all_durables_taken_waits_for_what_somebody_has_asked_for_who_is_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of several nodes, one goes on counting it; here its inbox is one that somebody still listens to."""
+    monkeypatch.setattr("eventkit.jetstream._TAKEN_PAUSE_S", 0.05)
+    inbox = bench.nc.new_inbox()
+    gone = await bench.nc.subscribe(inbox)  # pyright: ignore[reportUnknownMemberType] - nats-py leaves the type of one parameter open
+    for _, durable in DURABLES.on([bench.source]):
+        request = b'{"batch": 5, "expires": 1000000000}'
+        await bench.nc.publish(f"$JS.API.CONSUMER.MSG.NEXT.{bench.source.upper()}.{durable}", request, inbox)
+    await bench.nc.flush()
+    async with bench.reader().running() as reader:
+        await asyncio.sleep(0.2)
+        await bench.publish(100)
+        await reader.reached(100)
+        reader.check(bench)
+    assert capsys.readouterr().out.count("bus.reading-again") == 0  # it did not fight for messages
+    await gone.unsubscribe()
 
 
 async def test_who_comes_when_another_process_has_left_reads_by_the_durable_that_it_left(bench: Bench) -> None:

@@ -21,5 +21,5 @@ def reach(point: str) -> None:
         return
     _left -= 1
     if _left == 0:
-        # To this thread: sent to the process, any other thread would take it, and this one would go on until that one is awake.
+        # To this thread: of what is sent to the process, another thread may take note, and this one goes on until that one is awake.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP if _signal == "STOP" else signal.SIGKILL)

@@ -2,7 +2,7 @@
 
 Whoever follows a stream is handed it from its own position on, as if it read alone. Behind that stands one reading, by one durable and past
 one witness, of what all of them have still to get. The slowest holds back the others. Who comes once that reading is ahead,
-or has the whole history before it when it begins, is read for by a second durable until it is as far: nobody is disturbed by one who begins
+or has the whole history before it when it begins, is read for by another durable until it is as far: nobody is disturbed by one who begins
 again, and nobody waits for one who begins anew.
 """
 
@@ -150,7 +150,7 @@ class _Seat:
 
 
 class _Feed:
-    """One reading of one stream, for everybody who has a seat. It reads while there is one, by one of its durables."""
+    """One reading of one stream, for everybody who has a seat, by one of its durables. It reads while somebody has one."""
 
     def __init__(self, nc: Client, source: str, durables: Sequence[str], owner: Owner, witnesses: Witnesses) -> None:
         self.position = 0  # up to where it has begun to hand on

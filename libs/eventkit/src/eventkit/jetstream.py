@@ -32,7 +32,8 @@ BusMessage = tuple[int, str, bytes]
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # what one pull may bring at most, so that large events cannot fill the memory
 _AT_ONCE_BYTES = 1024 * 1024
 _LOOK_EVERY_S = 0.25  # how often a waiting publisher or reader looks whether the connection is still the one it began with
-_PULL_EXPIRES_S = 30.0
+_TAKEN_PAUSE_S = 0.5  # before a durable is looked at again where somebody waits for messages
+_PULL_EXPIRES_S = 10.0  # at least two heartbeats; what somebody who is gone has asked for counts as asked for so long
 _GATHER_S = 0.02  # how long a reader that is behind gathers a fuller list before it hands over what it has
 _WRONG_LAST_SEQUENCE = 10071
 _WRONG_LAST_SEQUENCE_UNSAID = 10164  # the same, from a cluster that does not yet know which it will be
@@ -348,7 +349,8 @@ class BusReader:
 
     It keeps two pulls of `pull` messages each open on a durable consumer, which it first moves to its own position, so it needs no
     right to create one. It reads as fast as it is consumed and holds at most `2 * pull` messages. Of the durables that it is given it
-    reads by one that nobody else reads by, for two would take each other's messages; where others read by all of them, by the first.
+    reads by one where nobody waits for messages, for two would take each other's; where somebody waits at all of them for longer than
+    pulls last, by the first. One who has more than it can take waits for none, is not seen there, and moves to another when disturbed.
     """
 
     def __init__(self, nc: Client, stream: str, *durables: str, pull: int = 2000, heartbeat_s: float = 5.0) -> None:
@@ -396,11 +398,16 @@ class BusReader:
             pause_s = min(1.0, pause_s * 2 or 0.02)
 
     async def _free_durable(self) -> str:
-        for durable in self._durables:
-            found = await self._api.ask(f"CONSUMER.INFO.{self.stream}.{durable}")  # a move of one that is missing is never answered
-            if not found["num_waiting"]:
-                return durable
-        return self._durables[0]
+        """Of several nodes, one that leads a durable goes on counting the pulls of who is gone, ours of before among them."""
+        until = time.monotonic() + _PULL_EXPIRES_S + 1.0
+        while True:
+            for durable in self._durables:
+                found = await self._api.ask(f"CONSUMER.INFO.{self.stream}.{durable}")  # a move of one that is missing is never answered
+                if not found["num_waiting"]:
+                    return durable
+            if len(self._durables) == 1 or time.monotonic() >= until:
+                return self._durables[0]
+            await asyncio.sleep(_TAKEN_PAUSE_S)
 
     def _hear(self) -> None:
         self.heard_at = asyncio.get_running_loop().time()

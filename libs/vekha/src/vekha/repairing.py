@@ -22,7 +22,7 @@ from eventkit.database import sqlite_url
 from eventkit.event import Recorded
 from eventkit.jetstream import BusMessage, JetStream, StreamMissing
 from eventkit.projection import ActedUpon, Projection, damaged, forget, unread
-from eventkit.provision import BUS_STREAMS, SEALS, provision
+from eventkit.provision import BUS_STREAMS, provision
 from eventkit.relay import Quarantine, Relay
 from eventkit.repair import Contradicted, Tail, tail, take_back
 from eventkit.secrets import Secrets, key_id
@@ -71,7 +71,8 @@ class Halted(Protocol):
         ...
 
     async def make_stream_anew(self, service: str) -> None:
-        """Deletes a service's stream with its durables, if it is there, and makes them again, empty."""
+        """Deletes a service's stream with its durables, if it is there, and makes it again, empty. Who reads it has durables at the next
+        start at the latest."""
         ...
 
 
@@ -224,8 +225,7 @@ class _InOneProcess:
         with suppress(StreamMissing):
             await JetStream(self._nc).ask(f"STREAM.DELETE.{service.upper()}")
         streams = [stream for stream in BUS_STREAMS if stream.service == service]
-        durables = [durable for one in self.services.values() for durable in one.durables if durable[0] == service.upper()]
-        await provision(self._nc, streams, durables)
+        await provision(self._nc, streams)
 
 
 @asynccontextmanager
@@ -244,7 +244,7 @@ async def halted(folder: DataFolder) -> AsyncGenerator[Halted]:
             async with EmbeddedBroker(folder.bus, folder.run, secrets.broker_password_file) as broker:
                 nc = await jetstream.connect(broker.url, broker.credential, name="repair")
                 try:
-                    await provision(nc, (*BUS_STREAMS, SEALS), [one for service in services.values() for one in service.durables])
+                    await provision(nc)
                     yield _InOneProcess(nc, services)
                 finally:
                     await jetstream.disconnect(nc)
