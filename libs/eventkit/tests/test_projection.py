@@ -641,8 +641,8 @@ class Bench:
 
     async def provision(self, *readers: str) -> None:
         streams = [BusStream(source) for source in self.sources]
-        names = [pair for reader in ("board", *readers) for pair in Durables.of(reader, processes=1).on(self.sources)]
-        await provision(self.nc, streams, names)
+        durables = [pair for reader in ("board", *readers) for pair in Durables.of(reader, processes=1).on(self.sources)]
+        await provision(self.nc, streams, durables)
 
     async def publish(self, source: str, schools: Iterable[str], *, poison: frozenset[int] = frozenset()) -> None:
         first = len(self.logs[source]) + 1

@@ -52,7 +52,9 @@ class Following:
     """Gives the readers of one process what they follow, by durables that other processes may read by too."""
 
     def __init__(self, nc: Client, durables: Durables, owner: Owner, witnesses: Witnesses = Credulous) -> None:
-        self.durables = durables
+        self.durable = durables.near[0]
+        """One that may be asked where a stream ends, whoever reads by it."""
+        self._durables = durables
         self._nc = nc
         self._owner = owner
         self._witnesses = witnesses
@@ -61,7 +63,7 @@ class Following:
     def follower(self, source: str, after: int) -> Follower:
         """Somebody who follows the log of `source` behind a position."""
         if source not in self._feeds:
-            near, far = (_Feed(self._nc, source, names, self._owner, self._witnesses) for names in self.durables)
+            near, far = (_Feed(self._nc, source, names, self._owner, self._witnesses) for names in self._durables)
             self._feeds[source] = near, far
         return Follower(*self._feeds[source], after)
 

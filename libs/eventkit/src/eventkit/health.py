@@ -77,8 +77,7 @@ class Health:
         lags = [Lag("relay", service.name, max(0, await service.store.head() - service.relay.position))]
         api = JetStream(service.nc, _TRY_TIMEOUT_S)
         for source in sorted({source for runner in service.runners for source in runner.projection.sources}):
-            # Of any durable that we may ask about, since it tells where the stream ends, whoever reads by it.
-            found = await api.ask(f"CONSUMER.INFO.{source.upper()}.{service.following.durables.near[0]}")
+            found = await api.ask(f"CONSUMER.INFO.{source.upper()}.{service.following.durable}")
             last = found["num_pending"] + found["delivered"]["stream_seq"]
             lags += [
                 Lag(runner.projection.name, source, max(0, last - runner.positions.get(source, 0)))
